@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+
+import app as parley
+from app import NAME, VERSION
+from app.api import openapi, problems
+from app.api.middleware import Edge
+from app.api.routes import conversations, health, messages, users
+
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+
+
+def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]]) -> FastAPI:
+    """The web application; its lifespan puts `Services` into `app.state.services`."""
+    app = FastAPI(
+        title=NAME,
+        version=VERSION,
+        description=parley.__doc__ or "",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads its script from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
+    )
+    app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way
+    app.add_middleware(Edge)
+    problems.install(app)
+    for routes in (health, users, conversations, messages):
+        app.include_router(routes.router)
+    return app

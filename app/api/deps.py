@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import orjson
+from fastapi import Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.schemas.fields import Input, UserId
+from app.domain.principals import Principal
+from app.errors import InvalidRequest
+from app.services.conversations import Conversations
+from app.services.health import Health
+from app.services.messages import Messages
+from app.services.turns import Turns
+from app.services.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases that routes call."""
+
+    users: Users
+    conversations: Conversations
+    messages: Messages
+    turns: Turns
+    health: Health
+
+
+class Scope(Input):
+    """The query parameters that every path takes."""
+
+    user_id: UserId | None = None
+
+
+def services_of(request: Request) -> Services:
+    """The services that the composition root has put into the application's state."""
+    services: Services = request.app.state.services
+    return services
+
+
+def principal_of(scope: Annotated[Scope, Query()]) -> Principal:
+    """Who asks; with authentication off the caller is believed."""
+    return Principal(scope.user_id)
+
+
+def author(named: str, who: Principal) -> str:
+    """The user that a body names, who must be the one that the query names, if it does.
+
+    Raises:
+        InvalidRequest: they are two.
+    """
+    if who.user_id not in {None, named}:
+        raise InvalidRequest("The user_id of the query is another than the body's.", pointer="#/user_id")
+    return named
+
+
+def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A response with an object that is ready to be written."""
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+Caller = Annotated[Principal, Depends(principal_of)]
+UseCases = Annotated[Services, Depends(services_of)]

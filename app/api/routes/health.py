@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from app import NAME, VERSION
+from app.api.deps import UseCases, json_response, principal_of
+from app.api.schemas.fields import Output
+
+router = APIRouter(tags=["health"], dependencies=[Depends(principal_of)])
+
+
+class HealthOut(Output):
+    """Which service answers."""
+
+    name: str
+    version: str
+    status: str
+
+
+def healthy() -> Response:
+    """The answer when all is well."""
+    return json_response({"name": NAME, "version": VERSION, "status": "ok"})
+
+
+@router.get("/", response_model=HealthOut)
+@router.get("/health", response_model=HealthOut)
+async def health() -> Response:
+    """Which service this is."""
+    return healthy()
+
+
+@router.get("/livez", response_model=HealthOut)
+async def live() -> Response:
+    """Whether the process lives; says nothing of the database."""
+    return healthy()
+
+
+@router.get("/readyz", response_model=HealthOut)
+async def ready(services: UseCases) -> Response:
+    """Whether the process can serve; 503 while the database is out of reach or the process is going away."""
+    await services.health.check()
+    return healthy()

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from app.api.schemas.fields import (
+    DocumentIds,
+    JsonObject,
+    MessageText,
+    Metadata,
+    Output,
+    SystemPrompt,
+    Title,
+    UserId,
+    rfc3339,
+)
+from app.api.schemas.messages import MessageOut, SamplingBody
+from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
+
+
+class NewConversationBody(SamplingBody):
+    """A conversation to be made, with its first message if there is one."""
+
+    user_id: UserId
+    message: MessageText | None = None
+    mode: Mode = Mode.OPEN
+    title: Title | None = None
+    system_prompt: SystemPrompt | None = None
+    document_ids: DocumentIds | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    stream: bool = False
+
+    def conversation(self) -> NewConversation:
+        """The conversation that is asked for."""
+        return NewConversation(
+            title=self.title,
+            mode=self.mode,
+            system_prompt=self.system_prompt,
+            sampling=self.sampling(),
+            document_ids=None if self.document_ids is None else [str(each) for each in self.document_ids],
+            metadata=self.metadata,
+        )
+
+
+class ConversationChanges(SamplingBody):
+    """What is to be changed."""
+
+    title: Title | None = None
+    mode: Mode = Mode.OPEN
+    system_prompt: SystemPrompt | None = None
+    document_ids: DocumentIds | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+    def changes(self) -> dict[str, Any]:
+        """What is given, and nothing else: null takes a value away."""
+        given = self.model_dump(exclude_unset=True)
+        if given.get("document_ids") is not None:
+            given["document_ids"] = [str(each) for each in given["document_ids"]]
+        return given
+
+
+class ConversationOut(Output):
+    """A conversation."""
+
+    conversation_id: str
+    user_id: str
+    title: str | None
+    title_source: TitleSource | None
+    mode: Mode
+    system_prompt: str | None
+    provider: str | None
+    model: str | None
+    temperature: float | None
+    max_tokens: int | None
+    document_ids: list[str] | None
+    metadata: dict[str, str]
+    message_count: int
+    created_at: str
+    updated_at: str
+
+
+class ConversationWithMessages(ConversationOut):
+    """A conversation with its latest messages in sequence order."""
+
+    messages: list[MessageOut]
+
+
+class CreatedConversation(ConversationWithMessages):
+    """A new conversation with the first reply, or null where nothing was said."""
+
+    assistant_reply: str | None
+
+
+def conversation_json(conversation: Conversation) -> JsonObject:
+    """A conversation as it is answered."""
+    sampling = conversation.sampling
+    return {
+        "conversation_id": conversation.conversation_id,
+        "user_id": conversation.user_id,
+        "title": conversation.title,
+        "title_source": conversation.title_source,
+        "mode": conversation.mode,
+        "system_prompt": conversation.system_prompt,
+        "provider": sampling.provider,
+        "model": sampling.model,
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "document_ids": conversation.document_ids,
+        "metadata": conversation.metadata,
+        "message_count": conversation.message_count,
+        "created_at": rfc3339(conversation.created_at),
+        "updated_at": rfc3339(conversation.updated_at),
+    }

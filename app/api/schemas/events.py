@@ -1,0 +1,42 @@
+"""The events of a stream, for the OpenAPI document; `app/api/views.py` writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api.schemas.fields import Output
+from app.api.schemas.messages import FailureOut, MessageOut
+
+
+class TurnStarted(Output):
+    """`event: turn.started`: the turn is accepted, its message stored."""
+
+    conversation_id: str
+    title: str | None
+    user_message: MessageOut
+    assistant_message: MessageOut
+
+
+class MessageDelta(Output):
+    """`event: message.delta`: more text; the event's id counts the characters sent so far."""
+
+    delta: str
+
+
+class MessageEnded(Output):
+    """`event: message.completed`, `.failed`, `.cancelled` or `.interrupted`: always the last event."""
+
+    message: MessageOut
+    error: FailureOut | None = None
+
+
+class StreamClosing(Output):
+    """`event: stream.closing`: this server is going away; the turn is not lost."""
+
+    message_id: str
+
+
+EVENT_MODELS = (TurnStarted, MessageDelta, MessageEnded, StreamClosing)
+EVENTS_SCHEMA: dict[str, Any] = {
+    "oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in EVENT_MODELS]
+}

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Literal
+
+from app.api.schemas.fields import (
+    Input,
+    JsonObject,
+    MaxTokens,
+    MessageText,
+    Output,
+    ProviderName,
+    Temperature,
+    rfc3339,
+)
+from app.domain.messages import FinishReason, Message, Role, Sampling, Status
+from app.domain.turns import NewTurn
+
+
+class SamplingBody(Input):
+    """Which model answers, and how; what is left out is decided by the conversation, then the deployment."""
+
+    provider: ProviderName | None = None
+    model: ProviderName | None = None
+    temperature: Temperature | None = None
+    max_tokens: MaxTokens | None = None
+
+    def sampling(self) -> Sampling:
+        """Which model should answer, and how."""
+        return Sampling(self.provider, self.model, self.temperature, self.max_tokens)
+
+
+class NewMessageBody(SamplingBody):
+    """A turn: what the user says, and how it is to be answered."""
+
+    message: MessageText
+    stream: bool = False
+
+    def turn(self) -> NewTurn:
+        """What is asked."""
+        return NewTurn(self.message, self.sampling())
+
+
+class EditBody(Input):
+    """A message's new text."""
+
+    content: MessageText
+
+
+class UsageOut(Output):
+    """Tokens; estimated from characters when the provider did not say."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool
+
+
+class FailureOut(Output):
+    """Why a reply failed."""
+
+    code: str
+    detail: str
+
+
+class CitationOut(Output):
+    """Where a statement comes from: `marker` is the n of `[n]` in the text."""
+
+    marker: int
+    document_id: str
+    document_name: str
+    chunk_id: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    score: float
+
+
+class MessageOut(Output):
+    """A message."""
+
+    message_id: str
+    conversation_id: str
+    role: Literal[Role.USER, Role.ASSISTANT]
+    content: str
+    sequence_number: int
+    status: Status
+    provider: str | None
+    model: str | None
+    finish_reason: FinishReason | None
+    usage: UsageOut | None
+    citations: list[CitationOut]
+    grounded: bool | None
+    error: FailureOut | None
+    created_at: str
+    completed_at: str | None
+    edited_at: str | None
+
+
+class TurnOut(Output):
+    """A finished turn: its reply, and the messages up to it."""
+
+    conversation_id: str
+    title: str | None
+    assistant_reply: str
+    messages: list[MessageOut]
+
+
+def message_json(message: Message) -> JsonObject:
+    """A message as it is answered."""
+    usage, error = message.usage, message.error
+    return {
+        "message_id": message.message_id,
+        "conversation_id": message.conversation_id,
+        "role": message.role,
+        "content": message.content,
+        "sequence_number": message.sequence_number,
+        "status": message.status,
+        "provider": message.provider,
+        "model": message.model,
+        "finish_reason": message.finish_reason,
+        "usage": usage
+        and {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "estimated": usage.estimated,
+        },
+        "citations": message.citations,
+        "grounded": message.grounded,
+        "error": error and {"code": error.code, "detail": error.detail},
+        "created_at": rfc3339(message.created_at),
+        "completed_at": rfc3339(message.completed_at),
+        "edited_at": rfc3339(message.edited_at),
+    }

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from app.api.schemas.fields import Input, JsonObject, Name, Output, UserId, rfc3339
+from app.domain.users import User
+
+
+class NewUserBody(Input):
+    """A user to be made; without a user_id one is chosen."""
+
+    user_id: UserId | None = None
+    name: Name | None = None
+
+
+class UserChanges(Input):
+    """A user's new name, or null for none."""
+
+    name: Name | None
+
+
+class UserOut(Output):
+    """A user."""
+
+    user_id: str
+    name: str | None
+    created_at: str
+
+
+def user_json(user: User) -> JsonObject:
+    """A user as it is answered."""
+    return {"user_id": user.user_id, "name": user.name, "created_at": rfc3339(user.created_at)}

@@ -1,0 +1,111 @@
+"""The console command `parley`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+
+from app import VERSION
+from app.db import check, schema
+from app.db.engine import connect
+from app.errors import AppError
+from app.log import configure_logging
+from app.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; gives its exit status: 0, 1 when something was found wrong, 2 when it cannot run."""
+    asked = parser().parse_args(arguments)
+    if asked.command == "version":
+        print(VERSION)
+        return 0
+    try:
+        settings = Settings(**given(asked))
+    except ValidationError as error:
+        return refuse(settings_errors(error))
+    if asked.command == "serve":
+        serve(settings)
+        return 0
+    try:
+        return asyncio.run({"migrate": migrate, "check": report}[asked.command](settings))
+    except (AppError, schema.SchemaTooNew) as error:
+        return refuse([str(error)])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser("parley", description="A conversation service.")
+    commands = top.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve; settings come from the environment and .env")
+    serving.add_argument("--host", help="the address to serve on, instead of HOST")
+    serving.add_argument("--port", type=int, help="the port to serve on, instead of PORT")
+    commands.add_parser("migrate", help="bring the database's schema up to date")
+    commands.add_parser("check", help="report broken invariants and orphans; exit 1 when there are any")
+    commands.add_parser("version", help="print the version")
+    return top
+
+
+def given(asked: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the command line overrides."""
+    named = {name: getattr(asked, name, None) for name in ("host", "port")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal ends it; uvicorn exits by itself when it cannot start."""
+    configure_logging(settings.log_level)
+    uvicorn.run(
+        "app.main:app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.web_concurrency,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+async def migrate(settings: Settings) -> int:
+    """Brings the schema up to date."""
+    database = connect(settings.effective_database_url, pool_size=1)
+    try:
+        await schema.upgrade(database)
+    finally:
+        await database.close()
+    print(f"schema {schema.HEAD}")
+    return 0
+
+
+async def report(settings: Settings) -> int:
+    """Prints what is wrong with what is stored; 1 when there is anything."""
+    database = connect(settings.effective_database_url, pool_size=1)
+    try:
+        findings = await database.query(check.findings)
+    finally:
+        await database.close()
+    for finding in findings:
+        print(finding)
+    print(f"{len(findings)} broken invariants")
+    return 1 if findings else 0
+
+
+def settings_errors(error: ValidationError) -> list[str]:
+    """Each setting that cannot be read, by the name of its variable, without its value."""
+    return [
+        f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" if each["loc"] else each["msg"]
+        for each in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def refuse(reasons: Sequence[str]) -> int:
+    """Says why the command cannot run."""
+    for reason in reasons:
+        print(f"parley: {reason}", file=sys.stderr)
+    return 2

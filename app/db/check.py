@@ -1,0 +1,40 @@
+"""What must hold of all that is stored, looked up: the invariants of docs/architecture.md."""
+
+from __future__ import annotations
+
+from app.db.script import Script, Statement
+
+CHECKS = {
+    "conversation {} has holes or repeats in its sequence numbers": """
+SELECT c.conversation_id FROM conversations c LEFT JOIN messages m ON m.conversation_id = c.conversation_id
+GROUP BY c.conversation_id, c.last_sequence
+HAVING COUNT(m.message_id) <> c.last_sequence OR COALESCE(MAX(m.sequence_number), 0) <> c.last_sequence""",
+    "conversation {} counts other messages than it has": """
+SELECT c.conversation_id FROM conversations c LEFT JOIN messages m ON m.conversation_id = c.conversation_id
+AND m.deleted_at IS NULL GROUP BY c.conversation_id, c.message_count
+HAVING COUNT(m.message_id) <> c.message_count""",
+    "conversation {} has more than one turn in progress": """
+SELECT conversation_id FROM messages WHERE status = 'in_progress'
+GROUP BY conversation_id HAVING COUNT(*) > 1""",
+    "message {} is completed without a finish reason": """
+SELECT message_id FROM messages WHERE role = 'assistant' AND status = 'completed' AND finish_reason IS NULL""",
+    "message {} has ended without a time": """
+SELECT message_id FROM messages WHERE status NOT IN ('queued', 'in_progress') AND completed_at IS NULL""",
+    "message {} is unfinished and its process has no lease": """
+SELECT m.message_id FROM messages m WHERE m.status IN ('queued', 'in_progress') AND NOT EXISTS (
+SELECT 1 FROM processes p WHERE p.process_id = m.process_id AND p.expires_at > {now})""",
+    "message {} belongs to no conversation": """
+SELECT m.message_id FROM messages m WHERE NOT EXISTS (
+SELECT 1 FROM conversations c WHERE c.conversation_id = m.conversation_id)""",
+    "conversation {} belongs to no user": """
+SELECT c.conversation_id FROM conversations c WHERE NOT EXISTS (
+SELECT 1 FROM users u WHERE u.id = c.owner_id)""",
+}
+
+
+def findings() -> Script[list[str]]:
+    """A sentence for each invariant that a row breaks."""
+    found = []
+    for sentence, sql in CHECKS.items():
+        found += [sentence.format(row[0]) for row in (yield Statement(sql))]
+    return found

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.models import ConversationRow, UserRow
+from app.db.script import Script, Statement
+from app.domain.conversations import Conversation, NewConversation
+from app.domain.messages import Sampling
+
+INSERT = """
+INSERT INTO conversations (conversation_id, owner_id, last_sequence, message_count, title, title_source, mode,
+system_prompt, provider, model, temperature, max_tokens, document_ids, metadata, created_at, updated_at)
+VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"""
+
+
+def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Script[None]:
+    """Makes a conversation of the user whose row has this id."""
+    sampling = new.sampling
+    values = (
+        conversation_id,
+        owner_id,
+        new.title,
+        "user" if new.title is not None else None,
+        new.mode.value,
+        new.system_prompt,
+        sampling.provider,
+        sampling.model,
+        sampling.temperature,
+        sampling.max_tokens,
+        None if new.document_ids is None else orjson.dumps(new.document_ids).decode(),
+        orjson.dumps(new.metadata).decode(),
+        now,
+    )
+    yield Statement(INSERT, values)
+
+
+def owned(owner: str | None) -> Select[ConversationRow, str]:
+    """The conversations of a user, or of all who are not erased, with their owners' ids."""
+    query = select(ConversationRow, UserRow.user_id).join(UserRow, UserRow.id == ConversationRow.owner_id)
+    whose = UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
+    return query.where(whose)  # type: ignore[return-value]  # user_id is not NULL here
+
+
+async def get(
+    session: AsyncSession, owner: str | None, conversation_id: str, *, lock: bool = False
+) -> Conversation | None:
+    """One conversation of its owner, locked for the rest of the transaction if so wished."""
+    query = owned(owner).where(ConversationRow.conversation_id == conversation_id)
+    if lock:
+        query = query.with_for_update(of=ConversationRow)
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else conversation_of(row[0], row[1])
+
+
+async def page(
+    session: AsyncSession, owner: str, mode: str | None, after: tuple[int, str] | None, limit: int
+) -> list[Conversation]:
+    """A user's conversations, the last updated first, from behind a place in that order."""
+    query = owned(owner)
+    if mode is not None:
+        query = query.where(ConversationRow.mode == mode)
+    if after is not None:
+        query = query.where(behind(*after))
+    order = (ConversationRow.updated_at.desc(), ConversationRow.conversation_id.desc())
+    rows = await session.execute(query.order_by(*order).limit(limit))
+    return [conversation_of(row, user_id) for row, user_id in rows]
+
+
+def behind(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
+    """What comes after a place in the descending order, in a form that an index can seek to."""
+    return and_(
+        ConversationRow.updated_at <= updated_at,
+        or_(
+            ConversationRow.updated_at < updated_at,
+            ConversationRow.conversation_id < conversation_id,
+        ),
+    )
+
+
+async def change(session: AsyncSession, conversation_id: str, values: dict[str, Any]) -> None:
+    """Sets columns by their attributes' names."""
+    row = await session.get_one(ConversationRow, conversation_id)
+    for name, value in values.items():
+        setattr(row, name, value)
+    await session.flush()
+
+
+async def remove(session: AsyncSession, owner: str | None, conversation_id: str) -> bool:
+    """Deletes a conversation with its messages; False when the owner has none such."""
+    whose = UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
+    query = (
+        delete(ConversationRow)
+        .where(ConversationRow.conversation_id == conversation_id)
+        .where(ConversationRow.owner_id.in_(select(UserRow.id).where(whose)))
+        .returning(ConversationRow.conversation_id)
+    )
+    return (await session.execute(query)).one_or_none() is not None
+
+
+def conversation_of(row: ConversationRow, user_id: str) -> Conversation:
+    """A row as the plain object that leaves the database."""
+    return Conversation(
+        conversation_id=row.conversation_id,
+        user_id=user_id,
+        title=row.title,
+        title_source=row.title_source,
+        mode=row.mode,
+        system_prompt=row.system_prompt,
+        sampling=Sampling(row.provider, row.model, row.temperature, row.max_tokens),
+        document_ids=row.document_ids,
+        metadata=row.meta,
+        message_count=row.message_count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,118 @@
+"""The database: sessions for what may take a millisecond, scripts for what may not."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import exc
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.db.script import ScriptFunction
+from app.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+STATEMENT_SECONDS = 5
+POOL_WAIT_SECONDS = 3
+LEASE_MS = 15_000
+
+_writing: ContextVar[bool] = ContextVar("writing", default=False)
+
+
+class Database(ABC):
+    """One database, whichever it is.
+
+    All of its methods raise DatabaseUnavailable when the database is out of reach or a connection cannot be
+    had in three seconds.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for one short reading transaction."""
+        with translated():
+            async with self._session() as session, session.begin():
+                yield session
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A session for one short transaction: committed when the block ends well, else rolled back."""
+        with translated(), not_nested():
+            async with self._turn_to_write(), self._session(writing=True) as session, session.begin():
+                yield session
+
+    @abstractmethod
+    async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
+        """Runs a script as one transaction and gives what it returns; an exception in it rolls back."""
+
+    @abstractmethod
+    async def query(self, script: ScriptFunction[T], *args: Any) -> T:
+        """Runs a script that only reads."""
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.engine.dispose()
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are checked out of the pool."""
+        return self.engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]  # QueuePool has it
+
+    def _session(self, *, writing: bool = False) -> AsyncSession:
+        engine = self.engine.execution_options(writing=writing) if writing else self.engine
+        return AsyncSession(engine, expire_on_commit=False, autoflush=False)
+
+    def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
+        """Whatever a writer has to wait for within this process."""
+        return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def not_nested() -> Iterator[None]:
+    """A second transaction inside a first would wait for itself on SQLite: refuse it where it is written."""
+    if _writing.get():
+        raise RuntimeError("a write transaction is open in this task already")
+    token = _writing.set(True)
+    try:
+        yield
+    finally:
+        _writing.reset(token)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """SQLAlchemy's ways to say that the database is out of reach, as one error of ours."""
+    try:
+        yield
+    except (exc.InterfaceError, exc.OperationalError, exc.TimeoutError, OSError) as error:
+        raise DatabaseUnavailable from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable from error
+        raise
+
+
+def connect(url: str, *, pool_size: int) -> Database:
+    """The database at a URL, `sqlite:///path` or `postgresql://…`, whichever driver it names.
+
+    Raises:
+        ValueError: the URL is not one, or of another kind.
+    """
+    parsed = make_url(url)
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        from app.db.sqlite import SqliteDatabase
+
+        return SqliteDatabase(Path(parsed.database or ""), pool_size=pool_size)
+    if kind in {"postgresql", "postgres"}:
+        from app.db.postgres import PostgresDatabase
+
+        return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"), pool_size=pool_size)
+    raise ValueError(f"{kind} is neither sqlite nor postgresql")

@@ -1,0 +1,114 @@
+"""Messages, as scripts: reading them is on the way of every turn."""
+
+from __future__ import annotations
+
+import orjson
+
+from app.db.script import Row, Script, Statement, one
+from app.domain.messages import Failure, FinishReason, Message, Role, Status, Usage
+
+COLUMNS = (
+    "m.message_id, m.conversation_id, m.role, m.content, m.sequence_number, m.status, m.created_at, "
+    "m.provider, m.model, m.finish_reason, m.input_tokens, m.output_tokens, m.usage_estimated, "
+    "m.citations, m.grounded, m.error_code, m.error_detail, m.completed_at, m.edited_at"
+)
+OWNED = "owner_id IN (SELECT id FROM users WHERE user_id = COALESCE(CAST($2 AS TEXT), user_id))"
+"""True for a row of the user $2, or of any user who is not erased when $2 is NULL."""
+
+CONVERSATION = f"SELECT conversation_id FROM conversations WHERE conversation_id = $1 AND {OWNED}"
+LOCK = f"UPDATE conversations SET message_count = message_count WHERE conversation_id = $1 AND {OWNED} RETURNING 1"
+MESSAGE = f"""
+SELECT {COLUMNS} FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id
+WHERE m.message_id = $3 AND c.conversation_id = $1 AND c.{OWNED} AND m.deleted_at IS NULL"""
+MESSAGE_BY_ID = f"SELECT {COLUMNS} FROM messages m WHERE m.message_id = $1"
+PAGE = f"""
+SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = $1 AND m.deleted_at IS NULL
+AND m.sequence_number > $2 AND m.sequence_number < $3 ORDER BY m.sequence_number {{order}} LIMIT $4"""
+OLDEST_FIRST, NEWEST_FIRST = PAGE.replace("{order}", "ASC"), PAGE.replace("{order}", "DESC")
+TURN_UNFINISHED = """
+SELECT 1 FROM messages WHERE conversation_id = $1 AND (sequence_number = $2 OR answers = $2)
+AND status IN ('queued', 'in_progress')"""
+EDIT = "UPDATE messages SET content = $2, edited_at = $3 WHERE message_id = $1"
+EMPTY = "UPDATE messages SET content = '', citations = NULL, deleted_at = $2 WHERE message_id = $1"
+COUNT_DOWN = "UPDATE conversations SET message_count = message_count - 1 WHERE conversation_id = $1"
+
+NO_UPPER_BOUND = 2**31 - 1
+
+
+def message_of(row: Row) -> Message:
+    """A message from the values of `COLUMNS`."""
+    usage = None if row[10] is None else Usage(row[10], row[11], bool(row[12]))
+    return Message(
+        message_id=str(row[0]),
+        conversation_id=str(row[1]),
+        role=Role(row[2]),
+        content=row[3],
+        sequence_number=row[4],
+        status=Status(row[5]),
+        created_at=row[6],
+        provider=row[7],
+        model=row[8],
+        finish_reason=None if row[9] is None else FinishReason(row[9]),
+        usage=usage,
+        citations=[] if row[13] is None else orjson.loads(row[13]),
+        grounded=None if row[14] is None else bool(row[14]),
+        error=None if row[15] is None else Failure(row[15], row[16]),
+        completed_at=row[17],
+        edited_at=row[18],
+    )
+
+
+def readable_conversation(owner: str | None, conversation_id: str) -> Script[bool]:
+    """Whether the owner has this conversation."""
+    return (yield from one(Statement(CONVERSATION, (conversation_id, owner)))) is not None
+
+
+def owned_message(owner: str | None, conversation_id: str, message_id: str) -> Script[Message | None]:
+    """A message that is not deleted, in a conversation of its owner."""
+    row = yield from one(Statement(MESSAGE, (conversation_id, owner, message_id)))
+    return None if row is None else message_of(row)
+
+
+def message_by_id(message_id: str) -> Script[Message | None]:
+    """A message of whomever; for turns, which know what is theirs."""
+    row = yield from one(Statement(MESSAGE_BY_ID, (message_id,)))
+    return None if row is None else message_of(row)
+
+
+def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Script[list[Message]]:
+    """The latest messages with a sequence number below `before`, in sequence order."""
+    rows = yield Statement(NEWEST_FIRST, (conversation_id, 0, before, limit))
+    return [message_of(row) for row in reversed(rows)]
+
+
+def owned_page(
+    owner: str | None, conversation_id: str, after: int, before: int, limit: int, descending: bool
+) -> Script[list[Message] | None]:
+    """Messages between two sequence numbers, neither included; None without such a conversation."""
+    if not (yield from readable_conversation(owner, conversation_id)):
+        return None
+    sql = NEWEST_FIRST if descending else OLDEST_FIRST
+    rows = yield Statement(sql, (conversation_id, after, before, limit))
+    return [message_of(row) for row in rows]
+
+
+def lock_conversation(owner: str | None, conversation_id: str) -> Script[bool]:
+    """Locks an owner's conversation for the rest of the transaction; False when there is none."""
+    return bool((yield Statement(LOCK, (conversation_id, owner))))
+
+
+def turn_is_unfinished(message: Message) -> Script[bool]:
+    """Whether the turn that a message belongs to is waiting or at work."""
+    values = (message.conversation_id, message.sequence_number)
+    return bool((yield Statement(TURN_UNFINISHED, values)))
+
+
+def edit(message_id: str, content: str, now: int) -> Script[None]:
+    """Gives a message other text."""
+    yield Statement(EDIT, (message_id, content, now))
+
+
+def empty(message: Message, now: int) -> Script[None]:
+    """Deletes a message: its number stays taken, so its row stays too, without its text."""
+    yield Statement(EMPTY, (message.message_id, now))
+    yield Statement(COUNT_DOWN, (message.conversation_id,))

@@ -1,0 +1,140 @@
+"""The tables. Ids are UUIDv7 text in Python, native in PostgreSQL; moments are milliseconds since the epoch.
+
+Both are the same values in both databases, so that one statement serves the two (decision 0002).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Id = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+UNFINISHED = text("status IN ('queued', 'in_progress')")
+
+
+class Base(DeclarativeBase):
+    """What all tables share."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UserRow(Base):
+    """A person. `user_id`, the caller's own id, is taken away first when the user is erased."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(Text, unique=True)
+    name: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConversationRow(Base):
+    """A conversation. Its row is the lock of all that happens in it, and `last_sequence` numbers messages."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (Index(None, "owner_id", "updated_at", "conversation_id"),)
+
+    conversation_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    last_sequence: Mapped[int] = mapped_column(default=0)
+    message_count: Mapped[int] = mapped_column(default=0)
+    title: Mapped[str | None] = mapped_column(Text)
+    title_source: Mapped[str | None] = mapped_column(Text)
+    mode: Mapped[str] = mapped_column(Text)
+    system_prompt: Mapped[str | None] = mapped_column(Text)
+    provider: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
+    temperature: Mapped[float | None]
+    max_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    document_ids: Mapped[list[str] | None] = mapped_column(Json)
+    meta: Mapped[dict[str, str]] = mapped_column("metadata", Json)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class MessageRow(Base):
+    """A message; an assistant's is also the state of its turn, owned by a process while it is unfinished."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "sequence_number"),
+        Index(
+            "uq_messages_in_progress",
+            "conversation_id",
+            unique=True,
+            sqlite_where=text("status = 'in_progress'"),
+            postgresql_where=text("status = 'in_progress'"),
+        ),
+        Index(
+            "ix_messages_unfinished",
+            "conversation_id",
+            "sequence_number",
+            sqlite_where=UNFINISHED,
+            postgresql_where=UNFINISHED,
+        ),
+    )
+
+    message_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(Id, ForeignKey("conversations.conversation_id", ondelete="CASCADE"))
+    sequence_number: Mapped[int]
+    role: Mapped[str] = mapped_column(Text)
+    content: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    answers: Mapped[int | None]
+    """The sequence number of the user message that this reply answers."""
+    superseded_by: Mapped[str | None] = mapped_column(Id)
+    process_id: Mapped[str | None] = mapped_column(Id)
+    """The process whose lease covers the turn; written by it alone while the turn is in progress."""
+    cancel_requested_at: Mapped[int | None] = mapped_column(BigInteger)
+    provider: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
+    temperature: Mapped[float | None]
+    max_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    mode: Mapped[str | None] = mapped_column(Text)
+    document_ids: Mapped[list[str] | None] = mapped_column(Json)
+    finish_reason: Mapped[str | None] = mapped_column(Text)
+    input_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    output_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    usage_estimated: Mapped[bool | None]
+    citations: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
+    grounded: Mapped[bool | None]
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_detail: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[int | None] = mapped_column(BigInteger)
+    completed_at: Mapped[int | None] = mapped_column(BigInteger)
+    edited_at: Mapped[int | None] = mapped_column(BigInteger)
+    deleted_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ProcessRow(Base):
+    """The lease of a serving process, by the database's clock."""
+
+    __tablename__ = "processes"
+
+    process_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)

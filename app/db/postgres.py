@@ -1,0 +1,99 @@
+"""PostgreSQL through asyncpg: any number of hosts and processes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
+from app.db.script import Row, ScriptFunction, Statement
+from app.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+CONNECT_SECONDS = 5
+RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+OUT_OF_REACH = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+
+
+class PostgresDatabase(Database):
+    """A server with a small pool, which sessions and scripts share."""
+
+    def __init__(self, url: URL, *, pool_size: int) -> None:
+        engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                "command_timeout": 2 * STATEMENT_SECONDS,
+                "server_settings": {
+                    "application_name": "parley",
+                    "statement_timeout": str(STATEMENT_SECONDS * 1000),
+                },
+            },
+        )
+        super().__init__(engine)
+
+    async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
+        """See `Database.transact`; a deadlock's victim is run again once."""
+        try:
+            return await self._transact(script, *args)
+        except RETRIED:
+            return await self._transact(script, *args)
+
+    async def _transact(self, script: ScriptFunction[T], *args: Any) -> T:
+        async with self._driver() as driver, driver.transaction():
+            return await run(driver, script(*args))
+
+    async def query(self, script: ScriptFunction[T], *args: Any) -> T:
+        """See `Database.query`; each statement sees its own moment."""
+        async with self._driver() as driver:
+            return await run(driver, script(*args))
+
+    @contextlib.asynccontextmanager
+    async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
+        with translated(), translated_asyncpg():
+            async with self.engine.connect() as connection:
+                raw = await connection.get_raw_connection()
+                yield raw.driver_connection
+
+
+async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row], T]) -> T:
+    """Feeds a script its rows until it returns."""
+    try:
+        statement = next(script)
+        while True:
+            rows = await driver.fetch(dialect(statement.sql), *statement.values)
+            statement = script.send(rows)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+@functools.lru_cache(maxsize=256)
+def dialect(sql: str) -> str:
+    """A statement as PostgreSQL wants it."""
+    return sql.replace("{now}", CLOCK)
+
+
+@contextlib.contextmanager
+def translated_asyncpg() -> Iterator[None]:
+    """The driver's ways to say that the server is out of reach or busy, as one error of ours."""
+    try:
+        yield
+    except OUT_OF_REACH as error:
+        raise DatabaseUnavailable from error

@@ -1,0 +1,212 @@
+"""SQLite: one host, one file, one writer at a time, and every commit on disk before it is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+import sqlite3
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
+from app.db.script import Row, ScriptFunction, Statement
+from app.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+# The Julian day of the Unix epoch is 2440587.5; unixepoch('subsec') came with SQLite 3.42 only.
+CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+PRAGMAS = (
+    f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+)
+PLACE = re.compile(r"\$(?=\d)")
+
+
+class SqliteDatabase(Database):
+    """A file with a pool of sessions, a thread that writes scripts and a thread that reads them.
+
+    Scripts that wait at the same moment are committed together: one sync of the disk serves them all.
+    """
+
+    def __init__(self, path: Path, *, pool_size: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=str(path)),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            connect_args={"isolation_level": None},
+        )
+        event.listen(engine.sync_engine, "connect", set_pragmas)
+        event.listen(engine.sync_engine, "begin", begin)
+        super().__init__(engine)
+        self._writer, self._reader = ScriptThread(path), ScriptThread(path)
+        self._gate = asyncio.Lock()
+        self._jobs: list[Job] = []
+        self._committer: asyncio.Task[None] | None = None
+
+    async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
+        """See `Database.transact`."""
+        job = Job(script(*args), asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_jobs())
+        with translated_sqlite():
+            return await job.outcome  # type: ignore[no-any-return]  # what the script returned
+
+    async def query(self, script: ScriptFunction[T], *args: Any) -> T:
+        """See `Database.query`."""
+        with translated_sqlite():
+            return await self._reader.call(run, script(*args))
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        await super().close()
+        await self._writer.close()
+        await self._reader.close()
+
+    def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
+        # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
+        return self._gate
+
+    async def _commit_jobs(self) -> None:
+        try:
+            while self._jobs:
+                async with self._gate:
+                    jobs, self._jobs = self._jobs, []
+                    await self._commit(jobs)
+        finally:
+            self._committer = None
+
+    async def _commit(self, jobs: list[Job]) -> None:
+        try:
+            await self._writer.call(commit_together, jobs)
+        except Exception as error:  # noqa: BLE001  whatever it is, each waiting script has to hear of it
+            for job in jobs:
+                job.error = error
+        for job in jobs:
+            job.deliver()
+
+
+@dataclass(slots=True)
+class Job:
+    """A script that waits for its commit, and what came of it."""
+
+    script: Generator[Statement, list[Row], Any]
+    outcome: asyncio.Future[Any]
+    value: Any = None
+    error: Exception | None = field(default=None)
+
+    def deliver(self) -> None:
+        """Tells the one who waits, in the event loop's thread."""
+        if self.outcome.done():  # who waited has gone
+            return
+        if self.error is None:
+            self.outcome.set_result(self.value)
+        else:
+            self.outcome.set_exception(self.error)
+
+
+class ScriptThread:
+    """A thread with a connection of its own, opened on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+
+    async def call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
+        """Gives what the function gives when called in the thread with its connection."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._call, function, argument)
+
+    async def close(self) -> None:
+        """Closes the connection and ends the thread."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+        self._executor.shutdown()
+
+    def _call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
+            set_pragmas(self._connection, None)
+        return function(self._connection, argument)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """Runs scripts one after the other, each undone alone when it fails, and commits what is left."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for job in jobs:
+            run_job(connection, job)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def run_job(connection: sqlite3.Connection, job: Job) -> None:
+    """Runs one script in a savepoint."""
+    connection.execute("SAVEPOINT job")
+    try:
+        job.value = run(connection, job.script)
+    except Exception as error:  # noqa: BLE001  delivered to the one who waits for it
+        job.error = error
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+
+
+def run(connection: sqlite3.Connection, script: Generator[Statement, list[Row], T]) -> T:
+    """Feeds a script its rows until it returns."""
+    try:
+        statement = next(script)
+        while True:
+            rows = connection.execute(dialect(statement.sql), statement.values).fetchall()
+            statement = script.send(rows)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+@functools.lru_cache(maxsize=256)
+def dialect(sql: str) -> str:
+    """A statement as SQLite wants it."""
+    return PLACE.sub("?", sql.replace("{now}", CLOCK))
+
+
+def set_pragmas(connection: Any, _record: object) -> None:
+    """They are per connection, and a connection without them would not check foreign keys."""
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def begin(connection: Connection) -> None:
+    """A reader that turns writer fails at once with "database is locked": writers say so from the start."""
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN DEFERRED")
+
+
+@contextlib.contextmanager
+def translated_sqlite() -> Generator[None, None, None]:
+    """The driver's ways to say that the file is locked, full or gone, as one error of ours."""
+    with translated():
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise DatabaseUnavailable from error

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Role(StrEnum):
+    """Who speaks; `system` is never stored."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Status(StrEnum):
+    """A message's state; a terminal one never changes."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it never changes any more."""
+        return self not in UNFINISHED
+
+
+UNFINISHED = (Status.QUEUED, Status.IN_PROGRESS)
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which model answers, and how; None leaves it to the next level (turn, conversation, deployment)."""
+
+    provider: str | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply; `estimated` when the provider did not say."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a reply failed: a stable code and a public sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. Times in milliseconds since the Unix epoch."""
+
+    message_id: str
+    conversation_id: str
+    role: Role
+    content: str
+    sequence_number: int
+    status: Status
+    created_at: int
+    provider: str | None = None
+    model: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    citations: list[dict[str, Any]] = field(default_factory=list)
+    grounded: bool | None = None
+    error: Failure | None = None
+    completed_at: int | None = None
+    edited_at: int | None = None

@@ -1,0 +1,255 @@
+"""Everything that can be refused or fail, as one tree.
+
+AppError
+├── InvalidRequest             422 validation-error
+│   ├── MessageTooLong         422 message-too-long
+│   └── UnknownModel           422 unknown-model
+├── NotFound                   404 not-found
+│   ├── UserNotFound           404 user-not-found
+│   ├── ConversationNotFound   404 conversation-not-found
+│   └── MessageNotFound        404 message-not-found
+├── Conflict                   409 conflict
+│   ├── QueueFull              409 queue-full
+│   └── TurnUnfinished         409 turn-unfinished
+├── PayloadTooLarge            413 payload-too-large
+├── UnsupportedMediaType       415 unsupported-media-type
+├── TurnFailed                 502 provider-error
+│   ├── ProviderAuth           502 provider-auth
+│   ├── ProviderTruncated      502 provider-truncated
+│   ├── ProviderTimeout        504 provider-timeout-connect, -first-token, -idle, -total
+│   ├── ProviderRateLimited    503 provider-rate-limited
+│   ├── ProviderUnavailable    503 provider-unavailable
+│   ├── ContextTooLong         422 context-too-long
+│   └── InternalError          500 internal-error
+├── TurnInterrupted            502 turn-interrupted
+└── Unavailable                503 unavailable
+    ├── Overloaded             503 overloaded
+    ├── Draining               503 draining
+    └── DatabaseUnavailable    503 database-unavailable
+
+A class's docstring is its default public text: it may be shown to any caller, so it never holds what a
+provider, a driver or another user said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, cast, get_args
+
+Phase = Literal["connect", "first-token", "idle", "total"]
+"""What a provider took too long for."""
+
+
+class AppError(Exception):
+    """The request could not be served."""
+
+    code: str = "error"
+    status: int = 500
+    retry_after: int | None = None
+    """Seconds after which a retry may help; sent as `Retry-After`."""
+
+    def __init__(self, detail: str | None = None, *, members: Mapping[str, str] | None = None) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        self.members: Mapping[str, str] = members or {}
+        """Extension members of the problem document (RFC 9457, section 3.2)."""
+        super().__init__(self.detail)
+
+
+class InvalidRequest(AppError):
+    """The request is not valid."""
+
+    code = "validation-error"
+    status = 422
+
+    def __init__(self, detail: str | None = None, *, pointer: str | None = None) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+        """The place in the request, as a JSON Pointer (RFC 6901) or a parameter's name."""
+
+
+class MessageTooLong(InvalidRequest):
+    """A message has at most 32,000 characters."""
+
+    code = "message-too-long"
+
+
+class UnknownModel(InvalidRequest):
+    """There is no such provider or model."""
+
+    code = "unknown-model"
+
+
+class NotFound(AppError):
+    """There is nothing here."""
+
+    code = "not-found"
+    status = 404
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    code = "user-not-found"
+
+
+class ConversationNotFound(NotFound):
+    """There is no such conversation."""
+
+    code = "conversation-not-found"
+
+
+class MessageNotFound(NotFound):
+    """There is no such message."""
+
+    code = "message-not-found"
+
+
+class Conflict(AppError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+    status = 409
+
+
+class QueueFull(Conflict):
+    """Too many turns of this conversation are unfinished."""
+
+    code = "queue-full"
+
+
+class TurnUnfinished(Conflict):
+    """The message's turn is not finished yet."""
+
+    code = "turn-unfinished"
+
+
+class PayloadTooLarge(AppError):
+    """The body is larger than is accepted."""
+
+    code = "payload-too-large"
+    status = 413
+
+
+class UnsupportedMediaType(AppError):
+    """The body has to be JSON, sent with Content-Type: application/json."""
+
+    code = "unsupported-media-type"
+    status = 415
+
+
+class TurnFailed(AppError):
+    """The provider answered with an error."""
+
+    code = "provider-error"
+    status = 502
+
+
+class ProviderAuth(TurnFailed):
+    """The provider refused the service's credentials."""
+
+    code = "provider-auth"
+
+
+class ProviderTruncated(TurnFailed):
+    """The provider's answer ended before it was finished."""
+
+    code = "provider-truncated"
+
+
+class ProviderTimeout(TurnFailed):
+    """The provider did not answer in time."""
+
+    code = "provider-timeout-first-token"
+    status = 504
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__()
+        self.code = f"provider-timeout-{phase}"
+
+
+class ProviderRateLimited(TurnFailed):
+    """The provider accepts no more requests for now."""
+
+    code = "provider-rate-limited"
+    status = 503
+    retry_after = 10
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        super().__init__()
+        self.retry_after = retry_after or type(self).retry_after
+
+
+class ProviderUnavailable(TurnFailed):
+    """The provider is out of reach."""
+
+    code = "provider-unavailable"
+    status = 503
+    retry_after = 5
+
+
+class ContextTooLong(TurnFailed):
+    """The conversation does not fit the model's context window."""
+
+    code = "context-too-long"
+    status = 422
+
+
+class InternalError(TurnFailed):
+    """Something went wrong on the server."""
+
+    code = "internal-error"
+    status = 500
+
+
+class TurnInterrupted(AppError):
+    """The turn was interrupted; what was generated until then is kept."""
+
+    code = "turn-interrupted"
+    status = 502
+
+
+class Unavailable(AppError):
+    """The service cannot take this request now."""
+
+    code = "unavailable"
+    status = 503
+    retry_after = 5
+
+
+class Overloaded(Unavailable):
+    """Too many turns are at work."""
+
+    code = "overloaded"
+
+
+class Draining(Unavailable):
+    """This server is going away; another one will answer."""
+
+    code = "draining"
+    retry_after = 1
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is out of reach."""
+
+    code = "database-unavailable"
+
+
+def error_of(code: str, detail: str) -> AppError:
+    """The error with this code, as when a stored turn's failure is told again."""
+    kind, _, phase = code.partition("provider-timeout-")
+    if not kind and phase in get_args(Phase):
+        return ProviderTimeout(cast("Phase", phase))
+    error = CLASS_OF_CODE.get(code, InternalError)()
+    error.detail = detail
+    return error
+
+
+def subclasses(cls: type[AppError]) -> Iterator[type[AppError]]:
+    """A class with all that come from it."""
+    yield cls
+    for child in cls.__subclasses__():
+        yield from subclasses(child)
+
+
+CLASS_OF_CODE = {cls.code: cls for cls in subclasses(AppError) if cls is not ProviderTimeout}

@@ -1,0 +1,75 @@
+"""The seam to every language model: one protocol, one request, one kind of chunk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.domain.context import PromptMessage
+from app.domain.messages import FinishReason, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked of a model; temperature and max_tokens are left to it when None."""
+
+    model: str
+    messages: Sequence[PromptMessage]
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a reply, as it arrives.
+
+    `text` is made of whole code points that both databases can store. `reasoning` is thinking that is no part
+    of the reply. The last chunk of a finished reply has a `finish_reason`; `usage` may come with any.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+
+
+class ChatModel(Protocol):
+    """A provider of replies."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name, as requests give it."""
+        ...
+
+    @property
+    def default_model(self) -> str:
+        """The model that answers when none is named."""
+        ...
+
+    @property
+    def models(self) -> Sequence[str] | None:
+        """The models that may be named; None when only the provider knows."""
+        ...
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many turns may be at work at once in this process; None for no bound of its own."""
+        ...
+
+    @property
+    def context_window(self) -> int:
+        """Tokens of prompt and reply together, as far as is known."""
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Asks for a reply and gives it piece by piece; closing the generator stops the model.
+
+        Raises:
+            TurnFailed: one of its subclasses, when the provider fails or the reply ends without a finish reason.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Frees connections and threads."""
+        ...

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.domain.messages import Sampling
+from app.errors import UnknownModel
+from app.llm.base import ChatModel
+
+
+class Catalog:
+    """The providers of this deployment, and which of them answers what."""
+
+    def __init__(self, models: Sequence[ChatModel], default: str) -> None:
+        self._models = {model.name: model for model in models}
+        self.default = self._models[default]
+
+    def __getitem__(self, provider: str) -> ChatModel:
+        """The provider of that name.
+
+        Raises:
+            UnknownModel: there is none, as when a stored turn names one that is no longer configured.
+        """
+        try:
+            return self._models[provider]
+        except KeyError:
+            raise UnknownModel(f"There is no provider {provider!r}; choose one of {', '.join(self._models)}.") from None
+
+    def settle(self, turn: Sampling, conversation: Sampling) -> Sampling:
+        """Provider and model for a turn, and its sampling: what the turn says, else its conversation.
+
+        A model named for one provider is never asked of another.
+
+        Raises:
+            UnknownModel: provider or model is not to be had here.
+        """
+        provider = self[turn.provider or conversation.provider or self.default.name]
+        inherited = conversation.provider or self.default.name
+        model = turn.model or (conversation.model if provider.name == inherited else None)
+        return Sampling(
+            provider=provider.name,
+            model=checked(provider, model or provider.default_model),
+            temperature=conversation.temperature if turn.temperature is None else turn.temperature,
+            max_tokens=conversation.max_tokens if turn.max_tokens is None else turn.max_tokens,
+        )
+
+    async def aclose(self) -> None:
+        """Closes every provider's client."""
+        for model in self._models.values():
+            await model.aclose()
+
+
+def checked(provider: ChatModel, model: str) -> str:
+    """The model's name, if the provider has it or is the only one to know."""
+    if provider.models is None or model in provider.models:
+        return model
+    raise UnknownModel(f"{provider.name} has no model {model!r}; choose one of {', '.join(provider.models)}.")

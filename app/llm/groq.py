@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from app.llm.sdk import Sdk, SdkModel, client_options
+
+
+class GroqModel(SdkModel):
+    """Groq; its base URL has no path, since the SDK's own paths do."""
+
+    name = "groq"
+    path = "/openai/v1/chat/completions"
+
+    def _build(self) -> Sdk:
+        import groq
+        import httpx
+
+        options = client_options(httpx, groq.DefaultAioHttpClient)
+        client = groq.AsyncGroq(api_key=self._api_key, base_url=self._base_url, **options)
+        return Sdk(client, groq, httpx)

@@ -1,0 +1,156 @@
+"""What the official SDKs of OpenAI and Groq have in common: one generator wrote both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from app.errors import (
+    ContextTooLong,
+    ProviderAuth,
+    ProviderRateLimited,
+    ProviderTimeout,
+    ProviderTruncated,
+    ProviderUnavailable,
+    TurnFailed,
+)
+from app.llm.base import ChatRequest, Chunk
+from app.llm.chat_completions import failure_of, read_chunks, request_body
+
+CONNECT_SECONDS = 5.0
+WRITE_SECONDS = 30.0
+KEEPALIVE_SECONDS = 15.0
+MAX_CONNECTIONS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """An SDK's client beside the modules whose classes it takes and raises."""
+
+    client: Any
+    errors: Any
+    http: Any
+
+
+class SdkModel(ABC):
+    """A provider behind its official SDK, imported and built on first use (it costs up to a second)."""
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    request_extras: ClassVar[dict[str, Any]] = {}
+    models = None
+    concurrency = None
+
+    def __init__(self, api_key: str, base_url: str | None, default_model: str, context_window: int = 128_000) -> None:
+        self.default_model = default_model
+        self.context_window = context_window
+        self.max_tokens_field = "max_completion_tokens"
+        self._api_key = api_key
+        self._base_url = base_url
+        self._sdk: Sdk | None = None
+        self._building = asyncio.Lock()
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """See `ChatModel.stream`."""
+        sdk = await self._built()
+        with opening(sdk):
+            response = await self._send(sdk, request)
+        try:
+            with reading(sdk):
+                async for chunk in read_chunks(response.aiter_raw()):
+                    yield chunk
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the SDK's connections."""
+        if self._sdk is not None:
+            await self._sdk.client.close()
+
+    @abstractmethod
+    def _build(self) -> Sdk:
+        """Imports the SDK and makes its client; blocks."""
+
+    async def _built(self) -> Sdk:
+        if self._sdk is not None:
+            return self._sdk
+        async with self._building:
+            if self._sdk is None:
+                self._sdk = await asyncio.to_thread(self._build)
+            return self._sdk
+
+    async def _send(self, sdk: Sdk, request: ChatRequest) -> Any:
+        extras = self.request_extras
+        if request.max_tokens is not None:
+            extras = {**extras, self.max_tokens_field: request.max_tokens}
+        return await sdk.client.post(
+            self.path,
+            cast_to=sdk.http.Response,
+            content=request_body(request, **extras),
+            options={"headers": {"Accept": "text/event-stream", "Accept-Encoding": "identity"}},
+            stream=True,
+            stream_cls=sdk.errors.AsyncStream,
+        )
+
+
+def client_options(http: Any, http_client_class: Any) -> dict[str, Any]:
+    """Both SDKs retry twice and wait for minutes in secret, and OpenAI's follows redirects: not so here."""
+    timeout = http.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS)
+    limits = http.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS)
+    client = http_client_class(timeout=timeout, limits=limits, follow_redirects=False)
+    return {"max_retries": 0, "timeout": timeout, "http_client": client}
+
+
+@contextlib.contextmanager
+def opening(sdk: Sdk) -> Iterator[None]:
+    """Translates what is raised until the provider has answered with a status."""
+    try:
+        yield
+    except sdk.errors.APIStatusError as error:
+        raise failure_of_status(error) from error
+    except (sdk.errors.APIError, sdk.http.HTTPError, OSError) as error:
+        raise failure_of_connection(error) from error
+
+
+@contextlib.contextmanager
+def reading(sdk: Sdk) -> Iterator[None]:
+    """Translates what is raised while the reply streams; a malformed event has many faces."""
+    try:
+        yield
+    except (sdk.errors.APIError, sdk.http.HTTPError, OSError) as error:
+        raise ProviderTruncated from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TurnFailed("The provider sent something that is no chat completion.") from error
+
+
+def failure_of_status(error: Any) -> TurnFailed:
+    """A refusal as ours; the provider's words stay in the chained exception."""
+    status = error.status_code
+    if status in {401, 403}:
+        return ProviderAuth()
+    if status == 429:
+        return ProviderRateLimited(retry_after_seconds(error.response.headers.get("retry-after")))
+    body = error.body if isinstance(error.body, dict) else {}
+    failure = failure_of(body.get("error", body))
+    if isinstance(failure, ContextTooLong):
+        return failure
+    return TurnFailed(f"The provider answered with status {status}.")
+
+
+def retry_after_seconds(value: str | None) -> int | None:
+    """`Retry-After` in seconds (RFC 9110, section 10.2.3); None when it is absent or a date."""
+    return int(value) if value and value.isdecimal() else None
+
+
+def failure_of_connection(error: BaseException) -> TurnFailed:
+    """A connection that failed: only a timeout while connecting is one, whatever the SDK calls it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__name__ in {"ConnectionTimeoutError", "ServerTimeoutError"}:
+            return ProviderTimeout("connect")
+        cause = cause.__cause__
+    return ProviderUnavailable()

@@ -1,0 +1,160 @@
+"""The composition root: settings become a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from types import FrameType
+
+from fastapi import FastAPI
+
+from app.api.application import application
+from app.api.deps import Services
+from app.db import schema
+from app.db.engine import Database, connect
+from app.domain.ids import new_id
+from app.llm.base import ChatModel
+from app.llm.catalog import Catalog
+from app.llm.groq import GroqModel
+from app.llm.local import LocalModel
+from app.llm.openai import OpenAIModel
+from app.llm.scripted import ScriptedModel
+from app.log import configure_logging
+from app.services.checkpoints import Checkpoints
+from app.services.conversations import Conversations
+from app.services.generation import Limits
+from app.services.health import Health
+from app.services.leases import Leases
+from app.services.messages import Messages
+from app.services.tasks import TaskOwner
+from app.services.turns import Turns
+from app.services.users import Users
+from app.settings import Provider, Settings
+
+NO_KEY = "none"
+"""What a server without keys is sent, since the SDK insists on one."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings; it opens nothing before its lifespan starts."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(settings) as services:
+            app.state.services = services
+            with draining_on_signals(services.turns, settings.drain_seconds):
+                yield
+
+    return application(lifespan)
+
+
+@contextlib.contextmanager
+def draining_on_signals(turns: Turns, seconds: float) -> Iterator[None]:
+    """Starts to drain with the signal: the server would wait for open streams before it ends the lifespan."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, tasks = asyncio.get_running_loop(), TaskOwner()
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(lambda: tasks.spawn(turns.drain(seconds)))
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for each in before:
+        signal.signal(each, drain)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Services]:
+    """Builds everything, and closes it in reverse."""
+    database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        await schema.upgrade(database)
+        catalog = catalog_of(settings)
+        stack.push_async_callback(catalog.aclose)
+        async with served(settings, database, catalog) as services:
+            yield services
+
+
+@contextlib.asynccontextmanager
+async def served(settings: Settings, database: Database, catalog: Catalog) -> AsyncIterator[Services]:
+    """The services, with what runs beside them; leaving drains the turns and ends the lease."""
+    process_id = new_id()
+    turns = Turns(database, catalog, process_id, limits_of(settings))
+    leases = Leases(database, turns, process_id)
+    tasks = TaskOwner()
+    services = Services(
+        users=Users(database, turns, tasks),
+        conversations=Conversations(database, catalog, turns),
+        messages=Messages(database),
+        turns=turns,
+        health=Health(database, turns),
+    )
+    await leases.renew()
+    beside = (leases.run(), Checkpoints(database, turns, process_id).run(), turns.line.run())
+    loops = [asyncio.create_task(each) for each in (*beside, services.users.finish_erasures())]
+    try:
+        yield services
+    finally:
+        await turns.drain(settings.drain_seconds)
+        await tasks.drain(settings.drain_seconds)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await leases.resign()
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """The providers that these settings give access to."""
+    default = settings.effective_provider
+    models = {model.name: model for model in providers(settings)}
+    return Catalog(list(models.values()), default)
+
+
+def providers(settings: Settings) -> Iterator[ChatModel]:
+    """Each provider with a key, the embedded model, and the scripted one where it is asked for."""
+    default, model = settings.effective_provider, settings.llm_model
+
+    def chosen(provider: Provider, otherwise: str) -> str:
+        return model if model and provider is default else otherwise
+
+    if settings.openai_api_key or settings.openai_base_url:
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else NO_KEY
+        yield OpenAIModel(key, settings.openai_base_url, chosen(Provider.OPENAI, "gpt-5-mini"))
+    if settings.groq_api_key:
+        key = settings.groq_api_key.get_secret_value()
+        yield GroqModel(key, settings.groq_base_url, chosen(Provider.GROQ, "openai/gpt-oss-120b"))
+    yield LocalModel(settings.local_model_path, settings.local_model_threads)
+    if default is Provider.SCRIPTED:
+        yield ScriptedModel(chosen(Provider.SCRIPTED, "echo"))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How long models may take."""
+    return Limits(
+        first_token=settings.first_token_seconds,
+        first_token_reasoning=settings.first_token_reasoning_seconds,
+        idle=settings.idle_seconds,
+        total=settings.turn_seconds,
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    # `uvicorn app.main:app` asks for it; whoever imports this module for something else builds nothing.
+    if name != "app":
+        raise AttributeError(name)
+    settings = Settings()
+    configure_logging(settings.log_level)
+    return create_app(settings)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.db import conversations, messages, users
+from app.db.engine import Database
+from app.db.script import Script
+from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
+from app.domain.ids import new_id, now_ms
+from app.domain.messages import Message, Sampling
+from app.domain.principals import Principal
+from app.errors import ConversationNotFound
+from app.llm.catalog import Catalog
+from app.services.turns import Turns
+
+LATEST_MESSAGES = 100
+
+SAMPLING_FIELDS = frozenset({"provider", "model", "temperature", "max_tokens"})
+
+
+class Conversations:
+    """Conversations of a principal; every method raises ConversationNotFound for one that is not theirs."""
+
+    def __init__(self, database: Database, catalog: Catalog, turns: Turns) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._turns = turns
+
+    async def create(self, user_id: str, new: NewConversation) -> Conversation:
+        """Makes an empty conversation, and its user when this is the first time that one is named.
+
+        Raises:
+            UnknownModel: its provider or model is not to be had.
+        """
+        self._catalog.settle(Sampling(), new.sampling)
+        conversation_id = new_id()
+        await self._database.transact(create, user_id, conversation_id, new, now_ms())
+        return await self.get(Principal(user_id), conversation_id)
+
+    async def get(self, who: Principal, conversation_id: str) -> Conversation:
+        """One conversation."""
+        async with self._database.read() as session:
+            found = await conversations.get(session, who.user_id, conversation_id)
+        if found is None:
+            raise ConversationNotFound
+        return found
+
+    async def latest_messages(self, conversation_id: str) -> list[Message]:
+        """The last 100 messages in sequence order, of a conversation that was got before."""
+        return await self._database.query(messages.latest, conversation_id, LATEST_MESSAGES)
+
+    async def page(
+        self, user_id: str, mode: Mode | None, after: tuple[int, str] | None, limit: int
+    ) -> list[Conversation]:
+        """A user's conversations, the last updated first, from behind a place in that order."""
+        async with self._database.read() as session:
+            return await conversations.page(session, user_id, mode, after, limit)
+
+    async def change(self, who: Principal, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
+        """Sets what is given, by the fields' names.
+
+        Raises:
+            UnknownModel: the provider or model that results is not to be had.
+        """
+        async with self._database.write() as session:
+            before = await conversations.get(session, who.user_id, conversation_id, lock=True)
+            if before is None:
+                raise ConversationNotFound
+            if SAMPLING_FIELDS & changes.keys():
+                self._catalog.settle(Sampling(), changed_sampling(before.sampling, changes))
+            values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}
+            await conversations.change(session, conversation_id, values)
+            after = await conversations.get(session, who.user_id, conversation_id)
+        if after is None:
+            raise ConversationNotFound
+        return after
+
+    async def delete(self, who: Principal, conversation_id: str) -> None:
+        """Deletes a conversation with its messages and stops its turns."""
+        async with self._database.write() as session:
+            if not await conversations.remove(session, who.user_id, conversation_id):
+                raise ConversationNotFound
+        self._turns.conversation_deleted(conversation_id)
+
+
+def create(user_id: str, conversation_id: str, new: NewConversation, now: int) -> Script[None]:
+    """The transaction that makes a conversation."""
+    owner_id, _ = yield from users.ensure(user_id, new_id(), now)
+    yield from conversations.insert(conversation_id, owner_id, new, now)
+
+
+def changed_sampling(sampling: Sampling, changes: Mapping[str, Any]) -> Sampling:
+    """A conversation's sampling after its changes."""
+    names = ("provider", "model", "temperature", "max_tokens")
+    return Sampling(*(changes.get(name, getattr(sampling, name)) for name in names))
+
+
+def columns(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes by field as changes by column; a title that a person sets is the person's."""
+    values = {("meta" if name == "metadata" else name): value for name, value in changes.items()}
+    if "title" in values:
+        values["title_source"] = None if values["title"] is None else TitleSource.USER
+    return values

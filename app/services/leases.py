@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from app.db import leases, turns
+from app.db.engine import LEASE_MS, Database
+from app.domain.ids import now_ms
+from app.domain.messages import Status
+from app.errors import DatabaseUnavailable
+from app.services.turns import Turns
+
+HEARTBEAT_SECONDS = 5.0
+SWEEP_BATCH = 100
+
+log = logging.getLogger(__name__)
+
+
+class Leases:
+    """Keeps this process's lease, and ends or adopts the turns of processes that lost theirs."""
+
+    def __init__(self, database: Database, turns: Turns, process_id: str) -> None:
+        self._database = database
+        self._turns = turns
+        self._process_id = process_id
+        self._renewed_at = time.monotonic()
+        self._may_sweep_at = time.monotonic()
+
+    async def renew(self) -> None:
+        """Makes or renews the lease."""
+        await self._database.transact(leases.heartbeat, self._process_id, LEASE_MS)
+        now = time.monotonic()
+        if now - self._renewed_at > LEASE_MS / 1000:
+            # The database was away for all of us: give the others the time to renew before judging them.
+            self._may_sweep_at = now + LEASE_MS / 1000
+        self._renewed_at = now
+
+    async def run(self) -> None:
+        """Renews and sweeps, for ever."""
+        while True:
+            try:
+                await self.renew()
+                await self._sweep()
+            except DatabaseUnavailable:
+                log.warning("cannot renew the lease: the database is out of reach")
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def resign(self) -> None:
+        """Ends the lease, so that others take over at once what is left."""
+        try:
+            await self._database.transact(leases.resign, self._process_id)
+        except DatabaseUnavailable:
+            log.warning("cannot end the lease: the database is out of reach; it runs out by itself")
+
+    async def _sweep(self) -> None:
+        if time.monotonic() < self._may_sweep_at or self._turns.draining:
+            return
+        for reply in await self._database.query(turns.abandoned, SWEEP_BATCH):
+            if reply.status is Status.QUEUED:
+                await self._turns.adopt(reply)
+            else:
+                await self._database.transact(turns.interrupt, reply, now_ms())
+        await self._database.transact(leases.forget_dead_processes, LEASE_MS)

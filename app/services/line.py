@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+
+from app.db import turns
+from app.db.engine import Database
+from app.domain.ids import now_ms
+from app.errors import DatabaseUnavailable
+from app.services.replies import Reply
+from app.services.slots import Claim, Slots
+
+LOOK_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Line:
+    """The turns of this process that wait: for an earlier turn of their conversation, or for a slot.
+
+    First in order, then a slot, then the start: looked for after each turn's end, and every half second since
+    the turn in front may be another process's.
+    """
+
+    def __init__(self, database: Database, slots: Slots, process_id: str) -> None:
+        self._database = database
+        self._slots = slots
+        self._process_id = process_id
+        self._waiting: dict[str, Waiter] = {}
+        self._nudged = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def wait(self, reply: Reply, claim: Claim) -> bool:
+        """Waits until the turn is in progress, with its slot taken; False when it was stopped before."""
+        waiter = Waiter(reply, claim)
+        self._waiting[reply.message.message_id] = waiter
+        self._nudged.set()
+        try:
+            return await waiter.started
+        finally:
+            del self._waiting[reply.message.message_id]
+
+    def leave(self, message_id: str) -> None:
+        """Lets a stopped turn wait no longer."""
+        waiter = self._waiting.get(message_id)
+        if waiter is not None and not waiter.started.done():
+            waiter.started.set_result(False)
+
+    def nudge(self) -> None:
+        """Looks at once who may start."""
+        if self._waiting:
+            self._nudged.set()
+
+    async def run(self) -> None:
+        """Starts who may start, for ever."""
+        while True:
+            timeout = LOOK_SECONDS if self._waiting else None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), timeout)
+            self._nudged.clear()
+            try:
+                await self._look()
+            except DatabaseUnavailable:
+                log.warning("cannot start waiting turns: the database is out of reach")
+
+    async def _look(self) -> None:
+        if not self._waiting:
+            return
+        started = await self._database.transact(turns.start, self._process_id, self._with_slot, now_ms())
+        for message_id, waiter in list(self._waiting.items()):
+            if message_id in started:
+                waiter.start()
+            else:
+                waiter.claim.give_back()
+
+    def _with_slot(self, message_ids: Sequence[str]) -> Iterable[str]:
+        for message_id in message_ids:
+            waiter = self._waiting.get(message_id)
+            if waiter is not None and waiter.claim.take(str(waiter.reply.sampling.provider)):
+                yield message_id
+
+
+class Waiter:
+    """A turn in the line."""
+
+    def __init__(self, reply: Reply, claim: Claim) -> None:
+        self.reply = reply
+        self.claim = claim
+        self.started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        """Lets the turn go on, in progress."""
+        if not self.started.done():
+            self.started.set_result(True)

