@@ -32,6 +32,6 @@ def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]])
     app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way
     app.add_middleware(Edge)
     problems.install(app)
-    for routes in (health, users, conversations, messages):
+    for routes in (messages, conversations, users, health):  # the busiest first: they are tried in order
         app.include_router(routes.router)
     return app

@@ -35,15 +35,26 @@ class Scope(Input):
     user_id: UserId | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what serves them."""
+
+    who: Principal
+    services: Services
+
+
 def services_of(request: Request) -> Services:
     """The services that the composition root has put into the application's state."""
     services: Services = request.app.state.services
     return services
 
 
-def principal_of(scope: Annotated[Scope, Query()]) -> Principal:
-    """Who asks; with authentication off the caller is believed."""
-    return Principal(scope.user_id)
+async def caller_of(request: Request, scope: Annotated[Scope, Query()]) -> Caller:
+    """Who asks; with authentication off the caller is believed.
+
+    One dependency, and a coroutine: each costs a request about 40 µs, and a plain function a thread as well.
+    """
+    return Caller(Principal(scope.user_id), services_of(request))
 
 
 def author(named: str, who: Principal) -> str:
@@ -62,5 +73,4 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-Caller = Annotated[Principal, Depends(principal_of)]
-UseCases = Annotated[Services, Depends(services_of)]
+Call = Annotated[Caller, Depends(caller_of)]

@@ -44,6 +44,7 @@ async def ended(reply: Reply) -> Message:
         raise TurnInterrupted(members=members)
     if message.error is not None:
         failure = error_of(message.error.code, message.error.detail)
+        failure.retry_after = message.error.retry_after or failure.retry_after
         failure.members = members
         raise failure
     return message
@@ -99,4 +100,4 @@ def terminal_event(message: Message) -> bytes:
 
 def wants_stream(accept: str, asked: bool) -> bool:
     """Whether a turn's caller wants events."""
-    return asked or "text/event-stream" in accept
+    return asked or MEDIA_TYPE in accept.lower()

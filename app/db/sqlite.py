@@ -29,6 +29,7 @@ PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: a busy one is written back once for many commits
 )
 PLACE = re.compile(r"\$(?=\d)")
 

@@ -6,7 +6,7 @@ Lock order: the conversation's row comes first, wherever messages of it are writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.db.messages import COLUMNS, OWNED, message_of
@@ -111,7 +111,8 @@ def reserve(wanted: Reservation) -> Script[AcceptedTurn]:
     reply = new_reply(wanted, last_sequence, sampling, starts)
     accepted = AcceptedTurn(title, question, reply, sampling)
     yield insertion(accepted, wanted.process_id, mode, document_ids)
-    return accepted
+    # A turn that starts at once reads what it starts from here, and saves a transaction.
+    return replace(accepted, history=(yield from history(reply))) if starts else accepted
 
 
 def new_question(wanted: Reservation, sequence_number: int) -> Message:

@@ -65,6 +65,8 @@ class Failure:
 
     code: str
     detail: str
+    retry_after: int | None = None
+    """Seconds after which a retry may help, as the provider said; not stored."""
 
 
 @dataclass(frozen=True, slots=True)

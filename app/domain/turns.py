@@ -18,27 +18,6 @@ class NewTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedTurn:
-    """A turn whose question is stored; `sampling` is settled, with no None for provider and model."""
-
-    title: str | None
-    question: Message
-    reply: Message
-    sampling: Sampling
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a turn ended; `text` is all of the reply."""
-
-    status: Status
-    text: str
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    error: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class HistoryMessage:
     """An earlier message, as much of it as a model may need."""
 
@@ -54,3 +33,26 @@ class History:
 
     system_prompt: str | None
     messages: Sequence[HistoryMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedTurn:
+    """A turn whose question is stored; `sampling` is settled, with no None for provider and model."""
+
+    title: str | None
+    question: Message
+    reply: Message
+    sampling: Sampling
+    history: History | None = None
+    """What it starts from, when it has started at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a turn ended; `text` is all of the reply."""
+
+    status: Status
+    text: str
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: Failure | None = None

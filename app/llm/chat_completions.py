@@ -8,7 +8,7 @@ errors, while body and events go through orjson.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -19,6 +19,12 @@ from app.errors import ContextTooLong, ProviderAuth, ProviderRateLimited, Provid
 from app.llm.base import ChatRequest, Chunk
 
 MAX_EVENT_BYTES = 4 * 2**20
+NOTHING: dict[str, Any] = {}
+MALFORMED = None
+
+# What servers put into an error's `code` or `type`, be it a word or an HTTP status.
+RATE_LIMIT_KINDS = {"429", "rate_limit_exceeded", "rate_limit_error"}
+AUTH_KINDS = {"401", "403", "invalid_api_key", "authentication_error", "permission_error"}
 
 FINISH_REASONS = {
     "length": FinishReason.LENGTH,
@@ -44,9 +50,11 @@ async def read_chunks(received: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
     """
     lines, reply = EventLines(), ReplyReader()
     async for data in received:
-        chunk = reply.read(lines.feed(data))
+        payloads = lines.feed(data)
+        chunk = reply.read(payloads) if payloads else None
         if chunk is not None:
             yield chunk
+        reply.check()
     yield reply.end()
 
 
@@ -56,34 +64,64 @@ class EventLines:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The payloads of the `data:` lines that are whole by now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_EVENT_BYTES:
             raise TurnFailed
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+        payloads = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        return [payload for payload in payloads if payload and payload != b"[DONE]"]
+
+
+def events_of(payloads: Sequence[bytes]) -> list[Any]:
+    """Payloads as JSON, parsed in one go, since that costs half of one by one; up to the first that is none."""
+    try:
+        events: list[Any] = orjson.loads(b"[%b]" % b",".join(payloads))
+    except orjson.JSONDecodeError:
+        return list(parsed_singly(payloads))
+    return events
+
+
+def parsed_singly(payloads: Sequence[bytes]) -> Iterator[Any]:
+    """As `events_of`, with the parser that lets a half of a surrogate pair through: the other half may follow."""
+    for payload in payloads:
+        try:
+            yield json.loads(payload)
+        except ValueError:
+            yield MALFORMED
+            return
 
 
 class ReplyReader:
-    """Puts payloads together to chunks, and knows whether the reply was finished."""
+    """Puts events together to chunks, and knows whether the reply was finished."""
 
     def __init__(self) -> None:
         self._text = StorableText()
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
+        self._failure: TurnFailed | None = None
 
-    def read(self, payloads: Iterator[bytes]) -> Chunk | None:
-        """One chunk for these payloads, or None when they hold no text and no thinking."""
-        text: list[str] = []
-        reasoning: list[str] = []
-        for payload in payloads:
-            if payload and payload != b"[DONE]":
-                self._read_event(parsed(payload), text, reasoning)
-        if not text and not reasoning:
-            return None
-        return Chunk(text=self._text.feed("".join(text)), reasoning="".join(reasoning))
+    def read(self, payloads: Sequence[bytes]) -> Chunk | None:
+        """One chunk for these events, or None when they hold no text and no thinking.
+
+        What stands before an error is part of the reply, so the error waits for `check`.
+        """
+        text, reasoning = "", ""
+        for event in events_of(payloads):
+            if self._ends(event):
+                break
+            for choice in event.get("choices") or ():
+                delta = choice.get("delta") or NOTHING
+                text += delta.get("content") or ""
+                reasoning += delta.get("reasoning_content") or delta.get("reasoning") or ""
+                if reason := choice.get("finish_reason"):
+                    self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
+        return Chunk(self._text.feed(text), reasoning) if text or reasoning else None
+
+    def check(self) -> None:
+        """Raises the TurnFailed that was read, if there was one."""
+        if self._failure is not None:
+            raise self._failure
 
     def end(self) -> Chunk:
         """The last chunk, once the stream has ended."""
@@ -91,32 +129,14 @@ class ReplyReader:
             raise ProviderTruncated
         return Chunk(text=self._text.flush(), finish_reason=self._finish_reason, usage=self._usage)
 
-    def _read_event(self, event: dict[str, Any], text: list[str], reasoning: list[str]) -> None:
-        if error := event.get("error"):
-            raise failure_of(error)
-        self._usage = usage_of(event) or self._usage
-        for choice in event.get("choices") or ():
-            delta = choice.get("delta") or {}
-            if content := delta.get("content"):
-                text.append(content)
-            if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-                reasoning.append(thought)
-            if reason := choice.get("finish_reason"):
-                self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
-
-
-def parsed(payload: bytes) -> dict[str, Any]:
-    """A payload as a JSON object; a half of a surrogate pair, which orjson refuses, is left for later."""
-    try:
-        event = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        try:
-            event = json.loads(payload)
-        except ValueError as error:
-            raise TurnFailed("The provider sent something that is not JSON.") from error
-    if not isinstance(event, dict):
-        raise TurnFailed("The provider sent something that is no chat completion.")
-    return event
+    def _ends(self, event: Any) -> bool:
+        if not isinstance(event, dict):
+            self._failure = TurnFailed("The provider sent something that is no chat completion.")
+        elif error := event.get("error"):
+            self._failure = failure_of(error)
+        elif "usage" in event or "x_groq" in event:
+            self._usage = usage_of(event) or self._usage
+        return self._failure is not None
 
 
 def usage_of(event: dict[str, Any]) -> Usage | None:
@@ -129,11 +149,10 @@ def usage_of(event: dict[str, Any]) -> Usage | None:
 
 def failure_of(error: Any) -> TurnFailed:
     """An error object as ours. Its own words may hold a key or another customer's data: they go nowhere."""
-    code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
-    if "context_length" in code or "context_size" in code:
+    members = error if isinstance(error, dict) else {}
+    kinds = {str(members.get("code")), str(members.get("type"))}
+    if any("context_length" in kind or "context_size" in kind for kind in kinds):
         return ContextTooLong()
-    if "rate_limit" in code or code == "429":
+    if kinds & RATE_LIMIT_KINDS:
         return ProviderRateLimited()
-    if code in {"invalid_api_key", "401", "403", "authentication_error", "permission_error"}:
-        return ProviderAuth()
-    return TurnFailed()
+    return ProviderAuth() if kinds & AUTH_KINDS else TurnFailed()

@@ -7,7 +7,7 @@ class GroqModel(SdkModel):
     """Groq; its base URL has no path, since the SDK's own paths do."""
 
     name = "groq"
-    path = "/openai/v1/chat/completions"
+    path = "openai/v1/chat/completions"
 
     def _build(self) -> Sdk:
         import groq
@@ -15,4 +15,4 @@ class GroqModel(SdkModel):
 
         options = client_options(httpx, groq.DefaultAioHttpClient)
         client = groq.AsyncGroq(api_key=self._api_key, base_url=self._base_url, **options)
-        return Sdk(client, groq, httpx)
+        return Sdk(client, groq, httpx, self.path)

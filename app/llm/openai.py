@@ -9,7 +9,7 @@ class OpenAIModel(SdkModel):
     """OpenAI, or any server that speaks its wire at another base URL (which ends in `/v1`)."""
 
     name = "openai"
-    path = "/chat/completions"
+    path = "chat/completions"
     request_extras: ClassVar[dict[str, Any]] = {"stream_options": {"include_usage": True}}
 
     def __init__(self, api_key: str, base_url: str | None, default_model: str) -> None:
@@ -24,4 +24,4 @@ class OpenAIModel(SdkModel):
 
         options = client_options(httpx2, openai.DefaultAioHttpClient)
         client = openai.AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, **options)
-        return Sdk(client, openai, httpx2)
+        return Sdk(client, openai, httpx2, self.path)

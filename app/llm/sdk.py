@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
@@ -27,13 +28,19 @@ KEEPALIVE_SECONDS = 15.0
 MAX_CONNECTIONS = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sdk:
     """An SDK's client beside the modules whose classes it takes and raises."""
 
     client: Any
     errors: Any
     http: Any
+    path: str
+
+    @functools.cached_property
+    def url(self) -> str:
+        """Where chat completions are asked for, whole: joined by the SDK it costs as much as the request's body."""
+        return f"{str(self.client.base_url).rstrip('/')}/{self.path}"
 
 
 class SdkModel(ABC):
@@ -88,10 +95,9 @@ class SdkModel(ABC):
         if request.max_tokens is not None:
             extras = {**extras, self.max_tokens_field: request.max_tokens}
         return await sdk.client.post(
-            self.path,
+            sdk.url,
             cast_to=sdk.http.Response,
             content=request_body(request, **extras),
-            options={"headers": {"Accept": "text/event-stream", "Accept-Encoding": "identity"}},
             stream=True,
             stream_cls=sdk.errors.AsyncStream,
         )
@@ -102,7 +108,9 @@ def client_options(http: Any, http_client_class: Any) -> dict[str, Any]:
     timeout = http.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS)
     limits = http.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS)
     client = http_client_class(timeout=timeout, limits=limits, follow_redirects=False)
-    return {"max_retries": 0, "timeout": timeout, "http_client": client}
+    # Uncompressed, since a compressor may hold tokens back.
+    headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+    return {"max_retries": 0, "timeout": timeout, "http_client": client, "default_headers": headers}
 
 
 @contextlib.contextmanager

@@ -49,9 +49,10 @@ async def generate(model: ChatModel, request: ChatRequest, reply: Reply, limits:
 
 def failed(reply: Reply, request: ChatRequest, error: AppError) -> Outcome:
     """The outcome of a failure; the text so far is kept."""
-    log.warning("a turn failed", extra={"code": error.code, "model": request.model, "cause": repr(error.__cause__)})
+    cause = type(error.__cause__).__name__  # its words may hold a key, or what another customer said
+    log.warning("a turn failed", extra={"code": error.code, "model": request.model, "cause": cause})
     usage = estimated_usage(request, reply) if reply.length else None
-    return Outcome(Status.FAILED, reply.text(), usage=usage, error=Failure(error.code, error.detail))
+    return Outcome(Status.FAILED, reply.text(), usage=usage, error=Failure(error.code, error.detail, error.retry_after))
 
 
 def estimated_usage(request: ChatRequest, reply: Reply) -> Usage:

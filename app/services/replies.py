@@ -4,7 +4,7 @@ import asyncio
 import io
 
 from app.domain.messages import Message, Sampling, Status
-from app.domain.turns import Outcome
+from app.domain.turns import History, Outcome
 from app.errors import Draining
 
 
@@ -14,10 +14,12 @@ class Reply:
     The text is the log: a reader is a number of characters, so that a slow one costs nothing and holds nothing up.
     """
 
-    def __init__(self, message: Message, sampling: Sampling) -> None:
+    def __init__(self, message: Message, sampling: Sampling, history: History | None = None) -> None:
         self.message = message
         """As it was accepted; once the turn has ended, as it ended."""
         self.sampling = sampling
+        self.history = history
+        """What it answers to, when that has been read already."""
         self.length = 0
         self.deleted = False
         """Whether the conversation went away under the turn."""
@@ -80,11 +82,14 @@ class Reply:
         self._generation = generation
         if self.stopped_as is not None:
             generation.cancel()
-        await asyncio.wait([generation])
-        self._generation = None
-        if generation.cancelled():
-            return Outcome(self.stopped_as or Status.INTERRUPTED, self.text())
-        return generation.result()
+        try:
+            return await generation
+        except asyncio.CancelledError:
+            if self.stopped_as is None:  # not the model alone: this very task is cancelled
+                raise
+            return Outcome(self.stopped_as, self.text())
+        finally:
+            self._generation = None
 
     def stop(self, status: Status, *, deleted: bool = False) -> None:
         """Stops the model; the turn then ends with this status and the text so far."""

@@ -50,7 +50,7 @@ class Attempt:
     def accept(self) -> Turn:
         """Answers with the turn that is stored now."""
         assert self.reserved is not None, "the script that was committed sets it"  # noqa: S101  for the types
-        turn = Turn(self.reserved, Reply(self.reserved.reply, self.reserved.sampling))
+        turn = Turn(self.reserved, Reply(self.reserved.reply, self.reserved.sampling, self.reserved.history))
         if not self.answer.done():
             self.answer.set_result(turn)
         return turn
@@ -138,7 +138,7 @@ class Turns:
             raise Overloaded
         attempt = Attempt(self._slots)
         self._tasks.spawn(self._reserve_and_run(attempt, script, args))
-        return await asyncio.shield(attempt.answer)
+        return await attempt.answer
 
     async def _reserve_and_run(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
         try:
@@ -209,7 +209,9 @@ class Turns:
 
     async def _request(self, reply: Reply) -> ChatRequest:
         sampling = reply.sampling
-        history = await self._database.query(turns.history, reply.message)
+        history = reply.history
+        if history is None:
+            history = await self._database.query(turns.history, reply.message)
         window = self._catalog[str(sampling.provider)].context_window
         told = prompt(history, reply.message.sequence_number - 1, window, sampling.max_tokens)
         return ChatRequest(str(sampling.model), told, sampling.temperature, sampling.max_tokens)

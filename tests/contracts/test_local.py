@@ -238,7 +238,8 @@ from app.llm.local import LocalModel, available
 
 async def main():
     assert available() and "xllamacpp" not in sys.modules
-    stream = LocalModel().stream(ChatRequest("smollm2-135m-instruct", [{"role": "user", "content": "Hello"}]))
+    messages = [{"role": "user", "content": "Tell me a very long story."}]
+    stream = LocalModel().stream(ChatRequest("smollm2-135m-instruct", messages, max_tokens=3000))
     await anext(stream)
     keep.append(stream)
 

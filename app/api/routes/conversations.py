@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import cursor, views
-from app.api.deps import Caller, Scope, UseCases, author, json_response
+from app.api.deps import Call, Scope, author, json_response, services_of
 from app.api.schemas.conversations import (
     ConversationChanges,
     ConversationOut,
@@ -47,26 +47,25 @@ class Deleted(Output):
 @router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=views.STREAM_RESPONSE)
 async def create_conversation(
     body: NewConversationBody,
-    who: Caller,
-    services: UseCases,
+    call: Call,
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Makes a conversation and, with a message, runs its first turn."""
-    user_id = author(body.user_id, who)
+    user_id = author(body.user_id, call.who)
     streamed = views.wants_stream(accept, body.stream)
     if body.message is None:
         if streamed:
             raise InvalidRequest("There is nothing to stream without a message.", pointer="#/stream")
-        made = await services.conversations.create(user_id, body.conversation())
+        made = await call.services.conversations.create(user_id, body.conversation())
         return created(conversation_json(made) | {"assistant_reply": None, "messages": []})
-    turn = await services.turns.begin_conversation(
+    turn = await call.services.turns.begin_conversation(
         user_id, conversation_id := new_id(), body.conversation(), NewTurn(body.message)
     )
     if streamed:
         return EventStream(views.events(turn), {"Location": f"/conversations/{conversation_id}"})
     reply = await views.ended(turn.reply)
-    conversation = await services.conversations.get(Principal(user_id), conversation_id)
-    messages = await services.messages.window(reply)
+    conversation = await call.services.conversations.get(Principal(user_id), conversation_id)
+    messages = await call.services.messages.window(reply)
     return created(
         conversation_json(conversation)
         | {"assistant_reply": reply.content, "messages": [message_json(each) for each in messages]}
@@ -79,12 +78,10 @@ def created(document: dict[str, object]) -> Response:
 
 
 @router.get("/conversations", response_model=list[ConversationOut])
-async def list_conversations(
-    request: Request, filters: Annotated[ConversationFilters, Query()], services: UseCases
-) -> Response:
+async def list_conversations(request: Request, filters: Annotated[ConversationFilters, Query()]) -> Response:
     """A user's conversations, the last updated first."""
     behind = None if filters.cursor is None else cursor.decoded(filters.cursor)
-    page = await services.conversations.page(filters.user_id, filters.mode, behind, filters.limit + 1)
+    page = await services_of(request).conversations.page(filters.user_id, filters.mode, behind, filters.limit + 1)
     headers = {}
     if len(page) > filters.limit:
         last = page[filters.limit - 1]
@@ -94,24 +91,22 @@ async def list_conversations(
 
 
 @router.get("/conversations/{conversation_id}", response_model=ConversationWithMessages)
-async def get_conversation(conversation_id: UUID, who: Caller, services: UseCases) -> Response:
+async def get_conversation(conversation_id: UUID, call: Call) -> Response:
     """A conversation with its latest 100 messages in sequence order."""
-    conversation = await services.conversations.get(who, str(conversation_id))
-    messages = await services.conversations.latest_messages(conversation.conversation_id)
+    conversation = await call.services.conversations.get(call.who, str(conversation_id))
+    messages = await call.services.conversations.latest_messages(conversation.conversation_id)
     return json_response(conversation_json(conversation) | {"messages": [message_json(each) for each in messages]})
 
 
 @router.patch("/conversations/{conversation_id}", response_model=ConversationOut)
-async def change_conversation(
-    conversation_id: UUID, body: ConversationChanges, who: Caller, services: UseCases
-) -> Response:
+async def change_conversation(conversation_id: UUID, body: ConversationChanges, call: Call) -> Response:
     """Changes what is given; null takes a value away."""
-    changed = await services.conversations.change(who, str(conversation_id), body.changes())
+    changed = await call.services.conversations.change(call.who, str(conversation_id), body.changes())
     return json_response(conversation_json(changed))
 
 
 @router.delete("/conversations/{conversation_id}", response_model=Deleted)
-async def delete_conversation(conversation_id: UUID, who: Caller, services: UseCases) -> Response:
+async def delete_conversation(conversation_id: UUID, call: Call) -> Response:
     """Deletes a conversation at once and stops its turns."""
-    await services.conversations.delete(who, str(conversation_id))
+    await call.services.conversations.delete(call.who, str(conversation_id))
     return json_response({"detail": f"Conversation {conversation_id} deleted successfully"})

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from app import NAME, VERSION
-from app.api.deps import UseCases, json_response, principal_of
+from app.api.deps import Call, caller_of, json_response
 from app.api.schemas.fields import Output
 
-router = APIRouter(tags=["health"], dependencies=[Depends(principal_of)])
+router = APIRouter(tags=["health"], dependencies=[Depends(caller_of)])
 
 
 class HealthOut(Output):
@@ -37,7 +37,7 @@ async def live() -> Response:
 
 
 @router.get("/readyz", response_model=HealthOut)
-async def ready(services: UseCases) -> Response:
+async def ready(call: Call) -> Response:
     """Whether the process can serve; 503 while the database is out of reach or the process is going away."""
-    await services.health.check()
+    await call.services.health.check()
     return healthy()

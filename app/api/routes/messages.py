@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import cursor, views
-from app.api.deps import Caller, Scope, UseCases, json_response
+from app.api.deps import Call, Scope, json_response, services_of
 from app.api.routes.conversations import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
 from app.api.schemas.messages import EditBody, MessageOut, NewMessageBody, TurnOut, message_json
@@ -36,20 +36,19 @@ class MessageFilters(Scope):
 async def post_message(
     conversation_id: UUID,
     body: NewMessageBody,
-    who: Caller,
-    services: UseCases,
+    call: Call,
     accept: Annotated[str, Header()] = "",
     prefer: Annotated[str, Header()] = "",
 ) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
-    turn = await services.turns.begin(who, str(conversation_id), body.turn())
+    turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn())
     if views.wants_stream(accept, body.stream):
         return EventStream(views.events(turn))
     reply = await views.ended(turn.reply)
     if "return=minimal" in prefer:
         messages, headers = [turn.accepted.question, reply], {"Preference-Applied": "return=minimal"}
     else:
-        messages, headers = await services.messages.window(reply), {}
+        messages, headers = await call.services.messages.window(reply), {}
     answer = {
         "conversation_id": reply.conversation_id,
         "title": turn.accepted.title,
@@ -64,12 +63,11 @@ async def list_messages(
     request: Request,
     conversation_id: UUID,
     filters: Annotated[MessageFilters, Query()],
-    services: UseCases,
 ) -> Response:
     """Messages by sequence number, those between `after` and `before`."""
     descending = filters.order == "desc"
     between = Between(filters.after, filters.before, filters.limit + 1, descending)
-    page = await services.messages.page(Principal(filters.user_id), str(conversation_id), between)
+    page = await services_of(request).messages.page(Principal(filters.user_id), str(conversation_id), between)
     headers = {}
     if len(page) > filters.limit:
         headers = next_page(request, page[filters.limit - 1], descending=descending)
@@ -83,23 +81,21 @@ def next_page(request: Request, last: Message, *, descending: bool) -> dict[str,
 
 
 @router.get("/{message_id}", response_model=MessageOut)
-async def get_message(conversation_id: UUID, message_id: UUID, who: Caller, services: UseCases) -> Response:
+async def get_message(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """One message."""
-    message = await services.messages.get(who, str(conversation_id), str(message_id))
+    message = await call.services.messages.get(call.who, str(conversation_id), str(message_id))
     return json_response(message_json(message))
 
 
 @router.put("/{message_id}", response_model=MessageOut)
-async def edit_message(
-    conversation_id: UUID, message_id: UUID, body: EditBody, who: Caller, services: UseCases
-) -> Response:
+async def edit_message(conversation_id: UUID, message_id: UUID, body: EditBody, call: Call) -> Response:
     """Edits a user's message; models are told the new text from the next turn on."""
-    message = await services.messages.edit(who, str(conversation_id), str(message_id), body.content)
+    message = await call.services.messages.edit(call.who, str(conversation_id), str(message_id), body.content)
     return json_response(message_json(message))
 
 
 @router.delete("/{message_id}", response_model=Deleted)
-async def delete_message(conversation_id: UUID, message_id: UUID, who: Caller, services: UseCases) -> Response:
+async def delete_message(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """Takes a message out of all reads and out of what models are told; its number is never reused."""
-    await services.messages.delete(who, str(conversation_id), str(message_id))
+    await call.services.messages.delete(call.who, str(conversation_id), str(message_id))
     return json_response({"detail": f"Message {message_id} deleted successfully"})

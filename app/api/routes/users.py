@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from app.api.deps import Caller, UseCases, json_response
+from app.api.deps import Call, json_response
 from app.api.schemas.fields import UserId
 from app.api.schemas.users import NewUserBody, UserChanges, UserOut, user_json
 from app.errors import InvalidRequest
@@ -16,28 +16,28 @@ UserPath = Annotated[UserId, Path()]
 
 
 @router.post("/users", status_code=201, response_model=UserOut)
-async def create_user(body: NewUserBody, who: Caller, services: UseCases) -> Response:
+async def create_user(body: NewUserBody, call: Call) -> Response:
     """Makes a user; 200 when there already. Whoever is named elsewhere is made without this."""
-    if who.user_id is not None and body.user_id not in {None, who.user_id}:
+    if call.who.user_id is not None and body.user_id not in {None, call.who.user_id}:
         raise InvalidRequest("The user_id of the query is another than the body's.", pointer="#/user_id")
-    user, made = await services.users.create(body.user_id or who.user_id, body.name)
+    user, made = await call.services.users.create(body.user_id or call.who.user_id, body.name)
     return json_response(user_json(user), 201 if made else 200, {"Location": f"/users/{user.user_id}"})
 
 
 @router.get("/users/{user_id:path}", response_model=UserOut)
-async def get_user(user_id: UserPath, who: Caller, services: UseCases) -> Response:
+async def get_user(user_id: UserPath, call: Call) -> Response:
     """One user."""
-    return json_response(user_json(await services.users.get(who, user_id)))
+    return json_response(user_json(await call.services.users.get(call.who, user_id)))
 
 
 @router.patch("/users/{user_id:path}", response_model=UserOut)
-async def rename_user(user_id: UserPath, body: UserChanges, who: Caller, services: UseCases) -> Response:
+async def rename_user(user_id: UserPath, body: UserChanges, call: Call) -> Response:
     """Gives a user another name."""
-    return json_response(user_json(await services.users.rename(who, user_id, body.name)))
+    return json_response(user_json(await call.services.users.rename(call.who, user_id, body.name)))
 
 
 @router.delete("/users/{user_id:path}", status_code=204)
-async def erase_user(user_id: UserPath, who: Caller, services: UseCases) -> Response:
+async def erase_user(user_id: UserPath, call: Call) -> Response:
     """Erases a user with every conversation and message."""
-    await services.users.erase(who, user_id)
+    await call.services.users.erase(call.who, user_id)
     return Response(status_code=204)

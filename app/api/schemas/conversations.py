@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.fields import (
     DocumentIds,
+    Flag,
     JsonObject,
     MessageText,
     Metadata,
@@ -29,7 +30,7 @@ class NewConversationBody(SamplingBody):
     system_prompt: SystemPrompt | None = None
     document_ids: DocumentIds | None = None
     metadata: Metadata = Field(default_factory=dict)
-    stream: bool = False
+    stream: Flag = False
 
     def conversation(self) -> NewConversation:
         """The conversation that is asked for."""

@@ -60,8 +60,10 @@ Name = Annotated[Text, StringConstraints(max_length=200)]
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(not_blank)]
 SystemPrompt = Annotated[Text, StringConstraints(max_length=16_000)]
 ProviderName = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
-Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
-MaxTokens = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+# Strict, since "0.5", true and 1.0 are other types in JSON than what is asked for.
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False, strict=True)]
+MaxTokens = Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Metadata = Annotated[
     dict[
         Annotated[Text, StringConstraints(min_length=1, max_length=64)],

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Literal
 
 from app.api.schemas.fields import (
+    Flag,
     Input,
     JsonObject,
     MaxTokens,
@@ -33,7 +34,7 @@ class NewMessageBody(SamplingBody):
     """A turn: what the user says, and how it is to be answered."""
 
     message: MessageText
-    stream: bool = False
+    stream: Flag = False
 
     def turn(self) -> NewTurn:
         """What is asked."""

@@ -1,0 +1,62 @@
+"""What the project has set itself, beside what was measured. On a noisy machine a miss is a hint, not a proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from benchmarks.contenders import SERVICE
+from benchmarks.report import Row
+
+
+class Aim(NamedTuple):
+    """A number that is not to be exceeded."""
+
+    what: str
+    group: str
+    scenario: str
+    key: str
+    limit: float
+    clients: int = 1
+
+
+AIMS = (
+    Aim("ready after the start, s", "start", "again", "ready_s", 1.5),
+    Aim("ready with an empty database, s", "start", "empty database", "ready_s", 1.5),
+    Aim("idle, MB", "start", "empty database", "idle_mb", 90),
+    Aim("JSON turn, CPU x floor", "turns", "JSON", "ratio", 4, 16),
+    Aim("streamed turn, CPU x floor", "stream", "SSE", "ratio", 4, 16),
+    Aim("turn at 1,000 messages, CPU x floor", "growth", "history 1000", "ratio", 2),
+    Aim("slow streams that failed", "slow", "1,000 streams", "failed", 0, 1_000),
+)
+SAME = 1.5
+"""Up to this factor two pages cost the same; planning and caches differ a little."""
+
+
+def verdicts(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each aim and database that was measured."""
+    ours = [row for row in rows if row["server"] == SERVICE]
+    for database in dict.fromkeys(row["database"] for row in ours):
+        here = [row for row in ours if row["database"] == database]
+        yield f"\naims · {database}"
+        for aim in AIMS:
+            yield from (verdict(aim.what, row[aim.key], aim.limit) for row in here if meant(aim, row))
+        yield from page_verdicts(here)
+
+
+def meant(aim: Aim, row: Row) -> bool:
+    found = (row["group"], row["scenario"], row["clients"])
+    return found == (aim.group, aim.scenario, aim.clients) and row[aim.key] is not None
+
+
+def page_verdicts(rows: Sequence[Row]) -> Iterator[str]:
+    """Pages of 100,000 conversations, as multiples of those of 100, the database's work included."""
+    costs = {row["scenario"]: row["cpu_ms"] + (row["database_cpu_ms"] or 0) for row in rows if row["group"] == "list"}
+    for page in ("first", "deep"):
+        few, many = costs.get(f"100 {page}"), costs.get(f"100,000 {page}")
+        if few and many:
+            yield verdict(f"{page} page at 100,000, x that at 100", many / few, SAME)
+
+
+def verdict(what: str, value: float, limit: float) -> str:
+    return f"  {'met   ' if value <= limit else 'MISSED'} {what:<38} {value:8.2f}   (at most {limit:g})"

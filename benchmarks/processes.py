@@ -1,0 +1,209 @@
+"""The processes of a run: starting and stopping them, and what they use."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from benchmarks.client import HOST, Connection, request
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+SAMPLE_SECONDS = 0.2
+MEBIBYTE = 2**20
+# Nothing of this shell's settings reaches a server: neither keys nor a .env, since it runs in an empty directory.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+
+PROVIDER = [sys.executable, "-m", "benchmarks.provider", "--port", "{port}"]
+PARLEY = [str(Path(sys.executable).with_name("parley")), "serve", "--host", HOST, "--port", "{port}"]
+FLOOR = [
+    *(sys.executable, "-m", "uvicorn", "benchmarks.floor:app", "--host", HOST, "--port", "{port}"),
+    *("--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
+]
+
+
+class ServerFailed(RuntimeError):
+    """A server did not start; the message ends with its last words."""
+
+
+class Server:
+    """A process that listens on a port of its own."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], directory: Path) -> None:
+        self.port = free_port()
+        self._command = [part.replace("{port}", str(self.port)) for part in command]
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        self._environment = inherited | {"PYTHONPATH": str(ROOT)} | environment
+        self._directory = directory
+        self._log: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self, path: str = "/readyz") -> float:
+        """Starts the process; gives the seconds until it answered on the path.
+
+        Raises:
+            ServerFailed: it ended, or has not answered within a minute.
+        """
+        begun = time.perf_counter()
+        self._launch()
+        while time.perf_counter() - begun < START_SECONDS and self._process.poll() is None:
+            if await self._answers(path):
+                return time.perf_counter() - begun
+            await asyncio.sleep(0.005)
+        self.stop()
+        raise ServerFailed(f"{self._command[0]} did not start:\n{self.last_words()}")
+
+    def _launch(self) -> None:
+        self._log = (self._directory / f"{self.port}.log").open("ab")
+        self._process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            cwd=self._directory,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is for this process, which stops the others itself
+        )
+
+    async def _answers(self, path: str) -> bool:
+        connection = Connection(self.port)
+        try:
+            return (await connection.ask(request("GET", path), 2)).status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Ends the process, with force if it takes too long."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._log.close()
+
+    def last_words(self) -> str:
+        text = (self._directory / f"{self.port}.log").read_text(errors="replace")
+        return text[-2000:]
+
+
+def free_port() -> int:
+    """A port below those that systems hand to clients: thousands of connections come and go here."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)):
+                return port
+
+
+class Provider:
+    """The fake provider's process, and its knobs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = Server(PROVIDER, {}, directory)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.server.port}/v1"
+
+    async def set(self, tokens: int, interval: float = 0.0) -> None:
+        """How long replies are, in tokens, and the seconds between two tokens."""
+        await self._ask(request("PUT", "/knobs", {"tokens": tokens, "interval": interval}))
+
+    async def take_tally(self) -> bytes:
+        """What was asked since the last look, as JSON."""
+        return await self._ask(request("GET", "/tally"))
+
+    async def _ask(self, asked: bytes) -> bytes:
+        connection = Connection(self.server.port)
+        try:
+            return (await connection.ask(asked)).body
+        finally:
+            connection.close()
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and its children have used, also those that have ended."""
+    total = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
+def resident_mb(pid: int) -> float:
+    """What a process and its children hold in memory, in MiB."""
+    total = 0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / MEBIBYTE
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+@dataclass
+class Watch:
+    """Measures what processes use while it is entered."""
+
+    pids: dict[str, int]
+    """By role: `server`, and whatever else is of interest."""
+    seconds: float = 0.0
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Seconds of CPU by role; `load` is this process."""
+    memory_before_mb: float = 0.0
+    memory_peak_mb: float = 0.0
+
+    async def __aenter__(self) -> Watch:
+        self.memory_before_mb = self.memory_peak_mb = resident_mb(self.pids["server"])
+        self._sampler = asyncio.create_task(self._sample())
+        self._before = self._read()
+        self._begun = time.perf_counter()
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self.seconds = time.perf_counter() - self._begun
+        self.cpu = {role: after - self._before[role] for role, after in self._read().items()}
+        self._sampler.cancel()
+        self._look()
+
+    def _read(self) -> dict[str, float]:
+        used = {role: cpu_seconds(pid) for role, pid in self.pids.items()}
+        return used | {"load": sum(psutil.Process().cpu_times()[:2])}
+
+    async def _sample(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    def _look(self) -> None:
+        self.memory_peak_mb = max(self.memory_peak_mb, resident_mb(self.pids["server"]))

@@ -1,0 +1,181 @@
+"""Tables to read and JSON to keep."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import psutil
+
+from benchmarks.contenders import BASELINE
+from benchmarks.load import Outcome
+
+PACKAGES = ("fastapi", "uvicorn", "uvloop", "sqlalchemy", "aiosqlite", "asyncpg", "openai", "aiohttp", "orjson")
+
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A column of a table: the value's key, the heading, and decimals for numbers."""
+
+    key: str
+    heading: str
+    width: int
+    decimals: int = 0
+
+
+LABELS = (Column("scenario", "", 22), Column("clients", "clients", 7), Column("server", "server", 20))
+LATENCY = (Column("p50_ms", "p50 ms", 8, 2), Column("p95_ms", "p95 ms", 8, 2), Column("p99_ms", "p99 ms", 8, 2))
+COST = (Column("cpu_ms", "CPU ms", 8, 2), Column("ratio", "x floor", 8, 2))
+REST = (Column("database_cpu_ms", "db ms", 7, 2), Column("memory_mb", "peak MB", 8, 1), Column("failed", "failed", 7))
+TURNS = (*LABELS, Column("per_second", "turns/s", 8), *LATENCY, *COST, *REST)
+STREAM = (*TURNS[:-3], Column("cpu_us_per_token", "us/token", 9, 2), *REST)
+GROWTH = (*TURNS[:-3], Column("told", "told", 7, 1), *REST)
+LIST = (*LABELS, Column("per_second", "pages/s", 8), *LATENCY, *COST, *REST)
+SLOW = (
+    *LABELS,
+    *(Column("late_p95_ms", "late p95", 9, 1), Column("late_p99_ms", "late p99", 9, 1)),
+    *(Column("edge_p99_ms", "edge p99", 9, 1), Column("busy", "core", 6, 2)),
+    *(Column("cpu_us_per_token", "us/token", 9, 1), Column("ratio", "x floor", 8, 2)),
+    *(Column("kb_per_stream", "KB/stream", 10, 1), Column("memory_mb", "peak MB", 8, 1), Column("failed", "failed", 7)),
+)
+START = (
+    *(Column("scenario", "", 22), Column("server", "server", 20)),
+    *(Column("ready_s", "ready s", 8, 2), Column("idle_mb", "idle MB", 8, 1), Column("failed", "failed", 7)),
+)
+
+
+class Report:
+    """Prints rows as they come, and keeps them."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._begun = dt.datetime.now(dt.UTC)
+        self._load_before = os.getloadavg()
+
+    def head(self, group: str, database: str, note: str, columns: Sequence[Column]) -> None:
+        """Begins a table."""
+        print(f"\n{group} · {database} · {note}")
+        print(line(columns, {column.key: column.heading for column in columns}), flush=True)
+
+    def add(self, columns: Sequence[Column], row: Row) -> None:
+        """Takes a row into the table and the results."""
+        self.rows.append(row)
+        print(line(columns, row), flush=True)
+        for what, times in row.get("failures", {}).items():
+            print(f"    FAILED {times}x: {what}", flush=True)
+
+    @property
+    def failed(self) -> int:
+        return sum(row.get("failed", 0) for row in self.rows)
+
+    def write(self, directory: Path, options: dict[str, Any]) -> Path:
+        """Writes all that was measured; gives the file."""
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{self._begun:%Y%m%dT%H%M%SZ}.json"
+        document = {
+            "begun": self._begun,
+            "options": options,
+            "machine": machine(),
+            "load_average": {"before": self._load_before, "after": os.getloadavg()},
+            "rows": self.rows,
+        }
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return path
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": psutil.cpu_count(),
+        "memory_mb": psutil.virtual_memory().total // 2**20,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def line(columns: Sequence[Column], row: Row) -> str:
+    cells = []
+    for column in columns:
+        value = shown(row.get(column.key), column.decimals)
+        text = column.key in {"scenario", "server"}
+        cells.append(value.ljust(column.width) if text else value.rjust(column.width))
+    return " ".join(cells).rstrip()
+
+
+def shown(value: Any, decimals: int) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    return f"{value:.{decimals}f}"
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The nearest rank; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def milliseconds(values: Sequence[float], name: str) -> Row:
+    """Percentiles under the keys of the tables."""
+    row = {}
+    for share in (50, 95, 99):
+        value = percentile(values, share / 100)
+        row[f"{name}p{share}_ms"] = None if value is None else value * 1e3
+    return row
+
+
+def measured(outcome: Outcome, tokens: int = 0) -> Row:
+    """One load as numbers; `tokens` is how many a turn streams."""
+    watch, done = outcome.watch, outcome.done or 1
+    cpu = {role: seconds * 1e3 / done for role, seconds in watch.cpu.items()}
+    return {
+        "done": outcome.done,
+        "failed": outcome.failures.total(),
+        "failures": dict(outcome.failures),
+        "per_second": outcome.done / watch.seconds,
+        **milliseconds(outcome.latencies, ""),
+        "cpu_ms": cpu["server"],
+        "database_cpu_ms": cpu.get("database"),
+        "provider_cpu_ms": cpu["provider"],
+        "load_cpu_ms": cpu["load"],
+        "busy": watch.cpu["server"] / watch.seconds,
+        "cpu_us_per_token": cpu["server"] * 1e3 / tokens if tokens else None,
+        "memory_mb": watch.memory_peak_mb,
+    }
+
+
+def median(rounds: Sequence[Row]) -> Row:
+    """The middle of each number over the rounds; failures add up."""
+    row: Row = {"rounds": len(rounds), "failures": {}}
+    for key in rounds[0]:
+        values = [each[key] for each in rounds]
+        if key == "failures":
+            for what, times in (pair for each in values for pair in each.items()):
+                row["failures"][what] = row["failures"].get(what, 0) + times
+        elif key in {"done", "failed"}:
+            row[key] = sum(values)
+        else:
+            known = [value for value in values if value is not None]
+            row[key] = statistics.median(known) if known else None
+    return row
+
+
+def with_ratios(rows: Sequence[Row], key: str) -> Sequence[Row]:
+    """Adds what each costs as a multiple of the floor in the same scenario."""
+    floor = next((row[key] for row in rows if row["server"] == BASELINE), None)
+    for row in rows:
+        row["ratio"] = row[key] / floor if floor and row[key] is not None else None
+    return rows
