@@ -16,6 +16,7 @@ from app.api.deps import Services
 from app.db import schema
 from app.db.engine import Database, connect
 from app.domain.ids import new_id
+from app.errors import ProviderUnavailable
 from app.llm.base import ChatModel
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
@@ -84,6 +85,8 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
         await schema.upgrade(database)
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
+        warming = asyncio.create_task(warm(catalog.default))
+        stack.push_async_callback(ended, warming)
         async with served(settings, database, catalog) as services:
             yield services
 
@@ -110,10 +113,22 @@ async def served(settings: Settings, database: Database, catalog: Catalog) -> As
     finally:
         await turns.drain(settings.drain_seconds)
         await tasks.drain(settings.drain_seconds)
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await ended(*loops)
         await leases.resign()
+
+
+async def warm(model: ChatModel) -> None:
+    """Loads the embedded model beside the start, where it is the one that answers."""
+    if isinstance(model, LocalModel):
+        with contextlib.suppress(ProviderUnavailable):  # logged already; each turn will say so
+            await model.warm()
+
+
+async def ended(*tasks: asyncio.Task[None]) -> None:
+    """Ends tasks that would go on for ever."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def catalog_of(settings: Settings) -> Catalog:

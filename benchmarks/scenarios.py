@@ -171,19 +171,22 @@ async def pages_once(
 
 async def slow(bench: Bench, database: str) -> None:
     """A thousand readers, and a model that writes at the pace of one."""
+    if bench.options.quick and database != bench.options.databases[0]:
+        return
     note = f"SSE, {TOKENS_PER_SECOND} tokens/s; late: ms that a gap was too long, once all streams ran"
     bench.report.head("slow", database, note, report.SLOW)
     scenario = Scenario("slow", database, f"{STREAMS:,} streams", report.SLOW, STREAMS, stream=True)
     async with bench.house.started(labels(database, full=False), database) as contenders:
         await warm(bench, contenders, database)
-        rows = [await slow_once(bench, each, scenario) for each in [bench.house.direct(), *contenders]]
+        direct = [] if bench.options.quick else [bench.house.direct()]
+        rows = [await slow_once(bench, each, scenario) for each in [*direct, *contenders]]
     for row in report.with_ratios(rows, "cpu_us_per_token"):
         bench.report.add(report.SLOW, row)
 
 
 async def slow_once(bench: Bench, contender: Contender, scenario: Scenario) -> Row:
     """One such load; the provider is slow for as long as it lasts."""
-    interval, tokens = 1 / TOKENS_PER_SECOND, 80 if bench.options.quick else 200
+    interval, tokens = 1 / TOKENS_PER_SECOND, 60 if bench.options.quick else 200
     conversations = await contender.store.conversations(scenario.clients, HISTORY)
     load = turn_load(contender, True, tokens)
     watch = bench.house.watch(contender, scenario.database)

@@ -34,7 +34,7 @@ class Edge:
         headers = dict(scope["headers"])
         request_id = request_id_from(headers.get(b"x-request-id"))
         scope["request_id"] = request_id
-        scope["path"] = scope["path"].rstrip("/") or "/"
+        scope["path"] = path_of(scope)
         answer = Answer(send, request_id)
         refusal = refused(headers)
         if refusal is not None:
@@ -68,6 +68,13 @@ class Answer:
             self.started = True
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
         await self._send(message)
+
+
+def path_of(scope: Scope) -> str:
+    """The path without the slashes at its end; an escaped one, `%2F`, belongs to a name in it."""
+    raw: bytes = scope["raw_path"]
+    slashes = len(raw) - len(raw.rstrip(b"/"))
+    return str(scope["path"])[: -slashes or None] or "/"
 
 
 def request_id_from(given: bytes | None) -> str:

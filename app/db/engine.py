@@ -19,6 +19,8 @@ from app.errors import DatabaseUnavailable
 T = TypeVar("T")
 STATEMENT_SECONDS = 5
 POOL_WAIT_SECONDS = 3
+LOCK_SECONDS = 60
+"""How long a start waits for another process that migrates."""
 LEASE_MS = 15_000
 
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
@@ -47,6 +49,10 @@ class Database(ABC):
         with translated(), not_nested():
             async with self._turn_to_write(), self._session(writing=True) as session, session.begin():
                 yield session
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Does what has to be done once to an empty database, before its schema."""
 
     @abstractmethod
     async def transact(self, script: ScriptFunction[T], *args: Any) -> T:

@@ -10,7 +10,7 @@ from app.domain.messages import Failure, FinishReason, Message, Role, Status, Us
 COLUMNS = (
     "m.message_id, m.conversation_id, m.role, m.content, m.sequence_number, m.status, m.created_at, "
     "m.provider, m.model, m.finish_reason, m.input_tokens, m.output_tokens, m.usage_estimated, "
-    "m.citations, m.grounded, m.error_code, m.error_detail, m.completed_at, m.edited_at"
+    "CAST(m.citations AS TEXT), m.grounded, m.error_code, m.error_detail, m.completed_at, m.edited_at"
 )
 OWNED = "owner_id IN (SELECT id FROM users WHERE user_id = COALESCE(CAST($2 AS TEXT), user_id))"
 """True for a row of the user $2, or of any user who is not erased when $2 is NULL."""

@@ -49,6 +49,9 @@ class PostgresDatabase(Database):
         )
         super().__init__(engine)
 
+    async def prepare(self) -> None:
+        """See `Database.prepare`: a server needs nothing."""
+
     async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.transact`; a deadlock's victim is run again once."""
         try:

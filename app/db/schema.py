@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.engine import Database, translated
+from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database, translated
 from app.db.script import Script, Statement, one
 
 HEAD = "0001"
@@ -17,7 +17,6 @@ HEAD = "0001"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x9A51E7
-LOCK_SECONDS = 60
 VERSION = "SELECT version_num FROM alembic_version"
 
 
@@ -32,6 +31,7 @@ async def upgrade(database: Database) -> None:
         SchemaTooNew: the database is of a revision that this release does not know.
         DatabaseUnavailable: it is out of reach.
     """
+    await database.prepare()
     with translated():
         async with database.engine.connect() as connection:
             revision = await connection.run_sync(read_revision)
@@ -90,11 +90,11 @@ async def locked(database: Database) -> AsyncIterator[AsyncConnection]:
 
 async def wait_for_lock(connection: AsyncConnection) -> None:
     """Begins SQLite's writing transaction as late as another process lets it."""
-    for attempt in range(LOCK_SECONDS // 5):
+    for attempts_left in reversed(range(LOCK_SECONDS // STATEMENT_SECONDS)):
         try:
             await connection.begin()
         except exc.OperationalError:
-            if attempt == LOCK_SECONDS // 5 - 1:
+            if attempts_left == 0:
                 raise
         else:
             return

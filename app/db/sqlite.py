@@ -7,6 +7,7 @@ import contextlib
 import functools
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
+from app.db.engine import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
 from app.db.script import Row, ScriptFunction, Statement
 from app.errors import DatabaseUnavailable
 
@@ -26,7 +27,6 @@ T = TypeVar("T")
 CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 PRAGMAS = (
     f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 4000",  # pages: a busy one is written back once for many commits
@@ -56,6 +56,11 @@ class SqliteDatabase(Database):
         self._gate = asyncio.Lock()
         self._jobs: list[Job] = []
         self._committer: asyncio.Task[None] | None = None
+
+    async def prepare(self) -> None:
+        """See `Database.prepare`: turns the write-ahead log on, which the file remembers."""
+        with translated_sqlite():
+            await self._writer.call(use_write_ahead_log, LOCK_SECONDS)
 
     async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.transact`."""
@@ -197,6 +202,20 @@ def set_pragmas(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def use_write_ahead_log(connection: sqlite3.Connection, seconds: float) -> None:
+    """Switches the journal's mode; SQLite's own patience does not cover that, so processes that start at once retry."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def begin(connection: Connection) -> None:
     """A reader that turns writer fails at once with "database is locked": writers say so from the start."""
     writing = connection.get_execution_options().get("writing", False)
@@ -210,4 +229,6 @@ def translated_sqlite() -> Generator[None, None, None]:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a statement of ours is wrong
+                raise
             raise DatabaseUnavailable from error

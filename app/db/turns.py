@@ -25,7 +25,7 @@ updated_at = CASE WHEN updated_at < $3 THEN $3 ELSE updated_at END,
 title_source = CASE WHEN title IS NULL AND CAST($4 AS TEXT) IS NOT NULL THEN 'message' ELSE title_source END,
 title = COALESCE(title, $4)
 WHERE conversation_id = $1 AND {OWNED}
-RETURNING last_sequence, title, provider, model, temperature, max_tokens, mode, document_ids"""
+RETURNING last_sequence, title, provider, model, temperature, max_tokens, mode, CAST(document_ids AS TEXT)"""
 UNFINISHED = """
 SELECT COUNT(*) FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')"""
 INSERT = """
@@ -66,7 +66,7 @@ status = CASE WHEN m.cancel_requested_at IS NULL THEN 'interrupted' ELSE 'cancel
 WHERE m.message_id = $1 AND m.status = 'in_progress' AND {DEAD_OWNER} RETURNING 1"""
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
-WHERE m.message_id = $1 AND m.status = 'queued' AND {DEAD_OWNER} RETURNING m.temperature, m.max_tokens"""
+WHERE m.message_id = $1 AND m.status = 'queued' AND {DEAD_OWNER} RETURNING temperature, max_tokens"""
 
 
 @dataclass(frozen=True, slots=True)

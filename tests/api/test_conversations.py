@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.api.talk import (
     UNKNOWN_ID,
@@ -146,6 +147,15 @@ async def test_changes_during_a_walk_repeat_nothing_unchanged(service: Service) 
     rest = await pages(service, first.links["next"]["url"])
     seen = [each["conversation_id"] for page in (first.json(), *rest) for each in page]
     assert seen == [each["conversation_id"] for each in reversed(made[1:])]
+
+
+async def test_pages_are_found_for_every_user(service: Service) -> None:
+    """The next page's address holds the user's id as it is, whatever characters it has."""
+    user_id = "a&limit=100#%/é 😀"
+    for _ in range(3):
+        await make(service, user_id=user_id)
+    walked = await pages(service, f"/conversations?{urlencode({'user_id': user_id, 'limit': 1})}")
+    assert [[each["user_id"] for each in page] for page in walked] == [[user_id]] * 3
 
 
 async def test_the_mode_filters_all_pages(service: Service) -> None:

@@ -7,16 +7,17 @@ from tests.api.talk import problem_of
 from tests.support.service import Service
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ["/", "/health", "/livez", "/readyz"])
-async def test_a_running_service_is_well(service: Service, path: str) -> None:
+async def test_a_running_service_is_well(shared_service: Service, path: str) -> None:
     """Each health path says which service answers, in which version, and that it is well."""
-    response = await service.client.get(path)
+    response = await shared_service.client.get(path)
     assert (response.status_code, response.json()) == (200, {"name": NAME, "version": VERSION, "status": "ok"})
     assert response.headers["content-type"] == "application/json"
 
 
-async def test_without_its_database_a_service_lives_but_is_not_ready(service: Service) -> None:
-    """When the schema is another release's `/readyz` is a 503, while the paths that ask only for the process are well."""
+async def test_with_another_schema_a_service_lives_but_is_not_ready(service: Service) -> None:
+    """With another release's schema `/readyz` is a 503, while the paths that ask for the process alone are well."""
     async with service.database.engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     problem_of(await service.client.get("/readyz"), 503, "unavailable")

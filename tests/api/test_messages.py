@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app.db.models import MessageRow
 from tests.api.talk import (
     UNKNOWN_ID,
     got,
@@ -95,6 +97,24 @@ async def test_the_list_is_bounded_ordered_and_paged(service: Service) -> None:
         assert [[each["sequence_number"] for each in page] for page in walked] == numbers, query
 
 
+async def test_a_conversation_of_documents_has_turns(service: Service) -> None:
+    """A conversation that names documents, and one in rag mode, is answered like any other."""
+    documents = [UNKNOWN_ID]
+    for mode in ("open", "rag"):
+        made = await make(service, mode=mode, document_ids=documents, message="Hello")
+        assert (made["assistant_reply"], made["document_ids"]) == ("Hello", documents)
+        assert (await told(service, made, "Again"))["assistant_reply"] == "Again"
+
+
+async def test_citations_are_read_with_their_message(service: Service) -> None:
+    """The citations that are stored with a reply are shown with it."""
+    made = await make(service, message="Hello")
+    citation = {"marker": 1, "document_name": "a.pdf", "page": None, "score": 0.5}
+    async with service.database.write() as session:
+        await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(citations=[citation]))
+    assert [each["citations"] for each in await got(service, messages_of(made))] == [[], [citation]]
+
+
 async def test_a_message_is_read_alone_as_in_the_list(service: Service) -> None:
     """A message's own path gives what the list shows of it."""
     made = await make(service, message="Hello")
@@ -157,8 +177,8 @@ async def test_a_deleted_message_is_gone_and_its_number_stays_taken(service: Ser
     response = await service.client.delete(path)
     expected = {"detail": f"Message {reply['message_id']} deleted successfully"}
     assert (response.status_code, response.json()) == (200, expected)
-    for method in ("GET", "DELETE"):
-        problem_of(await service.client.request(method, path), 404, "message-not-found")
+    for method, body in (("GET", None), ("PUT", {"content": "Back"}), ("DELETE", None)):
+        problem_of(await service.client.request(method, path, json=body), 404, "message-not-found")
     assert await got(service, messages_of(made)) == (await got(service, path_of(made)))["messages"] == [question]
     answer = await told(service, made, "Again")
     assert [each["sequence_number"] for each in answer["messages"]] == [1, 3, 4]

@@ -21,6 +21,7 @@ from tests.support.replies import (
 )
 from tests.support.service import Service
 
+shared = pytest.mark.asyncio(loop_scope="module")
 FAILURES = [
     pytest.param(unauthorized(), 502, "provider-auth", id="401"),
     pytest.param(rate_limited(), 503, "provider-rate-limited", id="429"),
@@ -144,27 +145,29 @@ async def test_usage_is_the_providers(openai_service: Service, provider: FakePro
     assert counted[3]["usage"]["estimated"] is True
 
 
+@shared
 @pytest.mark.parametrize(
     ("theirs", "ours"), [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter")]
 )
 async def test_the_finish_reason_is_stored(
-    openai_service: Service, provider: FakeProvider, theirs: str, ours: str
+    shared_openai_service: Service, shared_provider: FakeProvider, theirs: str, ours: str
 ) -> None:
     """Why the model stopped is told with the reply."""
-    provider.reply("Hi", finish=theirs)
-    made = await make(openai_service, message="Hello")
+    shared_provider.default = Reply(["Hi"], finish=theirs)
+    made = await make(shared_openai_service, message="Hello")
     assert made["messages"][1]["finish_reason"] == ours
 
 
+@shared
 @pytest.mark.parametrize(("answer", "status", "code"), FAILURES)
 async def test_a_failed_turn_is_a_problem_and_is_stored(
-    openai_service: Service, provider: FakeProvider, answer: Answer, status: int, code: str
+    shared_openai_service: Service, shared_provider: FakeProvider, answer: Answer, status: int, code: str
 ) -> None:
     """A provider's failure has its code and status, names what was stored, and keeps question and partial text."""
-    made = await make(openai_service)
-    provider.answer(answer)
-    problem = problem_of(await say(openai_service, made, "Hello"), status, code)
-    question, reply = await got(openai_service, messages_of(made))
+    made = await make(shared_openai_service)
+    shared_provider.default = answer
+    problem = problem_of(await say(shared_openai_service, made, "Hello"), status, code)
+    question, reply = await got(shared_openai_service, messages_of(made))
     assert (problem["conversation_id"], problem["message_id"]) == (made["conversation_id"], reply["message_id"])
     assert (question["content"], question["status"], reply["status"]) == ("Hello", "completed", "failed")
     partial = "Half a " if isinstance(answer, Reply) and answer.steps else ""

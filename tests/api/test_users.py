@@ -39,6 +39,7 @@ ODD_IDS = [
     "'; DROP TABLE users; --",
     '"*" NEAR :* %',
     "a\r\nSet-Cookie: b=c",
+    "a\n",
     "\u202eabc",
     "\x1b[31m",
     "u" * 200,

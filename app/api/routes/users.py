@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from app.api.deps import Call, json_response
@@ -12,6 +14,14 @@ from app.errors import InvalidRequest
 
 router = APIRouter(tags=["users"])
 
+
+class TextConvertor(PathConvertor):
+    """The rest of a path, whatever it holds: `path` loses a line feed at the end, and names another user."""
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("text", TextConvertor())
 UserPath = Annotated[UserId, Path()]
 
 
@@ -21,22 +31,22 @@ async def create_user(body: NewUserBody, call: Call) -> Response:
     if call.who.user_id is not None and body.user_id not in {None, call.who.user_id}:
         raise InvalidRequest("The user_id of the query is another than the body's.", pointer="#/user_id")
     user, made = await call.services.users.create(body.user_id or call.who.user_id, body.name)
-    return json_response(user_json(user), 201 if made else 200, {"Location": f"/users/{user.user_id}"})
+    return json_response(user_json(user), 201 if made else 200, {"Location": f"/users/{quote(user.user_id, safe='')}"})
 
 
-@router.get("/users/{user_id:path}", response_model=UserOut)
+@router.get("/users/{user_id:text}", response_model=UserOut)
 async def get_user(user_id: UserPath, call: Call) -> Response:
     """One user."""
     return json_response(user_json(await call.services.users.get(call.who, user_id)))
 
 
-@router.patch("/users/{user_id:path}", response_model=UserOut)
+@router.patch("/users/{user_id:text}", response_model=UserOut)
 async def rename_user(user_id: UserPath, body: UserChanges, call: Call) -> Response:
     """Gives a user another name."""
     return json_response(user_json(await call.services.users.rename(call.who, user_id, body.name)))
 
 
-@router.delete("/users/{user_id:path}", status_code=204)
+@router.delete("/users/{user_id:text}", status_code=204)
 async def erase_user(user_id: UserPath, call: Call) -> Response:
     """Erases a user with every conversation and message."""
     await call.services.users.erase(call.who, user_id)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from app.db import schema
+from app.db.engine import Database, connect
+from app.db.models import Base, UserRow
+from app.db.script import Script, Statement
+from app.errors import DatabaseUnavailable
+from tests.support.postgres import PostgresCluster
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = connect(database_url, pool_size=2)
+    yield opened
+    await opened.close()
+
+
+async def test_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
+    """Models and migrations do not drift apart, on either database."""
+
+    def differences(connection: Any) -> list[Any]:
+        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    """The revision that a start looks for is the last one there is."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+async def test_a_schema_from_a_newer_release_is_refused(database: Database) -> None:
+    """A database that this release does not know is not touched, and the message says why."""
+    async with database.write() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(schema.SchemaTooNew, match=r"schema 9999.*newer"):
+        await schema.upgrade(database)
+
+
+async def test_many_starts_at_once_migrate_once(tmp_path: Any) -> None:
+    """Processes that start together on an empty file all end with the schema up to date."""
+    databases = [connect(f"sqlite:///{tmp_path}/new.db", pool_size=1) for _ in range(4)]
+    await asyncio.gather(*(schema.upgrade(database) for database in databases))
+    assert [await database.query(schema.current) for database in databases] == [True] * 4
+    for database in databases:
+        await database.close()
+
+
+async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> None:
+    """Foreign keys, full syncs and the write-ahead log hold for sessions and for scripts."""
+
+    def pragmas() -> Script[list[Any]]:
+        names = ("foreign_keys", "synchronous", "journal_mode", "busy_timeout")
+        values = []
+        for name in names:
+            values.append((yield Statement(f"PRAGMA {name}"))[0][0])
+        return values
+
+    with sqlite_template.copy() as url:
+        database = connect(url, pool_size=1)
+        expected = [1, 2, "wal", 5000]
+        assert await database.query(pragmas) == expected
+        assert await database.transact(pragmas) == expected
+        async with database.read() as session:
+            found = [
+                (await session.execute(text(f"PRAGMA {name}"))).scalar() for name in ("foreign_keys", "synchronous")
+            ]
+        assert found == expected[:2]
+        await database.close()
+
+
+def insertion(user_id: str, *, fails: bool = False) -> Script[str]:
+    """Adds a user, and may fail after that."""
+    yield Statement(
+        "INSERT INTO users (id, user_id, created_at) VALUES ($1, $2, {now})",
+        (f"00000000-0000-7000-8000-{int(user_id):012}", user_id),
+    )
+    if fails:
+        raise ValueError(user_id)
+    return user_id
+
+
+async def users(database: Database) -> list[str | None]:
+    async with database.read() as session:
+        return sorted(row[0] for row in await session.execute(text("SELECT user_id FROM users")))
+
+
+async def test_a_script_that_fails_is_undone_alone(database: Database) -> None:
+    """Scripts that are committed together succeed or fail each by itself."""
+    made = [database.transact(lambda n=n: insertion(str(n), fails=n % 2 == 1)) for n in range(6)]
+    outcomes = await asyncio.gather(*made, return_exceptions=True)
+    assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True] * 3
+    assert await users(database) == ["0", "2", "4"]
+
+
+async def test_a_session_that_fails_is_rolled_back(database: Database) -> None:
+    """An exception in a writing session leaves nothing behind, and its connection goes back."""
+    with pytest.raises(IntegrityError):
+        async with database.write() as session:
+            session.add_all([UserRow(id=f"00000000-0000-7000-8000-{n:012}", user_id="same", created_at=1) for n in (1, 2)])
+    assert await users(database) == []
+    assert database.connections_in_use == 0
+
+
+async def test_a_write_inside_a_write_is_refused(database: Database) -> None:
+    """A second transaction inside a first would wait for itself on SQLite, so it is an error everywhere."""
+    async with database.write():
+        with pytest.raises(RuntimeError, match="open in this task"):
+            async with database.write():
+                pass
+
+
+async def test_sessions_and_scripts_take_turns_to_write(database: Database) -> None:
+    """Writers of both kinds at once neither fail nor starve each other."""
+
+    async def by_session(user_id: str) -> None:
+        async with database.write() as session:
+            session.add(UserRow(id=f"10000000-0000-7000-8000-{int(user_id):012}", user_id=user_id, created_at=1))
+
+    sessions = [by_session(str(n)) for n in range(100, 120)]
+    scripts = [database.transact(insertion, str(n)) for n in range(200, 220)]
+    await asyncio.gather(*sessions, *scripts)
+    assert len(await users(database)) == 40
+
+
+async def test_a_database_out_of_reach_is_named_and_comes_back(
+    cluster: PostgresCluster, postgres_template: Any
+) -> None:
+    """While PostgreSQL is away everything says so; once it is back the same pool works."""
+    with postgres_template.copy() as url:
+        database = connect(url, pool_size=2)
+        assert await database.query(schema.current)
+        cluster.kill()
+        for attempt in (database.query(schema.current), database.transact(insertion, "1"), users(database)):
+            with pytest.raises(DatabaseUnavailable):
+                await attempt
+        cluster.restart()
+        assert await database.transact(insertion, "2") == "2"
+        assert await users(database) == ["2"]
+        await database.close()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, serving, settings
+
+
+async def conversation(service: Service, user: str = "ada") -> str:
+    made = await service.client.post("/conversations", json={"user_id": user})
+    return str(made.json()["conversation_id"])
+
+
+async def stored(service: Service, conversation_id: str) -> list[dict[str, object]]:
+    response = await service.client.get(f"/conversations/{conversation_id}/messages?limit=100")
+    return list(response.json())
+
+
+async def test_fifty_concurrent_turns_are_numbered_without_holes_and_in_pairs(service: Service) -> None:
+    """50 posts at once to one conversation: 100 messages, numbers 1..100, each reply behind its question."""
+    conversation_id = await conversation(service)
+    posts = [
+        service.client.post(f"/conversations/{conversation_id}/messages", json={"message": f"word{n}"})
+        for n in range(50)
+    ]
+    answers = await asyncio.gather(*posts)
+    assert [answer.status_code for answer in answers] == [201] * 50
+    messages = await stored(service, conversation_id)
+    assert [m["sequence_number"] for m in messages] == list(range(1, 101))
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 50
+    assert all(question["content"] == reply["content"] for question, reply in zip(messages[::2], messages[1::2]))
+    assert sorted(str(m["content"]) for m in messages[::2]) == sorted(f"word{n}" for n in range(50))
+
+
+async def test_a_conversation_takes_at_most_64_unfinished_turns(service: Service) -> None:
+    """The 65th unfinished turn is refused with queue-full, and takes no number."""
+    conversation_id = await conversation(service)
+    path = f"/conversations/{conversation_id}/messages"
+    posts = [asyncio.create_task(service.client.post(path, json={"message": "x", "model": "stall"})) for _ in range(65)]
+    done, waiting = await asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED)
+    refused = done.pop().result()
+    assert (refused.status_code, refused.json()["code"]) == (409, "queue-full")
+    assert not done
+    assert len(await stored(service, conversation_id)) == 100  # of 128: a page
+    assert (await service.client.get(f"/conversations/{conversation_id}")).json()["message_count"] == 128
+    await service.client.delete(f"/conversations/{conversation_id}")
+    assert {post.result().status_code for post in (await asyncio.wait(waiting))[0]} == {404}
+
+
+@pytest.fixture
+async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
+    """A service that has one connection to its database."""
+    configured = settings(
+        database_url=database_url,
+        database_pool_size=1,
+        llm_provider="openai",
+        openai_api_key="x",
+        openai_base_url=provider.openai_base_url,
+    )
+    async with serving(configured) as started:
+        yield started
+
+
+async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
+    narrow_service: Service, provider: FakeProvider
+) -> None:
+    """With a pool of one, 30 streams run at once; 15 clients leave; 30 answers are stored, no connection is held."""
+    service, gate = narrow_service, asyncio.Event()
+    for _ in range(30):
+        provider.reply("Half ", gate, "and half")
+    ids = [await conversation(service) for _ in range(30)]
+    half = asyncio.Semaphore(0)
+
+    async def stream(place: int) -> None:
+        request = {"message": "Hello", "stream": True}
+        async with service.client.stream("POST", f"/conversations/{ids[place]}/messages", json=request) as response:
+            async for line in response.aiter_lines():
+                if line == 'data: {"delta":"Half "}':
+                    half.release()
+                    if place % 2:
+                        return
+
+    streams = [asyncio.create_task(stream(place)) for place in range(30)]
+    for _ in range(30):
+        await half.acquire()
+    assert service.database.connections_in_use == 0
+    gate.set()
+    await asyncio.gather(*streams)
+    await asyncio.gather(*(reply.until_ended() for reply in list(service.services.turns.running.values())))
+    for conversation_id in ids:
+        question, reply = await stored(service, conversation_id)
+        assert (question["sequence_number"], reply["sequence_number"]) == (1, 2)
+        assert (reply["status"], reply["content"]) == ("completed", "Half and half")
+    assert service.database.connections_in_use == 0

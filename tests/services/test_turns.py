@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from app.db import turns
+from app.db.models import MessageRow, ProcessRow
+from app.db.script import ScriptFunction
+from app.domain.ids import new_id
+from app.errors import DatabaseUnavailable
+from app.services.checkpoints import Checkpoints
+from app.services.leases import Leases
+from tests.support.provider import FakeProvider
+from tests.support.service import Service
+
+
+async def started(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
+    """A conversation with a turn whose reply is as far as the provider's first gate, and the waiting post."""
+    provider.reply(*steps)
+    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
+    path = f"/conversations/{made['conversation_id']}/messages"
+    post = asyncio.create_task(service.client.post(path, json={"message": "Hello"}))
+    await provider.wait_calls(len(provider.calls) or 1)
+    [reply] = service.services.turns.running.values()
+    await reply.more_than(0)
+    return path, post
+
+
+async def change(service: Service, **values: Any) -> None:
+    """Writes to all replies behind the service's back."""
+    async with service.database.write() as session:
+        await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
+
+
+async def rows(service: Service) -> list[MessageRow]:
+    async with service.database.read() as session:
+        return list((await session.scalars(select(MessageRow).order_by(MessageRow.sequence_number))).all())
+
+
+def checkpoints(service: Service) -> Checkpoints:
+    return Checkpoints(service.database, service.services.turns, service.services.turns._process_id)
+
+
+async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
+    """A checkpoint stores the text of a running turn."""
+    gate = asyncio.Event()
+    _, post = await started(openai_service, provider, "Half ", gate, "and half")
+    await checkpoints(openai_service).save()
+    question, reply = await rows(openai_service)
+    assert (question.content, reply.content, reply.status) == ("Hello", "Half ", "in_progress")
+    gate.set()
+    assert (await post).json()["assistant_reply"] == "Half and half"
+
+
+async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn that another process owns now is left alone, and its provider's connection closed."""
+    _, post = await started(openai_service, provider, "Half ", asyncio.Event())
+    await change(openai_service, process_id=new_id())
+    await checkpoints(openai_service).save()
+    await post
+    await provider.calls[0].closed.wait()
+    assert (await rows(openai_service))[1].content == ""
+    assert (await rows(openai_service))[1].status == "in_progress"
+
+
+async def test_a_turn_that_was_ended_elsewhere_is_told_as_it_is_stored(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """When somebody else has settled the turn, its readers get what is stored."""
+    gate = asyncio.Event()
+    _, post = await started(openai_service, provider, "Half ", gate)
+    await change(openai_service, status="interrupted", content="Hal", completed_at=1)
+    gate.set()
+    answer = await post
+    assert (answer.status_code, answer.json()["code"]) == (502, "turn-interrupted")
+    assert (await rows(openai_service))[1].content == "Hal"
+
+
+async def dead_process(service: Service) -> str:
+    """A process whose lease has run out."""
+    process_id = new_id()
+    async with service.database.write() as session:
+        session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=1))
+    return process_id
+
+
+def leases(service: Service) -> Leases:
+    return Leases(service.database, service.services.turns, service.services.turns._process_id)
+
+
+async def test_a_dead_process_s_turn_is_interrupted_with_its_checkpoint(service: Service) -> None:
+    """An in-progress turn whose process has lost its lease ends as interrupted, and is not run again."""
+    path = await abandoned_turn(service, status="in_progress", completed_at=None, content="Half ")
+    await leases(service)._sweep()
+    reply = (await service.client.get(path)).json()[1]
+    assert (reply["status"], reply["content"]) == ("interrupted", "Half ")
+    assert reply["completed_at"] is not None
+
+
+async def test_a_cancelled_turn_of_a_dead_process_ends_as_cancelled(service: Service) -> None:
+    """What was asked of a dead process's turn is done: a cancelled one is not called interrupted."""
+    path = await abandoned_turn(service, status="in_progress", completed_at=None, cancel_requested_at=1)
+    await leases(service)._sweep()
+    assert (await service.client.get(path)).json()[1]["status"] == "cancelled"
+
+
+async def test_a_dead_process_s_waiting_turn_is_adopted(service: Service) -> None:
+    """A queued turn of a dead process has cost nothing yet: another one runs it."""
+    path = await abandoned_turn(service, status="queued", completed_at=None, content="", finish_reason=None)
+    await leases(service)._sweep()
+    [reply] = service.services.turns.running.values()
+    await reply.until_ended()
+    reply = (await service.client.get(path)).json()[1]
+    assert (reply["status"], reply["content"], reply["model"]) == ("completed", "Hello", "echo")
+
+
+async def abandoned_turn(service: Service, **values: Any) -> str:
+    """A conversation whose one reply is as a dead process left it; gives the path of its messages."""
+    made = (await service.client.post("/conversations", json={"user_id": "ada", "message": "Hello"})).json()
+    await change(service, process_id=await dead_process(service), **values)
+    return f"/conversations/{made['conversation_id']}/messages"
+
+
+async def test_a_living_process_s_turns_are_left_alone(openai_service: Service, provider: FakeProvider) -> None:
+    """A sweep touches no turn whose process holds its lease."""
+    gate = asyncio.Event()
+    _, post = await started(openai_service, provider, "Half ", gate, "and half")
+    await leases(openai_service)._sweep()
+    gate.set()
+    assert (await post).status_code == 201
+
+
+class LostAcknowledgement:
+    """A database whose next commit comes through while its answer does not."""
+
+    def __init__(self, service: Service, *, committed: bool) -> None:
+        self._database = service.database
+        self._committed = committed
+        self.transact, self._transact = self.failing, service.database.transact
+        service.database.transact = self.failing
+
+    async def failing(self, script: ScriptFunction[Any], *args: Any) -> Any:
+        self._database.transact = self._transact
+        if self._committed:
+            await self._transact(script, *args)
+        else:
+            await self._run_and_roll_back(script, *args)
+        raise DatabaseUnavailable
+
+    async def _run_and_roll_back(self, script: ScriptFunction[Any], *args: Any) -> None:
+        def rolled_back() -> Any:
+            yield from script(*args)
+            raise RuntimeError("the connection is gone")
+
+        with pytest.raises(RuntimeError):
+            await self._transact(rolled_back)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: bool) -> None:
+    """A turn whose commit was not acknowledged runs when it is stored, and is refused when it is not."""
+    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
+    path = f"/conversations/{made['conversation_id']}/messages"
+    LostAcknowledgement(service, committed=committed)
+    answer = await service.client.post(path, json={"message": "Hello"})
+    messages = (await service.client.get(path)).json()
+    assert (answer.status_code, len(messages)) == ((201, 2) if committed else (503, 0))
+    assert service.services.turns.running == {}
+
+
+async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Service) -> None:
+    """Settling is tried again until the database answers, and the turn ends once."""
+    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
+    path = f"/conversations/{made['conversation_id']}/messages"
+    transact = service.database.transact
+
+    async def failing(script: ScriptFunction[Any], *args: Any) -> Any:
+        if script is not turns.settle:
+            return await transact(script, *args)
+        service.database.transact = transact
+        await transact(script, *args)
+        raise DatabaseUnavailable
+
+    service.database.transact = failing
+    answer = await service.client.post(path, json={"message": "Hello"})
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Hello")
