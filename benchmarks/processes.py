@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -184,6 +185,9 @@ class Watch:
     memory_peak_mb: float = 0.0
 
     async def __aenter__(self) -> Watch:
+        # A collection in this process would look like a late server.
+        gc.collect()
+        gc.disable()
         self.memory_before_mb = self.memory_peak_mb = resident_mb(self.pids["server"])
         self._sampler = asyncio.create_task(self._sample())
         self._before = self._read()
@@ -195,6 +199,7 @@ class Watch:
         self.cpu = {role: after - self._before[role] for role, after in self._read().items()}
         self._sampler.cancel()
         self._look()
+        gc.enable()
 
     def _read(self) -> dict[str, float]:
         used = {role: cpu_seconds(pid) for role, pid in self.pids.items()}
