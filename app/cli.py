@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,9 @@ from app.db.engine import connect
 from app.errors import AppError
 from app.log import configure_logging
 from app.settings import Settings
+
+ANSWER_SECONDS = 2
+"""How long clients may take for their answers when the drain is over; one that reads nothing would take for ever."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +73,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + ANSWER_SECONDS,
     )
 
 

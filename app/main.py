@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -46,25 +47,31 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings) as services:
             app.state.services = services
-            with draining_on_signals(services.turns, settings.drain_seconds):
-                yield
+            yield
 
     return application(lifespan)
 
 
 @contextlib.contextmanager
 def draining_on_signals(turns: Turns, seconds: float) -> Iterator[None]:
-    """Starts to drain with the signal: the server would wait for open streams before it ends the lifespan."""
+    """Starts to drain with the signal: the server would wait for open streams before it ends the lifespan.
+
+    A second signal ends the drain at once; not in a worker, which is sent the same one by its parent again when
+    its whole group is signalled.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop, tasks = asyncio.get_running_loop(), TaskOwner()
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    alone, asked = multiprocessing.parent_process() is None, False
 
     def drain(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(lambda: tasks.spawn(turns.drain(seconds)))
+        nonlocal asked
+        at_once, asked = asked and alone, True
+        loop.call_soon_threadsafe(lambda: tasks.spawn(turns.drain(0 if at_once else seconds)))
         handler = before[signal.Signals(number)]
-        if callable(handler):
+        if callable(handler) and not at_once:  # uvicorn would skip the end of the lifespan
             handler(number, frame)
 
     for each in before:
@@ -108,13 +115,14 @@ async def served(settings: Settings, database: Database, catalog: Catalog) -> As
     await leases.renew()
     beside = (leases.run(), Checkpoints(database, turns, process_id).run(), turns.line.run())
     loops = [asyncio.create_task(each) for each in (*beside, services.users.finish_erasures())]
-    try:
-        yield services
-    finally:
-        await turns.drain(settings.drain_seconds)
-        await tasks.drain(settings.drain_seconds)
-        await ended(*loops)
-        await leases.resign()
+    with draining_on_signals(turns, settings.drain_seconds):
+        try:
+            yield services
+        finally:
+            await turns.drain(settings.drain_seconds)
+            await tasks.drain(settings.drain_seconds)
+            await ended(*loops)
+            await leases.resign()
 
 
 async def warm(model: ChatModel) -> None:

@@ -36,6 +36,8 @@ def main() -> int:
         except ServerFailed as failure:
             print(failure, file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            return 130
         finally:
             path = report.write(RESULTS, asdict(options))
     for verdict in aims.verdicts(report.rows):

@@ -24,9 +24,6 @@ DIRECT = "provider alone"
 WHOLE = "parley, 50 messages"
 """Without `Prefer: return=minimal`: the answer holds up to fifty messages."""
 
-MIN_CONVERSATIONS = 128
-"""More than there are clients, so that none has to wait for a conversation."""
-
 SYNCHRONOUS = {BASELINE: "NORMAL", FULL: "FULL"}
 
 
@@ -45,10 +42,10 @@ class Contender:
         document = {"message": "And what does that mean for the harbour?", "stream": stream}
         return request("POST", f"/conversations/{conversation}/messages", document, Prefer=self.prefer)
 
-    def needed(self, stream: bool, length: int, seconds: float) -> int:
-        """Conversations for a load, so that none grows far beyond its length while it lasts."""
+    def needed(self, stream: bool, length: int, clients: int, seconds: float) -> int:
+        """Conversations for a load: none is asked twice at once, none grows far beyond its length."""
         turns = self.rates.get(stream, 0.0) * seconds * 1.5
-        return max(MIN_CONVERSATIONS, math.ceil(turns / (1 + length // 40)))
+        return max(2 * clients, math.ceil(turns / (1 + length // 40)))
 
     def saw(self, stream: bool, rate: float) -> None:
         self.rates[stream] = max(self.rates.get(stream, 0.0), rate)

@@ -37,7 +37,7 @@ FLOOR = [
 
 
 class ServerFailed(RuntimeError):
-    """A server did not start; the message ends with its last words."""
+    """A server did not start, or ended by itself; the message ends with its last words."""
 
 
 class Server:
@@ -70,7 +70,17 @@ class Server:
                 return time.perf_counter() - begun
             await asyncio.sleep(0.005)
         self.stop()
-        raise ServerFailed(f"{self._command[0]} did not start:\n{self.last_words()}")
+        raise ServerFailed(f"{self._name} did not start:\n{self._last_words()}")
+
+    def must_run(self) -> None:
+        """Does nothing while the process runs.
+
+        Raises:
+            ServerFailed: it has ended.
+        """
+        status = self._process.poll()
+        if status is not None:
+            raise ServerFailed(f"{self._name} ended with status {status} while it was measured:\n{self._last_words()}")
 
     def _launch(self) -> None:
         self._log = (self._directory / f"{self.port}.log").open("ab")
@@ -106,7 +116,11 @@ class Server:
             process.wait()
         self._log.close()
 
-    def last_words(self) -> str:
+    @property
+    def _name(self) -> str:
+        return Path(self._command[0]).name
+
+    def _last_words(self) -> str:
         text = (self._directory / f"{self.port}.log").read_text(errors="replace")
         return text[-2000:]
 

@@ -139,20 +139,21 @@ def milliseconds(values: Sequence[float], name: str) -> Row:
 
 def measured(outcome: Outcome, tokens: int = 0) -> Row:
     """One load as numbers; `tokens` is how many a turn streams."""
-    watch, done = outcome.watch, outcome.done or 1
-    cpu = {role: seconds * 1e3 / done for role, seconds in watch.cpu.items()}
+    watch, done = outcome.watch, outcome.done
+    cpu = {role: seconds * 1e3 / done for role, seconds in watch.cpu.items()} if done else {}
+    server = cpu.get("server")
     return {
-        "done": outcome.done,
+        "done": done,
         "failed": outcome.failures.total(),
         "failures": dict(outcome.failures),
-        "per_second": outcome.done / watch.seconds,
+        "per_second": done / watch.seconds,
         **milliseconds(outcome.latencies, ""),
-        "cpu_ms": cpu["server"],
+        "cpu_ms": server,
         "database_cpu_ms": cpu.get("database"),
-        "provider_cpu_ms": cpu["provider"],
-        "load_cpu_ms": cpu["load"],
+        "provider_cpu_ms": cpu.get("provider"),
+        "load_cpu_ms": cpu.get("load"),
         "busy": watch.cpu["server"] / watch.seconds,
-        "cpu_us_per_token": cpu["server"] * 1e3 / tokens if tokens else None,
+        "cpu_us_per_token": server * 1e3 / tokens if server and tokens else None,
         "memory_mb": watch.memory_peak_mb,
     }
 

@@ -74,6 +74,7 @@ async def compared(bench: Bench, contenders: Sequence[Contender], scenario: Scen
     for number in range(bench.options.rounds):
         for each in contenders[:: -1 if number % 2 else 1]:
             rounds[each.label].append(await once(each, scenario))
+            each.server.must_run()
     rows = [scenario.row(label, report.median(values)) for label, values in rounds.items()]
     for row in report.with_ratios(rows, "cpu_ms"):
         bench.report.add(scenario.columns, row)
@@ -82,7 +83,7 @@ async def compared(bench: Bench, contenders: Sequence[Contender], scenario: Scen
 async def turns_once(bench: Bench, contender: Contender, scenario: Scenario) -> Row:
     """One load of turns on new conversations."""
     seconds, provider = bench.options.seconds, bench.house.provider
-    count = contender.needed(scenario.stream, scenario.length, seconds)
+    count = contender.needed(scenario.stream, scenario.length, scenario.clients, seconds)
     conversations = await contender.store.conversations(count, scenario.length)
     await provider.take_tally()
     watch = bench.house.watch(contender, scenario.database)
@@ -103,7 +104,7 @@ async def warm(bench: Bench, contenders: Sequence[Contender], database: str) -> 
     """First turns load code and open connections; they also show how many conversations a load will need."""
     await bench.house.provider.set(REPLY_TOKENS)
     for each in contenders:
-        for stream in (False, True):
+        for stream in (False, True, False):
             conversations = await each.store.conversations(256, HISTORY)
             watch = bench.house.watch(each, database)
             outcome = await closed(turn_load(each, stream), conversations, 4, WARM_SECONDS, watch)
@@ -193,6 +194,7 @@ async def slow_once(bench: Bench, contender: Contender, scenario: Scenario) -> R
     await bench.house.provider.set(tokens, interval)
     outcome = await paced(load, conversations, interval, RAMP_SECONDS, 60 + 2 * tokens * interval, watch)
     await bench.house.provider.set(REPLY_TOKENS)
+    contender.server.must_run()
     return scenario.row(contender.label, slow_row(outcome, tokens, scenario.clients))
 
 

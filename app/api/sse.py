@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -28,27 +28,40 @@ class EventStream(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, events: AsyncIterator[bytes], headers: dict[str, str] | None = None) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], headers: dict[str, str] | None = None) -> None:
         super().__init__(headers=HEADERS | (headers or {}))
         del self.headers["content-length"]
         self._events = events
-        self._left = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's shape
         """See ASGI."""
-        watch = asyncio.create_task(self._watch(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        streaming = asyncio.create_task(self._stream(send))
+        tasks = [streaming, asyncio.create_task(disconnection(receive)), asyncio.create_task(beat(send))]
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async with contextlib.aclosing(self._events) as events:  # type: ignore[type-var]
-                async for body in events:
-                    if self._left:
-                        return
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            watch.cancel()
+            for task in tasks:
+                task.cancel()
+        await asyncio.wait(tasks)
+        if not streaming.cancelled():
+            streaming.result()
+            await send({"type": "http.response.body", "body": b""})
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._left = True
+    async def _stream(self, send: Send) -> None:
+        async with contextlib.aclosing(self._events) as events:
+            async for body in events:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def disconnection(receive: Receive) -> None:
+    """Waits until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def beat(send: Send) -> None:
+    """Keeps a connection open through proxies; whole lines, so they may stand between any two events."""
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})

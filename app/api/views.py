@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from app.api.schemas.events import EVENTS_SCHEMA
 from app.api.schemas.messages import message_json
-from app.api.sse import HEARTBEAT, HEARTBEAT_SECONDS, MEDIA_TYPE, event
+from app.api.sse import MEDIA_TYPE, event
 from app.domain.messages import Message, Status
 from app.errors import ConversationNotFound, TurnInterrupted, error_of
 from app.services.replies import Reply
@@ -65,18 +64,8 @@ async def events(turn: Turn) -> AsyncGenerator[bytes, None]:
         elif reply.closing:
             yield event("stream.closing", sent, {"message_id": reply.message.message_id})
             return
-        elif not await more(reply, sent):
-            yield HEARTBEAT
-
-
-async def more(reply: Reply, sent: int) -> bool:
-    """Waits for something to send; False when there was nothing for a while."""
-    try:
-        async with asyncio.timeout(HEARTBEAT_SECONDS):
+        else:
             await reply.more_than(sent)
-    except TimeoutError:
-        return False
-    return True
 
 
 def started_json(turn: Turn) -> dict[str, Any]:

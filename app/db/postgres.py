@@ -18,7 +18,8 @@ from app.errors import DatabaseUnavailable
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 CONNECT_SECONDS = 5
-RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# A row that is referred to can go away between two statements, as a user's who is erased: the second time it is missed.
+RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.ForeignKeyViolationError)
 OUT_OF_REACH = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -53,7 +54,7 @@ class PostgresDatabase(Database):
         """See `Database.prepare`: a server needs nothing."""
 
     async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.transact`; a deadlock's victim is run again once."""
+        """See `Database.transact`; the victim of a deadlock or an erasure is run again once."""
         try:
             return await self._transact(script, *args)
         except RETRIED:

@@ -189,16 +189,20 @@ class Turns:
         message_id = reply.message.message_id
         self.running[message_id] = reply
         try:
-            if reply.message.status is Status.IN_PROGRESS or await self.line.wait(reply, claim):
+            if reply.message.status is Status.IN_PROGRESS or await self._comes_to_it(reply, claim):
                 await self._settle(reply, await self._generate(reply))
-            elif reply.stopped_as is None:
-                reply.release()  # it has cost nothing yet: another process adopts it
-            else:
+            elif reply.stopped_as is Status.CANCELLED:
                 await self._settle(reply, Outcome(Status.CANCELLED, ""))
+            else:
+                reply.release()  # it has cost nothing yet: another process adopts it
         finally:
             del self.running[message_id]
             claim.give_back()
             self.line.nudge()
+
+    async def _comes_to_it(self, reply: Reply, claim: Claim) -> bool:
+        """Whether a queued turn's time to start has come; a process that goes away leaves it where it is."""
+        return not self.draining and await self.line.wait(reply, claim)
 
     async def _generate(self, reply: Reply) -> Outcome:
         try:

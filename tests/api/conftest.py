@@ -1,4 +1,7 @@
-"""Services that live for a module: for tests that keep to users and conversations of their own."""
+"""One service for a module and each database, emptied before each test: starting one costs far more than a test.
+
+What a test leaves running is the next one's trouble, so each waits for its turns or deletes their conversation.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import delete
 
-from tests.support.provider import FakeProvider
+from app.db.models import UserRow
+from tests.support.provider import FakeProvider, echo
 from tests.support.service import Service, serving, settings
 
 TEMPLATES = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}
@@ -29,16 +34,50 @@ async def shared_service(shared_database_url: str) -> AsyncIterator[Service]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_provider() -> AsyncIterator[FakeProvider]:
-    """A provider whose `default` a test sets before it asks."""
+    """The provider behind `shared_openai_service`."""
     async with FakeProvider() as started:
         yield started
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_openai_service(shared_database_url: str, shared_provider: FakeProvider) -> AsyncIterator[Service]:
-    """The service with the openai SDK speaking to that provider."""
-    base_url = shared_provider.openai_base_url
-    async with serving(
-        settings(database_url=shared_database_url, llm_provider="openai", openai_base_url=base_url)
-    ) as started:
+    """The service with the SDKs of openai and groq speaking to the fake provider."""
+    configured = settings(
+        database_url=shared_database_url,
+        llm_provider="openai",
+        openai_api_key="sk-secret",
+        openai_base_url=shared_provider.openai_base_url,
+        groq_api_key="gsk-secret",
+        groq_base_url=shared_provider.groq_base_url,
+    )
+    async with serving(configured) as started:
         yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def service(shared_service: Service) -> Service:
+    """The service with the scripted model and an empty database."""
+    await empty(shared_service)
+    return shared_service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def openai_service(shared_openai_service: Service) -> Service:
+    """The service with `provider` behind it and an empty database."""
+    await empty(shared_openai_service)
+    return shared_openai_service
+
+
+@pytest.fixture
+def provider(shared_provider: FakeProvider) -> FakeProvider:
+    """A provider that was never called, and echoes."""
+    shared_provider.default = echo
+    shared_provider.calls.clear()
+    shared_provider._queued.clear()
+    return shared_provider
+
+
+async def empty(service: Service) -> None:
+    """Deletes all that callers have written."""
+    async with service.database.write() as session:
+        await session.execute(delete(UserRow))

@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
 from tests.api.talk import (
     UNKNOWN_ID,
     got,
@@ -23,6 +25,8 @@ from tests.api.talk import (
     without_request_id,
 )
 from tests.support.service import Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG_AGO = 1_000_000_000_000
 FAR_AHEAD = 4_000_000_000_000

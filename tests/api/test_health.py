@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from app import NAME, VERSION
 from tests.api.talk import problem_of
-from tests.support.service import Service
+from tests.support.service import Service, serving, settings
 
 
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("path", ["/", "/health", "/livez", "/readyz"])
-async def test_a_running_service_is_well(shared_service: Service, path: str) -> None:
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Service]:
+    """A service that may be spoilt."""
+    async with serving(settings(database_url=database_url)) as started:
+        yield started
+
+
+async def test_a_running_service_is_well(service: Service) -> None:
     """Each health path says which service answers, in which version, and that it is well."""
-    response = await shared_service.client.get(path)
-    assert (response.status_code, response.json()) == (200, {"name": NAME, "version": VERSION, "status": "ok"})
-    assert response.headers["content-type"] == "application/json"
+    for path in ("/", "/health", "/livez", "/readyz"):
+        response = await service.client.get(path)
+        assert (response.status_code, response.json()) == (200, {"name": NAME, "version": VERSION, "status": "ok"})
+        assert response.headers["content-type"] == "application/json"
 
 
 async def test_with_another_schema_a_service_lives_but_is_not_ready(service: Service) -> None:

@@ -22,6 +22,8 @@ from tests.api.talk import (
 )
 from tests.support.service import Service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_a_turn_answers_with_its_reply_and_the_messages(service: Service) -> None:
     """A turn gives conversation, title, reply and all messages up to it, which are stored as they are given."""

@@ -18,7 +18,7 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import unauthorized
 from tests.support.service import Service
 
-shared = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 OPERATIONS = {
     "/": {"get"},
     "/health": {"get"},
@@ -58,7 +58,6 @@ def references(part: Any) -> Iterator[str]:
             yield from references(each)
 
 
-@shared
 async def test_every_operation_is_documented(document: Any) -> None:
     """The document is OpenAPI 3.1 and names every path of the contract with its methods."""
     assert document["openapi"].startswith("3.1")
@@ -68,14 +67,12 @@ async def test_every_operation_is_documented(document: Any) -> None:
     assert len(ids) == len(set(ids))
 
 
-@shared
 async def test_every_reference_leads_somewhere(document: Any) -> None:
     """Each `$ref` points to a schema that is there, and each schema is referred to."""
     named = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
     assert named == document["components"]["schemas"].keys()
 
 
-@shared
 async def test_every_path_parameter_is_described(document: Any) -> None:
     """The names in a path's braces are its parameters, and every operation takes `user_id`."""
     for path, method, operation in operations(document):
@@ -85,7 +82,6 @@ async def test_every_path_parameter_is_described(document: Any) -> None:
         assert ("query", "user_id") in parameters, (method, path)
 
 
-@shared
 async def test_every_operation_may_answer_with_a_problem(document: Any) -> None:
     """Refusals are problem+json everywhere, and the framework's own error is nowhere."""
     for path, method, operation in operations(document):
@@ -96,7 +92,6 @@ async def test_every_operation_may_answer_with_a_problem(document: Any) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-@shared
 async def test_streams_are_documented(document: Any) -> None:
     """What answers with a stream says so, with a schema of its events."""
     for path, method in STREAMED:
@@ -110,7 +105,6 @@ async def test_streams_are_documented(document: Any) -> None:
     assert all(operation["responses"].keys() <= others for _, _, operation in operations(document))
 
 
-@shared
 async def test_a_user_id_is_documented_as_text_or_a_number(document: Any) -> None:
     """A body's `user_id` is described with both types that it may have, and its limits."""
     schema = document["components"]["schemas"]["NewConversationBody"]
@@ -119,17 +113,14 @@ async def test_a_user_id_is_documented_as_text_or_a_number(document: Any) -> Non
     assert schema["additionalProperties"] is False
 
 
-@shared
-async def test_answers_about_conversations_are_as_documented(shared_service: Service) -> None:
+async def test_answers_about_conversations_are_as_documented(service: Service) -> None:
     """What is answered about conversations has the documented members and no others."""
-    empty, made = await make(shared_service), await make(shared_service, message="Hello", metadata={"a": "b"})
+    empty, made = await make(service), await make(service, message="Hello", metadata={"a": "b"})
     checked(CreatedConversation, empty, made)
-    checked(
-        ConversationWithMessages, await got(shared_service, path_of(empty)), await got(shared_service, path_of(made))
-    )
-    checked(ConversationOut, *await got(shared_service, "/conversations", user_id="ada"))
-    checked(ConversationOut, (await shared_service.client.patch(path_of(made), json={"title": "New"})).json())
-    checked(Deleted, (await shared_service.client.delete(path_of(made))).json())
+    checked(ConversationWithMessages, await got(service, path_of(empty)), await got(service, path_of(made)))
+    checked(ConversationOut, *await got(service, "/conversations", user_id="ada"))
+    checked(ConversationOut, (await service.client.patch(path_of(made), json={"title": "New"})).json())
+    checked(Deleted, (await service.client.delete(path_of(made))).json())
 
 
 async def test_answers_about_messages_are_as_documented(openai_service: Service, provider: FakeProvider) -> None:
@@ -154,12 +145,11 @@ async def test_events_are_as_documented(openai_service: Service, provider: FakeP
     checked(MessageEnded, ended.data, (await streamed(openai_service, made, "Hello"))[-1].data)
 
 
-@shared
-async def test_other_answers_are_as_documented(shared_service: Service) -> None:
+async def test_other_answers_are_as_documented(service: Service) -> None:
     """What is answered about users and the service's health has the documented members and no others."""
-    checked(UserOut, (await shared_service.client.post("/users", json={"user_id": "ada"})).json())
-    checked(UserOut, await got(shared_service, "/users/ada"))
-    checked(HealthOut, *[await got(shared_service, path) for path in ("/", "/health", "/livez", "/readyz")])
+    checked(UserOut, (await service.client.post("/users", json={"user_id": "ada"})).json())
+    checked(UserOut, await got(service, "/users/ada"))
+    checked(HealthOut, *[await got(service, path) for path in ("/", "/health", "/livez", "/readyz")])
 
 
 def checked(model: type[Output], *answers: Any) -> None:

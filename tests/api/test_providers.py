@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ from tests.support.replies import (
     stream_error,
     unauthorized,
 )
-from tests.support.service import Service
+from tests.support.service import Service, serving, settings
 
-shared = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 FAILURES = [
     pytest.param(unauthorized(), 502, "provider-auth", id="401"),
     pytest.param(rate_limited(), 503, "provider-rate-limited", id="429"),
@@ -145,34 +147,51 @@ async def test_usage_is_the_providers(openai_service: Service, provider: FakePro
     assert counted[3]["usage"]["estimated"] is True
 
 
-@shared
 @pytest.mark.parametrize(
     ("theirs", "ours"), [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter")]
 )
 async def test_the_finish_reason_is_stored(
-    shared_openai_service: Service, shared_provider: FakeProvider, theirs: str, ours: str
+    openai_service: Service, provider: FakeProvider, theirs: str, ours: str
 ) -> None:
     """Why the model stopped is told with the reply."""
-    shared_provider.default = Reply(["Hi"], finish=theirs)
-    made = await make(shared_openai_service, message="Hello")
+    provider.default = Reply(["Hi"], finish=theirs)
+    made = await make(openai_service, message="Hello")
     assert made["messages"][1]["finish_reason"] == ours
 
 
-@shared
 @pytest.mark.parametrize(("answer", "status", "code"), FAILURES)
 async def test_a_failed_turn_is_a_problem_and_is_stored(
-    shared_openai_service: Service, shared_provider: FakeProvider, answer: Answer, status: int, code: str
+    openai_service: Service, provider: FakeProvider, answer: Answer, status: int, code: str
 ) -> None:
     """A provider's failure has its code and status, names what was stored, and keeps question and partial text."""
-    made = await make(shared_openai_service)
-    shared_provider.default = answer
-    problem = problem_of(await say(shared_openai_service, made, "Hello"), status, code)
-    question, reply = await got(shared_openai_service, messages_of(made))
+    made = await make(openai_service)
+    provider.default = answer
+    problem = problem_of(await say(openai_service, made, "Hello"), status, code)
+    question, reply = await got(openai_service, messages_of(made))
     assert (problem["conversation_id"], problem["message_id"]) == (made["conversation_id"], reply["message_id"])
     assert (question["content"], question["status"], reply["status"]) == ("Hello", "completed", "failed")
     partial = "Half a " if isinstance(answer, Reply) and answer.steps else ""
     assert (reply["content"], reply["finish_reason"]) == (partial, None)
     assert reply["error"] == {"code": code, "detail": problem["detail"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "patience"),
+    [("", "first-token", {"first_token_reasoning_seconds": 0.1}), ("Half a ", "idle", {"idle_seconds": 0.1})],
+)
+async def test_a_provider_that_falls_silent_is_given_up(
+    shared_database_url: str, provider: FakeProvider, text: str, code: str, patience: dict[str, float]
+) -> None:
+    """A provider that sends nothing for too long is closed, and the turn fails with what it was waited for."""
+    provider.reply(*filter(None, [text]), asyncio.Event())
+    openai: dict[str, Any] = {"llm_provider": "openai", "openai_base_url": provider.openai_base_url}
+    async with serving(settings(database_url=shared_database_url, **openai, **patience)) as service:
+        made = await make(service)
+        problem = problem_of(await say(service, made, "Hello"), 504, f"provider-timeout-{code}")
+        stored = await got(service, f"{messages_of(made)}/{problem['message_id']}")
+        assert (stored["status"], stored["content"], stored["error"]["code"]) == ("failed", text, problem["code"])
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(call.closed.wait() for call in provider.calls))
 
 
 async def test_a_first_turn_that_fails_leaves_its_conversation(openai_service: Service, provider: FakeProvider) -> None:

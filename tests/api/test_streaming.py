@@ -26,7 +26,7 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import Answer, Cut, Reply, byte_by_byte, stream_error, unauthorized
 from tests.support.service import Service
 
-shared = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_stream_tells_a_turn_from_start_to_end(service: Service) -> None:
@@ -63,13 +63,12 @@ async def test_a_new_conversations_first_turn_streams(service: Service) -> None:
     assert (started.data["title"], ended.data["message"]) == ("Hello you", read["messages"][1])
 
 
-@shared
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json;q=0.5, Text/Event-Stream"])
-async def test_accept_alone_asks_for_a_stream(shared_service: Service, accept: str) -> None:
+async def test_accept_alone_asks_for_a_stream(service: Service, accept: str) -> None:
     """A client that accepts an event stream gets one without saying `stream` in the body."""
-    made = await make(shared_service)
+    made = await make(service)
     for path, more in ((messages_of(made), {}), ("/conversations", {"user_id": "ada"})):
-        response = await shared_service.client.post(path, json={"message": "Hello"} | more, headers={"Accept": accept})
+        response = await service.client.post(path, json={"message": "Hello"} | more, headers={"Accept": accept})
         assert events_of(response.text)[-1].name == "message.completed"
 
 
@@ -128,7 +127,6 @@ async def test_text_cannot_break_out_of_its_event(openai_service: Service, provi
     assert (delta.data["delta"], ended.data["message"]["content"]) == (text, text)
 
 
-@shared
 @pytest.mark.parametrize(
     ("steps", "text"),
     [
@@ -140,14 +138,14 @@ async def test_text_cannot_break_out_of_its_event(openai_service: Service, provi
     ],
 )
 async def test_what_cannot_be_stored_is_not_streamed(
-    shared_openai_service: Service, shared_provider: FakeProvider, steps: list[str], text: str
+    openai_service: Service, provider: FakeProvider, steps: list[str], text: str
 ) -> None:
     """Halves of a surrogate pair are joined or replaced and NUL is dropped before the text is sent and stored."""
-    made = await make(shared_openai_service)
-    shared_provider.default = Reply(steps)
-    _, *deltas, ended = await streamed(shared_openai_service, made, "Hello")
+    made = await make(openai_service)
+    provider.default = Reply(steps)
+    _, *deltas, ended = await streamed(openai_service, made, "Hello")
     assert text_of(deltas) == ended.data["message"]["content"] == text
-    assert await got(shared_openai_service, messages_of(made), after=1) == [ended.data["message"]]
+    assert await got(openai_service, messages_of(made), after=1) == [ended.data["message"]]
 
 
 async def test_characters_cut_by_the_network_arrive_whole(openai_service: Service, provider: FakeProvider) -> None:
@@ -158,7 +156,6 @@ async def test_characters_cut_by_the_network_arrive_whole(openai_service: Servic
     assert text_of(deltas) == ended.data["message"]["content"] == "é你好😀"
 
 
-@shared
 @pytest.mark.parametrize(
     ("answer", "text", "code"),
     [
@@ -169,33 +166,32 @@ async def test_characters_cut_by_the_network_arrive_whole(openai_service: Servic
     ],
 )
 async def test_a_failed_stream_ends_with_its_error(
-    shared_openai_service: Service, shared_provider: FakeProvider, answer: Answer, text: str, code: str
+    openai_service: Service, provider: FakeProvider, answer: Answer, text: str, code: str
 ) -> None:
     """A turn that fails ends its stream with `message.failed`: the error, and the stored message with its text."""
-    made = await make(shared_openai_service)
-    shared_provider.default = answer
-    _, *deltas, ended = await streamed(shared_openai_service, made, "Hello")
+    made = await make(openai_service)
+    provider.default = answer
+    _, *deltas, ended = await streamed(openai_service, made, "Hello")
     assert (ended.name, ended.id, text_of(deltas)) == ("message.failed", len(text), text)
     message = ended.data["message"]
     assert ended.data["error"] == message["error"]
     assert (message["status"], message["content"], message["error"]["code"]) == ("failed", text, code)
-    assert [message] == await got(shared_openai_service, messages_of(made), after=1)
+    assert [message] == await got(openai_service, messages_of(made), after=1)
 
 
-@shared
 @pytest.mark.parametrize(
     ("model", "text", "code"),
     [("fail", "", "provider-error"), ("fail-midway", "one ", "provider-error"), ("cut", "one ", "provider-truncated")],
 )
-async def test_a_scripted_failure_is_streamed(shared_service: Service, model: str, text: str, code: str) -> None:
+async def test_a_scripted_failure_is_streamed(service: Service, model: str, text: str, code: str) -> None:
     """The scripted model's failures end a stream as a provider's do."""
-    made = await make(shared_service)
-    ended = (await streamed(shared_service, made, "one two", model=model))[-1]
+    made = await make(service)
+    ended = (await streamed(service, made, "one two", model=model))[-1]
     assert (ended.name, ended.id, ended.data["error"]["code"]) == ("message.failed", len(text), code)
     assert ended.data["message"]["content"] == text
 
 
-def test_a_heartbeat_is_one_line() -> None:
+async def test_a_heartbeat_is_one_line() -> None:
     """A heartbeat is a comment of one line; an empty line behind it would crash the decoders of two SDKs."""
     assert HEARTBEAT.startswith(b":")
     assert HEARTBEAT.endswith(b"\n")

@@ -12,7 +12,7 @@ from tests.api.talk import got, make, messages_of, path_of, problem_of, say, tol
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
-shared = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXTS = [
     "'; DROP TABLE users; --",
     '"quoted" AND "phrase"',
@@ -31,46 +31,41 @@ TEXTS = [
 ]
 
 
-@shared
 @pytest.mark.parametrize("text", TEXTS)
-async def test_every_text_is_kept_as_it_is(shared_service: Service, text: str) -> None:
+async def test_every_text_is_kept_as_it_is(service: Service, text: str) -> None:
     """Metacharacters of SQL, of full-text search, of HTTP and of terminals are text wherever text is taken."""
     fields: dict[str, Any] = {"title": text, "system_prompt": text, "metadata": {text[:64]: text}}
-    response = await shared_service.client.post(
-        "/conversations", json={"user_id": text, "message": text, "name": 1} | fields
-    )
+    response = await service.client.post("/conversations", json={"user_id": text, "message": text, "name": 1} | fields)
     problem_of(response, 422, "validation-error")
-    made = await make(shared_service, user_id=text, message=text, **fields)
+    made = await make(service, user_id=text, message=text, **fields)
     assert {name: made[name] for name in fields} == fields
     assert (made["user_id"], made["assistant_reply"]) == (text, text)
-    read = await got(shared_service, path_of(made), user_id=text)
+    read = await got(service, path_of(made), user_id=text)
     assert {**read, "assistant_reply": text} == made
     assert [each["content"] for each in read["messages"]] == [text, text]
-    listed = await got(shared_service, "/conversations", user_id=text, mode="open")
+    listed = await got(service, "/conversations", user_id=text, mode="open")
     assert [each["title"] for each in listed] == [text]
 
 
-@shared
 @pytest.mark.parametrize("text", TEXTS)
-async def test_changed_text_is_kept_as_it_is(shared_service: Service, text: str) -> None:
+async def test_changed_text_is_kept_as_it_is(service: Service, text: str) -> None:
     """What PATCH and PUT set is read back character by character."""
-    made = await make(shared_service, message="Hello")
+    made = await make(service, message="Hello")
     fields: dict[str, Any] = {"title": text, "system_prompt": text, "metadata": {text[:64]: text}}
-    changed = (await shared_service.client.patch(path_of(made), json=fields)).json()
+    changed = (await service.client.patch(path_of(made), json=fields)).json()
     assert {name: changed[name] for name in fields} == fields
     message = f"{messages_of(made)}/{made['messages'][0]['message_id']}"
-    edited = await shared_service.client.put(message, json={"content": text})
-    assert (edited.json()["content"], (await got(shared_service, message))["content"]) == (text, text)
-    renamed = await shared_service.client.patch("/users/ada", json={"name": text})
-    assert (renamed.json()["name"], (await got(shared_service, "/users/ada"))["name"]) == (text, text)
+    edited = await service.client.put(message, json={"content": text})
+    assert (edited.json()["content"], (await got(service, message))["content"]) == (text, text)
+    renamed = await service.client.patch("/users/ada", json={"name": text})
+    assert (renamed.json()["name"], (await got(service, "/users/ada"))["name"]) == (text, text)
 
 
-@shared
-async def test_text_does_not_reach_headers(shared_service: Service) -> None:
+async def test_text_does_not_reach_headers(service: Service) -> None:
     """Line ends in a message, a title or a user's id make no header."""
     text = "a\r\nSet-Cookie: b=c"
     for body in ({"user_id": text}, {"user_id": "ada", "title": text}, {"user_id": "ada", "message": text}):
-        response = await shared_service.client.post("/conversations", json=body)
+        response = await service.client.post("/conversations", json=body)
         assert response.status_code == 201
         assert "set-cookie" not in response.headers
 
@@ -83,18 +78,16 @@ async def test_a_models_name_may_be_any_text(openai_service: Service, provider: 
         assert answer["messages"][-1]["model"] == provider.calls[-1].body["model"] == text
 
 
-@shared
-async def test_an_unknown_models_name_is_shown_harmlessly(shared_service: Service) -> None:
+async def test_an_unknown_models_name_is_shown_harmlessly(service: Service) -> None:
     """A name that is refused is shown in the problem without line ends or invisible characters."""
-    made = await make(shared_service)
+    made = await make(service)
     for text in TEXTS:
         for name in ("provider", "model"):
-            problem = problem_of(await say(shared_service, made, "Hello", **{name: text}), 422, "unknown-model")
+            problem = problem_of(await say(service, made, "Hello", **{name: text}), 422, "unknown-model")
             assert problem["detail"].isprintable()
 
 
-@shared
-async def test_the_largest_values_are_taken(shared_service: Service) -> None:
+async def test_the_largest_values_are_taken(service: Service) -> None:
     """Every limit is the last value that is taken, counted in characters and not in bytes."""
     fields: dict[str, Any] = {
         "user_id": "😀" * 200,
@@ -105,17 +98,16 @@ async def test_the_largest_values_are_taken(shared_service: Service) -> None:
         "document_ids": [f"0199f000-0000-7000-8000-{n:012x}" for n in range(100)],
         "metadata": {f"{n:02}" + "é" * 62: "é" * 512 for n in range(16)},
     }
-    made = await make(shared_service, **fields)
+    made = await make(service, **fields)
     assert {name: made[name] for name in fields} == fields
-    answer = await told(shared_service, made, "😀" * 32_000, max_tokens=1, temperature=0)
+    answer = await told(service, made, "😀" * 32_000, max_tokens=1, temperature=0)
     assert answer["assistant_reply"] == "😀" * 32_000
-    user = await shared_service.client.patch(f"/users/{'😀' * 200}", json={"name": "😀" * 200})
+    user = await service.client.patch(f"/users/{'😀' * 200}", json={"name": "😀" * 200})
     assert user.json()["name"] == "😀" * 200
 
 
-@shared
 @pytest.mark.parametrize("length", [512 * 1024, 512 * 1024 - 1])
-async def test_a_body_may_have_512_kilobytes(shared_service: Service, length: int) -> None:
+async def test_a_body_may_have_512_kilobytes(service: Service, length: int) -> None:
     """A body of up to 524,288 bytes is read, with its length given or in chunks."""
     body = b'{"user_id": "ada"}'.ljust(length)
 
@@ -124,30 +116,24 @@ async def test_a_body_may_have_512_kilobytes(shared_service: Service, length: in
         yield body[100_000:]
 
     for content in (body, chunks()):
-        response = await shared_service.client.post(
-            "/users", content=content, headers={"Content-Type": "application/json"}
-        )
+        response = await service.client.post("/users", content=content, headers={"Content-Type": "application/json"})
         assert response.is_success
 
 
-@shared
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"]
 )
-async def test_json_goes_by_many_names(shared_service: Service, content_type: str) -> None:
+async def test_json_goes_by_many_names(service: Service, content_type: str) -> None:
     """A media type of JSON is taken whatever its case, its parameters and its flavour."""
-    response = await shared_service.client.post(
+    response = await service.client.post(
         "/users", content=b'{"user_id": "ada"}', headers={"Content-Type": content_type}
     )
-    assert response.is_success
+    assert response.status_code == 201
 
 
-@shared
-async def test_a_pair_of_surrogates_is_a_character(shared_service: Service) -> None:
+async def test_a_pair_of_surrogates_is_a_character(service: Service) -> None:
     """JSON's escaped pairs are the characters that they stand for."""
     body = json.dumps({"user_id": "😀", "message": "😀"}).encode()
     assert b"\\ud83d\\ude00" in body
-    response = await shared_service.client.post(
-        "/conversations", content=body, headers={"Content-Type": "application/json"}
-    )
+    response = await service.client.post("/conversations", content=body, headers={"Content-Type": "application/json"})
     assert (response.json()["user_id"], response.json()["assistant_reply"]) == ("😀", "😀")

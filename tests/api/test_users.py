@@ -3,7 +3,13 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from collections.abc import AsyncIterator
 from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.api.talk import (
     got,
@@ -18,7 +24,10 @@ from tests.api.talk import (
     until_accepted,
     without_request_id,
 )
-from tests.support.service import Service
+from tests.support.databases import PostgresTemplate
+from tests.support.service import Service, serving, settings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ODD_IDS = [
     "a/b",
@@ -45,6 +54,14 @@ ODD_IDS = [
     "u" * 200,
     "😀" * 200,
 ]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def postgres_service(postgres_template: PostgresTemplate) -> AsyncIterator[Service]:
+    """A service on PostgreSQL, where transactions run side by side."""
+    with postgres_template.copy() as url:
+        async with serving(settings(database_url=url)) as started:
+            yield started
 
 
 async def test_a_user_is_made_once(service: Service) -> None:
@@ -188,6 +205,28 @@ async def test_erasing_a_user_stops_their_turns(service: Service) -> None:
         assert [event.name async for event in events] == ["message.delta", "message.cancelled"]
         problem_of(await waiting, 404, "conversation-not-found")
     assert set((await row_counts(service)).values()) == {0}
+
+
+async def test_a_conversation_made_during_an_erasure_is_the_new_users(postgres_service: Service) -> None:
+    """A conversation whose user's row goes away while it is inserted is made for the user who comes after."""
+    await postgres_service.client.post("/users", json={"user_id": "ada"})
+    async with postgres_service.database.engine.connect() as connection:
+        await connection.execute(text("LOCK TABLE conversations IN SHARE MODE"))
+        making = asyncio.create_task(make(postgres_service, message="Hello"))
+        await until_locked_out(connection, 1)
+        erasing = asyncio.create_task(postgres_service.client.delete("/users/ada"))
+        await until_locked_out(connection, 2)
+        await connection.rollback()
+    assert ((await erasing).status_code, (await making)["message_count"]) == (204, 2)
+    assert await row_counts(postgres_service) == {"users": 1, "conversations": 1, "messages": 2}
+
+
+async def until_locked_out(connection: AsyncConnection, sessions: int) -> None:
+    """Waits until so many sessions wait for a table's lock; nothing tells it but asking."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'")
+    async with asyncio.timeout(10):
+        while await connection.scalar(waiting) < sessions:
+            pass
 
 
 async def test_an_erased_user_who_comes_back_is_new(service: Service) -> None:

@@ -1,0 +1,214 @@
+"""SIGTERM: streams are sent away, turns are finished or kept, and the process goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.live.talk import make, say, stored, stream, until, until_messages
+from tests.support.databases import SqliteTemplate
+from tests.support.process import Parley, parley_process
+from tests.support.provider import FakeProvider
+
+GONE = {0, -signal.SIGTERM}
+"""How a process ends that was asked to: by itself, or by the signal once everything is closed."""
+
+
+@pytest.fixture
+def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
+    """An empty database."""
+    with sqlite_template.copy() as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def draining(directory: Path, provider: FakeProvider, url: str, seconds: float) -> AsyncIterator[Parley]:
+    """A process that answers with the fake provider and drains for so long."""
+    settings = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+    async with parley_process(directory, database_url=url, drain_seconds=seconds, **settings) as parley:
+        yield parley
+
+
+async def refused(parley: Parley) -> int | None:
+    """What readiness says once it is no longer well: a status, or None when nobody listens any more."""
+    while True:
+        try:
+            response = await parley.client.get("/readyz")
+        except httpx2.TransportError:
+            return None
+        if response.status_code != 200:
+            return response.status_code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_process_goes_at_once(tmp_path: Path, url: str, number: signal.Signals) -> None:
+    """Without turns a signal ends the process within two seconds, without a complaint in its log."""
+    async with parley_process(tmp_path, database_url=url, llm_provider="scripted") as parley:
+        parley.process.send_signal(number)
+        assert await parley.wait(2) in {0, -number}
+    assert {line["level"] for line in parley.log} == {"info"}
+
+
+async def test_a_running_turn_is_finished(tmp_path: Path, url: str, provider: FakeProvider) -> None:
+    """SIGTERM ends readiness and the open stream within a second; the turn goes on to its end and is stored."""
+    gate = asyncio.Event()
+    provider.reply("Half ", gate, "and half")
+    async with draining(tmp_path, provider, url, 25) as parley:
+        conversation = await make(parley)
+        async with stream(parley, conversation, "Hello") as events:
+            await until(events, "message.delta")
+            parley.terminate()
+            async with asyncio.timeout(1):
+                assert await refused(parley) in {503, None}
+                closing = await until(events, "stream.closing")
+                assert [event async for event in events] == []
+        assert closing.id == len("Half ")
+        with pytest.raises(TimeoutError):
+            await parley.wait(0.5)
+        gate.set()
+        assert await parley.wait(3) in GONE
+    assert (await stored(url))[1] == (2, "assistant", "completed", "Half and half")
+
+
+async def test_a_waiting_client_gets_its_answer_before_the_process_goes(
+    tmp_path: Path, url: str, provider: FakeProvider
+) -> None:
+    """A post that is not streamed is answered when its turn ends within the time to drain."""
+    gate = asyncio.Event()
+    provider.reply("Half ", gate, "and half")
+    async with draining(tmp_path, provider, url, 25) as parley:
+        conversation = await make(parley)
+        post = asyncio.create_task(say(parley, conversation, "Hello"))
+        await provider.wait_calls(1)
+        parley.terminate()
+        assert await refused(parley) in {503, None}
+        gate.set()
+        answer = await post
+        assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
+        assert await parley.wait(3) in GONE
+
+
+async def test_a_turn_that_does_not_end_is_kept_as_interrupted(
+    tmp_path: Path, url: str, provider: FakeProvider
+) -> None:
+    """After DRAIN_SECONDS a stalled turn is stored as interrupted with its text, its client told, and the process goes."""
+    provider.reply("Half ", asyncio.Event())
+    async with draining(tmp_path, provider, url, 1) as parley:
+        conversation = await make(parley)
+        post = asyncio.create_task(say(parley, conversation, "Hello"))
+        await until_messages(parley, conversation, lambda found: len(found) == 2 and found[1]["content"])
+        parley.terminate()
+        answer = await post
+        assert (answer.status_code, answer.json()["code"]) == (502, "turn-interrupted")
+        assert answer.json()["conversation_id"] == conversation["conversation_id"]
+        assert await parley.wait(3) in GONE
+    assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provider: FakeProvider) -> None:
+    """Whoever will not wait for the drain sends SIGTERM again: what there is of the reply is kept."""
+    provider.reply("Half ", asyncio.Event())
+    async with draining(tmp_path, provider, url, 25) as parley:
+        conversation = await make(parley)
+        async with stream(parley, conversation, "Hello") as events:
+            await until(events, "message.delta")
+            parley.terminate()
+            await until(events, "stream.closing")
+        parley.terminate()
+        assert await parley.wait(3) in GONE
+    assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
+
+
+async def test_a_turn_that_waits_is_left_for_the_next_process(
+    tmp_path: Path, url: str, provider: FakeProvider
+) -> None:
+    """A queued turn is not begun while the process goes: its client is told, and the next process answers it."""
+    gate = asyncio.Event()
+    provider.reply("First reply", gate)
+    async with draining(tmp_path, provider, url, 25) as parley:
+        conversation = await make(parley)
+        first = asyncio.create_task(say(parley, conversation, "First"))
+        await provider.wait_calls(1)
+        second = asyncio.create_task(say(parley, conversation, "Second"))
+        await until_messages(parley, conversation, lambda found: len(found) == 4)
+        parley.terminate()
+        answer = await second
+        assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+        gate.set()
+        assert (await first).status_code == 201
+        assert await parley.wait(3) in GONE
+    assert [each.status for each in await stored(url)] == ["completed", "completed", "completed", "queued"]
+    async with draining(tmp_path, provider, url, 25) as parley:
+        found = await until_messages(parley, conversation, lambda found: found[3]["completed_at"], 3)
+        assert found[3]["content"] == "Echo: Second"
+
+
+async def unread(parley: Parley, request: bytes) -> Any:
+    """A connection on which something was sent, and nothing will be read."""
+    host, port = parley.url.removeprefix("http://").split(":")
+    connection = await asyncio.open_connection(host, int(port), limit=1)
+    connection[1].write(request)
+    await connection[1].drain()
+    return connection
+
+
+async def test_a_client_that_stands_still_does_not_hold_the_process(
+    tmp_path: Path, url: str, provider: FakeProvider
+) -> None:
+    """Neither half a request nor a stream that nobody reads keeps a draining process longer than DRAIN_SECONDS."""
+    provider.reply(*(["x" * 1_000_000] * 16))
+    async with draining(tmp_path, provider, url, 1) as parley:
+        conversation = await make(parley)
+        path = f"/conversations/{conversation['conversation_id']}/messages"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        body = '{"message": "Hello", "stream": true}'
+        half = await unread(parley, f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        whole = await unread(parley, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        await until_messages(parley, conversation, lambda found: len(found) == 2 and found[1]["completed_at"])
+        asked = time.monotonic()
+        parley.terminate()
+        assert await parley.wait(15) in GONE
+        assert time.monotonic() - asked < 5
+        for _, writer in (half, whole):
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+    assert [each.status for each in await stored(url)] == ["completed", "completed"]
+
+
+async def test_a_turn_that_is_accepted_amid_the_signal_is_left_too(
+    tmp_path: Path, url: str, provider: FakeProvider
+) -> None:
+    """A turn whose commit comes just after SIGTERM, behind one that never ends, stays queued for the next process."""
+    provider.reply("Half ", asyncio.Event())
+    async with draining(tmp_path, provider, url, 1) as parley:
+        conversation = await make(parley)
+        first = asyncio.create_task(say(parley, conversation, "First"))
+        await provider.wait_calls(1)
+        with locked(url):
+            second = asyncio.create_task(say(parley, conversation, "Second"))
+            for _ in range(10):  # by then the post, sent before these, waits for the lock
+                assert await parley.answers("/livez")
+            parley.terminate()
+            assert await refused(parley) in {503, None}
+        assert {(await first).status_code, (await second).status_code} == {502, 503}
+        assert await parley.wait(3) in GONE
+    assert [each.status for each in await stored(url)] == ["completed", "interrupted", "completed", "queued"]
+
+
+@contextlib.contextmanager
+def locked(url: str) -> Iterator[None]:
+    """A SQLite database that nobody else can write to."""
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")

@@ -1,0 +1,193 @@
+"""Parley as an operator runs it: a process of its own, with nothing in its environment but its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+PARLEY = (str(Path(sys.executable).with_name("parley")),)
+UVICORN = (sys.executable, "-m", "uvicorn")
+SERVE = (*PARLEY, "serve", "--port", "0")
+
+START_SECONDS = 30.0
+"""Far more than a start takes, since whatever else runs on the machine runs too."""
+COMMAND_SECONDS = 60.0
+POLL_SECONDS = 0.02
+
+ADDRESS = re.compile(r"Uvicorn running on (http://[\w.:\[\]]+)")
+
+# Waits for the end of its input, which comes with the end of the test run however that ends.
+GUARD = 'read -r _; kill -KILL "-$1"'
+
+
+class DidNotStart(RuntimeError):
+    """The process ended, or took too long, before it served; the message ends with what it logged."""
+
+
+class Parley:
+    """A serving process, what it has logged so far, and a client that speaks to it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        """Standard error, a line each."""
+        self.started_at = time.monotonic()
+        self.url = ""
+        self.client = httpx2.AsyncClient(timeout=30)
+        self._address: Future[str] = Future()
+        self._ended: Future[int] = Future()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines as the JSON that they are."""
+        return [json.loads(line) for line in self.lines]
+
+    async def serving(self) -> None:
+        """Waits for the address and then for readiness.
+
+        Raises:
+            DidNotStart: the process ended, or half a minute did.
+        """
+        self.url = await asyncio.to_thread(self._address_in_time)
+        self.client.base_url = httpx2.URL(self.url)
+        while not await self.answers("/readyz"):
+            if self.process.poll() is not None or time.monotonic() > self.started_at + START_SECONDS:
+                raise self._did_not_start()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def answers(self, path: str) -> bool:
+        """Whether a path can be got now; False also when nobody listens."""
+        try:
+            return (await self.client.get(path)).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def terminate(self) -> None:
+        """Asks the process to end, as a supervisor does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it and its workers at once, as a crash does; a second call does nothing."""
+        if not self._ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def wait(self, seconds: float) -> int:
+        """The exit status, once the process and all of its workers have ended.
+
+        Raises:
+            TimeoutError: they have not within so many seconds.
+        """
+        return await asyncio.to_thread(self._ended.result, seconds)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            for line in lines:
+                self._take(line.rstrip("\n"))
+        self._ended.set_result(self.process.wait())
+        if not self._address.done():
+            self._address.set_exception(self._did_not_start())
+
+    def _take(self, line: str) -> None:
+        self.lines.append(line)
+        if not self._address.done() and (found := ADDRESS.search(line)):
+            self._address.set_result(found[1])
+
+    def _address_in_time(self) -> str:
+        try:
+            return self._address.result(START_SECONDS)
+        except TimeoutError:
+            raise self._did_not_start() from None
+
+    def _did_not_start(self) -> DidNotStart:
+        tail = "\n".join(self.lines[-20:])
+        return DidNotStart(f"{self.process.args!r}, exit status {self.process.poll()}, logged:\n{tail}")
+
+
+@contextlib.asynccontextmanager
+async def parley_process(
+    directory: Path,
+    command: Sequence[str] = SERVE,
+    *,
+    account: Mapping[str, Any] | None = None,
+    **settings: object,
+) -> AsyncIterator[Parley]:
+    """A process that serves, started in a directory; whatever is left of it is killed at the end.
+
+    `settings` are named as in `Settings`; `account` holds the options of `subprocess.Popen` for another user.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment(directory, settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **(account or {}),
+    )
+    with guarded(process):
+        parley = Parley(process)
+        try:
+            await parley.serving()
+            yield parley
+        finally:
+            parley.kill()
+            await parley.wait(COMMAND_SECONDS)
+            await parley.client.aclose()
+
+
+async def parley_command(directory: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """What a command of the console came to: its exit status, and what it wrote to either stream."""
+    return await asyncio.to_thread(
+        subprocess.run,
+        (*PARLEY, *arguments),
+        cwd=directory,
+        env=environment(directory, settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+
+
+def environment(home: Path, settings: Mapping[str, object]) -> dict[str, str]:
+    """The variables of a process: the settings, and what no process goes without."""
+    given = {name.upper(): str(value) for name, value in settings.items()}
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), **given}
+
+
+@contextlib.contextmanager
+def guarded(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Has a process and its workers killed even when the test run is."""
+    guard = subprocess.Popen(
+        ["sh", "-c", GUARD, "sh", str(process.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        guard.kill()  # before it could kill somebody who has been given the same number since
+        guard.communicate()
