@@ -67,6 +67,8 @@ class Conversations:
             before = await conversations.get(session, who.user_id, conversation_id, lock=True)
             if before is None:
                 raise ConversationNotFound
+            if "provider" in changes and changes["provider"] != before.sampling.provider:
+                changes = {"model": None, **changes}  # the old provider's model is not the new one's
             if SAMPLING_FIELDS & changes.keys():
                 self._catalog.settle(Sampling(), changed_sampling(before.sampling, changes))
             values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}

@@ -241,3 +241,14 @@ async def test_an_empty_reply_is_a_reply(openai_service: Service, provider: Fake
     events: list[Any] = await streamed(openai_service, made, "Hello")
     assert (answer["assistant_reply"], answer["messages"][1]["status"]) == ("", "completed")
     assert [(each.name, each.id) for each in events] == [("turn.started", 0), ("message.completed", 0)]
+
+
+async def test_another_provider_for_a_conversation_brings_its_own_model(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """A conversation that changes its provider alone drops the model that was the old one's."""
+    made = await make(openai_service, provider="openai", model="gpt-x")
+    changed = await openai_service.client.patch(path_of(made), json={"provider": "groq"})
+    assert (changed.json()["provider"], changed.json()["model"]) == ("groq", None)
+    await told(openai_service, made, "Hello")
+    assert provider.calls[-1].body["model"] == "openai/gpt-oss-120b"

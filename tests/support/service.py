@@ -19,7 +19,7 @@ from app.settings import Settings
 
 def settings(**overrides: Any) -> Settings:
     """Settings that depend on nothing but what is given: the scripted model answers by default."""
-    return Settings(_env_file=None, **({"llm_provider": "scripted"} | overrides))  # type: ignore[call-arg]
+    return Settings(_env_file=None, **({"llm_provider": "scripted", "drain_seconds": 3} | overrides))  # type: ignore[call-arg]
 
 
 class QuietServer(uvicorn.Server):
