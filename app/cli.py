@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(VERSION)
         return 0
     try:
-        settings = Settings(**given(asked))
+        os.environ.update(given(asked))  # workers read their settings from there
+        settings = Settings()
     except ValidationError as error:
         return refuse(settings_errors(error))
     if asked.command == "serve":
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return asyncio.run({"migrate": migrate, "check": report}[asked.command](settings))
-    except (AppError, schema.SchemaTooNew) as error:
+    except (AppError, schema.SchemaRefused, OSError) as error:
         return refuse([str(error)])
 
 
@@ -55,10 +56,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def given(asked: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the command line overrides."""
+def given(asked: argparse.Namespace) -> dict[str, str]:
+    """The variables that the command line overrides."""
     named = {name: getattr(asked, name, None) for name in ("host", "port")}
-    return {name: value for name, value in named.items() if value is not None}
+    return {name.upper(): str(value) for name, value in named.items() if value is not None}
 
 
 def serve(settings: Settings) -> None:
@@ -92,6 +93,7 @@ async def report(settings: Settings) -> int:
     """Prints what is wrong with what is stored; 1 when there is anything."""
     database = connect(settings.effective_database_url, pool_size=1)
     try:
+        await schema.require(database)
         findings = await database.query(check.findings)
     finally:
         await database.close()

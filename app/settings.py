@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DATABASE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+|postgres(ql)?(\+\w+)?://.+")
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -33,7 +35,12 @@ class LogLevel(StrEnum):
 class Settings(BaseSettings):
     """Every setting with its default; its description is its line in `.env.example`."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # keys are among it
+    )
 
     host: str = Field("127.0.0.1", description="The address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to serve on; 0 takes a free one.")
@@ -65,6 +72,21 @@ class Settings(BaseSettings):
     idle_seconds: Seconds = Field(30, description="How long a model may pause amid its reply.")
     turn_seconds: Seconds = Field(300, description="How long a turn may take from its start.")
     drain_seconds: Seconds = Field(25, description="How long running turns may finish after SIGTERM.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_a_known_kind(cls, value: str | None) -> str | None:
+        if value is not None and not DATABASE_URL.fullmatch(value):
+            raise ValueError("has to be sqlite:///path or postgresql://…")
+        return value
+
+    @field_validator("openai_api_key", "groq_api_key")
+    @classmethod
+    def _fit_for_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        key = value.get_secret_value().strip() if value else ""  # a file's last newline often comes along
+        if not re.fullmatch(r"[\x21-\x7e]*", key):
+            raise ValueError("has characters that a key cannot have")
+        return SecretStr(key) if key else None
 
     @field_validator("llm_provider", "log_level", mode="before")
     @classmethod

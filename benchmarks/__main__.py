@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--databases", default=",".join(DATABASES), help="sqlite, postgresql or both")
     top.add_argument("--seconds", type=float, help="how long each load lasts (2; 0.3 with --quick)")
     top.add_argument("--rounds", type=int, help="how often each is repeated; medians are shown (3; 1 with --quick)")
-    top.add_argument("--quick", action="store_true", help="about a minute: to see that it works, not to quote")
+    top.add_argument("--quick", action="store_true", help="about 80 seconds: to see that it works, not to quote")
     return top
 
 

@@ -60,14 +60,16 @@ async def page(
     session: AsyncSession, owner: str, mode: str | None, after: tuple[int, str] | None, limit: int
 ) -> list[Conversation]:
     """A user's conversations, the last updated first, from behind a place in that order."""
-    query = owned(owner)
+    # By the id of the owner's row and not by a join: PostgreSQL would sort all of the user's conversations.
+    owner_id = select(UserRow.id).where(UserRow.user_id == owner).scalar_subquery()
+    query = select(ConversationRow).where(ConversationRow.owner_id == owner_id)
     if mode is not None:
         query = query.where(ConversationRow.mode == mode)
     if after is not None:
         query = query.where(behind(*after))
     order = (ConversationRow.updated_at.desc(), ConversationRow.conversation_id.desc())
-    rows = await session.execute(query.order_by(*order).limit(limit))
-    return [conversation_of(row, user_id) for row, user_id in rows]
+    rows = await session.scalars(query.order_by(*order).limit(limit))
+    return [conversation_of(row, owner) for row in rows]
 
 
 def behind(updated_at: int, conversation_id: str) -> ColumnElement[bool]:

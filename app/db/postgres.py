@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL
+from sqlalchemy import URL, event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
@@ -38,7 +38,6 @@ class PostgresDatabase(Database):
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
-            pool_pre_ping=True,
             connect_args={
                 "timeout": CONNECT_SECONDS,
                 "command_timeout": 2 * STATEMENT_SECONDS,
@@ -48,6 +47,7 @@ class PostgresDatabase(Database):
                 },
             },
         )
+        event.listen(engine.sync_engine, "checkout", refuse_closed)
         super().__init__(engine)
 
     async def prepare(self) -> None:
@@ -86,6 +86,12 @@ async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row]
             statement = script.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Makes the pool replace a connection that the server has closed; to ask it would cost a round trip each time."""
+    if connection.driver_connection.is_closed():
+        raise exc.DisconnectionError
 
 
 @functools.lru_cache(maxsize=256)

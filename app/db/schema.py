@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database, translated
 from app.db.script import Script, Statement, one
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0001"
 """The newest revision that this release knows."""
@@ -20,8 +24,16 @@ LOCK_KEY = 0x9A51E7
 VERSION = "SELECT version_num FROM alembic_version"
 
 
-class SchemaTooNew(Exception):
+class SchemaRefused(Exception):
+    """The database is not one that this release works with as it is; the message says what to do."""
+
+
+class SchemaTooNew(SchemaRefused):
     """The database was written by a newer release."""
+
+
+class SchemaTooOld(SchemaRefused):
+    """The database has to be migrated first."""
 
 
 async def upgrade(database: Database) -> None:
@@ -32,13 +44,33 @@ async def upgrade(database: Database) -> None:
         DatabaseUnavailable: it is out of reach.
     """
     await database.prepare()
+    if await revision_of(database) == HEAD:
+        return
     with translated():
-        async with database.engine.connect() as connection:
-            revision = await connection.run_sync(read_revision)
-        if revision == HEAD:
-            return
         async with locked(database) as connection:
             await connection.run_sync(migrate)
+
+
+async def require(database: Database) -> None:
+    """Does nothing where the schema is the one of this release.
+
+    Raises:
+        SchemaRefused: it is another one, or there is none.
+        DatabaseUnavailable: the database is out of reach.
+    """
+    revision = await revision_of(database)
+    if revision == HEAD:
+        return
+    refuse_unknown(revision)
+    has = f"has schema {revision}" if revision else "is empty"
+    raise SchemaTooOld(f"the database {has}: `parley migrate` brings it to schema {HEAD}")
+
+
+async def revision_of(database: Database) -> str | None:
+    """The revision of a database; None when it is empty."""
+    with translated():
+        async with database.engine.connect() as connection:
+            return await connection.run_sync(read_revision)
 
 
 def read_revision(connection: Connection) -> str | None:
@@ -57,20 +89,32 @@ def current() -> Script[bool]:
 def migrate(connection: Connection) -> None:
     """Runs the migrations that are missing; blocks, and imports Alembic, which takes half a second."""
     from alembic import command
-    from alembic.config import Config
+
+    refuse_unknown(read_revision(connection))
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def refuse_unknown(revision: str | None) -> None:
+    """Raises SchemaTooNew for a revision that is not among this release's migrations."""
     from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    revision = read_revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaTooNew(
             f"the database has schema {revision}, which is newer than this release of Parley knows ({HEAD}): "
             "start the release that wrote it, or restore a backup from before"
         )
-    command.upgrade(config, "head")
+
+
+def configuration() -> Config:
+    """Alembic's, without a file."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from app.db.messages import COLUMNS, OWNED, message_of
 from app.db.script import Script, Statement, one
@@ -25,7 +25,8 @@ updated_at = CASE WHEN updated_at < $3 THEN $3 ELSE updated_at END,
 title_source = CASE WHEN title IS NULL AND CAST($4 AS TEXT) IS NOT NULL THEN 'message' ELSE title_source END,
 title = COALESCE(title, $4)
 WHERE conversation_id = $1 AND {OWNED}
-RETURNING last_sequence, title, provider, model, temperature, max_tokens, mode, CAST(document_ids AS TEXT)"""
+RETURNING last_sequence, title, system_prompt, provider, model, temperature, max_tokens, mode,
+CAST(document_ids AS TEXT)"""
 UNFINISHED = """
 SELECT COUNT(*) FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')"""
 INSERT = """
@@ -43,9 +44,11 @@ UPDATE messages SET status = 'in_progress', started_at = $3
 WHERE message_id = $1 AND status = 'queued' AND process_id = $2 RETURNING message_id"""
 SYSTEM_PROMPT = "SELECT system_prompt FROM conversations WHERE conversation_id = $1"
 HISTORY = """
-SELECT sequence_number, role, content, answers FROM messages
+SELECT sequence_number, content, answers FROM messages
 WHERE conversation_id = $1 AND sequence_number < $2 AND deleted_at IS NULL AND superseded_by IS NULL
 ORDER BY sequence_number DESC LIMIT $3"""
+MINE = """
+SELECT message_id FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
 CHECKPOINT = """
 UPDATE messages SET content = $3
 WHERE message_id = $1 AND status = 'in_progress' AND process_id = $2 RETURNING 1"""
@@ -101,7 +104,7 @@ def reserve(wanted: Reservation) -> Script[AcceptedTurn]:
     row = yield from one(Statement(NUMBER, values))
     if row is None:
         raise ConversationNotFound
-    last_sequence, title, *own, mode, document_ids = row
+    last_sequence, title, system_prompt, *own, mode, document_ids = row
     sampling = wanted.settle(Sampling(*own))
     unfinished = (yield Statement(UNFINISHED, (wanted.conversation_id,)))[0][0]
     if unfinished >= MAX_UNFINISHED:
@@ -112,7 +115,7 @@ def reserve(wanted: Reservation) -> Script[AcceptedTurn]:
     accepted = AcceptedTurn(title, question, reply, sampling)
     yield insertion(accepted, wanted.process_id, mode, document_ids)
     # A turn that starts at once reads what it starts from here, and saves a transaction.
-    return replace(accepted, history=(yield from history(reply))) if starts else accepted
+    return replace(accepted, history=(yield from history_of(reply, system_prompt))) if starts else accepted
 
 
 def new_question(wanted: Reservation, sequence_number: int) -> Message:
@@ -181,18 +184,25 @@ def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now
 def history(reply: Message) -> Script[History]:
     """What the model may be told for a reply: at most the last 1,000 readable messages before it."""
     row = yield from one(Statement(SYSTEM_PROMPT, (reply.conversation_id,)))
+    return (yield from history_of(reply, row[0] if row else None))
+
+
+def history_of(reply: Message, system_prompt: str | None) -> Script[History]:
+    """As `history`, where the system prompt is known."""
     rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY))
-    messages = [HistoryMessage(*row) for row in reversed(rows)]
-    return History(row[0] if row else None, messages)
+    rows.reverse()
+    return History(system_prompt, cast("list[HistoryMessage]", rows))
 
 
-def checkpoint(process_id: str, texts: Sequence[tuple[str, str]]) -> Script[list[str]]:
-    """Saves the texts so far of many replies, given by id; gives the ids of those that are not ours any more."""
-    lost: list[str] = []
+def checkpoint(process_id: str, texts: Sequence[tuple[str, str]]) -> Script[None]:
+    """Saves the texts so far of many replies, given by id."""
     for message_id, text in texts:
-        saved = yield Statement(CHECKPOINT, (message_id, process_id, text))
-        lost += [] if saved else [message_id]
-    return lost
+        yield Statement(CHECKPOINT, (message_id, process_id, text))
+
+
+def unfinished(process_id: str) -> Script[set[str]]:
+    """The ids of the replies that a process has yet to end."""
+    return {str(row[0]) for row in (yield Statement(MINE, (process_id,)))}
 
 
 def settle(process_id: str, reply: Message, outcome: Outcome, now: int) -> Script[bool]:

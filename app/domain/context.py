@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from app.domain.messages import Role
-from app.domain.text import estimated_tokens
+from app.domain.text import CHARACTERS_PER_TOKEN, estimated_tokens
 from app.domain.turns import History, HistoryMessage
 
 REPLY_TOKENS = 1_024
@@ -29,32 +29,30 @@ def prompt(history: History, question: int, window: int, max_tokens: int | None)
         window: Tokens that the model takes, prompt and reply together.
         max_tokens: The bound of the reply, if there is one.
     """
-    asked = [message for message in history.messages if message.sequence_number == question]
+    asked = next(content for number, content, _ in reversed(history.messages) if number == question)
     system = [told(Role.SYSTEM, history.system_prompt)] if history.system_prompt else []
-    sent = [*system, *(told(Role.USER, message.content) for message in asked)]
+    sent = [*system, told(Role.USER, asked)]
     room = window - (max_tokens or min(REPLY_TOKENS, window // 2)) - sum(map(cost, sent))
-    earlier = newest_that_fit(turns(history.messages), room)
-    return [*system, *earlier, *sent[len(system) :]]
+    return [*system, *newest_that_fit(history.messages, room), sent[-1]]
 
 
-def turns(messages: Sequence[HistoryMessage]) -> Iterator[list[PromptMessage]]:
-    """Earlier turns with a question and a reply that has text, newest first."""
-    questions = {m.sequence_number: m for m in messages if m.role == Role.USER}
-    for reply in reversed(messages):
-        asked = questions.get(reply.answers or 0)
-        if asked is not None and reply.content.strip():
-            yield [told(Role.USER, asked.content), told(Role.ASSISTANT, reply.content)]
+def newest_that_fit(messages: Sequence[HistoryMessage], room: int) -> list[PromptMessage]:
+    """The longest run of newest turns, with a question and a reply that has text, within so many tokens.
 
-
-def newest_that_fit(newest_first: Iterable[list[PromptMessage]], room: int) -> list[PromptMessage]:
-    """The longest run of newest turns within so many tokens, in sequence order."""
-    chosen: list[list[PromptMessage]] = []
-    for turn in newest_first:
-        room -= sum(map(cost, turn))
-        if room < 0:
-            break
-        chosen.append(turn)
-    return [message for turn in reversed(chosen) for message in turn]
+    One pass, without a call for each message: there may be a thousand of them in every turn.
+    """
+    chosen: list[PromptMessage] = []
+    replies: dict[int, str] = {}
+    for number, content, answers in reversed(messages):
+        if answers is not None:
+            replies[answers] = content
+        elif (reply := replies.get(number)) and not reply.isspace():
+            room -= (len(content) + len(reply)) // CHARACTERS_PER_TOKEN + 2 * TOKENS_PER_MESSAGE
+            if room < 0:
+                break
+            chosen += ({"role": "assistant", "content": reply}, {"role": "user", "content": content})
+    chosen.reverse()
+    return chosen
 
 
 def told(role: str, content: str) -> PromptMessage:

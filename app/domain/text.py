@@ -40,6 +40,9 @@ def _joined(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+CHARACTERS_PER_TOKEN = 4
+
+
 def estimated_tokens(length: int) -> int:
-    """Tokens of a text of `length` characters: four characters each, rounded up."""
-    return (length + 3) // 4
+    """Tokens of a text of `length` characters, rounded up."""
+    return (length + CHARACTERS_PER_TOKEN - 1) // CHARACTERS_PER_TOKEN

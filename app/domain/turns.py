@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from app.domain.messages import Failure, FinishReason, Message, Sampling, Status, Usage
 
@@ -17,14 +18,11 @@ class NewTurn:
     sampling: Sampling = field(default_factory=Sampling)
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryMessage:
-    """An earlier message, as much of it as a model may need."""
+HistoryMessage: TypeAlias = tuple[int, str, int | None]
+"""An earlier message, as much of it as a model may need.
 
-    sequence_number: int
-    role: str
-    content: str
-    answers: int | None
+Its sequence number, its content and, for a reply, the sequence number of the message that it answers.
+"""
 
 
 @dataclass(frozen=True, slots=True)

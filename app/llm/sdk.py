@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class SdkModel(ABC):
         async with self._building:
             if self._sdk is None:
                 self._sdk = await asyncio.to_thread(self._build)
+                gc.freeze()  # thousands of classes that stay: no collection has to look at them again
             return self._sdk
 
     async def _send(self, sdk: Sdk, request: ChatRequest) -> Any:

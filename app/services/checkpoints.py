@@ -34,15 +34,18 @@ class Checkpoints:
                 log.warning("cannot save the text of running turns: the database is out of reach")
 
     async def save(self) -> None:
-        """Saves what has grown; a turn that turns out not to be ours any more is stopped."""
-        dirty = self._dirty()
-        if not dirty:
+        """Saves what has grown; a turn that turns out not to be ours any more, or gone, is stopped."""
+        running = dict(self._turns.running)
+        if not running:
             return
-        texts = [(message_id, reply.text()) for message_id, reply in dirty.items()]
-        lost = await self._database.transact(turns.checkpoint, self._process_id, texts)
+        texts = [(message_id, reply.text()) for message_id, reply in self._dirty().items()]
+        if texts:
+            await self._database.transact(turns.checkpoint, self._process_id, texts)
         self._saved = self._still_running() | {message_id: len(text) for message_id, text in texts}
-        for message_id in lost:
-            self._turns.stop(dirty[message_id], Status.CANCELLED)
+        # Also of those with nothing to save: a model that is silent and a turn that waits may do so for long.
+        mine = await self._database.query(turns.unfinished, self._process_id)
+        for message_id in running.keys() - mine:
+            self._turns.stop(running[message_id], Status.CANCELLED)
 
     def _dirty(self) -> dict[str, Reply]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
@@ -65,7 +66,7 @@ async def until_messages(
 ) -> list[dict[str, Any]]:
     """A conversation's messages, once they are as wanted; nothing tells it but asking."""
     async with asyncio.timeout(seconds):
-        while not satisfied(found := await messages(parley, conversation)):
+        while not satisfied(found := await messages(parley, conversation)):  # noqa: ASYNC110  see above
             await asyncio.sleep(POLL_SECONDS)
         return found
 
@@ -87,6 +88,11 @@ async def until(events: AsyncIterator[Event], name: str) -> Event:
         if event.name == name:
             return event
     raise AssertionError(f"the stream ended without {name}")
+
+
+def names_in(directory: Path) -> list[str]:
+    """What a directory holds."""
+    return sorted(path.name for path in directory.iterdir())
 
 
 async def rows(database_url: str, sql: str) -> list[tuple[Any, ...]]:

@@ -46,7 +46,8 @@ class Crash:
 async def crash(directory: Path, database_url: str) -> AsyncIterator[Crash]:
     """Goes through it: two turns, the kill, the start, the recovery."""
     async with FakeProvider() as provider:
-        settings = {"database_url": database_url, "openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+        settings: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+        settings["database_url"] = database_url
         async with parley_process(directory, **settings) as parley:
             conversation = await make(parley)
             await killed_amid_a_turn(parley, provider, conversation)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.talk import make, rows
+from tests.live.talk import make, names_in, rows
 from tests.support.postgres import PostgresCluster
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
@@ -28,11 +28,11 @@ async def first_answer(parley: Parley) -> dict[str, Any]:
     return answer
 
 
-def names(provider: FakeProvider, *keys: str) -> dict[str, str]:
-    """The settings that send requests with these keys to the fake provider."""
+def names(provider: FakeProvider, *keys: str) -> dict[str, Any]:
+    """The settings that send requests with these keys, read from a file with a last line's end, to the fake provider."""
     settings = {
-        "openai": {"openai_api_key": "sk-secret", "openai_base_url": provider.openai_base_url},
-        "groq": {"groq_api_key": "gsk-secret", "groq_base_url": provider.groq_base_url},
+        "openai": {"openai_api_key": "sk-secret\n", "openai_base_url": provider.openai_base_url},
+        "groq": {"groq_api_key": "gsk-secret\n", "groq_base_url": provider.groq_base_url},
     }
     return {name: value for key in keys for name, value in settings[key].items()}
 
@@ -43,7 +43,7 @@ async def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:
         answer = await first_answer(parley)
         assert answer["messages"][1]["provider"] == "local"
         assert len(await rows(f"sqlite:///{tmp_path}/data/parley.db", "SELECT 1 FROM messages")) == 2
-        assert [path.name for path in tmp_path.iterdir()] == ["data"]
+        assert names_in(tmp_path) == ["data"]
     assert {line["level"] for line in parley.log} == {"info"}
 
 
@@ -80,7 +80,7 @@ async def test_a_postgresql_url_is_where_it_all_stands(tmp_path: Path, cluster: 
     async with parley_process(tmp_path, database_url=url, llm_provider="scripted") as parley:
         await first_answer(parley)
         assert cluster.psql("SELECT count(*) FROM messages", name) == "2"
-        assert list(tmp_path.iterdir()) == []
+        assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("scheme", SQLITE_URLS)
@@ -90,7 +90,7 @@ async def test_a_sqlite_url_names_the_file(tmp_path: Path, scheme: str) -> None:
     async with parley_process(tmp_path, database_url=url, llm_provider="scripted") as parley:
         await first_answer(parley)
         assert len(await rows(f"sqlite:///{tmp_path}/kept/here/talk.db", "SELECT 1 FROM messages")) == 2
-        assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+        assert names_in(tmp_path) == ["kept"]
 
 
 async def test_settings_are_read_from_a_file_in_the_working_directory(tmp_path: Path) -> None:

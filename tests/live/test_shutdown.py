@@ -33,7 +33,7 @@ def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
 @contextlib.asynccontextmanager
 async def draining(directory: Path, provider: FakeProvider, url: str, seconds: float) -> AsyncIterator[Parley]:
     """A process that answers with the fake provider and drains for so long."""
-    settings = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+    settings: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
     async with parley_process(directory, database_url=url, drain_seconds=seconds, **settings) as parley:
         yield parley
 
@@ -100,7 +100,7 @@ async def test_a_waiting_client_gets_its_answer_before_the_process_goes(
 async def test_a_turn_that_does_not_end_is_kept_as_interrupted(
     tmp_path: Path, url: str, provider: FakeProvider
 ) -> None:
-    """After DRAIN_SECONDS a stalled turn is stored as interrupted with its text, its client told, and the process goes."""
+    """After DRAIN_SECONDS a stalled turn is kept as interrupted with its text, and its client is told."""
     provider.reply("Half ", asyncio.Event())
     async with draining(tmp_path, provider, url, 1) as parley:
         conversation = await make(parley)
@@ -128,9 +128,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provide
     assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
 
 
-async def test_a_turn_that_waits_is_left_for_the_next_process(
-    tmp_path: Path, url: str, provider: FakeProvider
-) -> None:
+async def test_a_turn_that_waits_is_left_for_the_next_process(tmp_path: Path, url: str, provider: FakeProvider) -> None:
     """A queued turn is not begun while the process goes: its client is told, and the next process answers it."""
     gate = asyncio.Event()
     provider.reply("First reply", gate)

@@ -81,6 +81,10 @@ class Parley:
         """Asks the process to end, as a supervisor does."""
         self.process.send_signal(signal.SIGTERM)
 
+    def terminate_group(self) -> None:
+        """Asks the process and its workers to end, as a terminal does, and a supervisor that signals groups."""
+        os.killpg(self.process.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """Ends it and its workers at once, as a crash does; a second call does nothing."""
         if not self._ended.done():
@@ -132,18 +136,7 @@ async def parley_process(
 
     `settings` are named as in `Settings`; `account` holds the options of `subprocess.Popen` for another user.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment(directory, settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **(account or {}),
-    )
-    with guarded(process):
+    with guarded(launched(directory, command, settings, account or {})) as process:
         parley = Parley(process)
         try:
             await parley.serving()
@@ -154,11 +147,30 @@ async def parley_process(
             await parley.client.aclose()
 
 
-async def parley_command(directory: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """What a command of the console came to: its exit status, and what it wrote to either stream."""
+def launched(
+    directory: Path, command: Sequence[str], settings: Mapping[str, object], account: Mapping[str, Any]
+) -> subprocess.Popen[str]:
+    """The process, in a group of its own, which its workers belong to."""
+    return subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment(directory, settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **account,
+    )
+
+
+async def parley_command(
+    directory: Path, *arguments: str, command: Sequence[str] = PARLEY, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """What a command came to: its exit status, and what it wrote to either stream."""
     return await asyncio.to_thread(
         subprocess.run,
-        (*PARLEY, *arguments),
+        (*command, *arguments),
         cwd=directory,
         env=environment(directory, settings),
         stdin=subprocess.DEVNULL,
@@ -176,7 +188,7 @@ def environment(home: Path, settings: Mapping[str, object]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def guarded(process: subprocess.Popen[str]) -> Iterator[None]:
+def guarded(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """Has a process and its workers killed even when the test run is."""
     guard = subprocess.Popen(
         ["sh", "-c", GUARD, "sh", str(process.pid)],
@@ -187,7 +199,7 @@ def guarded(process: subprocess.Popen[str]) -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        yield
+        yield process
     finally:
         guard.kill()  # before it could kill somebody who has been given the same number since
         guard.communicate()

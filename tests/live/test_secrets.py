@@ -1,0 +1,56 @@
+"""What may be read by others, logs and answers, holds no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.talk import make, say
+from tests.support.postgres import PostgresCluster
+from tests.support.process import parley_process
+from tests.support.provider import FakeProvider
+from tests.support.replies import Response
+
+OPENAI_KEY = "sk-Zq8vT3kLw0secret"
+GROQ_KEY = "gsk-Yp7uR2jKv9secret"
+PASSWORD = "Xo6tQ1iJu8secret"
+SECRETS = (OPENAI_KEY, GROQ_KEY, PASSWORD)
+
+
+def refusal(key: str) -> Response:
+    """401, with the key in the body and in a header, as careless gateways send it."""
+    error = {"message": f"Incorrect API key provided: {key}.", "type": "invalid_request_error", "code": key}
+    return Response(401, json.dumps({"error": error}).encode(), {"x-key": key})
+
+
+@pytest.mark.parametrize(("name", "key"), [("openai", OPENAI_KEY), ("groq", GROQ_KEY)])
+async def test_a_refused_key_is_shown_nowhere(
+    tmp_path: Path, cluster: PostgresCluster, provider: FakeProvider, name: str, key: str
+) -> None:
+    """With a provider that repeats the key in its refusal, neither log, even at its finest, nor any answer holds it."""
+    provider.default = refusal(key)
+    database = f"secrets_{name}"
+    cluster.create_database(database)
+    settings: dict[str, Any] = {
+        "openai_api_key": OPENAI_KEY,
+        "openai_base_url": provider.openai_base_url,
+        "groq_api_key": GROQ_KEY,
+        "groq_base_url": provider.groq_base_url,
+        "database_url": cluster.url(database).replace("postgres@", f"postgres:{PASSWORD}@"),
+    }
+    async with parley_process(tmp_path, log_level="debug", llm_provider=name, **settings) as parley:
+        conversation = await make(parley)
+        refused = await say(parley, conversation, "Hello")
+        streamed = await say(parley, conversation, "Hello", stream=True)
+        listed = await parley.client.get(f"/conversations/{conversation['conversation_id']}")
+        assert (refused.status_code, refused.json()["code"]) == (502, "provider-auth")
+        assert "event: message.failed" in streamed.text
+        parley.terminate()
+        await parley.wait(5)
+    assert any("a turn failed" in line for line in parley.lines)
+    assert f"Bearer {key}" in provider.calls[0].headers["authorization"]
+    shown = "\n".join([*parley.lines, refused.text, streamed.text, listed.text])
+    assert [secret for secret in SECRETS if secret in shown] == []

@@ -1,0 +1,146 @@
+"""Starts: several at once on one fresh database, and those that must not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.db import schema
+from tests.live.talk import make, names_in, rows
+from tests.support.postgres import PostgresCluster
+from tests.support.process import UVICORN, parley_command, parley_process
+
+REFUSED = 2
+STARTUP_FAILED = 3
+SECRETS = {"openai_api_key": "sk-secret", "groq_api_key": "gsk-secret"}
+
+
+async def start_four(directory: Path, url: str) -> None:
+    """Starts four processes at once on an empty database and looks at what they have made of it."""
+    async with contextlib.AsyncExitStack() as stack:
+        settings: dict[str, Any] = {"database_url": url, "llm_provider": "scripted"}
+        starts = [stack.enter_async_context(parley_process(directory, **settings)) for _ in range(4)]
+        for parley in await asyncio.gather(*starts):
+            await make(parley, message="Hello")
+            assert {line["level"] for line in parley.log} == {"info"}
+        assert await rows(url, "SELECT version_num FROM alembic_version") == [(schema.HEAD,)]
+        assert await rows(url, "SELECT count(*) FROM processes") == [(4,)]
+
+
+async def test_four_starts_at_once_on_a_fresh_file(tmp_path: Path) -> None:
+    """Four processes that start together on no file at all are all ready, and the schema is there once."""
+    await start_four(tmp_path, f"sqlite:///{tmp_path}/new/parley.db")
+
+
+async def test_four_starts_at_once_on_a_fresh_postgresql_database(tmp_path: Path, cluster: PostgresCluster) -> None:
+    """Four processes that start together on an empty PostgreSQL database are all ready, the schema is there once."""
+    cluster.create_database("four")
+    await start_four(tmp_path, cluster.url("four"))
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "check"])
+async def test_a_schema_of_another_release_is_refused(tmp_path: Path, database_url: str, command: str) -> None:
+    """A revision that this release does not know ends each command, with a message that says why."""
+    await rows(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    port = ("--port", "0") if command == "serve" else ()
+    refused = await parley_command(tmp_path, command, *port, database_url=database_url)
+    assert refused.returncode == (STARTUP_FAILED if command == "serve" else REFUSED)
+    assert "the database has schema 9999, which is newer than this release" in refused.stderr
+    assert await rows(database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "eighty"),
+        ("llm_provider", "chatgpt"),
+        ("drain_seconds", "-1"),
+        ("database_url", "mysql://root:hunter2@localhost/parley"),
+        ("database_url", "hunter2"),
+        ("database_url", "sqlite:///:memory:"),
+        ("openai_api_key", "sk-hunter2-\N{LATIN SMALL LETTER E WITH ACUTE}"),
+    ],
+)
+async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path, name: str, value: str) -> None:
+    """A misspelt value ends it with status 2 and one line that names the setting, without a secret."""
+    refused = await parley_command(tmp_path, "serve", **SECRETS | {name: value})
+    assert refused.returncode == REFUSED
+    assert refused.stderr.startswith(f"parley: {name.upper()}: ")
+    assert refused.stderr.count("\n") == 1
+    assert not any(secret in refused.stderr for secret in (*SECRETS.values(), "hunter2"))
+    assert names_in(tmp_path) == []
+
+
+async def test_the_command_line_overrides_the_environment(tmp_path: Path) -> None:
+    """With --port even a PORT that cannot be read does no harm."""
+    async with parley_process(tmp_path, llm_provider="scripted", port="eighty") as parley:
+        assert await parley.answers("/readyz")
+
+
+@pytest.mark.parametrize("given", [{"port": "eighty"}, {"llm_provider": "groq", "groq_api_key": ""}])
+async def test_uvicorn_alone_does_not_show_secrets_either(tmp_path: Path, given: dict[str, str]) -> None:
+    """Settings that cannot be read are named in what Python prints, and no key is beside them."""
+    settings = SECRETS | {"database_url": "postgresql://parley:hunter2@127.0.0.1:1/parley"} | given
+    refused = await parley_command(tmp_path, "app.main:app", "--port", "0", command=UVICORN, **settings)
+    assert refused.returncode == 1
+    assert next(iter(given)) in refused.stderr.lower()
+    assert not any(secret in refused.stderr for secret in (*SECRETS.values(), "hunter2"))
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "check"])
+async def test_a_database_out_of_reach_ends_a_command(tmp_path: Path, command: str) -> None:
+    """Without its database nothing starts; the message says so and does not show the password."""
+    url = "postgresql://parley:hunter2@127.0.0.1:1/parley"
+    refused = await parley_command(tmp_path, command, database_url=url)
+    assert refused.returncode == (STARTUP_FAILED if command == "serve" else REFUSED)
+    assert "The database is out of reach." in refused.stderr
+    assert "hunter2" not in refused.stderr
+
+
+async def test_migrations_may_run_twice(tmp_path: Path) -> None:
+    """`parley migrate` makes the database and says what it has; once more it changes nothing."""
+    for _ in range(2):
+        migrated = await parley_command(tmp_path, "migrate")
+        assert (migrated.returncode, migrated.stdout) == (0, f"schema {schema.HEAD}\n")
+    assert (tmp_path / "data" / "parley.db").is_file()
+
+
+async def test_the_version_is_printed(tmp_path: Path) -> None:
+    """`parley version` prints what the service says of itself, and reads no settings."""
+    printed = await parley_command(tmp_path, "version", port="eighty")
+    async with parley_process(tmp_path, llm_provider="scripted") as parley:
+        answer = (await parley.client.get("/health")).json()
+    assert (printed.returncode, printed.stdout) == (0, f"{answer['version']}\n")
+
+
+async def test_a_check_finds_what_was_damaged(tmp_path: Path, database_url: str) -> None:
+    """`parley check` passes a healthy database; where a message was taken out it names the conversation."""
+    async with parley_process(tmp_path, database_url=database_url, llm_provider="scripted") as parley:
+        healthy, damaged = [await make(parley, message=f"Hello {n}") for n in range(2)]
+    checked = await parley_command(tmp_path, "check", database_url=database_url)
+    assert (checked.returncode, checked.stdout) == (0, "0 broken invariants\n")
+    await rows(database_url, f"DELETE FROM messages WHERE message_id = '{damaged['messages'][0]['message_id']}'")
+    checked = await parley_command(tmp_path, "check", database_url=database_url)
+    assert checked.returncode == 1
+    named = f"conversation {damaged['conversation_id']} has holes or repeats in its sequence numbers"
+    assert named in checked.stdout.splitlines()
+    assert healthy["conversation_id"] not in checked.stdout
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_check_of_an_empty_database_says_what_to_do(
+    tmp_path: Path, cluster: PostgresCluster, kind: str
+) -> None:
+    """`parley check` needs a schema, and says how it is had; it makes none."""
+    cluster.create_database("empty")
+    url = {"sqlite": f"sqlite:///{tmp_path}/empty.db", "postgresql": cluster.url("empty")}[kind]
+    try:
+        refused = await parley_command(tmp_path, "check", database_url=url)
+    finally:
+        cluster.drop_database("empty")
+    assert (refused.returncode, refused.stderr.count("\n")) == (REFUSED, 1)
+    assert "parley migrate" in refused.stderr
