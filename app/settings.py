@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         None, description="sqlite:///path or postgresql://…; by default parley.db in DATA_DIR."
     )
     database_pool_size: int = Field(
-        5, ge=1, le=100, description="Connections that a process holds to the database at most."
+        10, ge=1, le=100, description="Connections that a process holds to the database at most."
     )
     llm_provider: Provider | None = Field(
         None, description="openai, groq, local or scripted; by default the first with a key, else local."
