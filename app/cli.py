@@ -34,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         return refuse(settings_errors(error))
-    if asked.command == "serve":
-        serve(settings)
-        return 0
     try:
-        return asyncio.run({"migrate": migrate, "check": report}[asked.command](settings))
+        status = asyncio.run({"serve": migrated, "migrate": migrate, "check": report}[asked.command](settings))
     except (AppError, schema.SchemaRefused, OSError) as error:
         return refuse([str(error)])
+    if asked.command == "serve":
+        serve(settings)
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,15 +78,21 @@ def serve(settings: Settings) -> None:
     )
 
 
-async def migrate(settings: Settings) -> int:
-    """Brings the schema up to date."""
+async def migrated(settings: Settings) -> int:
+    """Brings the schema up to date; a server does so too, but says what is wrong in a stack's trace alone."""
     database = connect(settings.effective_database_url, pool_size=1)
     try:
         await schema.upgrade(database)
     finally:
         await database.close()
-    print(f"schema {schema.HEAD}")
     return 0
+
+
+async def migrate(settings: Settings) -> int:
+    """Brings the schema up to date and says which one that is."""
+    status = await migrated(settings)
+    print(f"schema {schema.HEAD}")
+    return status
 
 
 async def report(settings: Settings) -> int:

@@ -66,9 +66,10 @@ async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> 
 
     def pragmas() -> Script[list[Any]]:
         names = ("foreign_keys", "synchronous", "journal_mode", "busy_timeout")
-        values = []
+        values: list[Any] = []
         for name in names:
-            values.append((yield Statement(f"PRAGMA {name}"))[0][0])
+            rows = yield Statement(f"PRAGMA {name}")
+            values += rows[0]
         return values
 
     with sqlite_template.copy() as url:
@@ -112,7 +113,8 @@ async def test_a_session_that_fails_is_rolled_back(database: Database) -> None:
     """An exception in a writing session leaves nothing behind, and its connection goes back."""
     with pytest.raises(IntegrityError):
         async with database.write() as session:
-            session.add_all([UserRow(id=f"00000000-0000-7000-8000-{n:012}", user_id="same", created_at=1) for n in (1, 2)])
+            ids = [f"00000000-0000-7000-8000-{n:012}" for n in (1, 2)]
+            session.add_all([UserRow(id=each, user_id="same", created_at=1) for each in ids])
     assert await users(database) == []
     assert database.connections_in_use == 0
 

@@ -238,9 +238,7 @@ async def test_a_reply_may_end_without_a_finish_reason(provider: FakeProvider, s
     ],
     ids=["401", "429", "400", "503"],
 )
-async def test_refusals(
-    provider: FakeProvider, sdk: SDK, answer: Answer, status: int, code: str | None
-) -> None:
+async def test_refusals(provider: FakeProvider, sdk: SDK, answer: Answer, status: int, code: str | None) -> None:
     """The SDKs raise their own errors, with the body as the provider writes it."""
     provider.answer(answer)
     with pytest.raises((openai.APIStatusError, groq.APIStatusError)) as raised:
@@ -297,9 +295,7 @@ async def test_a_surrogate_pair_in_two_deltas(provider: FakeProvider, sdk: SDK) 
 
 async def test_raw_bytes(provider: FakeProvider, sdk: SDK) -> None:
     """The body may be written by hand."""
-    provider.reply(
-        b": ping\n", b'data: {"choices":[{"index":0,"delta":{"con', b'tent":"a"}}]}\n\n', finish=None
-    )
+    provider.reply(b": ping\n", b'data: {"choices":[{"index":0,"delta":{"con', b'tent":"a"}}]}\n\n', finish=None)
     assert deltas(await chunks(sdk)) == ["a"]
 
 

@@ -29,7 +29,7 @@ async def first_answer(parley: Parley) -> dict[str, Any]:
 
 
 def names(provider: FakeProvider, *keys: str) -> dict[str, Any]:
-    """The settings that send requests with these keys, read from a file with a last line's end, to the fake provider."""
+    """Settings that send requests to the fake provider, with keys as read from a file that ends with a line."""
     settings = {
         "openai": {"openai_api_key": "sk-secret\n", "openai_base_url": provider.openai_base_url},
         "groq": {"groq_api_key": "gsk-secret\n", "groq_base_url": provider.groq_base_url},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +44,20 @@ async def test_four_starts_at_once_on_a_fresh_postgresql_database(tmp_path: Path
     await start_four(tmp_path, cluster.url("four"))
 
 
+def reason(refused: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a command which cannot run leaves behind."""
+    assert (refused.returncode, refused.stdout) == (REFUSED, ""), refused.stderr
+    assert refused.stderr.startswith("parley: ")
+    assert refused.stderr.count("\n") == 1
+    return refused.stderr.removeprefix("parley: ").rstrip()
+
+
 @pytest.mark.parametrize("command", ["serve", "migrate", "check"])
 async def test_a_schema_of_another_release_is_refused(tmp_path: Path, database_url: str, command: str) -> None:
-    """A revision that this release does not know ends each command, with a message that says why."""
+    """A revision that this release does not know ends each command with a line that says why; nothing is changed."""
     await rows(database_url, "UPDATE alembic_version SET version_num = '9999'")
-    port = ("--port", "0") if command == "serve" else ()
-    refused = await parley_command(tmp_path, command, *port, database_url=database_url)
-    assert refused.returncode == (STARTUP_FAILED if command == "serve" else REFUSED)
-    assert "the database has schema 9999, which is newer than this release" in refused.stderr
+    refused = await parley_command(tmp_path, command, database_url=database_url)
+    assert reason(refused).startswith("the database has schema 9999, which is newer than this release")
     assert await rows(database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
@@ -68,9 +76,7 @@ async def test_a_schema_of_another_release_is_refused(tmp_path: Path, database_u
 async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path, name: str, value: str) -> None:
     """A misspelt value ends it with status 2 and one line that names the setting, without a secret."""
     refused = await parley_command(tmp_path, "serve", **SECRETS | {name: value})
-    assert refused.returncode == REFUSED
-    assert refused.stderr.startswith(f"parley: {name.upper()}: ")
-    assert refused.stderr.count("\n") == 1
+    assert reason(refused).startswith(f"{name.upper()}: ")
     assert not any(secret in refused.stderr for secret in (*SECRETS.values(), "hunter2"))
     assert names_in(tmp_path) == []
 
@@ -93,12 +99,20 @@ async def test_uvicorn_alone_does_not_show_secrets_either(tmp_path: Path, given:
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "check"])
 async def test_a_database_out_of_reach_ends_a_command(tmp_path: Path, command: str) -> None:
-    """Without its database nothing starts; the message says so and does not show the password."""
+    """Without its database nothing starts, with one process or two; the line that says so is without the password."""
     url = "postgresql://parley:hunter2@127.0.0.1:1/parley"
-    refused = await parley_command(tmp_path, command, database_url=url)
-    assert refused.returncode == (STARTUP_FAILED if command == "serve" else REFUSED)
-    assert "The database is out of reach." in refused.stderr
-    assert "hunter2" not in refused.stderr
+    refused = await parley_command(tmp_path, command, database_url=url, web_concurrency=2)
+    assert reason(refused) == "The database is out of reach."
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_port_that_is_taken_ends_the_start(tmp_path: Path, workers: int) -> None:
+    """Where another program listens on the port the process says so and ends with a status that is no success."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        ended = await parley_command(tmp_path, "serve", port=port, web_concurrency=workers, llm_provider="scripted")
+    assert ended.returncode == STARTUP_FAILED
+    assert "address already in use" in ended.stderr.lower()
 
 
 async def test_migrations_may_run_twice(tmp_path: Path) -> None:
@@ -142,5 +156,4 @@ async def test_a_check_of_an_empty_database_says_what_to_do(
         refused = await parley_command(tmp_path, "check", database_url=url)
     finally:
         cluster.drop_database("empty")
-    assert (refused.returncode, refused.stderr.count("\n")) == (REFUSED, 1)
-    assert "parley migrate" in refused.stderr
+    assert "`parley migrate`" in reason(refused)

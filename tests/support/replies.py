@@ -207,9 +207,7 @@ class _Wire:
         if usage and self.reports_usage:
             yield Chunk({"choices": [], "usage": _usage(*usage)})
 
-    def completion(
-        self, text: str, thought: str, finish: str | None, usage: tuple[int, int] | None
-    ) -> dict[str, Any]:
+    def completion(self, text: str, thought: str, finish: str | None, usage: tuple[int, int] | None) -> dict[str, Any]:
         message = {"role": "assistant", "content": text} | (self._thought(thought) if thought else {})
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
         counted = {"usage": _usage(*usage)} if usage else {}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 def examples() -> dict[str, tuple[str, str]]:
     """The names in `.env.example`, each with its line of meaning and its value."""
     lines = EXAMPLE.read_text().splitlines()
-    pairs = zip(lines, lines[1:], strict=False)
+    pairs = itertools.pairwise(lines)
     return {line.partition("=")[0]: (above, line.partition("=")[2]) for above, line in pairs if "=" in line}
 
 

@@ -7,9 +7,7 @@ from app.domain.text import StorableText, estimated_tokens, unstorable
 HIGH, LOW, GRIN = "\ud83d", "\ude00", "\U0001f600"
 LOST = "\ufffd"
 
-TEXT = st.text(
-    st.characters() | st.characters(categories=["Cs"]) | st.sampled_from([HIGH, LOW, GRIN, "\x00", "a"])
-)
+TEXT = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from([HIGH, LOW, GRIN, "\x00", "a"]))
 
 
 def streamed(deltas: list[str]) -> str:

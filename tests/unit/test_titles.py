@@ -316,9 +316,7 @@ def test_a_title_has_a_title(message):
 
 
 GRAPHEMES = st.lists(
-    st.sampled_from(
-        ["a", "b", "7", " ", CHINESE[1], f"o{ACUTE}", FAMILY, THUMB, FLAG, HEART, ENGLAND, HAN, KSSA]
-    ),
+    st.sampled_from(["a", "b", "7", " ", CHINESE[1], f"o{ACUTE}", FAMILY, THUMB, FLAG, HEART, ENGLAND, HAN, KSSA]),
     min_size=20,
     max_size=80,
 )
