@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import AppError, InternalError, InvalidRequest, MessageTooLong, PayloadTooLarge
+from app.errors import AppError, InternalError, InvalidRequest, MessageTooLong
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -49,10 +49,8 @@ def problem(
     }
     if errors:
         document["errors"] = errors
-    more = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.status == PayloadTooLarge.status:
-        more["Connection"] = "close"  # else the rest of the body would be read, to find the next request
-    return Response(orjson.dumps(document), error.status, {**(headers or {}), **more}, MEDIA_TYPE)
+    retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return Response(orjson.dumps(document), error.status, {**(headers or {}), **retry}, MEDIA_TYPE)
 
 
 def request_id_of(request: Request) -> str:

@@ -1,4 +1,7 @@
-"""Two processes on one database: one conversation through both, and a delete in the one that is felt in the other."""
+"""Two processes on one database: one conversation through both, and a delete in the one that is felt in the other.
+
+The tests share the processes and keep to conversations of their own.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 
 from tests.live.talk import make, messages, messages_of, say, stream, told, until, until_messages
 from tests.support.process import Parley, parley_command, parley_process
 
 NOTICED_SECONDS = 3
 """How soon a process notices what another has deleted under its turns."""
+
+
+TEMPLATES = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Pair(NamedTuple):
@@ -25,14 +34,16 @@ class Pair(NamedTuple):
     database_url: str
 
 
-@pytest.fixture
-async def pair(tmp_path: Path, database_url: str) -> AsyncIterator[Pair]:
-    """Two processes that echo."""
-    settings: dict[str, Any] = {"database_url": database_url, "llm_provider": "scripted"}
-    async with contextlib.AsyncExitStack() as stack:
-        starts = [stack.enter_async_context(parley_process(tmp_path, **settings)) for _ in range(2)]
-        one, other = await asyncio.gather(*starts)
-        yield Pair(one, other, database_url)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=TEMPLATES)
+async def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    """Two processes that echo, on each database."""
+    directory = tmp_path_factory.mktemp("pair")
+    with request.getfixturevalue(TEMPLATES[request.param]).copy() as url:
+        settings: dict[str, Any] = {"database_url": url, "llm_provider": "scripted"}
+        async with contextlib.AsyncExitStack() as stack:
+            starts = [stack.enter_async_context(parley_process(directory, **settings)) for _ in range(2)]
+            one, other = await asyncio.gather(*starts)
+            yield Pair(one, other, url)
 
 
 async def test_one_conversation_through_two_processes(pair: Pair, tmp_path: Path) -> None:

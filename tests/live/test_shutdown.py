@@ -15,19 +15,11 @@ import httpx2
 import pytest
 
 from tests.live.talk import make, say, stored, stream, until, until_messages
-from tests.support.databases import SqliteTemplate
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
 
 GONE = {0, -signal.SIGTERM}
 """How a process ends that was asked to: by itself, or by the signal once everything is closed."""
-
-
-@pytest.fixture
-def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """An empty database."""
-    with sqlite_template.copy() as made:
-        yield made
 
 
 @contextlib.asynccontextmanager

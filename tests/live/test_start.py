@@ -44,41 +44,49 @@ async def test_four_starts_at_once_on_a_fresh_postgresql_database(tmp_path: Path
     await start_four(tmp_path, cluster.url("four"))
 
 
+async def each_command(directory: Path, **settings: Any) -> list[subprocess.CompletedProcess[str]]:
+    """What each command that needs a database came to."""
+    commands = [parley_command(directory, command, **settings) for command in ("serve", "migrate", "check")]
+    return await asyncio.gather(*commands)
+
+
 def reason(refused: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a command which cannot run leaves behind."""
+    """Why a command cannot run, the one thing that it leaves behind: a line each, where there are several reasons."""
     assert (refused.returncode, refused.stdout) == (REFUSED, ""), refused.stderr
-    assert refused.stderr.startswith("parley: ")
-    assert refused.stderr.count("\n") == 1
-    return refused.stderr.removeprefix("parley: ").rstrip()
+    lines = refused.stderr.splitlines()
+    assert all(line.startswith("parley: ") for line in lines)
+    return "\n".join(line.removeprefix("parley: ") for line in lines)
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "check"])
-async def test_a_schema_of_another_release_is_refused(tmp_path: Path, database_url: str, command: str) -> None:
+async def test_a_schema_of_another_release_is_refused(tmp_path: Path, database_url: str) -> None:
     """A revision that this release does not know ends each command with a line that says why; nothing is changed."""
     await rows(database_url, "UPDATE alembic_version SET version_num = '9999'")
-    refused = await parley_command(tmp_path, command, database_url=database_url)
-    assert reason(refused).startswith("the database has schema 9999, which is newer than this release")
+    for refused in await each_command(tmp_path, database_url=database_url):
+        assert reason(refused).startswith("the database has schema 9999, which is newer than this release")
     assert await rows(database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("port", "eighty"),
-        ("llm_provider", "chatgpt"),
-        ("drain_seconds", "-1"),
-        ("database_url", "mysql://root:hunter2@localhost/parley"),
-        ("database_url", "hunter2"),
-        ("database_url", "sqlite:///:memory:"),
-        ("openai_api_key", "sk-hunter2-\N{LATIN SMALL LETTER E WITH ACUTE}"),
-    ],
-)
-async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path, name: str, value: str) -> None:
-    """A misspelt value ends it with status 2 and one line that names the setting, without a secret."""
-    refused = await parley_command(tmp_path, "serve", **SECRETS | {name: value})
-    assert reason(refused).startswith(f"{name.upper()}: ")
+async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    """Misspelt values end it with status 2 and a line each that names the setting, without a secret."""
+    misspelt = {
+        "port": "eighty",
+        "database_url": "mysql://root:hunter2@localhost/parley",
+        "llm_provider": "chatgpt",
+        "openai_api_key": "sk-secret-\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "drain_seconds": "-1",
+    }
+    refused = await parley_command(tmp_path, "serve", **SECRETS | misspelt)
+    assert [line.partition(": ")[0].lower() for line in reason(refused).splitlines()] == list(misspelt)
     assert not any(secret in refused.stderr for secret in (*SECRETS.values(), "hunter2"))
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["hunter2", "sqlite://", "sqlite:///:memory:"])
+async def test_a_database_that_is_none_is_named(tmp_path: Path, url: str) -> None:
+    """What is no URL, or one of a database that is gone with its connection, is refused as a setting."""
+    refused = await parley_command(tmp_path, "migrate", database_url=url)
+    assert reason(refused).startswith("DATABASE_URL: ")
+    assert "hunter2" not in refused.stderr
 
 
 async def test_the_command_line_overrides_the_environment(tmp_path: Path) -> None:
@@ -97,12 +105,12 @@ async def test_uvicorn_alone_does_not_show_secrets_either(tmp_path: Path, given:
     assert not any(secret in refused.stderr for secret in (*SECRETS.values(), "hunter2"))
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "check"])
-async def test_a_database_out_of_reach_ends_a_command(tmp_path: Path, command: str) -> None:
-    """Without its database nothing starts, with one process or two; the line that says so is without the password."""
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_database_out_of_reach_ends_a_command(tmp_path: Path, workers: int) -> None:
+    """Without its database no command runs; the line that says so is without the password."""
     url = "postgresql://parley:hunter2@127.0.0.1:1/parley"
-    refused = await parley_command(tmp_path, command, database_url=url, web_concurrency=2)
-    assert reason(refused) == "The database is out of reach."
+    for refused in await each_command(tmp_path, database_url=url, web_concurrency=workers):
+        assert reason(refused) == "The database is out of reach."
 
 
 @pytest.mark.parametrize("workers", [1, 2])

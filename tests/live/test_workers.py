@@ -61,12 +61,12 @@ async def test_two_workers_serve_one_database(tmp_path: Path, database_url: str)
     assert await leases(database_url) == 0
 
 
-async def test_workers_finish_their_turns(tmp_path: Path, database_url: str, provider: FakeProvider) -> None:
+async def test_workers_finish_their_turns(tmp_path: Path, url: str, provider: FakeProvider) -> None:
     """SIGTERM to the parent, and to the whole group as some supervisors do, lets a worker's turn come to its end."""
     gate = asyncio.Event()
     provider.reply("Half ", gate, "and half")
     settings: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
-    async with parley_process(tmp_path, database_url=database_url, web_concurrency=2, **settings) as parley:
+    async with parley_process(tmp_path, database_url=url, web_concurrency=2, **settings) as parley:
         conversation = await make(parley)
         async with stream(parley, conversation, "Hello") as events:
             await until(events, "message.delta")
@@ -74,17 +74,17 @@ async def test_workers_finish_their_turns(tmp_path: Path, database_url: str, pro
             await until(events, "stream.closing")
         gate.set()
         assert await parley.wait(10) in GONE
-    assert (await stored(database_url))[1] == (2, "assistant", "completed", "Half and half")
+    assert (await stored(url))[1] == (2, "assistant", "completed", "Half and half")
 
 
-async def test_a_worker_that_dies_is_replaced(tmp_path: Path, database_url: str) -> None:
+async def test_a_worker_that_dies_is_replaced(tmp_path: Path, url: str) -> None:
     """After kill -9 of one worker the other serves on, and a new one takes the place."""
-    settings: dict[str, Any] = {"database_url": database_url, "llm_provider": "scripted", "web_concurrency": 2}
+    settings: dict[str, Any] = {"database_url": url, "llm_provider": "scripted", "web_concurrency": 2}
     async with parley_process(tmp_path, **settings) as parley:
-        await until_leases(database_url, 2)
+        await until_leases(url, 2)
         [first, second] = workers_of(parley)
         first.kill()
-        await until_leases(database_url, 3)  # the dead one's has not run out yet
+        await until_leases(url, 3)  # the dead one's has not run out yet
         assert second in workers_of(parley)
         await many_turns(parley, 4)
 
