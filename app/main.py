@@ -64,16 +64,16 @@ def draining_on_signals(turns: Turns, seconds: float) -> Iterator[None]:
         yield
         return
     loop, tasks = asyncio.get_running_loop(), TaskOwner()
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    # A signal that nobody handles is left to end the process.
+    before = {each: handler for each in (signal.SIGTERM, signal.SIGINT) if callable(handler := signal.getsignal(each))}
     alone, asked = multiprocessing.parent_process() is None, False
 
     def drain(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         at_once, asked = asked and alone, True
         loop.call_soon_threadsafe(lambda: tasks.spawn(turns.drain(0 if at_once else seconds)))
-        handler = before[signal.Signals(number)]
-        if callable(handler) and not at_once:  # uvicorn would skip the end of the lifespan
-            handler(number, frame)
+        if not at_once:  # uvicorn would skip the end of the lifespan
+            before[signal.Signals(number)](number, frame)
 
     for each in before:
         signal.signal(each, drain)

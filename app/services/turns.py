@@ -16,7 +16,7 @@ from app.domain.messages import Failure, Message, Status
 from app.domain.principals import Principal
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewTurn, Outcome
-from app.errors import AppError, DatabaseUnavailable, Draining, Overloaded
+from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
 from app.llm.base import ChatRequest
 from app.llm.catalog import Catalog
 from app.services.generation import Limits, generate
@@ -195,6 +195,9 @@ class Turns:
                 await self._settle(reply, Outcome(Status.CANCELLED, ""))
             else:
                 reply.release()  # it has cost nothing yet: another process adopts it
+        except Exception:
+            log.exception("a turn broke")
+            reply.end(ended(reply.message, failure(InternalError()), now_ms()))  # nobody is kept waiting for it
         finally:
             del self.running[message_id]
             claim.give_back()
@@ -208,12 +211,15 @@ class Turns:
         try:
             model, request = self._catalog[str(reply.sampling.provider)], await self._request(reply)
         except AppError as error:
-            return Outcome(Status.FAILED, "", error=Failure(error.code, error.detail))
+            return failure(error)
+        except Exception:
+            log.exception("a turn broke on its way to the model")
+            return failure(InternalError())
         return await reply.outcome(asyncio.create_task(generate(model, request, reply, self._limits)))
 
     async def _request(self, reply: Reply) -> ChatRequest:
         sampling = reply.sampling
-        history = reply.history
+        history, reply.history = reply.history, None
         if history is None:
             history = await self._database.query(turns.history, reply.message)
         window = self._catalog[str(sampling.provider)].context_window
@@ -237,6 +243,11 @@ class Turns:
             return stored
         reply.deleted = stored is None
         return ended(reply.message, Outcome(Status.CANCELLED, reply.text()), now)
+
+
+def failure(error: AppError) -> Outcome:
+    """The outcome of a turn that did not come to its model."""
+    return Outcome(Status.FAILED, "", error=Failure(error.code, error.detail))
 
 
 def ended(message: Message, outcome: Outcome, now: int) -> Message:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.db import turns
 from app.db.models import MessageRow, ProcessRow
@@ -187,3 +187,18 @@ async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Servi
     service.database.transact = failing
     answer = await service.client.post(path, json={"message": "Hello"})
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Hello")
+
+
+async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provider: FakeProvider) -> None:
+    """Whatever goes wrong on the way to the model, the turn ends, and its caller hears of it."""
+    gate = asyncio.Event()
+    path, first = await started(openai_service, provider, "Half ", gate)
+    second = asyncio.create_task(openai_service.client.post(path, json={"message": "Lost"}))
+    while len(openai_service.services.turns.line) == 0:
+        await asyncio.sleep(0)
+    async with openai_service.database.write() as session:
+        await session.execute(delete(MessageRow).where(MessageRow.content == "Lost"))
+    gate.set()
+    assert (await first).status_code == 201
+    assert ((await second).status_code, (await second).json()["code"]) == (500, "internal-error")
+    assert (await rows(openai_service))[-1].status == "failed"
