@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from app.db.messages import COLUMNS, OWNED, message_of
 from app.db.script import Script, Statement, one
+from app.domain.conversations import Mode
 from app.domain.ids import new_id
 from app.domain.messages import Message, Role, Sampling, Status
 from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, History, HistoryMessage, Outcome
@@ -31,9 +32,9 @@ UNFINISHED = """
 SELECT COUNT(*) FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')"""
 INSERT = """
 INSERT INTO messages (message_id, conversation_id, sequence_number, role, content, status, answers, process_id,
-provider, model, temperature, max_tokens, mode, document_ids, created_at, started_at, completed_at)
-VALUES ($1, $2, $3, 'user', $4, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $5, NULL, $5),
-($6, $2, $7, 'assistant', '', $8, $3, $9, $10, $11, $12, $13, $14, $15, $5, $16, NULL)"""
+provider, model, temperature, max_tokens, mode, document_ids, grounded, created_at, started_at, completed_at)
+VALUES ($1, $2, $3, 'user', $4, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $5, NULL, $5),
+($6, $2, $7, 'assistant', '', $8, $3, $9, $10, $11, $12, $13, $14, $15, $17, $5, $16, NULL)"""
 FIRST_IN_LINE = """
 SELECT m.message_id FROM messages m
 WHERE m.status IN ('queued', 'in_progress') AND m.status = 'queued' AND m.process_id = $1 AND NOT EXISTS (
@@ -111,7 +112,8 @@ def reserve(wanted: Reservation) -> Script[AcceptedTurn]:
         raise QueueFull
     starts = unfinished == 0 and wanted.may_start(str(sampling.provider))
     question = new_question(wanted, last_sequence - 1)
-    reply = new_reply(wanted, last_sequence, sampling, starts)
+    grounded = False if mode == Mode.RAG else None  # until there are citations
+    reply = new_reply(wanted, last_sequence, sampling, starts, grounded)
     accepted = AcceptedTurn(title, question, reply, sampling)
     yield insertion(accepted, wanted.process_id, mode, document_ids)
     # A turn that starts at once reads what it starts from here, and saves a transaction.
@@ -132,7 +134,9 @@ def new_question(wanted: Reservation, sequence_number: int) -> Message:
     )
 
 
-def new_reply(wanted: Reservation, sequence_number: int, sampling: Sampling, starts: bool) -> Message:
+def new_reply(
+    wanted: Reservation, sequence_number: int, sampling: Sampling, starts: bool, grounded: bool | None
+) -> Message:
     """The assistant's message of a turn, still empty."""
     return Message(
         message_id=new_id(),
@@ -144,6 +148,7 @@ def new_reply(wanted: Reservation, sequence_number: int, sampling: Sampling, sta
         created_at=wanted.now,
         provider=sampling.provider,
         model=sampling.model,
+        grounded=grounded,
     )
 
 
@@ -167,6 +172,7 @@ def insertion(accepted: AcceptedTurn, process_id: str, mode: str, document_ids: 
         mode,
         document_ids,
         reply.created_at if reply.status is Status.IN_PROGRESS else None,
+        reply.grounded,
     )
     return Statement(INSERT, values)
 

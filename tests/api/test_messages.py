@@ -244,3 +244,11 @@ async def test_an_unknown_model_is_refused_with_the_choices(
         assert all(choice in problem["detail"] for choice in choices)
     assert await got(service, messages_of(made)) == []
     problem_of(await service.client.get("/users/eve"), 404, "user-not-found")
+
+
+async def test_a_reply_without_documents_says_that_it_is_not_grounded(service: Service) -> None:
+    """In a rag conversation a reply without citations is not grounded; in an open one that is no question."""
+    for mode, grounded in (("rag", False), ("open", None)):
+        made = await make(service, mode=mode, message="Hello")
+        assert [each["grounded"] for each in made["messages"]] == [None, grounded]
+        assert [each["grounded"] for each in await got(service, messages_of(made))] == [None, grounded]
