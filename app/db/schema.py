@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database, translated
 from app.db.script import Script, Statement, one
+from app.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -21,6 +23,7 @@ HEAD = "0001"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x9A51E7
+ASK_AGAIN_SECONDS = 0.2
 VERSION = "SELECT version_num FROM alembic_version"
 
 
@@ -127,9 +130,17 @@ async def locked(database: Database) -> AsyncIterator[AsyncConnection]:
             await connection.commit()
     else:
         async with database.engine.begin() as connection:
-            await connection.execute(text(f"SET LOCAL statement_timeout = '{LOCK_SECONDS}s'"))
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_KEY})"))
+            await wait_for_advisory_lock(connection)
             yield connection
+
+
+async def wait_for_advisory_lock(connection: AsyncConnection) -> None:
+    """Asks for PostgreSQL's lock until it is free: to wait in one statement, its time-outs are too short."""
+    for _ in range(int(LOCK_SECONDS / ASK_AGAIN_SECONDS)):
+        if (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"))).scalar_one():
+            return
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+    raise DatabaseUnavailable("Another process has been migrating the database for too long.")
 
 
 async def wait_for_lock(connection: AsyncConnection) -> None:

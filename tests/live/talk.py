@@ -63,11 +63,12 @@ async def until_messages(
     conversation: dict[str, Any],
     satisfied: Callable[[list[dict[str, Any]]], object],
     seconds: float = 10,
+    pause: float = POLL_SECONDS,
 ) -> list[dict[str, Any]]:
     """A conversation's messages, once they are as wanted; nothing tells it but asking."""
     async with asyncio.timeout(seconds):
         while not satisfied(found := await messages(parley, conversation)):  # noqa: ASYNC110  see above
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,6 @@ from tests.support.postgres import PostgresCluster
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
 from tests.support.replies import Dialect
-
-POSTGRESQL_URLS = ("postgresql://", "postgres://", "postgresql+asyncpg://")
-SQLITE_URLS = ("sqlite:///", "sqlite+aiosqlite:///")
 
 
 async def first_answer(parley: Parley) -> dict[str, Any]:
@@ -71,26 +69,30 @@ async def test_a_key_chooses_the_provider(
     assert [call.dialect for call in provider.calls] == [dialect]
 
 
-@pytest.mark.parametrize("scheme", POSTGRESQL_URLS)
-async def test_a_postgresql_url_is_where_it_all_stands(tmp_path: Path, cluster: PostgresCluster, scheme: str) -> None:
+async def first_answer_at(directory: Path, url: str) -> None:
+    """Goes through the first minute with the database at a URL."""
+    async with parley_process(directory, database_url=url, llm_provider="scripted") as parley:
+        await first_answer(parley)
+
+
+async def test_a_postgresql_url_is_where_it_all_stands(tmp_path: Path, cluster: PostgresCluster) -> None:
     """Whatever scheme a PostgreSQL URL is written with, an empty database is filled, and no file is made."""
-    name = f"first_{POSTGRESQL_URLS.index(scheme)}"
-    cluster.create_database(name)
-    url = cluster.url(name).replace("postgresql://", scheme)
-    async with parley_process(tmp_path, database_url=url, llm_provider="scripted") as parley:
-        await first_answer(parley)
-        assert cluster.psql("SELECT count(*) FROM messages", name) == "2"
-        assert names_in(tmp_path) == []
+    databases = {scheme: f"first_{n}" for n, scheme in enumerate(("postgresql", "postgres", "postgresql+asyncpg"))}
+    for name in databases.values():
+        cluster.create_database(name)
+    urls = [cluster.url(name).replace("postgresql", scheme, 1) for scheme, name in databases.items()]
+    await asyncio.gather(*(first_answer_at(tmp_path, url) for url in urls))
+    assert [cluster.psql("SELECT count(*) FROM messages", name) for name in databases.values()] == ["2"] * 3
+    assert names_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("scheme", SQLITE_URLS)
-async def test_a_sqlite_url_names_the_file(tmp_path: Path, scheme: str) -> None:
+async def test_a_sqlite_url_names_the_file(tmp_path: Path) -> None:
     """Whatever scheme a SQLite URL is written with, the file stands where it says, in a directory made for it."""
-    url = f"{scheme}kept/here/talk.db"
-    async with parley_process(tmp_path, database_url=url, llm_provider="scripted") as parley:
-        await first_answer(parley)
-        assert len(await rows(f"sqlite:///{tmp_path}/kept/here/talk.db", "SELECT 1 FROM messages")) == 2
-        assert names_in(tmp_path) == ["kept"]
+    urls = ["sqlite:///kept/here/one.db", f"sqlite+aiosqlite:///{tmp_path}/kept/there/other.db"]
+    await asyncio.gather(*(first_answer_at(tmp_path, url) for url in urls))
+    for path in ("kept/here/one.db", "kept/there/other.db"):
+        assert len(await rows(f"sqlite:///{tmp_path}/{path}", "SELECT 1 FROM messages")) == 2
+    assert names_in(tmp_path) == ["kept"]
 
 
 async def test_settings_are_read_from_a_file_in_the_working_directory(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.live.talk import make, say, stored, stream, until, until_messages
-from tests.support.process import Parley, parley_process
+from tests.live.talk import make, messages_of, say, stored, stream, until, until_messages
+from tests.support.process import GONE, Parley, parley_process
 from tests.support.provider import FakeProvider
 
-GONE = {0, -signal.SIGTERM}
-"""How a process ends that was asked to: by itself, or by the signal once everything is closed."""
+SOON_SECONDS = 5
+"""At once, on a machine that has other things to do as well; far less than the 25 seconds of a drain."""
 
 
 @contextlib.asynccontextmanager
@@ -43,15 +43,15 @@ async def refused(parley: Parley) -> int | None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_an_idle_process_goes_at_once(tmp_path: Path, url: str, number: signal.Signals) -> None:
-    """Without turns a signal ends the process within two seconds, without a complaint in its log."""
+    """Without turns a signal ends the process, without a complaint in its log."""
     async with parley_process(tmp_path, database_url=url, llm_provider="scripted") as parley:
         parley.process.send_signal(number)
-        assert await parley.wait(2) in {0, -number}
+        assert await parley.wait(SOON_SECONDS) in {0, -number}
     assert {line["level"] for line in parley.log} == {"info"}
 
 
 async def test_a_running_turn_is_finished(tmp_path: Path, url: str, provider: FakeProvider) -> None:
-    """SIGTERM ends readiness and the open stream within a second; the turn goes on to its end and is stored."""
+    """SIGTERM ends readiness and the open stream at once; the turn goes on to its end and is stored."""
     gate = asyncio.Event()
     provider.reply("Half ", gate, "and half")
     async with draining(tmp_path, provider, url, 25) as parley:
@@ -59,15 +59,13 @@ async def test_a_running_turn_is_finished(tmp_path: Path, url: str, provider: Fa
         async with stream(parley, conversation, "Hello") as events:
             await until(events, "message.delta")
             parley.terminate()
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(2):
                 assert await refused(parley) in {503, None}
                 closing = await until(events, "stream.closing")
                 assert [event async for event in events] == []
         assert closing.id == len("Half ")
-        with pytest.raises(TimeoutError):
-            await parley.wait(0.5)
         gate.set()
-        assert await parley.wait(3) in GONE
+        assert await parley.wait(SOON_SECONDS) in GONE
     assert (await stored(url))[1] == (2, "assistant", "completed", "Half and half")
 
 
@@ -86,7 +84,7 @@ async def test_a_waiting_client_gets_its_answer_before_the_process_goes(
         gate.set()
         answer = await post
         assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
-        assert await parley.wait(3) in GONE
+        assert await parley.wait(SOON_SECONDS) in GONE
 
 
 async def test_a_turn_that_does_not_end_is_kept_as_interrupted(
@@ -102,7 +100,7 @@ async def test_a_turn_that_does_not_end_is_kept_as_interrupted(
         answer = await post
         assert (answer.status_code, answer.json()["code"]) == (502, "turn-interrupted")
         assert answer.json()["conversation_id"] == conversation["conversation_id"]
-        assert await parley.wait(3) in GONE
+        assert await parley.wait(SOON_SECONDS) in GONE
     assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
 
 
@@ -116,7 +114,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provide
             parley.terminate()
             await until(events, "stream.closing")
         parley.terminate()
-        assert await parley.wait(3) in GONE
+        assert await parley.wait(SOON_SECONDS) in GONE
     assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
 
 
@@ -135,43 +133,36 @@ async def test_a_turn_that_waits_is_left_for_the_next_process(tmp_path: Path, ur
         assert (answer.status_code, answer.json()["code"]) == (503, "draining")
         gate.set()
         assert (await first).status_code == 201
-        assert await parley.wait(3) in GONE
+        assert await parley.wait(SOON_SECONDS) in GONE
     assert [each.status for each in await stored(url)] == ["completed", "completed", "completed", "queued"]
     async with draining(tmp_path, provider, url, 25) as parley:
         found = await until_messages(parley, conversation, lambda found: found[3]["completed_at"], 3)
         assert found[3]["content"] == "Echo: Second"
 
 
-async def unread(parley: Parley, request: bytes) -> Any:
-    """A connection on which something was sent, and nothing will be read."""
+@contextlib.contextmanager
+def silent_client(parley: Parley, request: str) -> Iterator[None]:
+    """A connection on which something was sent, and from which nothing is read."""
     host, port = parley.url.removeprefix("http://").split(":")
-    connection = await asyncio.open_connection(host, int(port), limit=1)
-    connection[1].write(request)
-    await connection[1].drain()
-    return connection
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(request.encode())
+        yield
 
 
 async def test_a_client_that_stands_still_does_not_hold_the_process(
     tmp_path: Path, url: str, provider: FakeProvider
 ) -> None:
-    """Neither half a request nor a stream that nobody reads keeps a draining process longer than DRAIN_SECONDS."""
-    provider.reply(*(["x" * 1_000_000] * 16))
+    """Neither half a request nor a stream that nobody reads keeps a process much longer than DRAIN_SECONDS."""
+    provider.reply(*(["x" * 1_000_000] * 8))  # more than the system keeps for a reader
     async with draining(tmp_path, provider, url, 1) as parley:
         conversation = await make(parley)
-        path = f"/conversations/{conversation['conversation_id']}/messages"
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST {messages_of(conversation)} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         body = '{"message": "Hello", "stream": true}'
-        half = await unread(parley, f"{head}Content-Length: 100\r\n\r\n{{".encode())
-        whole = await unread(parley, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        await until_messages(parley, conversation, lambda found: len(found) == 2 and found[1]["completed_at"])
-        asked = time.monotonic()
-        parley.terminate()
-        assert await parley.wait(15) in GONE
-        assert time.monotonic() - asked < 5
-        for _, writer in (half, whole):
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        half, whole = f"{head}Content-Length: 100\r\n\r\n{{", f"{head}Content-Length: {len(body)}\r\n\r\n{body}"
+        with silent_client(parley, half), silent_client(parley, whole):
+            await until_messages(parley, conversation, lambda found: len(found) == 2 and found[1]["completed_at"])
+            parley.terminate()
+            assert await parley.wait(SOON_SECONDS) in GONE
     assert [each.status for each in await stored(url)] == ["completed", "completed"]
 
 
@@ -191,7 +182,7 @@ async def test_a_turn_that_is_accepted_amid_the_signal_is_left_too(
             parley.terminate()
             assert await refused(parley) in {503, None}
         assert {(await first).status_code, (await second).status_code} == {502, 503}
-        assert await parley.wait(3) in GONE
+        assert await parley.wait(SOON_SECONDS) in GONE
     assert [each.status for each in await stored(url)] == ["completed", "interrupted", "completed", "queued"]
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests.live.talk import make, messages, rows, stored, stream, told, until
-from tests.support.process import POLL_SECONDS, UVICORN, Parley, parley_process
+from tests.support.process import GONE, POLL_SECONDS, UVICORN, Parley, parley_process
 from tests.support.provider import FakeProvider
-
-GONE = {0, -signal.SIGTERM}
 
 
 async def leases(database_url: str) -> int:
@@ -37,7 +34,7 @@ async def test_uvicorn_serves_the_application(tmp_path: Path) -> None:
         assert made["assistant_reply"] == "Hello"
         assert len(await rows(f"sqlite:///{tmp_path}/here/parley.db", "SELECT 1 FROM messages")) == 2
         parley.terminate()
-        assert await parley.wait(5) in GONE
+        assert await parley.wait(10) in GONE
 
 
 async def many_turns(parley: Parley, count: int) -> None:

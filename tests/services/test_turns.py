@@ -193,12 +193,16 @@ async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provid
     """Whatever goes wrong on the way to the model, the turn ends, and its caller hears of it."""
     gate = asyncio.Event()
     path, first = await started(openai_service, provider, "Half ", gate)
-    second = asyncio.create_task(openai_service.client.post(path, json={"message": "Lost"}))
-    while len(openai_service.services.turns.line) == 0:
-        await asyncio.sleep(0)
-    async with openai_service.database.write() as session:
-        await session.execute(delete(MessageRow).where(MessageRow.content == "Lost"))
-    gate.set()
+    lost = {"message": "Lost", "stream": True}
+    async with openai_service.client.stream("POST", path, json=lost) as second:
+        lines = second.aiter_lines()
+        async for line in lines:
+            if line == "event: turn.started":
+                break
+        async with openai_service.database.write() as session:
+            await session.execute(delete(MessageRow).where(MessageRow.content == "Lost"))
+        gate.set()
+        rest = [line async for line in lines]
     assert (await first).status_code == 201
-    assert ((await second).status_code, (await second).json()["code"]) == (500, "internal-error")
-    assert (await rows(openai_service))[-1].status == "failed"
+    assert "event: message.failed" in rest
+    assert (await rows(openai_service))[-1].error_code == "internal-error"

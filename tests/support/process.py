@@ -23,6 +23,9 @@ PARLEY = (str(Path(sys.executable).with_name("parley")),)
 UVICORN = (sys.executable, "-m", "uvicorn")
 SERVE = (*PARLEY, "serve", "--port", "0")
 
+GONE = {0, -signal.SIGTERM}
+"""How a process ends that was asked to: by itself, or by the signal once everything is closed."""
+
 START_SECONDS = 30.0
 """Far more than a start takes, since whatever else runs on the machine runs too."""
 COMMAND_SECONDS = 60.0

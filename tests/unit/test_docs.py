@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app import errors
+from app.api.views import TERMINAL_EVENTS
+
+ROOT = Path(__file__).parents[2]
+API = (ROOT / "docs" / "http-api.md").read_text()
+ABSTRACT = {"error", "conflict", "unavailable"}
+
+
+def test_every_error_code_is_documented_with_its_status() -> None:
+    """The table of problems in docs/http-api.md names each code that the service answers with, and its status."""
+    rows = [line for line in API.splitlines() if line.startswith("| `")]
+    for code, error in errors.CLASS_OF_CODE.items():
+        if code not in ABSTRACT:
+            [row] = [row for row in rows if f"`{code}`" in row]
+            assert str(error.status) in row.split("|")[2]
+
+
+def test_every_event_is_documented() -> None:
+    """The events that a stream may end with are in docs/http-api.md."""
+    for name in TERMINAL_EVENTS.values():
+        assert f"`{name}`" in API or f"`.{name.partition('.')[2]}`" in API
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/performance.md", "docs/dependencies.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    """What a page links to within the repository is there."""
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("target", ["run", "test", "lint", "bench"])
+def test_the_readme_s_commands_are_targets(target: str) -> None:
+    """Each `make` command that the README names is in the Makefile."""
+    assert f"make {target}" in (ROOT / "README.md").read_text()
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
