@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from app import VERSION
 from app.db import check, schema
-from app.db.engine import connect
+from app.db.connect import connect
 from app.errors import AppError
 from app.log import configure_logging
 from app.settings import Settings

@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from app.api.application import application
 from app.api.deps import Services
 from app.db import schema
-from app.db.engine import Database, connect
+from app.db.connect import connect
+from app.db.engine import Database
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
 from app.llm.base import ChatModel

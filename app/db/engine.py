@@ -6,11 +6,9 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import exc
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.db.script import ScriptFunction
@@ -103,22 +101,3 @@ def translated() -> Iterator[None]:
         if error.connection_invalidated:
             raise DatabaseUnavailable from error
         raise
-
-
-def connect(url: str, *, pool_size: int) -> Database:
-    """The database at a URL, `sqlite:///path` or `postgresql://…`, whichever driver it names.
-
-    Raises:
-        ValueError: the URL is not one, or of another kind.
-    """
-    parsed = make_url(url)
-    kind = parsed.get_backend_name()
-    if kind == "sqlite":
-        from app.db.sqlite import SqliteDatabase
-
-        return SqliteDatabase(Path(parsed.database or ""), pool_size=pool_size)
-    if kind in {"postgresql", "postgres"}:
-        from app.db.postgres import PostgresDatabase
-
-        return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"), pool_size=pool_size)
-    raise ValueError(f"{kind} is neither sqlite nor postgresql")

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from app.db import schema
-from app.db.engine import Database, connect
+from app.db.connect import connect
+from app.db.engine import Database
 from app.db.models import Base, UserRow
 from app.db.script import Script, Statement
 from app.errors import DatabaseUnavailable

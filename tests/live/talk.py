@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from app.db.engine import connect
+from app.db.connect import connect
 from app.db.script import Script, Statement
 from tests.api.talk import Event, live_events
 from tests.support.process import POLL_SECONDS, Parley

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.db import schema
-from app.db.engine import connect
+from app.db.connect import connect
 from tests.support.postgres import PostgresCluster
 
 
