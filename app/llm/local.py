@@ -50,12 +50,6 @@ def bundled_weights() -> Path | None:
     return None
 
 
-def available(path: Path | None = None) -> bool:
-    """Whether llama.cpp and the weights (the bundled ones without a `path`) are there; loads neither."""
-    weights = path or bundled_weights()
-    return weights is not None and weights.is_file() and importlib.util.find_spec("xllamacpp") is not None
-
-
 class LocalModel:
     """Any GGUF file in this process, or without a `path` the bundled SmolLM2.
 

@@ -13,12 +13,9 @@ import pytest_asyncio
 from app.domain.messages import FinishReason
 from app.errors import ContextTooLong, ProviderTruncated, ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
-from app.llm.local import LocalModel, available, bundled_weights, checked_weights
+from app.llm.local import LocalModel, bundled_weights, checked_weights
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(not available(), reason="the extra `local` is not installed"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STORY = "Tell me a very long story about a dog and a cat."
 LONG_PROMPT = "The dog and the cat went home. " * 400
@@ -234,10 +231,10 @@ async def test_missing_weights():
 ABANDONING = """
 import asyncio, sys
 from app.llm.base import ChatRequest
-from app.llm.local import LocalModel, available
+from app.llm.local import LocalModel
 
 async def main():
-    assert available() and "xllamacpp" not in sys.modules
+    assert "xllamacpp" not in sys.modules
     messages = [{"role": "user", "content": "Tell me a very long story."}]
     stream = LocalModel().stream(ChatRequest("smollm2-135m-instruct", messages, max_tokens=3000))
     await anext(stream)
