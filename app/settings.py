@@ -113,4 +113,7 @@ class Settings(BaseSettings):
             return self.llm_provider
         if self.openai_api_key:
             return Provider.OPENAI
-        return Provider.GROQ if self.groq_api_key else Provider.LOCAL
+        if self.groq_api_key:
+            return Provider.GROQ
+        # A server that is named needs no key: Ollama, llama.cpp …
+        return Provider.OPENAI if self.openai_base_url else Provider.LOCAL

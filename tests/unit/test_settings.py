@@ -57,11 +57,12 @@ def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> Non
         ({}, Provider.LOCAL),
         ({"groq_api_key": "g"}, Provider.GROQ),
         ({"groq_api_key": "g", "openai_api_key": "o"}, Provider.OPENAI),
+        ({"openai_base_url": "http://localhost:11434/v1"}, Provider.OPENAI),
         ({"groq_api_key": "g", "openai_api_key": "o", "llm_provider": "GROQ"}, Provider.GROQ),
     ],
 )
 def test_the_first_key_found_chooses_the_provider(given: dict[str, str], expected: Provider) -> None:
-    """LLM_PROVIDER decides, else the first provider with a key, else the embedded model."""
+    """LLM_PROVIDER decides, else the first provider with a key, then a server that is named, else the embedded model."""
     assert settings(**{"llm_provider": None, **given}).effective_provider is expected
 
 
