@@ -62,7 +62,7 @@ def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_the_first_key_found_chooses_the_provider(given: dict[str, str], expected: Provider) -> None:
-    """LLM_PROVIDER decides, else the first provider with a key, then a server that is named, else the embedded model."""
+    """LLM_PROVIDER decides, else the first key, then a server that is named, else the embedded model."""
     assert settings(**{"llm_provider": None, **given}).effective_provider is expected
 
 
