@@ -13,7 +13,7 @@ import pytest_asyncio
 from app.domain.messages import FinishReason
 from app.errors import ContextTooLong, ProviderTruncated, ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
-from app.llm.local import LocalModel, bundled_weights, checked_weights
+from app.llm.local import SYSTEM_PROMPT, LocalModel, bundled_weights, checked_weights, instructed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -136,7 +136,7 @@ async def test_too_long_prompt(model):
         await reply(model, request(LONG_PROMPT * 2))
 
 
-@pytest.mark.parametrize(("messages", "temperature"), [("none", None), ([], "hot")])
+@pytest.mark.parametrize(("messages", "temperature"), [([{"role": "user", "content": 1}], None), ([], "hot")])
 async def test_refused_request(model, messages, temperature):
     """A request that llama.cpp refuses is a failed turn, told in none of llama.cpp's words."""
     with pytest.raises(TurnFailed) as failure:
@@ -220,6 +220,13 @@ async def test_wrong_weights(tmp_path: Path):
 
     with pytest.raises(ValueError, match="not the file that was released"):
         checked_weights(path)
+
+
+async def test_a_request_without_a_system_prompt_gets_a_plain_one():
+    """The template's own persona is kept out; a system prompt that was given stays the only one."""
+    plain = instructed(request("Hello"))
+    assert [message["content"] for message in plain.messages] == [SYSTEM_PROMPT, "Hello"]
+    assert instructed(plain) == plain
 
 
 async def test_missing_weights():
