@@ -3,12 +3,16 @@
 AppError
 ├── InvalidRequest             422 validation-error
 │   ├── MessageTooLong         422 message-too-long
-│   └── UnknownModel           422 unknown-model
+│   ├── UnknownModel           422 unknown-model
+│   └── IdempotencyKeyReused   422 idempotency-key-reused
 ├── NotFound                   404 not-found
 │   ├── UserNotFound           404 user-not-found
 │   ├── ConversationNotFound   404 conversation-not-found
 │   └── MessageNotFound        404 message-not-found
 ├── Conflict                   409 conflict
+│   ├── AlreadyFinished        409 already-finished
+│   ├── CannotRegenerate       409 cannot-regenerate
+│   ├── ConversationBusy       409 conversation-busy
 │   ├── QueueFull              409 queue-full
 │   └── TurnUnfinished         409 turn-unfinished
 ├── PayloadTooLarge            413 payload-too-large
@@ -52,6 +56,8 @@ class AppError(Exception):
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.members: Mapping[str, str] = members or {}
         """Extension members of the problem document (RFC 9457, section 3.2)."""
+        self.headers: Mapping[str, str] = {}
+        """Headers of the answer beside the usual ones."""
         super().__init__(self.detail)
 
 
@@ -77,6 +83,12 @@ class UnknownModel(InvalidRequest):
     """There is no such provider or model."""
 
     code = "unknown-model"
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """The Idempotency-Key was used for another request."""
+
+    code = "idempotency-key-reused"
 
 
 class NotFound(AppError):
@@ -109,6 +121,24 @@ class Conflict(AppError):
 
     code = "conflict"
     status = 409
+
+
+class AlreadyFinished(Conflict):
+    """The message is finished already."""
+
+    code = "already-finished"
+
+
+class CannotRegenerate(Conflict):
+    """Only the last reply of a conversation can be regenerated, while its question is there."""
+
+    code = "cannot-regenerate"
+
+
+class ConversationBusy(Conflict):
+    """An earlier turn of this conversation is unfinished."""
+
+    code = "conversation-busy"
 
 
 class QueueFull(Conflict):

@@ -33,9 +33,14 @@ from app.services.generation import Limits
 from app.services.health import Health
 from app.services.leases import Leases
 from app.services.messages import Messages
+from app.services.retention import Retention
+from app.services.running import Running
+from app.services.slots import Slots
+from app.services.stops import Stops
 from app.services.tasks import TaskOwner
 from app.services.turns import Turns
 from app.services.users import Users
+from app.services.watches import Watches
 from app.settings import Provider, Settings
 
 NO_KEY = "none"
@@ -47,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings) as services:
+        async with started(settings) as services:
             app.state.services = services
             yield
 
@@ -55,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @contextlib.contextmanager
-def draining_on_signals(turns: Turns, seconds: float) -> Iterator[None]:
+def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
     """Starts to drain with the signal: the server would wait for open streams before it ends the lifespan.
 
     A second signal ends the drain at once; not in a worker, which is sent the same one by its parent again when
@@ -72,7 +77,7 @@ def draining_on_signals(turns: Turns, seconds: float) -> Iterator[None]:
     def drain(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         at_once, asked = asked and alone, True
-        loop.call_soon_threadsafe(lambda: tasks.spawn(turns.drain(0 if at_once else seconds)))
+        loop.call_soon_threadsafe(lambda: tasks.spawn(running.drain(0 if at_once else seconds)))
         if not at_once:  # uvicorn would skip the end of the lifespan
             before[signal.Signals(number)](number, frame)
 
@@ -86,7 +91,7 @@ def draining_on_signals(turns: Turns, seconds: float) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Services]:
+async def started(settings: Settings) -> AsyncIterator[Services]:
     """Builds everything, and closes it in reverse."""
     database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
@@ -105,24 +110,35 @@ async def running(settings: Settings) -> AsyncIterator[Services]:
 async def served(settings: Settings, database: Database, catalog: Catalog) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     process_id = new_id()
-    turns = Turns(database, catalog, process_id, limits_of(settings))
-    leases = Leases(database, turns, process_id)
+    watches = Watches(database)
+    slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
+    running = Running(database, catalog, watches, slots, limits_of(settings), process_id)
+    leases = Leases(database, running, process_id)
     tasks = TaskOwner()
     services = Services(
-        users=Users(database, turns, tasks),
-        conversations=Conversations(database, catalog, turns),
+        users=Users(database, running, tasks),
+        conversations=Conversations(database, catalog, running),
         messages=Messages(database),
-        turns=turns,
-        health=Health(database, turns),
+        turns=Turns(database, catalog, running, watches, process_id),
+        health=Health(database, running),
     )
     await leases.renew()
-    beside = (leases.run(), Checkpoints(database, turns, process_id).run(), turns.line.run())
-    loops = [asyncio.create_task(each) for each in (*beside, services.users.finish_erasures())]
-    with draining_on_signals(turns, settings.drain_seconds):
+    beside = (
+        leases.run(),
+        leases.sweep(),
+        running.line.run(),
+        watches.run(),
+        Checkpoints(database, running, process_id).run(),
+        Stops(database, running, process_id).run(),
+        Retention(database).run(),
+        services.users.finish_erasures(),
+    )
+    loops = [asyncio.create_task(each) for each in beside]
+    with draining_on_signals(running, settings.drain_seconds):
         try:
             yield services
         finally:
-            await turns.drain(settings.drain_seconds)
+            await running.drain(settings.drain_seconds)
             await tasks.drain(settings.drain_seconds)
             await ended(*loops)
             await leases.resign()
@@ -172,7 +188,7 @@ def providers(settings: Settings) -> Iterator[ChatModel]:
     if settings.groq_api_key:
         key = settings.groq_api_key.get_secret_value()
         yield GroqModel(key, settings.groq_base_url, chosen(Provider.GROQ, "openai/gpt-oss-120b"))
-    yield LocalModel(settings.local_model_path, settings.local_model_threads)
+    yield LocalModel(settings.local_model_path, settings.local_model_threads, settings.local_model_turns)
     if default is Provider.SCRIPTED:
         yield ScriptedModel(chosen(Provider.SCRIPTED, "echo"))
 

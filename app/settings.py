@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         None, description="A GGUF file for the embedded model; by default SmolLM2-135M-Instruct."
     )
     local_model_threads: int = Field(1, ge=1, le=64, description="Threads of the embedded model.")
+    local_model_turns: int = Field(2, ge=1, le=64, description="Turns that the embedded model answers at once.")
+    max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process answers at once.")
+    max_turns_waiting: int = Field(1_024, ge=0, description="Turns that may wait in a process; more are refused.")
     first_token_seconds: Seconds = Field(60, description="How long a model may take to begin its reply.")
     first_token_reasoning_seconds: Seconds = Field(180, description="The same for reasoning models.")
     idle_seconds: Seconds = Field(30, description="How long a model may pause amid its reply.")

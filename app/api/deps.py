@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def author(named: str, who: Principal) -> str:
     return named
 
 
-def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response with an object that is ready to be written."""
     return Response(orjson.dumps(content), status, headers, "application/json")
 

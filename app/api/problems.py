@@ -50,7 +50,7 @@ def problem(
     if errors:
         document["errors"] = errors
     retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return Response(orjson.dumps(document), error.status, {**(headers or {}), **retry}, MEDIA_TYPE)
+    return Response(orjson.dumps(document), error.status, {**(headers or {}), **error.headers, **retry}, MEDIA_TYPE)
 
 
 def request_id_of(request: Request) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
 
+from starlette.responses import Response
+
+from app.api.deps import json_response
+from app.api.idempotency import REPLAYED
 from app.api.schemas.events import EVENTS_SCHEMA
-from app.api.schemas.messages import message_json
-from app.api.sse import MEDIA_TYPE, event
-from app.domain.messages import Message, Status
-from app.errors import ConversationNotFound, TurnInterrupted, error_of
-from app.services.replies import Reply
+from app.api.schemas.fields import JsonObject, Output
+from app.api.schemas.messages import AnswerBody, message_json
+from app.api.sse import MEDIA_TYPE, EventStream, event
+from app.domain.messages import Message, Role, Status
+from app.domain.turns import as_accepted
+from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted, error_of
 from app.services.turns import Turn
 
 TERMINAL_EVENTS = {
@@ -20,42 +26,109 @@ TERMINAL_EVENTS = {
     Status.INTERRUPTED: "message.interrupted",
 }
 
-STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "With `stream`: the turn's events.",
-        "content": {MEDIA_TYPE: {"schema": EVENTS_SCHEMA}},
-    }
+MAX_DELTA = 16_384
+"""Characters in one event: a slow reader of a long reply is given it in pieces, not kept a copy of it."""
+
+EVENTS_RESPONSE: dict[str, Any] = {
+    "description": "The turn's events.",
+    "content": {MEDIA_TYPE: {"schema": EVENTS_SCHEMA}},
 }
 
 
-async def ended(reply: Reply) -> Message:
+def turn_responses(model: type[Output]) -> dict[int | str, dict[str, Any]]:
+    """What a turn is answered with beside the usual 201."""
+    return {
+        200: EVENTS_RESPONSE | {"description": "With `stream`: the turn's events."},
+        202: {"description": "With `background`: the turn as it was accepted.", "model": model},
+    }
+
+
+class Form(Enum):
+    """How a turn is answered."""
+
+    JSON = "json"
+    EVENTS = "events"
+    BACKGROUND = "background"
+
+
+class Answer(NamedTuple):
+    """A JSON document, and the headers that go with it."""
+
+    document: JsonObject
+    headers: Mapping[str, str] = {}
+
+
+def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Form:
+    """How a turn's caller wants it answered.
+
+    Raises:
+        InvalidRequest: in two ways at once, or where there is no turn.
+    """
+    streamed = body.stream or MEDIA_TYPE in accept.lower()
+    if streamed and body.background:
+        raise InvalidRequest("A turn in the background is not streamed: follow its reply's events.", pointer="#/stream")
+    if not has_turn and (streamed or body.background):
+        pointer = "#/stream" if streamed else "#/background"
+        raise InvalidRequest("There is nothing to answer without a message.", pointer=pointer)
+    if body.background:
+        return Form.BACKGROUND
+    return Form.EVENTS if streamed else Form.JSON
+
+
+async def answer(turn: Turn, form: Form, document: Callable[[Message], Awaitable[Answer]]) -> Response:
+    """The response to whoever asked for a turn; `document` is what it answers with when the reply has ended."""
+    headers = REPLAYED if turn.replayed else {}
+    if form is Form.EVENTS:
+        return EventStream(events(turn), headers)
+    reply = turn.accepted.reply if form is Form.BACKGROUND else await ended(turn, headers)
+    found = await document(reply)
+    status = 202 if form is Form.BACKGROUND else 201
+    where = {"Location": place_of(reply)} if form is Form.BACKGROUND else {}
+    return json_response(found.document, status, {**found.headers, **headers, **where})
+
+
+def place_of(message: Message) -> str:
+    """Where a message is."""
+    return f"/conversations/{message.conversation_id}/messages/{message.message_id}"
+
+
+async def ended(turn: Turn, headers: Mapping[str, str]) -> Message:
     """The reply once its turn has ended well, or was cancelled.
 
     Raises:
         ConversationNotFound: it was deleted under the turn.
         AppError: the turn failed or was interrupted; its problem names conversation and message.
     """
-    message = await reply.until_ended()
-    if reply.deleted:
+    message = await turn.reply.until_ended()
+    if turn.reply.deleted:
         raise ConversationNotFound
-    members = {"conversation_id": message.conversation_id, "message_id": message.message_id}
-    if message.status is Status.INTERRUPTED:
-        raise TurnInterrupted(members=members)
-    if message.error is not None:
-        failure = error_of(message.error.code, message.error.detail)
-        failure.retry_after = message.error.retry_after or failure.retry_after
-        failure.members = members
+    failure = failure_of(message)
+    if failure is not None:
+        failure.members = {"conversation_id": message.conversation_id, "message_id": message.message_id}
+        failure.headers = headers
         raise failure
     return message
 
 
-async def events(turn: Turn) -> AsyncGenerator[bytes, None]:
-    """The events of a turn from its acceptance to its end."""
-    yield event("turn.started", 0, started_json(turn))
-    reply, sent = turn.reply, 0
+def failure_of(message: Message) -> AppError | None:
+    """Why a reply did not end well, if it did not."""
+    if message.status is Status.INTERRUPTED:
+        return TurnInterrupted()
+    if message.error is None:
+        return None
+    failure = error_of(message.error.code, message.error.detail)
+    failure.retry_after = message.error.retry_after or failure.retry_after
+    return failure
+
+
+async def events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
+    """The events of a turn from a number of characters on to its end; from 0, its acceptance comes first."""
+    reply, sent = turn.reply, start
+    if start == 0 and reply.message.role is Role.ASSISTANT:
+        yield event("turn.started", 0, started_json(turn))
     while True:
         if reply.length > sent:
-            delta = reply.text(sent)
+            delta = reply.text(sent, MAX_DELTA)
             sent += len(delta)
             yield event("message.delta", sent, {"delta": delta})
         elif reply.ended:
@@ -74,8 +147,8 @@ def started_json(turn: Turn) -> dict[str, Any]:
     return {
         "conversation_id": accepted.reply.conversation_id,
         "title": accepted.title,
-        "user_message": message_json(accepted.question),
-        "assistant_message": message_json(accepted.reply),
+        "user_message": accepted.question and message_json(accepted.question),
+        "assistant_message": message_json(as_accepted(accepted.reply)),
     }
 
 
@@ -85,8 +158,3 @@ def terminal_event(message: Message) -> bytes:
     if message.error is not None:
         data["error"] = data["message"]["error"]
     return event(TERMINAL_EVENTS[message.status], len(message.content), data)
-
-
-def wants_stream(accept: str, asked: bool) -> bool:
-    """Whether a turn's caller wants events."""
-    return asked or MEDIA_TYPE in accept.lower()

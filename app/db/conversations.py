@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import ConversationRow, UserRow
-from app.db.script import Script, Statement
+from app.db.script import Script, Statement, one
 from app.domain.conversations import Conversation, NewConversation
 from app.domain.messages import Sampling
 
@@ -15,6 +15,15 @@ INSERT = """
 INSERT INTO conversations (conversation_id, owner_id, last_sequence, message_count, title, title_source, mode,
 system_prompt, provider, model, temperature, max_tokens, document_ids, metadata, created_at, updated_at)
 VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"""
+
+
+TITLE = "SELECT title FROM conversations WHERE conversation_id = $1"
+
+
+def title(conversation_id: str) -> Script[str | None]:
+    """A conversation's title."""
+    row = yield from one(Statement(TITLE, (conversation_id,)))
+    return None if row is None else row[0]
 
 
 def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Script[None]:

@@ -10,7 +10,8 @@ from app.domain.messages import Failure, FinishReason, Message, Role, Status, Us
 COLUMNS = (
     "m.message_id, m.conversation_id, m.role, m.content, m.sequence_number, m.status, m.created_at, "
     "m.provider, m.model, m.finish_reason, m.input_tokens, m.output_tokens, m.usage_estimated, "
-    "CAST(m.citations AS TEXT), m.grounded, m.error_code, m.error_detail, m.completed_at, m.edited_at"
+    "CAST(m.citations AS TEXT), m.grounded, m.error_code, m.error_detail, m.completed_at, m.edited_at, "
+    "m.answers, m.superseded_by"
 )
 OWNED = "owner_id IN (SELECT id FROM users WHERE user_id = COALESCE(CAST($2 AS TEXT), user_id))"
 """True for a row of the user $2, or of any user who is not erased when $2 is NULL."""
@@ -20,6 +21,11 @@ LOCK = f"UPDATE conversations SET message_count = message_count WHERE conversati
 MESSAGE = f"""
 SELECT {COLUMNS} FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id
 WHERE m.message_id = $3 AND c.conversation_id = $1 AND c.{OWNED} AND m.deleted_at IS NULL"""
+MESSAGE_BY_NUMBER = f"""
+SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = $1 AND m.sequence_number = $2 AND m.deleted_at IS NULL"""
+LAST = """
+SELECT message_id FROM messages WHERE conversation_id = $1 AND deleted_at IS NULL
+ORDER BY sequence_number DESC LIMIT 1"""
 MESSAGE_BY_ID = f"SELECT {COLUMNS} FROM messages m WHERE m.message_id = $1"
 PAGE = f"""
 SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = $1 AND m.deleted_at IS NULL
@@ -55,6 +61,8 @@ def message_of(row: Row) -> Message:
         error=None if row[15] is None else Failure(row[15], row[16]),
         completed_at=row[17],
         edited_at=row[18],
+        answers=row[19],
+        superseded_by=None if row[20] is None else str(row[20]),
     )
 
 
@@ -73,6 +81,18 @@ def message_by_id(message_id: str) -> Script[Message | None]:
     """A message of whomever; for turns, which know what is theirs."""
     row = yield from one(Statement(MESSAGE_BY_ID, (message_id,)))
     return None if row is None else message_of(row)
+
+
+def message_by_number(conversation_id: str, sequence_number: int) -> Script[Message | None]:
+    """A message that is not deleted, by its place in its conversation."""
+    row = yield from one(Statement(MESSAGE_BY_NUMBER, (conversation_id, sequence_number)))
+    return None if row is None else message_of(row)
+
+
+def last_id(conversation_id: str) -> Script[str | None]:
+    """The id of the last message that is not deleted."""
+    row = yield from one(Statement(LAST, (conversation_id,)))
+    return None if row is None else str(row[0])
 
 
 def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Script[list[Message]]:

@@ -130,6 +130,21 @@ class MessageRow(Base):
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class IdempotencyKeyRow(Base):
+    """A caller's key, and what was made under it; it outlives the conversation."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner_id: Mapped[str] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    conversation_id: Mapped[str] = mapped_column(Id)
+    message_id: Mapped[str | None] = mapped_column(Id)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    """When the turn was first seen ended."""
+
+
 class ProcessRow(Base):
     """The lease of a serving process, by the database's clock."""
 

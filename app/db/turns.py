@@ -1,4 +1,4 @@
-"""A turn's transactions, as scripts: reserve, start, checkpoint, settle.
+"""What happens to a turn once it is accepted, as scripts: start, checkpoint, cancel, settle; and to a dead process's.
 
 Lock order: the conversation's row comes first, wherever messages of it are written as well.
 """
@@ -6,50 +6,32 @@ Lock order: the conversation's row comes first, wherever messages of it are writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import TypeAlias, cast
 
-from app.db.messages import COLUMNS, OWNED, message_of
+from app.db.messages import COLUMNS, message_by_id, message_of
 from app.db.script import Script, Statement, one
-from app.domain.conversations import Mode
-from app.domain.ids import new_id
-from app.domain.messages import Message, Role, Sampling, Status
-from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, History, HistoryMessage, Outcome
-from app.errors import ConversationNotFound, QueueFull
+from app.domain.messages import Message, Sampling, Status
+from app.domain.turns import History, HistoryMessage, Outcome
 
 MAX_HISTORY = 1_000
 """Messages that are looked at for a model's context, newest first."""
 
-NUMBER = f"""
-UPDATE conversations SET last_sequence = last_sequence + 2, message_count = message_count + 2,
-updated_at = CASE WHEN updated_at < $3 THEN $3 ELSE updated_at END,
-title_source = CASE WHEN title IS NULL AND CAST($4 AS TEXT) IS NOT NULL THEN 'message' ELSE title_source END,
-title = COALESCE(title, $4)
-WHERE conversation_id = $1 AND {OWNED}
-RETURNING last_sequence, title, system_prompt, provider, model, temperature, max_tokens, mode,
-CAST(document_ids AS TEXT)"""
-UNFINISHED = """
-SELECT COUNT(*) FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')"""
-INSERT = """
-INSERT INTO messages (message_id, conversation_id, sequence_number, role, content, status, answers, process_id,
-provider, model, temperature, max_tokens, mode, document_ids, grounded, created_at, started_at, completed_at)
-VALUES ($1, $2, $3, 'user', $4, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $5, NULL, $5),
-($6, $2, $7, 'assistant', '', $8, $3, $9, $10, $11, $12, $13, $14, $15, $17, $5, $16, NULL)"""
 FIRST_IN_LINE = """
 SELECT m.message_id FROM messages m
-WHERE m.status IN ('queued', 'in_progress') AND m.status = 'queued' AND m.process_id = $1 AND NOT EXISTS (
+WHERE m.status IN ('queued', 'in_progress') AND m.process_id = $1 AND NOT EXISTS (
 SELECT 1 FROM messages e WHERE e.conversation_id = m.conversation_id AND e.status IN ('queued', 'in_progress')
 AND e.sequence_number < m.sequence_number)"""
 START = """
-UPDATE messages SET status = 'in_progress', started_at = $3
-WHERE message_id = $1 AND status = 'queued' AND process_id = $2 RETURNING message_id"""
+UPDATE messages SET status = 'in_progress', started_at = COALESCE(started_at, $3)
+WHERE message_id = $1 AND status IN ('queued', 'in_progress') AND process_id = $2 RETURNING 1"""
 SYSTEM_PROMPT = "SELECT system_prompt FROM conversations WHERE conversation_id = $1"
 HISTORY = """
 SELECT sequence_number, content, answers FROM messages
 WHERE conversation_id = $1 AND sequence_number < $2 AND deleted_at IS NULL AND superseded_by IS NULL
 ORDER BY sequence_number DESC LIMIT $3"""
 MINE = """
-SELECT message_id FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
+SELECT message_id, cancel_requested_at FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
 CHECKPOINT = """
 UPDATE messages SET content = $3
 WHERE message_id = $1 AND status = 'in_progress' AND process_id = $2 RETURNING 1"""
@@ -60,6 +42,14 @@ SETTLE = """
 UPDATE messages SET status = $3, content = $4, finish_reason = $5, input_tokens = $6, output_tokens = $7,
 usage_estimated = $8, error_code = $9, error_detail = $10, completed_at = $11
 WHERE message_id = $1 AND process_id = $2 AND status IN ('queued', 'in_progress') RETURNING 1"""
+CANCEL_QUEUED = """
+UPDATE messages SET status = 'cancelled', completed_at = $2 WHERE message_id = $1 AND status = 'queued' RETURNING 1"""
+REQUEST_CANCEL = """
+UPDATE messages SET cancel_requested_at = COALESCE(cancel_requested_at, $2)
+WHERE conversation_id = $1 AND status = 'in_progress' RETURNING message_id"""
+RELEASE = """
+UPDATE messages SET process_id = NULL WHERE message_id = $1 AND process_id = $2 AND status = 'queued'"""
+PROGRESS = "SELECT status, substr(content, $2) FROM messages WHERE message_id = $1"
 DEAD_OWNER = """
 m.status IN ('queued', 'in_progress') AND NOT EXISTS (
 SELECT 1 FROM processes p WHERE p.process_id = m.process_id AND p.expires_at > {now})"""
@@ -70,115 +60,15 @@ status = CASE WHEN m.cancel_requested_at IS NULL THEN 'interrupted' ELSE 'cancel
 WHERE m.message_id = $1 AND m.status = 'in_progress' AND {DEAD_OWNER} RETURNING 1"""
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
-WHERE m.message_id = $1 AND m.status = 'queued' AND {DEAD_OWNER} RETURNING temperature, max_tokens"""
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """What is needed to accept a turn."""
-
-    conversation_id: str
-    owner: str | None
-    """The user's id, or None for whoever the conversation belongs to."""
-    message: str
-    title: str | None
-    """For a conversation that has none."""
-    process_id: str
-    """The process that will run the turn."""
-    settle: Callable[[Sampling], Sampling]
-    """Gives the turn's sampling, from the conversation's own."""
-    may_start: Callable[[str], bool]
-    """Whether the process has room to run a turn of that provider at once."""
-    now: int
-    """Milliseconds since the epoch."""
-
-
-def reserve(wanted: Reservation) -> Script[AcceptedTurn]:
-    """Stores a question and an empty reply under the conversation's next two sequence numbers.
-
-    Raises:
-        ConversationNotFound: the owner has no such conversation.
-        QueueFull: too many of its turns are unfinished.
-        AppError: what `settle` raises.
-    """
-    values = (wanted.conversation_id, wanted.owner, wanted.now, wanted.title)
-    row = yield from one(Statement(NUMBER, values))
-    if row is None:
-        raise ConversationNotFound
-    last_sequence, title, system_prompt, *own, mode, document_ids = row
-    sampling = wanted.settle(Sampling(*own))
-    unfinished = (yield Statement(UNFINISHED, (wanted.conversation_id,)))[0][0]
-    if unfinished >= MAX_UNFINISHED:
-        raise QueueFull
-    starts = unfinished == 0 and wanted.may_start(str(sampling.provider))
-    question = new_question(wanted, last_sequence - 1)
-    grounded = False if mode == Mode.RAG else None  # until there are citations
-    reply = new_reply(wanted, last_sequence, sampling, starts, grounded)
-    accepted = AcceptedTurn(title, question, reply, sampling)
-    yield insertion(accepted, wanted.process_id, mode, document_ids)
-    # A turn that starts at once reads what it starts from here, and saves a transaction.
-    return replace(accepted, history=(yield from history_of(reply, system_prompt))) if starts else accepted
-
-
-def new_question(wanted: Reservation, sequence_number: int) -> Message:
-    """The user's message of a turn."""
-    return Message(
-        message_id=new_id(),
-        conversation_id=wanted.conversation_id,
-        role=Role.USER,
-        content=wanted.message,
-        sequence_number=sequence_number,
-        status=Status.COMPLETED,
-        created_at=wanted.now,
-        completed_at=wanted.now,
-    )
-
-
-def new_reply(
-    wanted: Reservation, sequence_number: int, sampling: Sampling, starts: bool, grounded: bool | None
-) -> Message:
-    """The assistant's message of a turn, still empty."""
-    return Message(
-        message_id=new_id(),
-        conversation_id=wanted.conversation_id,
-        role=Role.ASSISTANT,
-        content="",
-        sequence_number=sequence_number,
-        status=Status.IN_PROGRESS if starts else Status.QUEUED,
-        created_at=wanted.now,
-        provider=sampling.provider,
-        model=sampling.model,
-        grounded=grounded,
-    )
-
-
-def insertion(accepted: AcceptedTurn, process_id: str, mode: str, document_ids: Any) -> Statement:
-    """The statement that stores both messages of a turn."""
-    question, reply, sampling = accepted.question, accepted.reply, accepted.sampling
-    values = (
-        question.message_id,
-        question.conversation_id,
-        question.sequence_number,
-        question.content,
-        question.created_at,
-        reply.message_id,
-        reply.sequence_number,
-        reply.status,
-        process_id,
-        sampling.provider,
-        sampling.model,
-        sampling.temperature,
-        sampling.max_tokens,
-        mode,
-        document_ids,
-        reply.created_at if reply.status is Status.IN_PROGRESS else None,
-        reply.grounded,
-    )
-    return Statement(INSERT, values)
+WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD_OWNER}))
+RETURNING temperature, max_tokens"""
 
 
 def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Script[list[str]]:
-    """Starts turns of this process that are first in line: those that `choose` picks. Gives their ids."""
+    """Starts turns of this process that are first in line: those that `choose` picks. Gives their ids.
+
+    One that was started before is started again: the acknowledgement of the first time may have been lost.
+    """
     rows = yield Statement(FIRST_IN_LINE, (process_id,))
     started: list[str] = []
     for message_id in choose([str(row[0]) for row in rows]):
@@ -206,15 +96,50 @@ def checkpoint(process_id: str, texts: Sequence[tuple[str, str]]) -> Script[None
         yield Statement(CHECKPOINT, (message_id, process_id, text))
 
 
-def unfinished(process_id: str) -> Script[set[str]]:
-    """The ids of the replies that a process has yet to end."""
-    return {str(row[0]) for row in (yield Statement(MINE, (process_id,)))}
+def unfinished(process_id: str) -> Script[dict[str, bool]]:
+    """The replies that a process has yet to end, by id: whether somebody wants each stopped."""
+    rows = yield Statement(MINE, (process_id,))
+    return {str(message_id): requested_at is not None for message_id, requested_at in rows}
 
 
-def settle(process_id: str, reply: Message, outcome: Outcome, now: int) -> Script[bool]:
-    """Ends a turn. False, and nothing written, when it is not this process's any more or gone."""
+Progress: TypeAlias = tuple[str, Message | None]
+"""More of a reply's text; and the message once it has ended."""
+
+
+def progress(watched: Sequence[tuple[str, int]]) -> Script[dict[str, Progress]]:
+    """What has become of replies since they had so many characters; those that are gone are left out."""
+    found: dict[str, Progress] = {}
+    for message_id, length in watched:
+        row = yield from one(Statement(PROGRESS, (message_id, length + 1)))
+        if row is None:
+            continue
+        if not Status(row[0]).terminal:
+            found[message_id] = (row[1], None)
+        elif (message := (yield from message_by_id(message_id))) is not None:
+            found[message_id] = (message.content[length:], message)
+    return found
+
+
+def cancel(reply: Message, now: int) -> Script[None]:
+    """Ends a turn that waits, and asks for the end of one at work; the conversation has to be locked."""
+    yield Statement(TOUCH, (reply.conversation_id, now))
+    # Its status may have been read before it started: ask for both, in this order.
+    if not (yield Statement(CANCEL_QUEUED, (reply.message_id, now))):
+        yield Statement(REQUEST_CANCEL, (reply.conversation_id, now))
+
+
+def release(process_id: str, message_id: str) -> Script[None]:
+    """Gives a waiting turn back, for any process to adopt."""
+    yield Statement(RELEASE, (message_id, process_id))
+
+
+def settle(process_id: str, reply: Message, outcome: Outcome, now: int) -> Script[Message | None]:
+    """Ends a turn, and gives the reply as it is stored then.
+
+    Where it is not this process's any more, nothing is written; None where it is gone.
+    """
     if not (yield Statement(TOUCH, (reply.conversation_id, now))):
-        return False
+        return None
     usage, error = outcome.usage, outcome.error
     values = (
         reply.message_id,
@@ -229,7 +154,22 @@ def settle(process_id: str, reply: Message, outcome: Outcome, now: int) -> Scrip
         error and error.detail,
         now,
     )
-    return bool((yield Statement(SETTLE, values)))
+    if (yield Statement(SETTLE, values)):
+        return ended(reply, outcome, now)
+    return (yield from message_by_id(reply.message_id))
+
+
+def ended(reply: Message, outcome: Outcome, now: int) -> Message:
+    """A reply as its outcome leaves it."""
+    return replace(
+        reply,
+        status=outcome.status,
+        content=outcome.text,
+        finish_reason=outcome.finish_reason,
+        usage=outcome.usage,
+        error=outcome.error,
+        completed_at=now,
+    )
 
 
 def abandoned(limit: int) -> Script[list[Message]]:
@@ -246,7 +186,10 @@ def interrupt(reply: Message, now: int) -> Script[bool]:
 
 
 def adopt(process_id: str, reply: Message) -> Script[Sampling | None]:
-    """Takes over a dead process's waiting turn; gives its sampling, or None when somebody else was first."""
+    """Takes over a dead process's waiting turn; gives its sampling, or None when somebody else was first.
+
+    One that was taken over before is so again: the acknowledgement of the first time may have been lost.
+    """
     row = yield from one(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None

@@ -89,3 +89,7 @@ class Message:
     error: Failure | None = None
     completed_at: int | None = None
     edited_at: int | None = None
+    answers: int | None = None
+    """Of a reply: the sequence number of the user message that it answers."""
+    superseded_by: str | None = None
+    """Of a reply that was regenerated: the id of the one that took its place."""

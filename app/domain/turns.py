@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TypeAlias
 
+from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import Failure, FinishReason, Message, Sampling, Status, Usage
 
 MAX_UNFINISHED = 64
 """Turns of one conversation that may be unfinished at once."""
+
+
+class OnBusy(StrEnum):
+    """What becomes of a new turn while an earlier one of its conversation is unfinished."""
+
+    QUEUE = "queue"
+    REJECT = "reject"
+    INTERRUPT = "interrupt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +26,18 @@ class NewTurn:
 
     message: str
     sampling: Sampling = field(default_factory=Sampling)
+    on_busy: OnBusy = OnBusy.QUEUE
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewReply:
+    """What a caller asks who wants another reply to the same question."""
+
+    message_id: str
+    """The reply whose place it takes."""
+    sampling: Sampling = field(default_factory=Sampling)
+    key: IdempotencyKey | None = None
 
 
 HistoryMessage: TypeAlias = tuple[int, str, int | None]
@@ -38,11 +60,14 @@ class AcceptedTurn:
     """A turn whose question is stored; `sampling` is settled, with no None for provider and model."""
 
     title: str | None
-    question: Message
+    question: Message | None
+    """None where it has been deleted since."""
     reply: Message
-    sampling: Sampling
+    sampling: Sampling = field(default_factory=Sampling)
     history: History | None = None
     """What it starts from, when it has started at once."""
+    interrupts: Sequence[str] = ()
+    """The replies that are stopped for it, by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +79,11 @@ class Outcome:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: Failure | None = None
+
+
+def as_accepted(reply: Message) -> Message:
+    """A reply as it was before its first character, for those who follow its text from there."""
+    status = reply.status if reply.status is Status.QUEUED else Status.IN_PROGRESS
+    return replace(
+        reply, status=status, content="", finish_reason=None, usage=None, citations=[], error=None, completed_at=None
+    )

@@ -3,16 +3,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.db import conversations, messages, users
+from app.db import conversations, idempotency, messages, users
 from app.db.engine import Database
+from app.db.idempotency import KeyTaken
 from app.db.script import Script
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
+from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
-from app.errors import ConversationNotFound
+from app.errors import ConversationNotFound, IdempotencyKeyReused
 from app.llm.catalog import Catalog
-from app.services.turns import Turns
+from app.services.running import Running
 
 LATEST_MESSAGES = 100
 
@@ -22,21 +24,38 @@ SAMPLING_FIELDS = frozenset({"provider", "model", "temperature", "max_tokens"})
 class Conversations:
     """Conversations of a principal; every method raises ConversationNotFound for one that is not theirs."""
 
-    def __init__(self, database: Database, catalog: Catalog, turns: Turns) -> None:
+    def __init__(self, database: Database, catalog: Catalog, running: Running) -> None:
         self._database = database
         self._catalog = catalog
-        self._turns = turns
+        self._running = running
 
-    async def create(self, user_id: str, new: NewConversation) -> Conversation:
+    async def create(
+        self, user_id: str, new: NewConversation, key: IdempotencyKey | None = None
+    ) -> tuple[Conversation, bool]:
         """Makes an empty conversation, and its user when this is the first time that one is named.
 
+        Gives the conversation, and whether it was made before under the same key.
+
         Raises:
+            IdempotencyKeyReused: the key stands for another request.
             UnknownModel: its provider or model is not to be had.
         """
         self._catalog.settle(Sampling(), new.sampling)
         conversation_id = new_id()
-        await self._database.transact(create, user_id, conversation_id, new, now_ms())
-        return await self.get(Principal(user_id), conversation_id)
+        try:
+            await self._database.transact(create, user_id, conversation_id, new, key, now_ms())
+        except KeyTaken:
+            assert key is not None, "only a key can be taken"  # noqa: S101  for the types
+            return await self._made_before(user_id, key), True
+        return await self.get(Principal(user_id), conversation_id), False
+
+    async def _made_before(self, user_id: str, key: IdempotencyKey) -> Conversation:
+        first = await self._database.query(idempotency.find, user_id, None, key.key)
+        if first is None:  # the user was erased meanwhile
+            raise ConversationNotFound
+        if first.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReused
+        return await self.get(Principal(user_id), first.conversation_id)
 
     async def get(self, who: Principal, conversation_id: str) -> Conversation:
         """One conversation."""
@@ -83,12 +102,16 @@ class Conversations:
         async with self._database.write() as session:
             if not await conversations.remove(session, who.user_id, conversation_id):
                 raise ConversationNotFound
-        self._turns.conversation_deleted(conversation_id)
+        self._running.conversation_deleted(conversation_id)
 
 
-def create(user_id: str, conversation_id: str, new: NewConversation, now: int) -> Script[None]:
+def create(
+    user_id: str, conversation_id: str, new: NewConversation, key: IdempotencyKey | None, now: int
+) -> Script[None]:
     """The transaction that makes a conversation."""
     owner_id, _ = yield from users.ensure(user_id, new_id(), now)
+    if key is not None:
+        yield from idempotency.claim(owner_id, key, conversation_id, None, now)
     yield from conversations.insert(conversation_id, owner_id, new, now)
 
 

@@ -3,15 +3,15 @@ from __future__ import annotations
 from app.db import schema
 from app.db.engine import Database
 from app.errors import Draining, Unavailable
-from app.services.turns import Turns
+from app.services.running import Running
 
 
 class Health:
     """Whether this process can serve."""
 
-    def __init__(self, database: Database, turns: Turns) -> None:
+    def __init__(self, database: Database, running: Running) -> None:
         self._database = database
-        self._turns = turns
+        self._running = running
 
     async def check(self) -> None:
         """Does nothing when all is well.
@@ -21,7 +21,7 @@ class Health:
             DatabaseUnavailable: the database is out of reach.
             Unavailable: its schema is not the one of this release.
         """
-        if self._turns.draining:
+        if self._running.draining:
             raise Draining
         if not await self._database.query(schema.current):
             raise Unavailable("The database's schema is not the one of this release.")

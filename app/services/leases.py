@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -8,10 +9,12 @@ from app.db import leases, turns
 from app.db.engine import LEASE_MS, Database
 from app.domain.ids import now_ms
 from app.domain.messages import Status
-from app.errors import DatabaseUnavailable
-from app.services.turns import Turns
+from app.errors import DatabaseUnavailable, Draining, Overloaded
+from app.services.running import Running
 
 HEARTBEAT_SECONDS = 5.0
+SWEEP_SECONDS = 2.5
+"""Who died is found well within five seconds of the lease's end."""
 SWEEP_BATCH = 100
 
 log = logging.getLogger(__name__)
@@ -20,9 +23,9 @@ log = logging.getLogger(__name__)
 class Leases:
     """Keeps this process's lease, and ends or adopts the turns of processes that lost theirs."""
 
-    def __init__(self, database: Database, turns: Turns, process_id: str) -> None:
+    def __init__(self, database: Database, running: Running, process_id: str) -> None:
         self._database = database
-        self._turns = turns
+        self._running = running
         self._process_id = process_id
         self._renewed_at = time.monotonic()
         self._may_sweep_at = time.monotonic()
@@ -37,16 +40,20 @@ class Leases:
         self._renewed_at = now
 
     async def run(self) -> None:
-        """Renews and sweeps, for ever."""
+        """Renews, for ever."""
         while True:
             try:
                 await self.renew()
-                await self._sweep()
-                await asyncio.sleep(HEARTBEAT_SECONDS / 2)
-                await self._sweep()  # in between too: who died is found well within five seconds of the lease's end
             except DatabaseUnavailable:
                 log.warning("cannot renew the lease: the database is out of reach")
-            await asyncio.sleep(HEARTBEAT_SECONDS / 2)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def sweep(self) -> None:
+        """Looks for turns without a living process, for ever."""
+        while True:
+            with contextlib.suppress(DatabaseUnavailable, Draining, Overloaded):  # all of which are told elsewhere
+                await self._sweep()
+            await asyncio.sleep(SWEEP_SECONDS)
 
     async def resign(self) -> None:
         """Ends the lease, so that others take over at once what is left."""
@@ -56,11 +63,11 @@ class Leases:
             log.warning("cannot end the lease: the database is out of reach; it runs out by itself")
 
     async def _sweep(self) -> None:
-        if time.monotonic() < self._may_sweep_at or self._turns.draining:
+        if time.monotonic() < self._may_sweep_at or self._running.draining:
             return
         for reply in await self._database.query(turns.abandoned, SWEEP_BATCH):
             if reply.status is Status.QUEUED:
-                await self._turns.adopt(reply)
+                await self._running.adopt(reply)
             else:
                 await self._database.transact(turns.interrupt, reply, now_ms())
         await self._database.transact(leases.forget_dead_processes, LEASE_MS)

@@ -70,12 +70,15 @@ class Line:
     async def _look(self) -> None:
         if not self._waiting:
             return
-        started = await self._database.transact(turns.start, self._process_id, self._with_slot, now_ms())
-        for message_id, waiter in list(self._waiting.items()):
-            if message_id in started:
-                waiter.start()
-            else:
-                waiter.claim.give_back()
+        started: list[str] = []
+        try:
+            started = await self._database.transact(turns.start, self._process_id, self._with_slot, now_ms())
+        finally:
+            for message_id, waiter in list(self._waiting.items()):
+                if message_id in started:
+                    waiter.start()
+                else:
+                    waiter.claim.give_slot_back()
 
     def _with_slot(self, message_ids: Sequence[str]) -> Iterable[str]:
         for message_id in message_ids:

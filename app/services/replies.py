@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 
+from app.domain.ids import now_ms
 from app.domain.messages import Message, Sampling, Status
 from app.domain.turns import History, Outcome
 from app.errors import Draining
@@ -14,10 +16,10 @@ class Reply:
     The text is the log: a reader is a number of characters, so that a slow one costs nothing and holds nothing up.
     """
 
-    def __init__(self, message: Message, sampling: Sampling, history: History | None = None) -> None:
+    def __init__(self, message: Message, sampling: Sampling | None = None, history: History | None = None) -> None:
         self.message = message
         """As it was accepted; once the turn has ended, as it ended."""
-        self.sampling = sampling
+        self.sampling = sampling or Sampling()
         self.history = history
         """What it answers to, when that has been read already."""
         self.length = 0
@@ -30,6 +32,14 @@ class Reply:
         self._waiting: list[asyncio.Future[None]] = []
         self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._generation: asyncio.Task[Outcome] | None = None
+
+    @classmethod
+    def of(cls, message: Message) -> Reply:
+        """A message that has ended, as what its readers read."""
+        reply = cls(message)
+        reply.append(message.content)
+        reply.end(message)
+        return reply
 
     @property
     def ended(self) -> bool:
@@ -45,10 +55,17 @@ class Reply:
             self._wake()
 
     def end(self, message: Message) -> None:
-        """Ends it; readers find the message as it is stored."""
+        """Ends it; readers find the message as it is stored, and no text beyond that."""
         self.message = message
+        self.length = min(self.length, len(message.content))
         self._end.set_result(message)
         self._wake()
+
+    def end_deleted(self) -> None:
+        """Ends it as one whose row has gone."""
+        self.deleted = True
+        ended = dataclasses.replace(self.message, status=Status.CANCELLED, completed_at=now_ms())
+        self.end(dataclasses.replace(ended, content=self.text()))
 
     def close(self) -> None:
         """Sends the readers away, to resume elsewhere; the turn goes on."""
@@ -56,15 +73,16 @@ class Reply:
         self._wake()
 
     def release(self) -> None:
-        """Gives the turn, unstarted, back for another process; who waits for its end hears of that."""
-        self._end.set_exception(Draining())
+        """Says that the turn goes on elsewhere, also to those who wait for its end."""
+        where = {"conversation_id": self.message.conversation_id, "message_id": self.message.message_id}
+        self._end.set_exception(Draining(members=where))
         self._end.exception()  # seen: there may be nobody who waits
         self.close()
 
-    def text(self, start: int = 0) -> str:
-        """The text from a character on."""
+    def text(self, start: int = 0, size: int = -1) -> str:
+        """The text from a character on; all of it, or so many characters."""
         self._text.seek(start)
-        return self._text.read()
+        return self._text.read(size)
 
     async def more_than(self, length: int) -> None:
         """Waits until there is more text than so many characters, or the end, or readers should go."""

@@ -1,35 +1,28 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
-import logging
 from typing import NamedTuple
 
-from app.db import conversations, messages, turns, users
+from app.db import conversations, idempotency, messages, reservations, turns, users
 from app.db.engine import Database
+from app.db.idempotency import KeyTaken
+from app.db.reservations import Reservation
 from app.db.script import Script, ScriptFunction
-from app.domain.context import prompt
 from app.domain.conversations import NewConversation
+from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
-from app.domain.messages import Failure, Message, Status
+from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
 from app.domain.titles import title_from
-from app.domain.turns import AcceptedTurn, NewTurn, Outcome
-from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
-from app.llm.base import ChatRequest
+from app.domain.turns import AcceptedTurn, NewReply, NewTurn
+from app.errors import AlreadyFinished, ConversationNotFound, DatabaseUnavailable, IdempotencyKeyReused
 from app.llm.catalog import Catalog
-from app.services.generation import Limits, generate
-from app.services.line import Line
+from app.services.messages import get
 from app.services.replies import Reply
-from app.services.slots import MAX_WAITING, Claim, Slots
-from app.services.tasks import TaskOwner
-
-AGAIN_SECONDS = 0.5
-LAST_SECONDS = 5.0
-"""How long the last commits of interrupted turns may take."""
-
-log = logging.getLogger(__name__)
+from app.services.running import AGAIN_SECONDS, Running
+from app.services.slots import Claim
+from app.services.watches import Watches
 
 
 class Turn(NamedTuple):
@@ -37,13 +30,15 @@ class Turn(NamedTuple):
 
     accepted: AcceptedTurn
     reply: Reply
+    replayed: bool = False
+    """Whether it was accepted before, under the same idempotency key."""
 
 
 class Attempt:
     """A turn that somebody asks for: what was reserved for it, and the answer that is waited for."""
 
-    def __init__(self, slots: Slots) -> None:
-        self.claim = Claim(slots)
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
         self.reserved: AcceptedTurn | None = None
         self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
 
@@ -68,76 +63,99 @@ class Attempt:
 
 
 class Turns:
-    """Runs turns: reserve, start, generate, settle, in one task that belongs to the service.
+    """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
 
-    The request that asked for a turn only looks on; it may leave at any moment and the turn is stored.
-    """
-
-    def __init__(self, database: Database, catalog: Catalog, process_id: str, limits: Limits) -> None:
-        self.running: dict[str, Reply] = {}
-        """The unfinished turns of this process, by the reply's id."""
-        self.draining = False
+    def __init__(
+        self, database: Database, catalog: Catalog, running: Running, watches: Watches, process_id: str
+    ) -> None:
         self._database = database
         self._catalog = catalog
+        self.running = running
+        """The turns of this process."""
+        self._watches = watches
         self._process_id = process_id
-        self._limits = limits
-        self._tasks = TaskOwner()
-        self._slots = Slots(lambda provider: catalog[provider].concurrency)
-        self.line = Line(database, self._slots, process_id)
 
     async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accepts a turn of a conversation; once this returns, the message is on disk.
 
         Raises:
             ConversationNotFound: the principal has no such conversation.
+            IdempotencyKeyReused: the turn's key stands for another request.
             UnknownModel: provider or model is not to be had.
+            ConversationBusy: a turn of the conversation is unfinished, and this one is not to wait.
             QueueFull: too many turns of the conversation are unfinished.
             Unavailable: the service has no room, is going away, or has no database.
         """
-        return await self._accept(self._reserve, who.user_id, conversation_id, turn)
+        return await self._once(turn.key, who.user_id, conversation_id, self._reserve, turn)
 
-    async def begin_conversation(self, user_id: str, conversation_id: str, new: NewConversation, turn: NewTurn) -> Turn:
+    async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
         """Makes a conversation and accepts its first turn, or neither; raises what `begin` does."""
-        return await self._accept(self._create_and_reserve, user_id, conversation_id, new, turn)
+        return await self._once(turn.key, user_id, None, self._create_and_reserve, new, turn)
 
-    async def adopt(self, message: Message) -> None:
-        """Takes over a waiting turn whose process died."""
-        sampling = await self._database.transact(turns.adopt, self._process_id, message)
-        if sampling is not None:
-            self._tasks.spawn(self._run(Reply(message, sampling), Claim(self._slots)))
+    async def regenerate(self, who: Principal, conversation_id: str, wanted: NewReply) -> Turn:
+        """Accepts another reply to the question of the last one, which it supersedes.
 
-    def conversation_deleted(self, conversation_id: str) -> None:
-        """Stops the turns of a conversation that is gone; their readers hear of it."""
-        for reply in list(self.running.values()):
-            if reply.message.conversation_id == conversation_id:
-                self.stop(reply, Status.CANCELLED, deleted=True)
-
-    def stop(self, reply: Reply, status: Status, *, deleted: bool = False) -> None:
-        """Stops a turn that waits or is at work."""
-        reply.stop(status, deleted=deleted)
-        self.line.leave(reply.message.message_id)
-
-    async def drain(self, seconds: float) -> None:
-        """Takes no more turns, gives back those that wait, and lets the others finish.
-
-        What is not finished after so many seconds is kept as interrupted.
+        Raises:
+            MessageNotFound: there is no such message.
+            InvalidRequest: it is no reply.
+            TurnUnfinished: the reply is still being made.
+            CannotRegenerate: it is not the last one, or its question is gone.
+            AppError: what `begin` raises.
         """
-        self.draining = True
-        for reply in list(self.running.values()):
-            reply.close()
-            self.line.leave(reply.message.message_id)
-        await self._tasks.wait(seconds)
-        for reply in list(self.running.values()):
-            self.stop(reply, Status.INTERRUPTED)
-        await self._tasks.drain(LAST_SECONDS)
+        return await self._once(wanted.key, who.user_id, conversation_id, self._reserve_another, wanted)
+
+    async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:
+        """A turn of any age, wherever it runs or ran.
+
+        Raises:
+            ConversationNotFound, MessageNotFound: the principal has none such.
+        """
+        accepted = await self._database.query(accepted_turn, who.user_id, conversation_id, message_id)
+        return Turn(accepted, self._reply_of(accepted.reply))
+
+    async def cancel(self, who: Principal, conversation_id: str, message_id: str) -> Message:
+        """Stops a turn, wherever it runs or waits: within a second, its text so far kept.
+
+        Raises:
+            ConversationNotFound, MessageNotFound: the principal has none such.
+            AlreadyFinished: the message is terminal.
+        """
+        message = await self._database.transact(cancel, who.user_id, conversation_id, message_id, now_ms())
+        self.running.cancel(message_id)
+        return message
+
+    def _reply_of(self, message: Message) -> Reply:
+        running = self.running.replies.get(message.message_id)
+        if running is not None:
+            return running
+        return Reply.of(message) if message.status.terminal else self._watches.follow(message)
+
+    async def _once(
+        self,
+        key: IdempotencyKey | None,
+        owner: str | None,
+        conversation_id: str | None,
+        script: ScriptFunction[None],
+        *asked: object,
+    ) -> Turn:
+        """Accepts a turn, or finds the one that was accepted under its key."""
+        if key is None:
+            return await self._accept(script, owner, conversation_id, *asked)
+        while True:
+            first = await self._database.query(idempotency.find, owner, conversation_id, key.key)
+            if first is None:
+                try:
+                    return await self._accept(script, owner, conversation_id, *asked)
+                except KeyTaken:
+                    continue  # committed since: it is found now
+            if first.fingerprint != key.fingerprint or first.message_id is None:
+                raise IdempotencyKeyReused
+            turn = await self.follow(Principal(owner), first.conversation_id, first.message_id)
+            return turn._replace(replayed=True)
 
     async def _accept(self, script: ScriptFunction[None], *args: object) -> Turn:
-        if self.draining:
-            raise Draining
-        if len(self.line) >= MAX_WAITING:
-            raise Overloaded
-        attempt = Attempt(self._slots)
-        self._tasks.spawn(self._reserve_and_run(attempt, script, args))
+        attempt = Attempt(self.running.claim())
+        self.running.spawn(self._reserve_and_run(attempt, script, args))
         return await attempt.answer
 
     async def _reserve_and_run(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
@@ -151,7 +169,9 @@ class Turns:
             attempt.refuse(error)
             return
         turn = attempt.accept()
-        await self._run(turn.reply, attempt.claim)
+        for message_id in turn.accepted.interrupts:
+            self.running.cancel(message_id)
+        await self.running.run(turn.reply, attempt.claim)
 
     async def _was_stored(self, attempt: Attempt, error: DatabaseUnavailable) -> bool:
         """Whether a commit came through whose acknowledgement was lost; the caller is not kept waiting long."""
@@ -165,99 +185,58 @@ class Turns:
         return False
 
     def _reserve(self, attempt: Attempt, owner: str | None, conversation_id: str, turn: NewTurn) -> Script[None]:
-        reservation = turns.Reservation(
-            conversation_id=conversation_id,
-            owner=owner,
-            message=turn.message,
-            title=title_from(turn.message),
-            process_id=self._process_id,
-            settle=functools.partial(self._catalog.settle, turn.sampling),
-            may_start=attempt.claim.take,
-            now=now_ms(),
-        )
-        attempt.reserved = yield from turns.reserve(reservation)
+        wanted = self._reservation(attempt, owner, conversation_id, turn.sampling, turn.key)
+        attempt.reserved = yield from reservations.reserve(wanted, turn, title_from(turn.message))
 
     def _create_and_reserve(
-        self, attempt: Attempt, user_id: str, conversation_id: str, new: NewConversation, turn: NewTurn
+        self, attempt: Attempt, user_id: str, _: None, new: NewConversation, turn: NewTurn
     ) -> Script[None]:
-        now = now_ms()
-        owner_id, _ = yield from users.ensure(user_id, new_id(), now)
+        now, conversation_id = now_ms(), new_id()
+        owner_id, _made = yield from users.ensure(user_id, new_id(), now)
         yield from conversations.insert(conversation_id, owner_id, new, now)
         yield from self._reserve(attempt, user_id, conversation_id, turn)
 
-    async def _run(self, reply: Reply, claim: Claim) -> None:
-        message_id = reply.message.message_id
-        self.running[message_id] = reply
-        try:
-            if reply.message.status is Status.IN_PROGRESS or await self._comes_to_it(reply, claim):
-                await self._settle(reply, await self._generate(reply))
-            elif reply.stopped_as is Status.CANCELLED:
-                await self._settle(reply, Outcome(Status.CANCELLED, ""))
-            else:
-                reply.release()  # it has cost nothing yet: another process adopts it
-        except Exception:
-            log.exception("a turn broke")
-            reply.end(ended(reply.message, failure(InternalError()), now_ms()))  # nobody is kept waiting for it
-        finally:
-            del self.running[message_id]
-            claim.give_back()
-            self.line.nudge()
+    def _reserve_another(
+        self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewReply
+    ) -> Script[None]:
+        wanted = self._reservation(attempt, owner, conversation_id, asked.sampling, asked.key)
+        attempt.reserved = yield from reservations.reserve_another(wanted, asked.message_id)
 
-    async def _comes_to_it(self, reply: Reply, claim: Claim) -> bool:
-        """Whether a queued turn's time to start has come; a process that goes away leaves it where it is."""
-        return not self.draining and await self.line.wait(reply, claim)
-
-    async def _generate(self, reply: Reply) -> Outcome:
-        try:
-            model, request = self._catalog[str(reply.sampling.provider)], await self._request(reply)
-        except AppError as error:
-            return failure(error)
-        except Exception:
-            log.exception("a turn broke on its way to the model")
-            return failure(InternalError())
-        return await reply.outcome(asyncio.create_task(generate(model, request, reply, self._limits)))
-
-    async def _request(self, reply: Reply) -> ChatRequest:
-        sampling = reply.sampling
-        history, reply.history = reply.history, None
-        if history is None:
-            history = await self._database.query(turns.history, reply.message)
-        window = self._catalog[str(sampling.provider)].context_window
-        told = prompt(history, reply.message.sequence_number - 1, window, sampling.max_tokens)
-        return ChatRequest(str(sampling.model), told, sampling.temperature, sampling.max_tokens)
-
-    async def _settle(self, reply: Reply, outcome: Outcome) -> None:
-        now = now_ms()
-        while True:
-            try:
-                mine = await self._database.transact(turns.settle, self._process_id, reply.message, outcome, now)
-                break
-            except DatabaseUnavailable:
-                await asyncio.sleep(AGAIN_SECONDS)
-        reply.end(ended(reply.message, outcome, now) if mine else await self._as_stored(reply, now))
-
-    async def _as_stored(self, reply: Reply, now: int) -> Message:
-        """What became of a turn that is not ours to end: somebody else ended it, or deleted it."""
-        stored = await self._database.query(messages.message_by_id, reply.message.message_id)
-        if stored is not None and stored.status.terminal:
-            return stored
-        reply.deleted = stored is None
-        return ended(reply.message, Outcome(Status.CANCELLED, reply.text()), now)
+    def _reservation(
+        self,
+        attempt: Attempt,
+        owner: str | None,
+        conversation_id: str,
+        sampling: Sampling,
+        key: IdempotencyKey | None,
+    ) -> Reservation:
+        return Reservation(
+            conversation_id=conversation_id,
+            owner=owner,
+            process_id=self._process_id,
+            settle=functools.partial(self._catalog.settle, sampling),
+            place=attempt.claim.place,
+            key=key,
+            now=now_ms(),
+        )
 
 
-def failure(error: AppError) -> Outcome:
-    """The outcome of a turn that did not come to its model."""
-    return Outcome(Status.FAILED, "", error=Failure(error.code, error.detail))
+def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Script[AcceptedTurn]:
+    """Reads a turn by its reply; a user's message is one without a question."""
+    message = yield from get(owner, conversation_id, message_id)
+    title = yield from conversations.title(conversation_id)
+    if message.answers is None:
+        return AcceptedTurn(title, None, message)
+    question = yield from messages.message_by_number(conversation_id, message.answers)
+    return AcceptedTurn(title, question, message)
 
 
-def ended(message: Message, outcome: Outcome, now: int) -> Message:
-    """A reply as its outcome leaves it."""
-    return dataclasses.replace(
-        message,
-        status=outcome.status,
-        content=outcome.text,
-        finish_reason=outcome.finish_reason,
-        usage=outcome.usage,
-        error=outcome.error,
-        completed_at=now,
-    )
+def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -> Script[Message]:
+    """The transaction of a cancellation."""
+    if not (yield from messages.lock_conversation(owner, conversation_id)):
+        raise ConversationNotFound
+    message = yield from get(owner, conversation_id, message_id)
+    if message.status.terminal:
+        raise AlreadyFinished
+    yield from turns.cancel(message, now)
+    return (yield from get(owner, conversation_id, message_id))

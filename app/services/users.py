@@ -9,8 +9,8 @@ from app.domain.ids import new_id, now_ms
 from app.domain.principals import Principal
 from app.domain.users import User
 from app.errors import UserNotFound
+from app.services.running import Running
 from app.services.tasks import TaskOwner
-from app.services.turns import Turns
 
 BATCH_MESSAGES = 5_000
 """What one transaction of an erasure deletes at most."""
@@ -19,9 +19,9 @@ BATCH_MESSAGES = 5_000
 class Users:
     """People, under the caller's own ids."""
 
-    def __init__(self, database: Database, turns: Turns, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, running: Running, tasks: TaskOwner) -> None:
         self._database = database
-        self._turns = turns
+        self._running = running
         self._tasks = tasks
 
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
@@ -71,7 +71,7 @@ class Users:
     async def _erase_marked(self, row_id: str) -> None:
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
-                self._turns.conversation_deleted(conversation_id)
+                self._running.conversation_deleted(conversation_id)
 
     async def _erase_batch(self, row_id: str) -> Sequence[str] | None:
         async with self._database.write() as session:

@@ -45,7 +45,7 @@ async def test_a_reply_says_who_wrote_it_and_what_it_cost(service: Service) -> N
         "citations": [],
         "grounded": None,
     }
-    common |= {"error": None, "edited_at": None}
+    common |= {"error": None, "edited_at": None, "superseded_by": None}
     nobody: dict[str, Any] = {"provider": None, "model": None, "finish_reason": None, "usage": None}
     usage = {"input_tokens": 2, "output_tokens": 2, "estimated": False}
     author: dict[str, Any] = {"provider": "scripted", "model": "echo", "finish_reason": "stop", "usage": usage}

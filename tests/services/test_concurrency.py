@@ -89,7 +89,7 @@ async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
     assert service.database.connections_in_use == 0
     gate.set()
     await asyncio.gather(*streams)
-    await asyncio.gather(*(reply.until_ended() for reply in list(service.services.turns.running.values())))
+    await asyncio.gather(*(reply.until_ended() for reply in list(service.services.turns.running.replies.values())))
     for conversation_id in ids:
         question, reply = await stored(service, conversation_id)
         assert (question["sequence_number"], reply["sequence_number"]) == (1, 2)

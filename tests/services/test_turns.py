@@ -9,10 +9,11 @@ from sqlalchemy import delete, select, update
 from app.db import turns
 from app.db.models import MessageRow, ProcessRow
 from app.db.script import ScriptFunction
-from app.domain.ids import new_id
+from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.services.checkpoints import Checkpoints
 from app.services.leases import Leases
+from app.services.stops import Stops
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -24,7 +25,7 @@ async def started(service: Service, provider: FakeProvider, *steps: Any) -> tupl
     path = f"/conversations/{made['conversation_id']}/messages"
     post = asyncio.create_task(service.client.post(path, json={"message": "Hello"}))
     await provider.wait_calls(len(provider.calls) or 1)
-    [reply] = service.services.turns.running.values()
+    [reply] = service.services.turns.running.replies.values()
     await reply.more_than(0)
     return path, post
 
@@ -41,7 +42,11 @@ async def rows(service: Service) -> list[MessageRow]:
 
 
 def checkpoints(service: Service) -> Checkpoints:
-    return Checkpoints(service.database, service.services.turns, service.services.turns._process_id)
+    return Checkpoints(service.database, service.services.turns.running, service.services.turns._process_id)
+
+
+def stops(service: Service) -> Stops:
+    return Stops(service.database, service.services.turns.running, service.services.turns._process_id)
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
@@ -58,12 +63,13 @@ async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeP
 async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
     """A turn that another process owns now is left alone, and its provider's connection closed."""
     _, post = await started(openai_service, provider, "Half ", asyncio.Event())
-    await change(openai_service, process_id=new_id())
-    await checkpoints(openai_service).save()
-    await post
+    await change(openai_service, process_id=await living_process(openai_service))
+    await stops(openai_service).look()
     await provider.calls[0].closed.wait()
-    assert (await rows(openai_service))[1].content == ""
-    assert (await rows(openai_service))[1].status == "in_progress"
+    reply = (await rows(openai_service))[1]
+    assert (reply.content, reply.status) == ("", "in_progress")
+    await change(openai_service, status="completed", content="Whole", finish_reason="stop", completed_at=1)
+    assert (await post).json()["assistant_reply"] == "Whole"
 
 
 async def test_a_turn_that_was_ended_elsewhere_is_told_as_it_is_stored(
@@ -87,8 +93,16 @@ async def dead_process(service: Service) -> str:
     return process_id
 
 
+async def living_process(service: Service) -> str:
+    """A process that holds its lease."""
+    process_id = new_id()
+    async with service.database.write() as session:
+        session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=now_ms() + 60_000))
+    return process_id
+
+
 def leases(service: Service) -> Leases:
-    return Leases(service.database, service.services.turns, service.services.turns._process_id)
+    return Leases(service.database, service.services.turns.running, service.services.turns._process_id)
 
 
 async def test_a_dead_process_s_turn_is_interrupted_with_its_checkpoint(service: Service) -> None:
@@ -111,7 +125,7 @@ async def test_a_dead_process_s_waiting_turn_is_adopted(service: Service) -> Non
     """A queued turn of a dead process has cost nothing yet: another one runs it."""
     path = await abandoned_turn(service, status="queued", completed_at=None, content="", finish_reason=None)
     await leases(service)._sweep()
-    [reply] = service.services.turns.running.values()
+    [reply] = service.services.turns.running.replies.values()
     await reply.until_ended()
     reply = (await service.client.get(path)).json()[1]
     assert (reply["status"], reply["content"], reply["model"]) == ("completed", "Hello", "echo")
@@ -168,7 +182,7 @@ async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: 
     answer = await service.client.post(path, json={"message": "Hello"})
     messages = (await service.client.get(path)).json()
     assert (answer.status_code, len(messages)) == ((201, 2) if committed else (503, 0))
-    assert service.services.turns.running == {}
+    assert service.services.turns.running.replies == {}
 
 
 async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Service) -> None:

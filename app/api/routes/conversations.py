@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 from uuid import UUID
 
@@ -8,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import cursor, views
-from app.api.deps import Call, Scope, author, json_response, services_of
+from app.api.deps import Call, Caller, Scope, author, json_response, services_of
+from app.api.idempotency import REPLAYED, Key, key_of
 from app.api.schemas.conversations import (
     ConversationChanges,
     ConversationOut,
@@ -19,14 +21,14 @@ from app.api.schemas.conversations import (
 )
 from app.api.schemas.fields import Limit, Output, UserId
 from app.api.schemas.messages import message_json
-from app.api.sse import EventStream
 from app.domain.conversations import Mode
-from app.domain.ids import new_id
+from app.domain.messages import Message
 from app.domain.principals import Principal
 from app.domain.turns import NewTurn
-from app.errors import InvalidRequest
 
 router = APIRouter(tags=["conversations"])
+
+TURN_RESPONSES = views.turn_responses(CreatedConversation)
 
 
 class ConversationFilters(Scope):
@@ -44,37 +46,43 @@ class Deleted(Output):
     detail: str
 
 
-@router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=views.STREAM_RESPONSE)
+@router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=TURN_RESPONSES)
 async def create_conversation(
     body: NewConversationBody,
     call: Call,
     accept: Annotated[str, Header()] = "",
+    idempotency_key: Key = None,
 ) -> Response:
     """Makes a conversation and, with a message, runs its first turn."""
     user_id = author(body.user_id, call.who)
-    streamed = views.wants_stream(accept, body.stream)
+    form = views.form_of(accept, body, has_turn=body.message is not None)
+    key = key_of(idempotency_key, "/conversations", body)
     if body.message is None:
-        if streamed:
-            raise InvalidRequest("There is nothing to stream without a message.", pointer="#/stream")
-        made = await call.services.conversations.create(user_id, body.conversation())
-        return created(conversation_json(made) | {"assistant_reply": None, "messages": []})
-    turn = await call.services.turns.begin_conversation(
-        user_id, conversation_id := new_id(), body.conversation(), NewTurn(body.message)
-    )
-    if streamed:
-        return EventStream(views.events(turn), {"Location": f"/conversations/{conversation_id}"})
-    reply = await views.ended(turn.reply)
-    conversation = await call.services.conversations.get(Principal(user_id), conversation_id)
+        made, replayed = await call.services.conversations.create(user_id, body.conversation(), key)
+        document = conversation_json(made) | {"assistant_reply": None, "messages": []}
+        return json_response(document, 201, place_of(made.conversation_id) | (REPLAYED if replayed else {}))
+    new_turn = NewTurn(body.message, key=key)
+    turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
+    response = await views.answer(turn, form, functools.partial(conversation_document, call, user_id))
+    if form is not views.Form.BACKGROUND:
+        response.headers.update(place_of(turn.accepted.reply.conversation_id))
+    return response
+
+
+async def conversation_document(call: Caller, user_id: str, reply: Message) -> views.Answer:
+    """What a conversation's first turn is answered with."""
+    conversation = await call.services.conversations.get(Principal(user_id), reply.conversation_id)
     messages = await call.services.messages.window(reply)
-    return created(
-        conversation_json(conversation)
-        | {"assistant_reply": reply.content, "messages": [message_json(each) for each in messages]}
-    )
+    document = conversation_json(conversation) | {
+        "assistant_reply": reply.content if reply.status.terminal else None,
+        "messages": [message_json(each) for each in messages],
+    }
+    return views.Answer(document)
 
 
-def created(document: dict[str, object]) -> Response:
-    """The answer with a new conversation, and where it is."""
-    return json_response(document, 201, {"Location": f"/conversations/{document['conversation_id']}"})
+def place_of(conversation_id: str) -> dict[str, str]:
+    """The header that says where a conversation is."""
+    return {"Location": f"/conversations/{conversation_id}"}
 
 
 @router.get("/conversations", response_model=list[ConversationOut])

@@ -1,25 +1,32 @@
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import cursor, views
-from app.api.deps import Call, Scope, json_response, services_of
+from app.api.deps import Call, Caller, Scope, json_response, services_of
+from app.api.idempotency import Key, key_of
 from app.api.routes.conversations import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
-from app.api.schemas.messages import EditBody, MessageOut, NewMessageBody, TurnOut, message_json
+from app.api.schemas.messages import EditBody, MessageOut, NewMessageBody, RegenerateBody, TurnOut, message_json
 from app.api.sse import EventStream
 from app.domain.messages import Message
 from app.domain.principals import Principal
 from app.services.messages import WINDOW, Between
+from app.services.turns import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
 
+TURN_RESPONSES = views.turn_responses(TurnOut)
+
+Position = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
+"""A number of characters, as text: a float or a sign is none."""
 SequenceNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -32,30 +39,60 @@ class MessageFilters(Scope):
     order: Literal["asc", "desc"] = "asc"
 
 
-@router.post("", status_code=201, response_model=TurnOut, responses=views.STREAM_RESPONSE)
+class Place(Scope):
+    """From where on events are wanted."""
+
+    starting_after: Position = "0"
+
+
+@router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
 async def post_message(
     conversation_id: UUID,
     body: NewMessageBody,
     call: Call,
     accept: Annotated[str, Header()] = "",
     prefer: Annotated[str, Header()] = "",
+    idempotency_key: Key = None,
 ) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
-    turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn())
-    if views.wants_stream(accept, body.stream):
-        return EventStream(views.events(turn))
-    reply = await views.ended(turn.reply)
-    if "return=minimal" in prefer:
-        messages, headers = [turn.accepted.question, reply], {"Preference-Applied": "return=minimal"}
+    form = views.form_of(accept, body)
+    key = key_of(idempotency_key, f"/conversations/{conversation_id}/messages", body)
+    turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn(key))
+    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, prefer))
+
+
+@router.post("/{message_id}/regenerate", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
+async def regenerate(
+    conversation_id: UUID,
+    message_id: UUID,
+    body: RegenerateBody,
+    call: Call,
+    accept: Annotated[str, Header()] = "",
+    prefer: Annotated[str, Header()] = "",
+    idempotency_key: Key = None,
+) -> Response:
+    """Answers the question of the conversation's last reply once more; the old reply is superseded."""
+    form = views.form_of(accept, body)
+    path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
+    asked = body.reply_to(str(message_id), key_of(idempotency_key, path, body))
+    turn = await call.services.turns.regenerate(call.who, str(conversation_id), asked)
+    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, prefer))
+
+
+async def turn_document(call: Caller, turn: Turn, form: views.Form, prefer: str, reply: Message) -> views.Answer:
+    """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
+    minimal = "return=minimal" in prefer
+    if minimal or form is views.Form.BACKGROUND:
+        messages = [each for each in (turn.accepted.question, reply) if each is not None]
     else:
-        messages, headers = await call.services.messages.window(reply), {}
-    answer = {
+        messages = await call.services.messages.window(reply)
+    document = {
         "conversation_id": reply.conversation_id,
         "title": turn.accepted.title,
-        "assistant_reply": reply.content,
+        "assistant_reply": reply.content if reply.status.terminal else None,
         "messages": [message_json(each) for each in messages],
     }
-    return json_response(answer, 201, headers)
+    return views.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
 @router.get("", response_model=list[MessageOut])
@@ -85,6 +122,30 @@ async def get_message(conversation_id: UUID, message_id: UUID, call: Call) -> Re
     """One message."""
     message = await call.services.messages.get(call.who, str(conversation_id), str(message_id))
     return json_response(message_json(message))
+
+
+@router.get("/{message_id}/events", status_code=200, response_class=EventStream, responses={200: views.EVENTS_RESPONSE})
+async def resume(
+    request: Request,
+    conversation_id: UUID,
+    message_id: UUID,
+    place: Annotated[Place, Query()],
+    last_event_id: Annotated[Position | None, Header()] = None,
+) -> Response:
+    """A message's events from any character on: what is there, then live, then how it ended.
+
+    `Last-Event-ID` wins over `starting_after`; both count the characters that the reader has.
+    """
+    who = Principal(place.user_id)
+    turn = await services_of(request).turns.follow(who, str(conversation_id), str(message_id))
+    return EventStream(views.events(turn, int(last_event_id or place.starting_after)))
+
+
+@router.post("/{message_id}/cancel", status_code=202, response_model=MessageOut)
+async def cancel(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
+    """Stops a reply within a second, wherever it is made; the text so far is kept."""
+    message = await call.services.turns.cancel(call.who, str(conversation_id), str(message_id))
+    return json_response(message_json(message), 202)
 
 
 @router.put("/{message_id}", response_model=MessageOut)

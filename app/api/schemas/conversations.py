@@ -6,7 +6,6 @@ from pydantic import Field
 
 from app.api.schemas.fields import (
     DocumentIds,
-    Flag,
     JsonObject,
     MessageText,
     Metadata,
@@ -16,11 +15,11 @@ from app.api.schemas.fields import (
     UserId,
     rfc3339,
 )
-from app.api.schemas.messages import MessageOut, SamplingBody
+from app.api.schemas.messages import AnswerBody, MessageOut, SamplingBody
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
 
 
-class NewConversationBody(SamplingBody):
+class NewConversationBody(SamplingBody, AnswerBody):
     """A conversation to be made, with its first message if there is one."""
 
     user_id: UserId
@@ -30,7 +29,6 @@ class NewConversationBody(SamplingBody):
     system_prompt: SystemPrompt | None = None
     document_ids: DocumentIds | None = None
     metadata: Metadata = Field(default_factory=dict)
-    stream: Flag = False
 
     def conversation(self) -> NewConversation:
         """The conversation that is asked for."""
@@ -88,7 +86,7 @@ class ConversationWithMessages(ConversationOut):
 
 
 class CreatedConversation(ConversationWithMessages):
-    """A new conversation with the first reply, or null where nothing was said."""
+    """A new conversation with the first reply, or null where nothing was said or the turn is unfinished."""
 
     assistant_reply: str | None
 

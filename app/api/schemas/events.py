@@ -13,7 +13,7 @@ class TurnStarted(Output):
 
     conversation_id: str
     title: str | None
-    user_message: MessageOut
+    user_message: MessageOut | None
     assistant_message: MessageOut
 
 

@@ -13,8 +13,9 @@ from app.api.schemas.fields import (
     Temperature,
     rfc3339,
 )
+from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import FinishReason, Message, Role, Sampling, Status
-from app.domain.turns import NewTurn
+from app.domain.turns import NewReply, NewTurn, OnBusy
 
 
 class SamplingBody(Input):
@@ -30,15 +31,30 @@ class SamplingBody(Input):
         return Sampling(self.provider, self.model, self.temperature, self.max_tokens)
 
 
-class NewMessageBody(SamplingBody):
+class AnswerBody(Input):
+    """How a turn is to be answered: at its end, as events while it goes on, or at once, to be looked at later."""
+
+    stream: Flag = False
+    background: Flag = False
+
+
+class NewMessageBody(SamplingBody, AnswerBody):
     """A turn: what the user says, and how it is to be answered."""
 
     message: MessageText
-    stream: Flag = False
+    on_busy: OnBusy = OnBusy.QUEUE
 
-    def turn(self) -> NewTurn:
+    def turn(self, key: IdempotencyKey | None) -> NewTurn:
         """What is asked."""
-        return NewTurn(self.message, self.sampling())
+        return NewTurn(self.message, self.sampling(), self.on_busy, key)
+
+
+class RegenerateBody(SamplingBody, AnswerBody):
+    """Another reply to the same question."""
+
+    def reply_to(self, message_id: str, key: IdempotencyKey | None) -> NewReply:
+        """What is asked, of the reply whose place it takes."""
+        return NewReply(message_id, self.sampling(), key)
 
 
 class EditBody(Input):
@@ -95,14 +111,15 @@ class MessageOut(Output):
     created_at: str
     completed_at: str | None
     edited_at: str | None
+    superseded_by: str | None
 
 
 class TurnOut(Output):
-    """A finished turn: its reply, and the messages up to it."""
+    """A turn: its reply, null while it is unfinished, and the messages up to it."""
 
     conversation_id: str
     title: str | None
-    assistant_reply: str
+    assistant_reply: str | None
     messages: list[MessageOut]
 
 
@@ -131,4 +148,5 @@ def message_json(message: Message) -> JsonObject:
         "created_at": rfc3339(message.created_at),
         "completed_at": rfc3339(message.completed_at),
         "edited_at": rfc3339(message.edited_at),
+        "superseded_by": message.superseded_by,
     }

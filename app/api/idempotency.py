@@ -1,0 +1,34 @@
+"""The `Idempotency-Key` header, and what makes two requests the same one."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import orjson
+from fastapi import Header
+
+from app.api.schemas.fields import Text
+from app.api.schemas.messages import AnswerBody
+from app.domain.idempotency import IdempotencyKey
+
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+Key = Annotated[
+    Text | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="A name of yours for this request: sent again under it, the same turn answers.",
+    ),
+]
+
+
+def key_of(given: str | None, path: str, body: AnswerBody) -> IdempotencyKey | None:
+    """A request's key; how its turn is to be answered is no part of what it asks."""
+    if given is None:
+        return None
+    asked = body.model_dump(mode="json", exclude={"stream", "background"})
+    canonical = orjson.dumps(["POST", path, asked], option=orjson.OPT_SORT_KEYS)
+    return IdempotencyKey(given, hashlib.sha256(canonical).hexdigest())

@@ -1,0 +1,266 @@
+"""Accepting a turn, as scripts: numbers, the key, whoever is in the way, then the messages.
+
+Lock order: the conversation's row comes first, wherever messages of it are written as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from app.db import idempotency, messages
+from app.db.messages import OWNED
+from app.db.script import Script, Statement, one
+from app.db.turns import REQUEST_CANCEL, history_of
+from app.domain.conversations import Mode
+from app.domain.idempotency import IdempotencyKey
+from app.domain.ids import new_id
+from app.domain.messages import Message, Role, Sampling, Status
+from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewTurn, OnBusy
+from app.errors import (
+    CannotRegenerate,
+    ConversationBusy,
+    ConversationNotFound,
+    InvalidRequest,
+    MessageNotFound,
+    QueueFull,
+    TurnUnfinished,
+)
+
+NUMBER = f"""
+UPDATE conversations SET last_sequence = last_sequence + $5, message_count = message_count + $5,
+updated_at = CASE WHEN updated_at < $3 THEN $3 ELSE updated_at END,
+title_source = CASE WHEN title IS NULL AND CAST($4 AS TEXT) IS NOT NULL THEN 'message' ELSE title_source END,
+title = COALESCE(title, $4)
+WHERE conversation_id = $1 AND {OWNED}
+RETURNING last_sequence, title, system_prompt, provider, model, temperature, max_tokens, mode,
+CAST(document_ids AS TEXT), owner_id"""
+UNFINISHED = """
+SELECT message_id FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')
+ORDER BY sequence_number"""
+CANCEL_WAITING = """
+UPDATE messages SET status = 'cancelled', completed_at = $2
+WHERE conversation_id = $1 AND status IN ('queued', 'in_progress') AND status = 'queued' RETURNING message_id"""
+INTO = """
+INSERT INTO messages (message_id, conversation_id, sequence_number, role, content, status, answers, process_id,
+provider, model, temperature, max_tokens, mode, document_ids, grounded, created_at, started_at, completed_at) VALUES"""
+REPLY = "($1, $2, $3, 'assistant', '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, NULL)"
+QUESTION = """
+($16, $2, $5, 'user', $17, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $14, NULL, $14)"""
+INSERT_REPLY = f"{INTO} {REPLY}"
+INSERT_TURN = f"{INTO} {QUESTION}, {REPLY}"
+SUPERSEDE = "UPDATE messages SET superseded_by = $2 WHERE message_id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What every turn needs to be accepted."""
+
+    conversation_id: str
+    owner: str | None
+    """The user's id, or None for whoever the conversation belongs to."""
+    process_id: str
+    """The process that will run the turn."""
+    settle: Callable[[Sampling], Sampling]
+    """Gives the turn's sampling, from the conversation's own."""
+    place: Callable[[str, bool], bool]
+    """Given a provider, and whether the turn is first in line: whether it starts at once. Raises Overloaded."""
+    key: IdempotencyKey | None
+    now: int
+    """Milliseconds since the epoch."""
+
+
+class Numbered(NamedTuple):
+    """A conversation that has been locked, and given out its next sequence numbers."""
+
+    last_sequence: int
+    title: str | None
+    system_prompt: str | None
+    sampling: Sampling
+    mode: str
+    document_ids: Any
+    owner_id: str
+
+
+class Passage(NamedTuple):
+    """The way to a turn's start: whether it is clear, and which replies are stopped for it."""
+
+    clear: bool
+    interrupts: Sequence[str] = ()
+
+
+def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[AcceptedTurn]:
+    """Stores a question and an empty reply under the conversation's next two sequence numbers.
+
+    Args:
+        wanted: What every turn needs.
+        turn: What is asked.
+        title: For a conversation that has none.
+
+    Raises:
+        ConversationNotFound: the owner has no such conversation.
+        KeyTaken: somebody was first to use the key.
+        ConversationBusy: a turn is unfinished, and this one is not to wait.
+        QueueFull: too many of its turns are unfinished.
+        AppError: what `settle` and `place` raise.
+    """
+    numbered = yield from number(wanted, 2, title)
+    reply_id = new_id()
+    yield from claim(wanted, numbered, reply_id)
+    sampling = wanted.settle(numbered.sampling)
+    passage = yield from passage_of(wanted, turn.on_busy)
+    starts = wanted.place(str(sampling.provider), passage.clear)
+    question = new_question(wanted, numbered.last_sequence - 1, turn.message)
+    reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
+    accepted = AcceptedTurn(numbered.title, question, reply, sampling, interrupts=passage.interrupts)
+    values = reply_values(accepted, wanted.process_id, numbered)
+    yield Statement(INSERT_TURN, (*values, question.message_id, question.content))
+    return (yield from begun(accepted, numbered))
+
+
+def reserve_another(wanted: Reservation, message_id: str) -> Script[AcceptedTurn]:
+    """Stores an empty reply, under the next sequence number, that takes the place of the last one.
+
+    Raises:
+        ConversationNotFound, MessageNotFound: the owner has no such conversation, or it no such message.
+        KeyTaken: somebody was first to use the key.
+        TurnUnfinished, CannotRegenerate: the reply is still being made, or is not the last one.
+        AppError: what `settle` and `place` raise.
+    """
+    numbered = yield from number(wanted, 1, None)
+    reply_id = new_id()
+    yield from claim(wanted, numbered, reply_id)
+    question = yield from question_again(wanted, message_id)
+    sampling = wanted.settle(numbered.sampling)
+    starts = wanted.place(str(sampling.provider), True)
+    reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
+    accepted = AcceptedTurn(numbered.title, question, reply, sampling)
+    yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
+    yield Statement(SUPERSEDE, (message_id, reply_id))
+    return (yield from begun(accepted, numbered))
+
+
+def number(wanted: Reservation, count: int, title: str | None) -> Script[Numbered]:
+    """Locks a conversation and takes its next sequence numbers; this has to be a transaction's first statement.
+
+    Raises:
+        ConversationNotFound: the owner has no such conversation.
+    """
+    values = (wanted.conversation_id, wanted.owner, wanted.now, title, count)
+    row = yield from one(Statement(NUMBER, values))
+    if row is None:
+        raise ConversationNotFound
+    last_sequence, named, system_prompt, *own, mode, document_ids, owner_id = row
+    return Numbered(last_sequence, named, system_prompt, Sampling(*own), mode, document_ids, str(owner_id))
+
+
+def claim(wanted: Reservation, numbered: Numbered, reply_id: str) -> Script[None]:
+    """Takes the request's key, if it has one; before all that may refuse it, since a retry is to find its first."""
+    if wanted.key is not None:
+        yield from idempotency.claim(numbered.owner_id, wanted.key, wanted.conversation_id, reply_id, wanted.now)
+
+
+def passage_of(wanted: Reservation, on_busy: OnBusy) -> Script[Passage]:
+    """Deals with the unfinished turns of the conversation as is wanted.
+
+    Raises:
+        ConversationBusy: there are some, and the turn is not to wait.
+        QueueFull: there are too many.
+    """
+    unfinished = [str(row[0]) for row in (yield Statement(UNFINISHED, (wanted.conversation_id,)))]
+    if not unfinished:
+        return Passage(clear=True)
+    if on_busy is OnBusy.REJECT:
+        raise ConversationBusy(members={"message_id": unfinished[0]})
+    if on_busy is OnBusy.INTERRUPT:
+        return (yield from interruption(wanted))
+    if len(unfinished) >= MAX_UNFINISHED:
+        raise QueueFull
+    return Passage(clear=False)
+
+
+def interruption(wanted: Reservation) -> Script[Passage]:
+    """Cancels the waiting turns, and asks for the end of the one at work."""
+    # In this order: a turn that starts between the two statements is met by the second.
+    waiting = yield Statement(CANCEL_WAITING, (wanted.conversation_id, wanted.now))
+    at_work = yield Statement(REQUEST_CANCEL, (wanted.conversation_id, wanted.now))
+    return Passage(clear=not at_work, interrupts=[str(row[0]) for row in (*waiting, *at_work)])
+
+
+def question_again(wanted: Reservation, message_id: str) -> Script[Message]:
+    """The question of a reply that may be regenerated."""
+    reply = yield from messages.owned_message(wanted.owner, wanted.conversation_id, message_id)
+    if reply is None:
+        raise MessageNotFound
+    if reply.answers is None:
+        raise InvalidRequest("Only a reply can be regenerated.")
+    if not reply.status.terminal:
+        raise TurnUnfinished
+    last = yield from messages.last_id(wanted.conversation_id)
+    question = yield from messages.message_by_number(wanted.conversation_id, reply.answers)
+    if last != message_id or question is None:
+        raise CannotRegenerate
+    return question
+
+
+def begun(accepted: AcceptedTurn, numbered: Numbered) -> Script[AcceptedTurn]:
+    """A turn that starts at once with what it starts from: to read it here saves a transaction."""
+    if accepted.reply.status is not Status.IN_PROGRESS:
+        return accepted
+    return replace(accepted, history=(yield from history_of(accepted.reply, numbered.system_prompt)))
+
+
+def new_question(wanted: Reservation, sequence_number: int, content: str) -> Message:
+    """The user's message of a turn."""
+    return Message(
+        message_id=new_id(),
+        conversation_id=wanted.conversation_id,
+        role=Role.USER,
+        content=content,
+        sequence_number=sequence_number,
+        status=Status.COMPLETED,
+        created_at=wanted.now,
+        completed_at=wanted.now,
+    )
+
+
+def new_reply(
+    wanted: Reservation, reply_id: str, numbered: Numbered, sampling: Sampling, starts: bool, answers: int
+) -> Message:
+    """The assistant's message of a turn, still empty."""
+    return Message(
+        message_id=reply_id,
+        conversation_id=wanted.conversation_id,
+        role=Role.ASSISTANT,
+        content="",
+        sequence_number=numbered.last_sequence,
+        status=Status.IN_PROGRESS if starts else Status.QUEUED,
+        created_at=wanted.now,
+        provider=sampling.provider,
+        model=sampling.model,
+        grounded=False if numbered.mode == Mode.RAG else None,  # until there are citations
+        answers=answers,
+    )
+
+
+def reply_values(accepted: AcceptedTurn, process_id: str, numbered: Numbered) -> tuple[Any, ...]:
+    """What is stored of a reply, in the order of `REPLY`."""
+    reply, sampling = accepted.reply, accepted.sampling
+    return (
+        reply.message_id,
+        reply.conversation_id,
+        reply.sequence_number,
+        reply.status,
+        reply.answers,
+        process_id,
+        sampling.provider,
+        sampling.model,
+        sampling.temperature,
+        sampling.max_tokens,
+        numbered.mode,
+        numbered.document_ids,
+        reply.grounded,
+        reply.created_at,
+        reply.created_at if reply.status is Status.IN_PROGRESS else None,
+    )

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from app.db import turns
+from app.db.engine import Database
+from app.db.script import ScriptFunction
+from app.domain.context import prompt
+from app.domain.ids import now_ms
+from app.domain.messages import Failure, Message, Status
+from app.domain.turns import Outcome
+from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
+from app.llm.base import ChatRequest
+from app.llm.catalog import Catalog
+from app.services.generation import Limits, generate
+from app.services.line import Line
+from app.services.replies import Reply
+from app.services.slots import Claim, Slots
+from app.services.tasks import TaskOwner
+from app.services.watches import Watches
+
+T = TypeVar("T")
+AGAIN_SECONDS = 0.5
+LAST_SECONDS = 5.0
+"""How long the last commits of interrupted turns may take."""
+
+log = logging.getLogger(__name__)
+
+
+class Running:
+    """The accepted turns of this process: each waits, starts, is generated and settled in a task of its own."""
+
+    def __init__(
+        self, database: Database, catalog: Catalog, watches: Watches, slots: Slots, limits: Limits, process_id: str
+    ) -> None:
+        self.replies: dict[str, Reply] = {}
+        """The unfinished replies, by id."""
+        self.draining = False
+        self.line = Line(database, slots, process_id)
+        self._database = database
+        self._catalog = catalog
+        self._watches = watches
+        self._slots = slots
+        self._limits = limits
+        self._process_id = process_id
+        self._tasks = TaskOwner()
+
+    def claim(self) -> Claim:
+        """Room for one more turn.
+
+        Raises:
+            Draining: the process is going away.
+            Overloaded: there is none.
+        """
+        if self.draining:
+            raise Draining
+        return self._slots.claim()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work in a task that drains with the turns."""
+        self._tasks.spawn(work)
+
+    async def run(self, reply: Reply, claim: Claim) -> None:
+        """Brings an accepted turn to its end, whatever happens on the way."""
+        message_id = reply.message.message_id
+        self.replies[message_id] = reply
+        try:
+            await self._bring_to_end(reply, claim)
+        except Exception:
+            log.exception("a turn broke")
+            await self._settle(reply, failure(InternalError()))  # nobody is kept waiting for it
+        finally:
+            del self.replies[message_id]
+            claim.give_back()
+            self.line.nudge()
+
+    async def adopt(self, message: Message) -> None:
+        """Takes over a waiting turn that was given back, or whose process died; not where the line is full.
+
+        Raises:
+            Draining, Overloaded: this process takes no more turns.
+        """
+        claim = self.claim()
+        try:
+            claim.place(str(message.provider), first=False)
+            sampling = await self._until_known(turns.adopt, self._process_id, message)
+        except Overloaded:
+            sampling = None
+        if sampling is None:
+            claim.give_back()
+        else:
+            self.spawn(self.run(Reply(message, sampling), claim))
+
+    def conversation_deleted(self, conversation_id: str) -> None:
+        """Stops the turns of a conversation that is gone; their readers hear of it."""
+        for reply in list(self.replies.values()):
+            if reply.message.conversation_id == conversation_id:
+                self.stop(reply, Status.CANCELLED, deleted=True)
+
+    def cancel(self, message_id: str) -> None:
+        """Stops a turn whose row says so, if it is one of this process."""
+        reply = self.replies.get(message_id)
+        if reply is not None:
+            self.stop(reply, Status.CANCELLED)
+
+    def stop(self, reply: Reply, status: Status, *, deleted: bool = False) -> None:
+        """Stops a turn that waits or is at work."""
+        reply.stop(status, deleted=deleted)
+        self.line.leave(reply.message.message_id)
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no more turns, gives back those that wait, and lets the others finish.
+
+        What is not finished after so many seconds is kept as interrupted.
+        """
+        self.draining = True
+        self._watches.close()
+        for reply in list(self.replies.values()):
+            reply.close()
+            self.line.leave(reply.message.message_id)
+        await self._tasks.wait(seconds)
+        for reply in list(self.replies.values()):
+            self.stop(reply, Status.INTERRUPTED)
+        await self._tasks.drain(LAST_SECONDS)
+
+    async def _bring_to_end(self, reply: Reply, claim: Claim) -> None:
+        if reply.message.status is Status.IN_PROGRESS or await self._comes_to_it(reply, claim):
+            claim.start()
+            await self._settle(reply, await self._generate(reply))
+        elif reply.stopped_as is Status.CANCELLED:
+            await self._settle(reply, Outcome(Status.CANCELLED, ""))
+        else:
+            await self._release(reply)
+
+    async def _comes_to_it(self, reply: Reply, claim: Claim) -> bool:
+        """Whether a queued turn's time to start has come; a process that goes away leaves it where it is."""
+        return not self.draining and await self.line.wait(reply, claim)
+
+    async def _release(self, reply: Reply) -> None:
+        """Gives a turn back that has cost nothing yet; the lease's end does so too, if the database is away."""
+        reply.release()
+        try:
+            await self._database.transact(turns.release, self._process_id, reply.message.message_id)
+        except DatabaseUnavailable:
+            log.warning("cannot give a waiting turn back: the database is out of reach")
+
+    async def _generate(self, reply: Reply) -> Outcome:
+        try:
+            model, request = self._catalog[str(reply.sampling.provider)], await self._request(reply)
+        except AppError as error:
+            return failure(error)
+        except Exception:
+            log.exception("a turn broke on its way to the model")
+            return failure(InternalError())
+        return await reply.outcome(asyncio.create_task(generate(model, request, reply, self._limits)))
+
+    async def _request(self, reply: Reply) -> ChatRequest:
+        sampling = reply.sampling
+        history, reply.history = reply.history, None
+        if history is None:
+            history = await self._database.query(turns.history, reply.message)
+        window = self._catalog[str(sampling.provider)].context_window
+        question = reply.message.answers
+        assert question is not None, "a reply answers something"  # noqa: S101  for the types
+        told = prompt(history, question, window, sampling.max_tokens)
+        return ChatRequest(str(sampling.model), told, sampling.temperature, sampling.max_tokens)
+
+    async def _settle(self, reply: Reply, outcome: Outcome) -> None:
+        stored = await self._until_known(turns.settle, self._process_id, reply.message, outcome, now_ms())
+        if stored is None:
+            reply.end_deleted()
+        elif stored.status.terminal:
+            reply.end(stored)
+        else:
+            self._watches.take_over(reply)  # another process has adopted it
+
+    async def _until_known(self, script: ScriptFunction[T], *args: object) -> T:
+        """What a transaction gives that finds its own work done when its acknowledgement was lost before."""
+        while True:
+            try:
+                return await self._database.transact(script, *args)
+            except DatabaseUnavailable:
+                await asyncio.sleep(AGAIN_SECONDS)
+
+
+def failure(error: AppError) -> Outcome:
+    """The outcome of a turn that did not come to its model."""
+    return Outcome(Status.FAILED, "", error=Failure(error.code, error.detail))

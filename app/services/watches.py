@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import weakref
+
+from app.db import turns
+from app.db.engine import Database
+from app.domain.messages import Message
+from app.errors import DatabaseUnavailable
+from app.services.replies import Reply
+
+LOOK_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Watches:
+    """Follows replies that other processes make, for readers of this one: a look at all of them twice a second.
+
+    A reply is watched for as long as somebody holds it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watched: weakref.WeakValueDictionary[str, Reply] = weakref.WeakValueDictionary()
+        self._nudged = asyncio.Event()
+        self._closed = False
+
+    def follow(self, message: Message) -> Reply:
+        """An unfinished reply, as its text grows elsewhere."""
+        reply = self._watched.get(message.message_id) or Reply(message)
+        self.take_over(reply)
+        return reply
+
+    def take_over(self, reply: Reply) -> None:
+        """Goes on with a reply whose turn has moved to another process; its readers notice nothing."""
+        if self._closed:
+            reply.release()
+            return
+        self._watched[reply.message.message_id] = reply
+        self._nudged.set()
+
+    def close(self) -> None:
+        """Sends all readers away, to resume elsewhere."""
+        self._closed = True
+        for reply in list(self._watched.values()):
+            reply.release()
+        self._watched.clear()
+
+    async def run(self) -> None:
+        """Looks, for ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), LOOK_SECONDS if self._watched else None)
+            self._nudged.clear()
+            try:
+                await self.look()
+            except DatabaseUnavailable:
+                log.warning("cannot follow the turns of other processes: the database is out of reach")
+
+    async def look(self) -> None:
+        """Takes over what the rows have more than the replies, and ends those that have ended."""
+        watched = dict(self._watched)
+        if not watched:
+            return
+        lengths = [(message_id, reply.length) for message_id, reply in watched.items()]
+        found = await self._database.query(turns.progress, lengths)
+        for message_id, reply in watched.items():
+            if self._watched.pop(message_id, None) is not None:  # not closed meanwhile
+                self._advance(reply, found.get(message_id))
+
+    def _advance(self, reply: Reply, progress: turns.Progress | None) -> None:
+        if progress is None:
+            reply.end_deleted()
+            return
+        text, message = progress
+        reply.append(text)
+        if message is None:
+            self._watched[reply.message.message_id] = reply
+        else:
+            reply.end(message)
