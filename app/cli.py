@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from app.db.connect import connect
 from app.errors import AppError
 from app.log import configure_logging
 from app.settings import Settings
+from app.workers import Workers
 
 ANSWER_SECONDS = 2
 """How long clients may take for their answers when the drain is over; one that reads nothing would take for ever."""
@@ -65,17 +66,21 @@ def given(asked: argparse.Namespace) -> dict[str, str]:
 def serve(settings: Settings) -> None:
     """Serves until a signal ends it; uvicorn exits by itself when it cannot start."""
     configure_logging(settings.log_level)
-    uvicorn.run(
-        "app.main:app",
-        host=settings.host,
-        port=settings.port,
-        workers=settings.web_concurrency,
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + ANSWER_SECONDS,
-    )
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.web_concurrency,
+        "http": "httptools",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": ANSWER_SECONDS,
+    }
+    if settings.web_concurrency == 1:
+        uvicorn.run("app.main:app", **options)
+        return
+    config = uvicorn.Config("app.main:app", **options)
+    Workers(config, sockets=[config.bind_socket()]).run()
 
 
 async def migrated(settings: Settings) -> int:

@@ -8,6 +8,7 @@ import gc
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from types import FrameType
 
@@ -43,6 +44,9 @@ from app.services.users import Users
 from app.services.watches import Watches
 from app.settings import Provider, Settings
 
+SAME_SIGNAL_SECONDS = 2.0
+"""When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
+
 NO_KEY = "none"
 """What a server without keys is sent, since the SDK insists on one."""
 
@@ -61,10 +65,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 @contextlib.contextmanager
 def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
-    """Starts to drain with the signal: the server would wait for open streams before it ends the lifespan.
+    """Drains with the signal, and has the server end when that is done: until then it answers, if only with refusals.
 
-    A second signal ends the drain at once; not in a worker, which is sent the same one by its parent again when
-    its whole group is signalled.
+    A second signal ends the drain at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,17 +75,22 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
     loop, tasks = asyncio.get_running_loop(), TaskOwner()
     # A signal that nobody handles is left to end the process.
     before = {each: handler for each in (signal.SIGTERM, signal.SIGINT) if callable(handler := signal.getsignal(each))}
-    alone, asked = multiprocessing.parent_process() is None, False
+    asked_at: float | None = None
 
-    def drain(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        at_once, asked = asked and alone, True
-        loop.call_soon_threadsafe(lambda: tasks.spawn(running.drain(0 if at_once else seconds)))
-        if not at_once:  # uvicorn would skip the end of the lifespan
-            before[signal.Signals(number)](number, frame)
+    async def drain(number: signal.Signals, frame: FrameType | None) -> None:
+        await running.drain(seconds)
+        before[number](number, frame)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal asked_at
+        if asked_at is None:
+            asked_at = time.monotonic()
+            loop.call_soon_threadsafe(lambda: tasks.spawn(drain(signal.Signals(number), frame)))
+        elif time.monotonic() >= asked_at + (SAME_SIGNAL_SECONDS if multiprocessing.parent_process() else 0):
+            loop.call_soon_threadsafe(lambda: tasks.spawn(running.drain(0)))
 
     for each in before:
-        signal.signal(each, drain)
+        signal.signal(each, on_signal)
     try:
         yield
     finally:

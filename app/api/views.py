@@ -127,15 +127,15 @@ async def events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
     if start == 0 and reply.message.role is Role.ASSISTANT:
         yield event("turn.started", 0, started_json(turn))
     while True:
+        if reply.closing and not reply.ended:
+            yield event("stream.closing", sent, {"message_id": reply.message.message_id})
+            return
         if reply.length > sent:
             delta = reply.text(sent, MAX_DELTA)
             sent += len(delta)
             yield event("message.delta", sent, {"delta": delta})
         elif reply.ended:
             yield terminal_event(reply.message)
-            return
-        elif reply.closing:
-            yield event("stream.closing", sent, {"message_id": reply.message.message_id})
             return
         else:
             await reply.more_than(sent)

@@ -14,7 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.live.talk import make, messages_of, say, stored, stream, until, until_messages
+from tests.api.talk import live_events
+from tests.live.talk import make, messages, messages_of, say, stored, stream, until, until_messages
 from tests.support.process import GONE, Parley, parley_process
 from tests.support.provider import FakeProvider
 
@@ -30,15 +31,17 @@ async def draining(directory: Path, provider: FakeProvider, url: str, seconds: f
         yield parley
 
 
-async def refused(parley: Parley) -> int | None:
-    """What readiness says once it is no longer well: a status, or None when nobody listens any more."""
-    while True:
-        try:
-            response = await parley.client.get("/readyz")
-        except httpx2.TransportError:
-            return None
-        if response.status_code != 200:
-            return response.status_code
+async def until_refused(parley: Parley) -> None:
+    """Waits until readiness says that the process is going, asked on a connection of its own each time."""
+    while (response := await asked_anew(parley, "GET", "/readyz")).status_code == 200:
+        pass
+    assert (response.status_code, response.json()["code"]) == (503, "draining")
+
+
+async def asked_anew(parley: Parley, method: str, path: str, **options: Any) -> httpx2.Response:
+    """What is answered on a new connection."""
+    async with httpx2.AsyncClient(base_url=parley.url) as client:
+        return await client.request(method, path, **options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -51,7 +54,7 @@ async def test_an_idle_process_goes_at_once(tmp_path: Path, url: str, number: si
 
 
 async def test_a_running_turn_is_finished(tmp_path: Path, url: str, provider: FakeProvider) -> None:
-    """SIGTERM ends readiness and the open stream at once; the turn goes on to its end and is stored."""
+    """SIGTERM ends readiness and the open stream at once and new turns are refused; the turn goes on to its end."""
     gate = asyncio.Event()
     provider.reply("Half ", gate, "and half")
     async with draining(tmp_path, provider, url, 25) as parley:
@@ -60,10 +63,13 @@ async def test_a_running_turn_is_finished(tmp_path: Path, url: str, provider: Fa
             await until(events, "message.delta")
             parley.terminate()
             async with asyncio.timeout(2):
-                assert await refused(parley) in {503, None}
+                await until_refused(parley)
                 closing = await until(events, "stream.closing")
                 assert [event async for event in events] == []
         assert closing.id == len("Half ")
+        refused = await asked_anew(parley, "POST", messages_of(conversation), json={"message": "Too late"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert int(refused.headers["retry-after"]) >= 1
         gate.set()
         assert await parley.wait(SOON_SECONDS) in GONE
     assert (await stored(url))[1] == (2, "assistant", "completed", "Half and half")
@@ -80,7 +86,7 @@ async def test_a_waiting_client_gets_its_answer_before_the_process_goes(
         post = asyncio.create_task(say(parley, conversation, "Hello"))
         await provider.wait_calls(1)
         parley.terminate()
-        assert await refused(parley) in {503, None}
+        await until_refused(parley)
         gate.set()
         answer = await post
         assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
@@ -131,6 +137,7 @@ async def test_a_turn_that_waits_is_left_for_the_next_process(tmp_path: Path, ur
         parley.terminate()
         answer = await second
         assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+        assert answer.json()["message_id"] == (await messages(parley, conversation))[3]["message_id"]
         gate.set()
         assert (await first).status_code == 201
         assert await parley.wait(SOON_SECONDS) in GONE
@@ -138,6 +145,28 @@ async def test_a_turn_that_waits_is_left_for_the_next_process(tmp_path: Path, ur
     async with draining(tmp_path, provider, url, 25) as parley:
         found = await until_messages(parley, conversation, lambda found: found[3]["completed_at"], 3)
         assert found[3]["content"] == "Echo: Second"
+
+
+async def test_a_turn_that_waits_is_adopted_while_its_process_drains(
+    tmp_path: Path, url: str, provider: FakeProvider
+) -> None:
+    """Another process takes a waiting turn over at once, and answers it before the draining one has ended."""
+    gate = asyncio.Event()
+    provider.reply("First reply", gate)
+    async with draining(tmp_path, provider, url, 25) as leaving, draining(tmp_path, provider, url, 25) as staying:
+        conversation = await make(leaving)
+        running = asyncio.create_task(say(leaving, conversation, "First"))
+        await provider.wait_calls(1)
+        accepted = await say(leaving, conversation, "Second", background=True)
+        leaving.terminate()
+        where = f"{accepted.headers['location']}/events"
+        async with staying.client.stream("GET", where) as response:
+            events = live_events(response)
+            await until(events, "turn.started")
+            gate.set()
+            ended = await until(events, "message.completed")
+        assert ended.data["message"]["content"] == "Echo: Second"
+        assert (await running).status_code == 201
 
 
 @contextlib.contextmanager
@@ -180,7 +209,7 @@ async def test_a_turn_that_is_accepted_amid_the_signal_is_left_too(
             for _ in range(10):  # by then the post, sent before these, waits for the lock
                 assert await parley.answers("/livez")
             parley.terminate()
-            assert await refused(parley) in {503, None}
+            await until_refused(parley)
         assert {(await first).status_code, (await second).status_code} == {502, 503}
         assert await parley.wait(SOON_SECONDS) in GONE
     assert [each.status for each in await stored(url)] == ["completed", "interrupted", "completed", "queued"]

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from app.main import SAME_SIGNAL_SECONDS
 from tests.live.talk import make, messages, rows, stored, stream, told, until
 from tests.support.process import GONE, POLL_SECONDS, UVICORN, Parley, parley_process
 from tests.support.provider import FakeProvider
@@ -72,6 +74,23 @@ async def test_workers_finish_their_turns(tmp_path: Path, url: str, provider: Fa
         gate.set()
         assert await parley.wait(10) in GONE
     assert (await stored(url))[1] == (2, "assistant", "completed", "Half and half")
+
+
+async def test_a_second_signal_to_the_parent_ends_its_workers(tmp_path: Path, url: str, provider: FakeProvider) -> None:
+    """Whoever will not wait for the workers' turns sends SIGTERM again: what there is of the reply is kept."""
+    provider.reply("Half ", asyncio.Event())
+    settings: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+    async with parley_process(tmp_path, database_url=url, web_concurrency=2, **settings) as parley:
+        conversation = await make(parley)
+        async with stream(parley, conversation, "Hello") as events:
+            await until(events, "message.delta")
+            parley.terminate()
+            await until(events, "stream.closing")
+        with pytest.raises(TimeoutError):  # by then a repeated signal is not the same one any more
+            await parley.wait(SAME_SIGNAL_SECONDS)
+        parley.terminate()
+        assert await parley.wait(5) in GONE
+    assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
 
 
 async def test_a_worker_that_dies_is_replaced(tmp_path: Path, url: str) -> None:
