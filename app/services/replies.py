@@ -37,7 +37,6 @@ class Reply:
     def of(cls, message: Message) -> Reply:
         """A message that has ended, as what its readers read."""
         reply = cls(message)
-        reply.append(message.content)
         reply.end(message)
         return reply
 
@@ -57,7 +56,8 @@ class Reply:
     def end(self, message: Message) -> None:
         """Ends it; readers find the message as it is stored, and no text beyond that."""
         self.message = message
-        self.length = min(self.length, len(message.content))
+        self.length = len(message.content)
+        self._text = io.StringIO()  # four bytes a character: the message has them now
         self._end.set_result(message)
         self._wake()
 
@@ -79,8 +79,10 @@ class Reply:
         self._end.exception()  # seen: there may be nobody who waits
         self.close()
 
-    def text(self, start: int = 0, size: int = -1) -> str:
+    def text(self, start: int = 0, size: int | None = None) -> str:
         """The text from a character on; all of it, or so many characters."""
+        if self.ended:
+            return self.message.content[start : None if size is None else start + size]
         self._text.seek(start)
         return self._text.read(size)
 

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.api.talk import make, messages_of, path_of, problem_of, row_counts, say, until_ended
+from tests.support.provider import FakeProvider
+from tests.support.replies import Reply
+from tests.support.service import Service, serving, settings
+
+AT_WORK = 3
+WAITING = 2
+
+
+@pytest.fixture
+async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
+    """A service that answers three turns at once and lets two wait."""
+    configured = settings(
+        database_url=database_url,
+        llm_provider="openai",
+        openai_api_key="x",
+        openai_base_url=provider.openai_base_url,
+        max_turns_at_work=AT_WORK,
+        max_turns_waiting=WAITING,
+    )
+    async with serving(configured) as started:
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def filled(service: Service, provider: FakeProvider) -> AsyncIterator[list[dict[str, Any]]]:
+    """Conversations with a turn each, as many as there is room for: the first of them at work, the others waiting."""
+    gate = asyncio.Event()
+    provider.default = lambda _: Reply(["Half ", gate, "and half"])
+    accepted = [await made_in_background(service) for _ in range(AT_WORK + WAITING)]
+    await provider.wait_calls(AT_WORK)
+    yield accepted
+    gate.set()
+    for conversation in accepted:
+        assert (await until_ended(service, conversation))["status"] in {"completed", "cancelled"}
+
+
+async def made_in_background(service: Service) -> dict[str, Any]:
+    """A conversation whose first turn was accepted."""
+    asked = {"user_id": "ada", "message": "Hello", "background": True}
+    response = await service.client.post("/conversations", json=asked)
+    assert response.status_code == 202, response.text
+    made: dict[str, Any] = response.json()
+    return made
+
+
+async def test_more_turns_than_there_is_room_for_are_refused(small_service: Service, provider: FakeProvider) -> None:
+    """A turn beyond those at work and waiting is 503 `overloaded` with Retry-After, and nothing of it is stored."""
+    spare = await make(small_service)
+    async with filled(small_service, provider):
+        before = await row_counts(small_service)
+        problem_of(await say(small_service, spare, "Too much"), 503, "overloaded")
+        started = {"user_id": "new", "message": "Too much"}
+        problem_of(await small_service.client.post("/conversations", json=started), 503, "overloaded")
+        assert await row_counts(small_service) == before
+        assert len(provider.calls) == AT_WORK
+    assert (await say(small_service, spare, "Room again")).status_code == 201
+
+
+async def test_a_full_service_goes_on_to_answer_all_else(small_service: Service, provider: FakeProvider) -> None:
+    """Reads, cancel, new empty conversations and health are served while no turn is taken; a cancel makes room."""
+    async with filled(small_service, provider) as accepted:
+        for path in ("/livez", "/readyz", "/health", path_of(accepted[0]), messages_of(accepted[-1])):
+            assert (await small_service.client.get(path)).status_code == 200
+        spare = await make(small_service)
+        waiting = f"{messages_of(accepted[-1])}/{accepted[-1]['messages'][1]['message_id']}"
+        cancelled = await small_service.client.post(f"{waiting}/cancel")
+        assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
+        assert "message.cancelled" in (await small_service.client.get(f"{waiting}/events")).text
+        assert (await say(small_service, spare, "Hello", background=True)).status_code == 202
+    assert len(provider.calls) == AT_WORK + WAITING
+
+
+async def test_a_storm_is_taken_up_to_the_last_place(small_service: Service, provider: FakeProvider) -> None:
+    """Of many posts at once exactly as many are accepted as there is room for, and all of those end."""
+    spare = [await make(small_service) for _ in range(3 * (AT_WORK + WAITING))]
+    gate = asyncio.Event()
+    provider.default = lambda _: Reply([gate, "Whole"])
+    posts = [say(small_service, conversation, "Hello", background=True) for conversation in spare]
+    statuses = [response.status_code for response in await asyncio.gather(*posts)]
+    assert (statuses.count(202), statuses.count(503)) == (AT_WORK + WAITING, len(spare) - AT_WORK - WAITING)
+    gate.set()
+    ended = [
+        await until_ended(small_service, conversation)
+        for conversation, status in zip(spare, statuses, strict=True)
+        if status == 202
+    ]
+    assert {message["content"] for message in ended} == {"Whole"}
+
+
+async def test_the_embedded_model_takes_two_turns_at_a_time(database_url: str) -> None:
+    """Of three turns for the embedded model the third waits, with LOCAL_MODEL_TURNS at its two."""
+    async with serving(settings(database_url=database_url, llm_provider="local")) as service:
+        accepted = [await made_in_background(service) for _ in range(3)]
+        statuses = [conversation["messages"][1]["status"] for conversation in accepted]
+        assert statuses == ["in_progress", "in_progress", "queued"]
+        for conversation in accepted:
+            assert (await until_ended(service, conversation))["status"] == "completed"
