@@ -17,10 +17,10 @@ from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
 
 PIECE = "Ω" * 10_000
-PIECES = 60
+PIECES = 200
 READERS = 40
-BYTES_PER_READER = 512 * 1024
-"""Far more than the buffers of a connection, and far less than the reply, of which each might be kept a copy."""
+BYTES_PER_READER = len(PIECE.encode()) * PIECES // 2
+"""Far more than a connection's buffers, and half of what a copy of the reply for each reader would take."""
 
 
 @contextlib.asynccontextmanager
