@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, event, exc
+from sqlalchemy import URL, ExceptionContext, event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
@@ -27,12 +28,16 @@ OUT_OF_REACH = (
     asyncpg.InterfaceError,
     OSError,
 )
+UNHEARD = (*OUT_OF_REACH, asyncio.CancelledError)
 
 
 class PostgresDatabase(Database):
-    """A server with a small pool, which sessions and scripts share."""
+    """A server with a small pool, which sessions and scripts share.
 
-    def __init__(self, url: URL, *, pool_size: int) -> None:
+    A statement may take so many seconds; what is not heard of a second later is given up with its connection.
+    """
+
+    def __init__(self, url: URL, *, pool_size: int, statement_seconds: float = STATEMENT_SECONDS) -> None:
         engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -40,14 +45,15 @@ class PostgresDatabase(Database):
             pool_timeout=POOL_WAIT_SECONDS,
             connect_args={
                 "timeout": CONNECT_SECONDS,
-                "command_timeout": 2 * STATEMENT_SECONDS,
+                "command_timeout": statement_seconds + 1,
                 "server_settings": {
                     "application_name": "parley",
-                    "statement_timeout": str(STATEMENT_SECONDS * 1000),
+                    "statement_timeout": str(int(statement_seconds * 1000)),
                 },
             },
         )
-        event.listen(engine.sync_engine, "checkout", refuse_closed)
+        event.listen(engine.sync_engine, "checkout", refuse_unfit)
+        event.listen(engine.sync_engine, "handle_error", notice_loss)
         super().__init__(engine)
 
     async def prepare(self) -> None:
@@ -61,8 +67,18 @@ class PostgresDatabase(Database):
             return await self._transact(script, *args)
 
     async def _transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        async with self._driver() as driver, driver.transaction():
-            return await run(driver, script(*args))
+        async with self._driver() as driver:
+            transaction = driver.transaction()
+            await transaction.start()
+            try:
+                value = await run(driver, script(*args))
+            except UNHEARD:
+                raise  # the connection is closed, and the server rolls back: it may be too far away to be told to
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
+            return value
 
     async def query(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.query`; each statement sees its own moment."""
@@ -74,7 +90,8 @@ class PostgresDatabase(Database):
         with translated(), translated_asyncpg():
             async with self.engine.connect() as connection:
                 raw = await connection.get_raw_connection()
-                yield raw.driver_connection
+                with given_up_when_unsure(raw.driver_connection) as driver:
+                    yield driver
 
 
 async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row], T]) -> T:
@@ -88,10 +105,27 @@ async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row]
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
-def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Makes the pool replace a connection that the server has closed; to ask it would cost a round trip each time."""
-    if connection.driver_connection.is_closed():
+@contextlib.contextmanager
+def given_up_when_unsure(driver: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
+    """Closes a connection whose statement was not heard of: what it is amid is unknown, and would be the next one's."""
+    try:
+        yield driver
+    except UNHEARD:
+        driver.terminate()
+        raise
+
+
+def refuse_unfit(connection: Any, _record: object, _proxy: object) -> None:
+    """Makes the pool replace a connection that is closed or amid something; to ask it would cost a round trip."""
+    driver = connection.driver_connection
+    if driver.is_closed() or driver.is_in_transaction():
         raise exc.DisconnectionError
+
+
+def notice_loss(context: ExceptionContext) -> None:
+    """Tells SQLAlchemy that a statement which was not heard of in time leaves no connection to go on with."""
+    if isinstance(context.original_exception, OSError):  # a TimeoutError is one
+        context.is_disconnect = True
 
 
 @functools.lru_cache(maxsize=256)

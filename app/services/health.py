@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+
 from app.db import schema
 from app.db.engine import Database
-from app.errors import Draining, Unavailable
+from app.errors import DatabaseUnavailable, Draining, Unavailable
 from app.services.running import Running
+
+PATIENCE_SECONDS = 2.0
+"""Whoever asks for readiness waits no longer than that, however long statements may take."""
 
 
 class Health:
@@ -23,5 +28,10 @@ class Health:
         """
         if self._running.draining:
             raise Draining
-        if not await self._database.query(schema.current):
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                current = await self._database.query(schema.current)
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+        if not current:
             raise Unavailable("The database's schema is not the one of this release.")
