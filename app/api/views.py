@@ -17,6 +17,7 @@ from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted, error_of
+from app.services.messages import Messages
 from app.services.turns import Turn
 
 TERMINAL_EVENTS = {
@@ -85,6 +86,20 @@ async def answer(turn: Turn, form: Form, document: Callable[[Message], Awaitable
     status = 202 if form is Form.BACKGROUND else 201
     where = {"Location": place_of(reply)} if form is Form.BACKGROUND else {}
     return json_response(found.document, status, {**found.headers, **headers, **where})
+
+
+async def messages_up_to(
+    reply: Message, turn: Turn, form: Form, messages: Messages, *, minimal: bool = False
+) -> JsonObject:
+    """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
+    if minimal or form is Form.BACKGROUND:
+        shown = [each for each in (turn.accepted.question, reply) if each is not None]
+    else:
+        shown = await messages.window(reply)
+    return {
+        "assistant_reply": reply.content if reply.status.terminal else None,
+        "messages": [message_json(each) for each in shown],
+    }
 
 
 def place_of(message: Message) -> str:

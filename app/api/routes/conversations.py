@@ -23,8 +23,8 @@ from app.api.schemas.fields import Limit, Output, UserId
 from app.api.schemas.messages import message_json
 from app.domain.conversations import Mode
 from app.domain.messages import Message
-from app.domain.principals import Principal
 from app.domain.turns import NewTurn
+from app.services.turns import Turn
 
 router = APIRouter(tags=["conversations"])
 
@@ -63,21 +63,17 @@ async def create_conversation(
         return json_response(document, 201, place_of(made.conversation_id) | (REPLAYED if replayed else {}))
     new_turn = NewTurn(body.message, key=key)
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
-    response = await views.answer(turn, form, functools.partial(conversation_document, call, user_id))
+    response = await views.answer(turn, form, functools.partial(conversation_document, call, turn, form))
     if form is not views.Form.BACKGROUND:
         response.headers.update(place_of(turn.accepted.reply.conversation_id))
     return response
 
 
-async def conversation_document(call: Caller, user_id: str, reply: Message) -> views.Answer:
+async def conversation_document(call: Caller, turn: Turn, form: views.Form, reply: Message) -> views.Answer:
     """What a conversation's first turn is answered with."""
-    conversation = await call.services.conversations.get(Principal(user_id), reply.conversation_id)
-    messages = await call.services.messages.window(reply)
-    document = conversation_json(conversation) | {
-        "assistant_reply": reply.content if reply.status.terminal else None,
-        "messages": [message_json(each) for each in messages],
-    }
-    return views.Answer(document)
+    conversation = await call.services.conversations.get(call.who, reply.conversation_id)
+    messages = await views.messages_up_to(reply, turn, form, call.services.messages)
+    return views.Answer(conversation_json(conversation) | messages)
 
 
 def place_of(conversation_id: str) -> dict[str, str]:

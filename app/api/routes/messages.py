@@ -82,16 +82,8 @@ async def regenerate(
 async def turn_document(call: Caller, turn: Turn, form: views.Form, prefer: str, reply: Message) -> views.Answer:
     """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
     minimal = "return=minimal" in prefer
-    if minimal or form is views.Form.BACKGROUND:
-        messages = [each for each in (turn.accepted.question, reply) if each is not None]
-    else:
-        messages = await call.services.messages.window(reply)
-    document = {
-        "conversation_id": reply.conversation_id,
-        "title": turn.accepted.title,
-        "assistant_reply": reply.content if reply.status.terminal else None,
-        "messages": [message_json(each) for each in messages],
-    }
+    messages = await views.messages_up_to(reply, turn, form, call.services.messages, minimal=minimal)
+    document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
     return views.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
