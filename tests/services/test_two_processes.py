@@ -1,0 +1,175 @@
+"""Two services on one database, in one event loop: whatever is asked of one holds at the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+
+from app.db import idempotency
+from app.domain.idempotency import RETENTION_MS
+from app.domain.ids import now_ms
+from tests.api.talk import events_of, got, live_events, make, messages_of, problem_of, say, told, until_accepted
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, serving, settings
+
+STOP_SECONDS = 1.0
+
+
+class Pair(NamedTuple):
+    """Two services."""
+
+    one: Service
+    other: Service
+
+
+@pytest.fixture
+async def pair(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
+    """Two services with the same database and provider."""
+    configured = settings(
+        database_url=database_url,
+        llm_provider="openai",
+        openai_api_key="x",
+        openai_base_url=provider.openai_base_url,
+    )
+    async with serving(configured) as one, serving(configured) as other:
+        yield Pair(one, other)
+
+
+async def at_work(pair: Pair, provider: FakeProvider, *steps: Any) -> dict[str, Any]:
+    """A reply that the one process is amid of, its first half written."""
+    provider.reply("Hälfte 😀 ", *steps)
+    accepted = await say(pair.one, await make(pair.one), "Hello", background=True)
+    await provider.wait_calls(1)
+    [reply] = pair.one.services.turns.running.replies.values()
+    await reply.more_than(0)
+    made: dict[str, Any] = accepted.json()["messages"][1]
+    return made
+
+
+def path_of(reply: dict[str, Any]) -> str:
+    """Where a reply is."""
+    return f"{messages_of(reply)}/{reply['message_id']}"
+
+
+async def test_a_reply_is_followed_at_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """Readers anywhere in the text, at the process that does not make it, see exactly the rest, and the end."""
+    gate = asyncio.Event()
+    reply = await at_work(pair, provider, gate, "und Ganzes")
+    text = "Hälfte 😀 und Ganzes"
+    asked = [
+        asyncio.create_task(pair.other.client.get(f"{path_of(reply)}/events", params={"starting_after": k}))
+        for k in range(len(text) + 1)
+    ]
+    async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
+        async for event in live_events(response):
+            if event.name == "message.delta":
+                assert event.data["delta"] == "Hälfte 😀 "
+                break
+    gate.set()
+    for k, response in enumerate(await asyncio.gather(*asked)):
+        events = events_of(response.text)
+        assert "".join(event.data.get("delta", "") for event in events) == text[k:]
+        assert (events[-1].name, events[-1].id) == ("message.completed", len(text))
+        assert (events[0].name == "turn.started") == (k == 0)
+
+
+async def test_a_turn_is_stopped_from_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """Within a second of the cancel elsewhere the provider's connection is closed and the text kept."""
+    reply = await at_work(pair, provider, asyncio.Event())
+    events = asyncio.create_task(pair.one.client.get(f"{path_of(reply)}/events"))
+    assert (await pair.other.client.post(f"{path_of(reply)}/cancel")).status_code == 202
+    async with asyncio.timeout(STOP_SECONDS):
+        await provider.calls[0].closed.wait()
+    assert events_of((await events).text)[-1].name == "message.cancelled"
+    stored = await got(pair.other, path_of(reply))
+    assert (stored["status"], stored["content"]) == ("cancelled", "Hälfte 😀 ")
+    problem_of(await pair.one.client.post(f"{path_of(reply)}/cancel"), 409, "already-finished")
+
+
+async def test_a_turn_is_interrupted_from_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """`interrupt` stops what runs and what waits at another process, whose callers are answered."""
+    reply = await at_work(pair, provider, asyncio.Event())
+    waiting = asyncio.create_task(say(pair.one, reply, "Second"))
+    await until_accepted(pair.one, reply, 4)
+    answer = await told(pair.other, reply, "Third", on_busy="interrupt")
+    assert answer["assistant_reply"] == "Echo: Third"
+    assert [message["status"] for message in answer["messages"][1::2]] == ["cancelled", "cancelled", "completed"]
+    assert (await waiting).json()["assistant_reply"] == ""
+    assert len(provider.calls) == 2
+
+
+async def test_turns_of_both_processes_run_in_sequence_order(pair: Pair, provider: FakeProvider) -> None:
+    """A turn waits for an earlier one that another process runs, and is told its reply."""
+    gate = asyncio.Event()
+    reply = await at_work(pair, provider, gate, "und Ganzes")
+    later = asyncio.create_task(say(pair.other, reply, "Second"))
+    await until_accepted(pair.one, reply, 4)
+    gate.set()
+    assert (await later).json()["assistant_reply"] == "Echo: Second"
+    told_it = [message["content"] for message in provider.calls[1].body["messages"]]
+    assert told_it == ["Hello", "Hälfte 😀 und Ganzes", "Second"]
+
+
+async def test_one_key_at_two_processes_is_one_turn(pair: Pair, provider: FakeProvider) -> None:
+    """Twenty posts under one key, at both processes at once: one turn, one call, one answer."""
+    path = messages_of(await make(pair.one))
+
+    async def post(service: Service) -> httpx2.Response:
+        return await service.client.post(path, json={"message": "Hello"}, headers={"Idempotency-Key": "k"})
+
+    answers = await asyncio.gather(*(post(pair[n % 2]) for n in range(20)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert all(answer.json() == answers[0].json() for answer in answers)
+    assert (len(await got(pair.one, path)), len(provider.calls)) == (2, 1)
+
+
+async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeProvider) -> None:
+    """When the conversation is deleted at one process, readers at both hear of the end, and the provider is closed."""
+    reply = await at_work(pair, provider, asyncio.Event())
+    readers = [asyncio.create_task(each.client.get(f"{path_of(reply)}/events")) for each in pair]
+    while not pair.other.services.turns._watches._watched:  # noqa: ASYNC110  it sets no event
+        await asyncio.sleep(0)
+    assert (await pair.other.client.delete(f"/conversations/{reply['conversation_id']}")).status_code == 200
+    for reader in readers:
+        assert events_of((await reader).text)[-1].name == "message.cancelled"
+    await provider.calls[0].closed.wait()
+
+
+async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider: FakeProvider) -> None:
+    """A process forgets a reply of another one when its last reader has gone."""
+    gate = asyncio.Event()
+    reply = await at_work(pair, provider, gate)
+    watched = pair.other.services.turns._watches._watched
+    async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
+        await anext(live_events(response))
+        assert list(watched) == [reply["message_id"]]
+    async with asyncio.timeout(5):
+        while watched:  # noqa: ASYNC110  garbage sets no event
+            await asyncio.sleep(0)
+    gate.set()
+
+
+async def test_keys_are_kept_for_a_day_from_the_end(pair: Pair, provider: FakeProvider) -> None:
+    """A key outlives its turn by 24 hours, however long the turn took, and is free again after that."""
+    gate = asyncio.Event()
+    provider.reply(gate, "Done")
+    conversation = await make(pair.one)
+    path, database = messages_of(conversation), pair.one.database
+    headers = {"Idempotency-Key": "k"}
+    post = asyncio.create_task(pair.one.client.post(path, json={"message": "Hello"}, headers=headers))
+    await provider.wait_calls(1)
+    later = now_ms() + 2 * RETENTION_MS
+    await database.transact(idempotency.forget, later)  # unfinished: its day has not begun
+    gate.set()
+    await post
+    await database.transact(idempotency.forget, later)  # seen ended
+    await database.transact(idempotency.forget, later + RETENTION_MS)
+    again = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
+    assert again.headers["idempotency-replayed"] == "true"
+    await database.transact(idempotency.forget, later + RETENTION_MS + 1)
+    anew = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
+    assert "idempotency-replayed" not in anew.headers
