@@ -8,12 +8,12 @@ import logging
 import re
 from dataclasses import dataclass
 
-from app.domain.messages import Failure, Status, Usage
+from app.domain.messages import Status, Usage
 from app.domain.text import estimated_tokens
 from app.domain.turns import Outcome
 from app.errors import AppError, InternalError, Phase, ProviderTimeout
 from app.llm.base import ChatModel, ChatRequest, Chunk
-from app.services.replies import Reply
+from app.services.replies import Reply, failure_of
 
 REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IGNORECASE)
 
@@ -52,7 +52,7 @@ def failed(reply: Reply, request: ChatRequest, error: AppError) -> Outcome:
     cause = type(error.__cause__).__name__  # its words may hold a key, or what another customer said
     log.warning("a turn failed", extra={"code": error.code, "model": request.model, "cause": cause})
     usage = estimated_usage(request, reply) if reply.length else None
-    return Outcome(Status.FAILED, reply.text(), usage=usage, error=Failure(error.code, error.detail, error.retry_after))
+    return Outcome(Status.FAILED, reply.text(), usage=usage, error=failure_of(error))
 
 
 def estimated_usage(request: ChatRequest, reply: Reply) -> Usage:

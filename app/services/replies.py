@@ -5,9 +5,9 @@ import dataclasses
 import io
 
 from app.domain.ids import now_ms
-from app.domain.messages import Message, Sampling, Status
+from app.domain.messages import Failure, Message, Sampling, Status
 from app.domain.turns import History, Outcome
-from app.errors import Draining
+from app.errors import AppError, Draining, InternalError
 
 
 class Reply:
@@ -105,9 +105,12 @@ class Reply:
         try:
             return await generation
         except asyncio.CancelledError:
-            if self.stopped_as is None:  # not the model alone: this very task is cancelled
+            if self.stopped_as is not None:
+                return Outcome(self.stopped_as, self.text())
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # not the model alone: this very task is cancelled
                 raise
-            return Outcome(self.stopped_as, self.text())
+            return Outcome(Status.FAILED, self.text(), error=failure_of(InternalError()))
         finally:
             self._generation = None
 
@@ -123,3 +126,8 @@ class Reply:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def failure_of(error: AppError) -> Failure:
+    """What is stored of an error that ends a turn."""
+    return Failure(error.code, error.detail, error.retry_after)

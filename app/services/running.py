@@ -10,14 +10,14 @@ from app.db.engine import Database
 from app.db.script import ScriptFunction
 from app.domain.context import prompt
 from app.domain.ids import now_ms
-from app.domain.messages import Failure, Message, Status
+from app.domain.messages import Message, Status
 from app.domain.turns import Outcome
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
 from app.llm.base import ChatRequest
 from app.llm.catalog import Catalog
 from app.services.generation import Limits, generate
 from app.services.line import Line
-from app.services.replies import Reply
+from app.services.replies import Reply, failure_of
 from app.services.slots import Claim, Slots
 from app.services.tasks import TaskOwner
 from app.services.watches import Watches
@@ -188,4 +188,4 @@ class Running:
 
 def failure(error: AppError) -> Outcome:
     """The outcome of a turn that did not come to its model."""
-    return Outcome(Status.FAILED, "", error=Failure(error.code, error.detail))
+    return Outcome(Status.FAILED, "", error=failure_of(error))

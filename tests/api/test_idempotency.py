@@ -204,6 +204,6 @@ async def test_the_key_of_a_deleted_conversation_stays_taken(service: Service) -
 async def test_a_key_has_at_most_255_characters(service: Service, key: str, status: int) -> None:
     """A key is 1 to 255 characters of any kind."""
     response = await service.client.post(
-        "/conversations", json={"user_id": "ada"}, headers={"Idempotency-Key": key.encode("latin-1")}
+        "/conversations", json={"user_id": "ada"}, headers={b"Idempotency-Key": key.encode("latin-1")}
     )
     assert response.status_code == status

@@ -63,7 +63,8 @@ async def test_a_finished_reply_is_resumed_from_every_character(
     path, whole = await answered(openai_service, provider, *TEXT)
     assert text_of(whole) == TEXT
     for k in range(len(TEXT) + 1):
-        for options in ({"headers": {"Last-Event-ID": str(k)}}, {"params": {"starting_after": k}}):
+        ways: list[dict[str, Any]] = [{"headers": {"Last-Event-ID": str(k)}}, {"params": {"starting_after": k}}]
+        for options in ways:
             events = await resumed(openai_service, path, **options)
             assert text_of(events) == TEXT[k:]
             assert events[-1] == whole[-1]
@@ -140,7 +141,8 @@ async def test_what_is_no_number_of_characters_is_refused(service: Service, wher
     reply = (await make(service, message="Hello"))["messages"][1]
     name = "Last-Event-ID" if where == "headers" else "starting_after"
     path = f"{messages_of(reply)}/{reply['message_id']}/events"
-    problem_of(await service.client.get(path, **{where: {name: k}}), 422, "validation-error")
+    options: dict[str, Any] = {where: {name: k}}
+    problem_of(await service.client.get(path, **options), 422, "validation-error")
 
 
 async def test_a_user_s_message_is_its_text_and_its_end(service: Service) -> None:
@@ -156,7 +158,7 @@ async def test_another_user_s_reply_is_as_one_that_never_was(service: Service) -
     reply = (await make(service, message="Hello"))["messages"][1]
     path = messages_of(reply)
     for method, action in (("GET", "events"), ("POST", "cancel"), ("POST", "regenerate")):
-        body = {"json": {}} if action == "regenerate" else {}
+        body: dict[str, Any] = {"json": {}} if action == "regenerate" else {}
         asked = [
             service.client.request(method, f"{path}/{message_id}/{action}", params={"user_id": user}, **body)
             for message_id, user in ((reply["message_id"], "eve"), (UNKNOWN_ID, "eve"))

@@ -1,0 +1,116 @@
+"""Faults at one chosen moment: a database that is away for one statement, a model that fails at one chunk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any
+
+from app.db import idempotency, leases, turns
+from app.db.engine import Database
+from app.db.script import Row, Script, ScriptFunction, Statement
+from app.errors import DatabaseUnavailable
+from app.llm.base import ChatModel, ChatRequest, Chunk
+
+BESIDE = {leases.heartbeat, leases.forget_dead_processes, turns.abandoned, turns.unfinished, turns.checkpoint,
+          turns.progress, idempotency.forget}  # fmt: skip
+"""What runs by the clock beside the turns: counted, it would make their moments differ from run to run."""
+
+
+class DatabaseFault:
+    """Lets every transaction of a database through but for one moment, counted from 0.
+
+    The moments of a script are before and after each statement, where all is rolled back, and after the
+    commit, where only its acknowledgement is lost.
+    """
+
+    def __init__(self, at: int) -> None:
+        self.happened = False
+        self._moments_left = at
+
+    @contextlib.contextmanager
+    def of(self, database: Database) -> Iterator[None]:
+        """Holds for a database within the block."""
+        transact, query = database.transact, database.query
+        database.transact = self._around(transact, committing=True)  # type: ignore[method-assign]
+        database.query = self._around(query, committing=False)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            database.transact = transact  # type: ignore[method-assign]
+            database.query = query  # type: ignore[method-assign]
+
+    def _around(self, execute: Callable[..., Any], *, committing: bool) -> Callable[..., Any]:
+        async def executed(script: ScriptFunction[Any], *args: Any) -> Any:
+            if script in BESIDE:
+                return await execute(script, *args)
+            value = await execute(self._watched, script, *args)
+            if committing:
+                self._pass()
+            return value
+
+        return executed
+
+    def _watched(self, script: ScriptFunction[Any], *args: Any) -> Script[Any]:
+        inner = script(*args)
+        rows: list[Row] | None = None
+        while True:
+            try:
+                statement: Statement = next(inner) if rows is None else inner.send(rows)
+            except StopIteration as end:
+                return end.value
+            self._pass()
+            rows = yield statement
+            self._pass()
+
+    def _pass(self) -> None:
+        self._moments_left -= 1
+        if self._moments_left == -1:
+            self.happened = True
+            raise DatabaseUnavailable
+
+
+class FaultyModel:
+    """A model that raises at one moment of its replies: 0 is before the first chunk, 1 before the second."""
+
+    def __init__(self, model: ChatModel) -> None:
+        self.fault: BaseException | None = None
+        self.at: int | None = None
+        self.moments = 0
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    @property
+    def default_model(self) -> str:
+        return self._model.default_model
+
+    @property
+    def models(self) -> Sequence[str] | None:
+        return self._model.models
+
+    @property
+    def concurrency(self) -> int | None:
+        return self._model.concurrency
+
+    @property
+    def context_window(self) -> int:
+        return self._model.context_window
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        self.moments = 0
+        async with contextlib.aclosing(self._model.stream(request)) as chunks:
+            self._pass()
+            async for chunk in chunks:
+                yield chunk
+                self._pass()
+
+    async def aclose(self) -> None:
+        await self._model.aclose()
+
+    def _pass(self) -> None:
+        moment, self.moments = self.moments, self.moments + 1
+        if moment == self.at and self.fault is not None:
+            raise self.fault
