@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test lint bench lock clean
+.PHONY: install run test soak lint bench lock clean
 
 run: install
 	$(BIN)/parley serve
@@ -12,6 +12,10 @@ install: .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
+
+# Histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
+soak: .venv/.installed-dev
+	SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/python -m pytest tests/live/test_history.py -s
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -97,8 +97,8 @@ def events_of(text: str) -> list[Event]:
 
 
 def event_of(block: str) -> Event:
-    """One event from its three lines."""
-    fields = dict(line.split(": ", 1) for line in block.split("\n"))
+    """One event from its three lines; a heartbeat may stand before them."""
+    fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
     assert fields.keys() == {"id", "event", "data"}
     return Event(fields["event"], int(fields["id"]), json.loads(fields["data"]))
 

@@ -20,6 +20,8 @@ class Direction:
         self.slice_bytes = CHUNK
         """How many bytes are written at once."""
         self.bytes_per_second: float | None = None
+        self.listener: Callable[[bytes], None] | None = None
+        """Is told what arrives before it is passed on."""
         self._open = asyncio.Event()
         self._open.set()
 
@@ -34,6 +36,8 @@ class Direction:
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Passes bytes on until there are no more."""
         while data := await reader.read(CHUNK):
+            if self.listener is not None:
+                self.listener(data)
             for piece in self._pieces(data):
                 await self._open.wait()
                 writer.write(piece)

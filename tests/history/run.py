@@ -1,0 +1,82 @@
+"""A history: clients and faults for a time, then peace, then the check."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from app.db import check as rules
+from app.db.connect import connect
+from app.db.script import Script, Statement
+from tests.history.check import LAST, ROWS, Row, Stored, findings
+from tests.history.clients import Client
+from tests.history.fleet import Fleet
+from tests.history.provider import SlowProvider
+from tests.history.record import Record
+
+PEACE_SECONDS = 25
+"""How long the last turns may take to their end: a lease, a look, and a reply."""
+
+
+class Plan(NamedTuple):
+    """What is to happen."""
+
+    seed: int
+    seconds: float
+    processes: int
+    clients: int
+    seconds_between_faults: float
+
+
+async def happened(plan: Plan, directory: Path, database_url: str) -> tuple[Record, list[str]]:
+    """Runs a history; gives what was told, and a sentence for each promise that was broken."""
+    record = Record()
+    async with SlowProvider(record) as provider:
+        settings: dict[str, Any] = {
+            "database_url": database_url,
+            "openai_api_key": "x",
+            "openai_base_url": provider.openai_base_url,
+            "drain_seconds": 2,
+        }
+        async with Fleet(directory, plan.processes, settings) as fleet:
+            await disturbed(plan, fleet, record)
+            stored, broken = await at_rest(database_url)
+    return record, [*findings(record, stored), *broken, *fleet.faults]
+
+
+async def disturbed(plan: Plan, fleet: Fleet, record: Record) -> None:
+    """Lets clients act while processes come and go."""
+    chance, until = random.Random(plan.seed), time.monotonic() + plan.seconds
+    clients = [
+        asyncio.create_task(Client(f"user{n}", fleet, record, random.Random(chance.random())).run(until))
+        for n in range(plan.clients)
+    ]
+    while time.monotonic() + plan.seconds_between_faults < until:
+        await asyncio.sleep(plan.seconds_between_faults * chance.uniform(0.5, 1))
+        await chance.choice([fleet.crash, fleet.crash, fleet.drain])(chance)
+    await asyncio.gather(*clients)
+
+
+async def at_rest(database_url: str) -> tuple[Stored, list[str]]:
+    """What is stored once no turn is unfinished, or patience has ended; and which rules the rows break."""
+    database = connect(database_url, pool_size=1)
+    try:
+        deadline = time.monotonic() + PEACE_SECONDS
+        while True:
+            stored = await database.query(read)
+            busy = any(row.status in {"queued", "in_progress"} for row in stored.rows)
+            if not busy or time.monotonic() > deadline:
+                return stored, await database.query(rules.findings)
+            await asyncio.sleep(0.2)
+    finally:
+        await database.close()
+
+
+def read() -> Script[Stored]:
+    """Reads all messages."""
+    rows = [Row(str(row[0]), str(row[1]), *row[2:]) for row in (yield Statement(ROWS))]
+    last = {str(conversation_id): number for conversation_id, number in (yield Statement(LAST))}
+    return Stored(rows, last)

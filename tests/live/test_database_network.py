@@ -1,0 +1,181 @@
+"""A bad network between the service and PostgreSQL, and processes that stand still."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+
+from tests.api.talk import Event, live_events
+from tests.live.talk import make, messages, messages_of, rows, say, stream, told, until, until_messages
+from tests.support.databases import PostgresTemplate
+from tests.support.postgres import PostgresCluster
+from tests.support.process import POLL_SECONDS, Parley, parley_process
+from tests.support.provider import FakeProvider
+from tests.support.proxy import TcpProxy
+from tests.support.replies import Reply
+
+GIVEN_UP_SECONDS = 10
+"""A statement, the wait for a connection, and some patience of the test's own."""
+RECOVERY_SECONDS = 20
+
+
+class Far(NamedTuple):
+    """A process whose database is behind a proxy, one that has it near, and the provider of both."""
+
+    parley: Parley
+    near: Parley
+    proxy: TcpProxy
+    provider: FakeProvider
+    database_url: str
+
+
+@pytest.fixture
+async def far(
+    tmp_path: Path, cluster: PostgresCluster, postgres_template: PostgresTemplate, provider: FakeProvider
+) -> AsyncIterator[Far]:
+    configured: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+    async with contextlib.AsyncExitStack() as stack:
+        url = stack.enter_context(postgres_template.copy())
+        proxy = await stack.enter_async_context(TcpProxy(cluster.port))
+        there = url.replace(str(cluster.port), str(proxy.port))
+        starts = [
+            stack.enter_async_context(parley_process(tmp_path, database_url=each, **configured))
+            for each in (there, url)
+        ]
+        parley, near = await asyncio.gather(*starts)
+        yield Far(parley, near, proxy, provider, url)
+        proxy.resume()
+
+
+def unavailable(response: httpx2.Response) -> None:
+    """Looks at what is answered without a database."""
+    assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) >= 1
+
+
+async def until_ready(parley: Parley) -> None:
+    """Waits for readiness, as a load balancer does."""
+    async with asyncio.timeout(GIVEN_UP_SECONDS):
+        while not await parley.answers("/readyz"):  # noqa: ASYNC110  nothing tells but asking
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def test_a_database_that_is_gone_comes_back(far: Far) -> None:
+    """Without connections all is 503 but /livez; with them it serves again, and the running turn has survived."""
+    gate = asyncio.Event()
+    far.provider.reply("Half ", gate, "whole")
+    conversation = await make(far.parley)
+    async with stream(far.parley, conversation, "Hello") as events:
+        await until(events, "message.delta")
+        far.proxy.accepting = False
+        far.proxy.reset()
+        assert await far.parley.answers("/livez")
+        unavailable(await far.parley.client.get("/readyz"))
+        unavailable(await far.parley.client.get(messages_of(conversation)))
+        unavailable(await say(far.parley, conversation, "Second"))
+        far.proxy.accepting = True
+        await until_ready(far.parley)
+        gate.set()
+        ended = await until(events, "message.completed")
+    assert ended.data["message"]["content"] == "Half whole"
+    assert len(await messages(far.parley, conversation)) == 2
+    assert await told(far.parley, conversation, "Third") == "Echo: Third"
+
+
+async def test_a_network_that_stands_still_is_given_up_in_time(far: Far) -> None:
+    """In a stall shorter than a lease requests are 503 within seconds, and the running turn goes on to its end."""
+    gate = asyncio.Event()
+    far.provider.reply("Half ", gate, "whole")
+    conversation = await make(far.parley)
+    post = asyncio.create_task(say(far.parley, conversation, "Hello"))
+    await far.provider.wait_calls(1)
+    far.proxy.stall()
+    asked = ["/readyz", messages_of(conversation), f"/conversations/{conversation['conversation_id']}"] * 5
+    async with asyncio.timeout(GIVEN_UP_SECONDS):
+        answers = await asyncio.gather(
+            say(far.parley, conversation, "Second"), *(far.parley.client.get(path) for path in asked)
+        )
+    for answer in answers:
+        unavailable(answer)
+    assert await far.parley.answers("/livez")
+    far.proxy.resume()
+    gate.set()
+    assert (await post).json()["assistant_reply"] == "Half whole"
+    await until_ready(far.parley)
+    made = [await make(far.parley, message=f"word{n}") for n in range(12)]  # with every connection of the pool
+    assert [(await messages(far.near, each))[1]["content"] for each in made] == [f"Echo: word{n}" for n in range(12)]
+
+
+async def test_a_commit_whose_acknowledgement_is_lost_is_one_turn(far: Far) -> None:
+    """A turn that was stored while its acknowledgement was lost is found, run once, and not stored twice."""
+    conversation = await make(far.parley)
+    await told(far.parley, conversation, "First")
+    stored = b""
+
+    def stall_behind_commit(data: bytes) -> None:
+        nonlocal stored
+        stored += data
+        if b"COMMIT" in stored.partition(b"Second")[2]:
+            far.proxy.to_client.stall()
+
+    far.proxy.to_server.listener = stall_behind_commit
+    post = asyncio.create_task(say(far.parley, conversation, "Second"))
+    await until_messages(far.near, conversation, lambda found: len(found) == 4)
+    assert len(far.provider.calls) == 1
+    far.proxy.to_server.listener = None
+    far.proxy.reset()
+    far.proxy.to_client.resume()
+    answer = await post
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Second")
+    found = await messages(far.near, conversation)
+    assert [message["content"] for message in found] == ["First", "Echo: First", "Second", "Echo: Second"]
+    assert len(far.provider.calls) == 2
+
+
+async def test_a_process_that_stood_still_finds_its_turns_ended(far: Far, tmp_path: Path) -> None:
+    """Cut off from the database, or stopped, for longer than a lease: the turns are ended by another process, once."""
+    configured: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": far.provider.openai_base_url}
+    async with parley_process(tmp_path, database_url=far.database_url, **configured) as stopped:
+        far.provider.answer(*[Reply(["Half ", asyncio.Event()]) for _ in range(2)])
+        readers = [asyncio.create_task(read(parley, await make(parley))) for parley in (far.parley, stopped)]
+        await far.provider.wait_calls(2)
+        async with asyncio.timeout(10):
+            while (await statuses(far.database_url)).count(("in_progress", "Half ")) < 2:  # noqa: ASYNC110  see above
+                await asyncio.sleep(POLL_SECONDS)
+        far.proxy.stall()
+        stopped.process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while (await statuses(far.database_url)).count(("interrupted", "Half ")) < 2:  # noqa: ASYNC110  see above
+                await asyncio.sleep(POLL_SECONDS)
+        far.proxy.resume()
+        stopped.process.send_signal(signal.SIGCONT)
+        for reader in readers:
+            events = await reader
+            assert (events[-1].name, events[-1].data["message"]["content"]) == ("message.interrupted", "Half ")
+        for call in far.provider.calls:
+            await call.closed.wait()
+        assert (await statuses(far.database_url)).count(("interrupted", "Half ")) == 2
+        for parley in (far.parley, stopped):
+            await until_ready(parley)
+            assert (await make(parley, message="Again"))["assistant_reply"] == "Echo: Again"
+    assert len(far.provider.calls) == 4
+
+
+async def read(parley: Parley, conversation: dict[str, Any]) -> list[Event]:
+    """The events of a turn, to their end."""
+    body = {"message": "Hello", "stream": True}
+    async with parley.client.stream("POST", messages_of(conversation), json=body, timeout=60) as response:
+        return [event async for event in live_events(response)]
+
+
+async def statuses(database_url: str) -> list[tuple[str, str]]:
+    """What is stored of all replies."""
+    return [(row[0], row[1]) for row in await rows(database_url, "SELECT status, content FROM messages")]
