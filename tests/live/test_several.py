@@ -19,6 +19,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from tests.api.talk import events_of
 from tests.live.talk import make, messages, messages_of, say, stream, told, until, until_messages
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.process import Parley, parley_command, parley_process
@@ -156,12 +157,18 @@ async def crash(directory: Path, database_url: str) -> AsyncIterator[Crash]:
             yield Crash(database_url, provider, restarted, conversation, at_restart, seconds, recovered)
 
 
+async def second(parley: Parley, conversation: dict[str, Any]) -> httpx2.Response:
+    """The answer to the second turn, which has a key."""
+    headers = {"Idempotency-Key": "second"}
+    return await parley.client.post(messages_of(conversation), json={"message": "Second"}, headers=headers)
+
+
 async def killed_amid_a_turn(parley: Parley, provider: FakeProvider, conversation: dict[str, Any]) -> None:
     """Kills the process once the first half of a reply is saved and a second turn waits."""
     provider.reply("Half ", asyncio.Event(), "and half")
     async with stream(parley, conversation, "First") as events:
         await until(events, "message.delta")
-        waiting = asyncio.create_task(say(parley, conversation, "Second"))
+        waiting = asyncio.create_task(second(parley, conversation))
         await until_messages(parley, conversation, lambda found: len(found) == 4 and found[1]["content"])
         parley.kill()
         with pytest.raises(httpx2.TransportError):
@@ -215,6 +222,25 @@ async def test_the_turn_that_waited_is_answered_by_the_restarted_process(crashed
     asked = [[each["content"] for each in call.body["messages"]] for call in crashed.provider.calls]
     assert asked[:2] == [["First"], ["First", "Half ", "Second"]]
     assert sum(each[-1] in {"First", "Second"} for each in asked) == 2
+
+
+async def test_a_lost_answer_is_had_from_the_next_process(crashed: Crash) -> None:
+    """Whose post died with the process asks again under its key, and gets the answer that was made since."""
+    answer = await second(crashed.restarted, crashed.conversation)
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Second")
+    assert answer.headers["idempotency-replayed"] == "true"
+    questions = [call.body["messages"][-1]["content"] for call in crashed.provider.calls]
+    assert questions.count("Second") == 1
+
+
+@pytest.mark.parametrize(("k", "text"), [(0, "Half "), (3, "f "), (5, None), (9, None)])
+async def test_a_stream_that_died_with_its_process_is_resumed(crashed: Crash, k: int, text: str | None) -> None:
+    """The rest of what was saved comes, then the end; a reader who had been sent more is told what is authoritative."""
+    path = f"{messages_of(crashed.conversation)}/{crashed.recovered[1]['message_id']}/events"
+    response = await crashed.restarted.client.get(path, headers={"Last-Event-ID": str(k)})
+    *before, end = events_of(response.text)
+    assert (end.name, end.id, end.data["message"]) == ("message.interrupted", 5, crashed.recovered[1])
+    assert [event.data["delta"] for event in before if event.name == "message.delta"] == ([text] if text else [])
 
 
 async def test_the_conversation_goes_on_after_the_crash(crashed: Crash, tmp_path: Path) -> None:

@@ -28,7 +28,20 @@ def test_every_event_is_documented() -> None:
         assert f"`{name}`" in API or f"`.{name.partition('.')[2]}`" in API
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/performance.md", "docs/dependencies.md"])
+def test_every_guarantee_names_a_test_that_is_there() -> None:
+    """Each line of docs/guarantees.md names tests, and each of them exists."""
+    page = (ROOT / "docs" / "guarantees.md").read_text()
+    promises = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+    for promise in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", promise)
+        assert named, promise
+        for file, test in named:
+            assert re.search(rf"def {test}\b" if test else "def test_", (ROOT / file).read_text()), (file, test)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/guarantees.md", "docs/architecture.md", "docs/performance.md", "docs/dependencies.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     """What a page links to within the repository is there."""
     text = (ROOT / page).read_text()
