@@ -28,6 +28,9 @@ AIMS = (
     Aim("streamed turn, CPU x floor", "stream", "SSE", "ratio", 4, 16),
     Aim("turn at 1,000 messages, CPU x floor", "growth", "history 1000", "ratio", 2),
     Aim("slow streams that failed", "slow", "1,000 streams", "failed", 0, 1_000),
+    Aim("late gaps of slow streams, p99 ms", "slow", "1,000 streams", "late_p99_ms", 250, 1_000),
+    Aim("memory of a slow stream, KB", "slow", "1,000 streams", "kb_per_stream", 100, 1_000),
+    Aim("refused when full, p99 ms", "overload", "full", "refused_p99_ms", 50, 16),
 )
 SAME = 1.5
 """Up to this factor two pages cost the same; planning and caches differ a little."""

@@ -111,7 +111,8 @@ class House:
             "LLM_MODEL": "bench",
             "OPENAI_API_KEY": "x",
             "OPENAI_BASE_URL": self.provider.url,
-            "LOG_LEVEL": "warning",
+            "LOG_LEVEL": "error",
+            "DRAIN_SECONDS": "1",
         }
 
     def _floor_settings(self, url: str, synchronous: str) -> dict[str, str]:

@@ -46,6 +46,11 @@ SLOW = (
     *(Column("cpu_us_per_token", "us/token", 9, 1), Column("ratio", "x floor", 8, 2)),
     *(Column("kb_per_stream", "KB/stream", 10, 1), Column("memory_mb", "peak MB", 8, 1), Column("failed", "failed", 7)),
 )
+OVERLOAD = (
+    *LABELS,
+    *(Column("refused_p50_ms", "refused p50", 12, 1), Column("refused_p99_ms", "p99", 8, 1)),
+    *(Column("read_p50_ms", "read p50", 9, 1), Column("read_p99_ms", "p99", 8, 1), Column("failed", "failed", 7)),
+)
 START = (
     *(Column("scenario", "", 22), Column("server", "server", 20)),
     *(Column("ready_s", "ready s", 8, 2), Column("idle_mb", "idle MB", 8, 1), Column("failed", "failed", 7)),

@@ -13,6 +13,7 @@ from benchmarks import report
 from benchmarks.client import request
 from benchmarks.contenders import WHOLE, Contender, House, labels, stopping
 from benchmarks.load import Load, Outcome, closed, listed, paced, replied, streamed
+from benchmarks.overload import overload
 from benchmarks.processes import resident_mb
 from benchmarks.provider import reply_text
 from benchmarks.report import Column, Report, Row
@@ -235,4 +236,5 @@ GROUPS: dict[str, Callable[[Bench, str], Awaitable[None]]] = {
     "growth": growth,
     "list": lists,
     "slow": slow,
+    "overload": overload,
 }
