@@ -71,7 +71,7 @@ class Running:
             await self._bring_to_end(reply, claim)
         except Exception:
             log.exception("a turn broke")
-            await self._settle(reply, failure(InternalError()))  # nobody is kept waiting for it
+            await self._fail(reply)
         finally:
             del self.replies[message_id]
             claim.give_back()
@@ -146,6 +146,14 @@ class Running:
             await self._database.transact(turns.release, self._process_id, reply.message.message_id)
         except DatabaseUnavailable:
             log.warning("cannot give a waiting turn back: the database is out of reach")
+
+    async def _fail(self, reply: Reply) -> None:
+        """Ends a turn that broke; where that breaks too, at least nobody is kept waiting for it."""
+        try:
+            await self._settle(reply, failure(InternalError()))
+        except Exception:
+            log.exception("a turn cannot be ended")
+            reply.release()
 
     async def _generate(self, reply: Reply) -> Outcome:
         try:

@@ -27,8 +27,8 @@ class Slots:
             Overloaded: there is none, and the database need not be asked.
         """
         with self._lock:
-            too_many_to_start = max(0, self._at_work.total() + self._undecided - self._max_at_work)
-            if self._waiting + too_many_to_start >= self._max_waiting:
+            would_wait = max(0, self._at_work.total() + self._undecided + 1 - self._max_at_work)
+            if self._waiting + would_wait > self._max_waiting:
                 raise Overloaded
             self._undecided += 1
         return Claim(self)

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from app.db import schema
@@ -17,6 +17,7 @@ from app.db.connect import connect
 from app.db.engine import Database
 from app.db.models import Base, UserRow
 from app.db.script import Script, Statement
+from app.domain.ids import new_id
 from app.errors import DatabaseUnavailable
 from tests.support.postgres import PostgresCluster
 
@@ -30,12 +31,27 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def test_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
     """Models and migrations do not drift apart, on either database."""
-
-    def differences(connection: Any) -> list[Any]:
-        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
-
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def differences(connection: Any) -> list[Any]:
+    """What the models describe and the tables are not."""
+    return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+
+async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Database) -> None:
+    """A start brings the first release's schema up to date, and the rows are there."""
+    async with database.write() as session:
+        session.add(UserRow(id=new_id(), user_id="ada", created_at=1))
+        await session.flush()
+        await session.execute(text("DROP TABLE idempotency_keys"))
+        await session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    await schema.upgrade(database)
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    async with database.read() as session:
+        assert await session.scalar(select(UserRow.user_id)) == "ada"
 
 
 def test_the_head_is_the_newest_migration() -> None:

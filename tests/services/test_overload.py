@@ -80,6 +80,27 @@ async def test_a_full_service_goes_on_to_answer_all_else(small_service: Service,
     assert len(provider.calls) == AT_WORK + WAITING
 
 
+async def test_a_service_may_let_nobody_wait(database_url: str, provider: FakeProvider) -> None:
+    """With no place to wait, a turn runs while there is a slot, and is refused while there is none."""
+    gate = asyncio.Event()
+    provider.reply(gate, "Done")
+    configured = settings(
+        database_url=database_url,
+        openai_api_key="x",
+        openai_base_url=provider.openai_base_url,
+        llm_provider="openai",
+        max_turns_at_work=1,
+        max_turns_waiting=0,
+    )
+    async with serving(configured) as service:
+        busy = await made_in_background(service)
+        problem_of(await say(service, await make(service), "Hello"), 503, "overloaded")
+        problem_of(await say(service, busy, "Behind"), 503, "overloaded")
+        gate.set()
+        await until_ended(service, busy)
+        assert (await say(service, busy, "Again")).status_code == 201
+
+
 async def test_a_storm_is_taken_up_to_the_last_place(small_service: Service, provider: FakeProvider) -> None:
     """Of many posts at once exactly as many are accepted as there is room for, and all of those end."""
     spare = [await make(small_service) for _ in range(3 * (AT_WORK + WAITING))]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.services.checkpoints import Checkpoints
 from app.services.leases import Leases
 from app.services.stops import Stops
 from tests.support.provider import FakeProvider
+from tests.support.replies import Reply
 from tests.support.service import Service
 
 
@@ -58,6 +60,31 @@ async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeP
     assert (question.content, reply.content, reply.status) == ("Hello", "Half ", "in_progress")
     gate.set()
     assert (await post).json()["assistant_reply"] == "Half and half"
+
+
+async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, provider: FakeProvider) -> None:
+    """However many turns run, a checkpoint of all of them is one transaction, and of none of them no transaction."""
+    gate = asyncio.Event()
+    provider.default = lambda _: Reply(["Half ", gate, "and half"])
+    asked = {"user_id": "ada", "message": "Hello", "background": True}
+    for _ in range(30):
+        assert (await openai_service.client.post("/conversations", json=asked)).status_code == 202
+    running = list(openai_service.services.turns.running.replies.values())
+    await asyncio.gather(*(reply.more_than(0) for reply in running))
+    saving, transactions = checkpoints(openai_service), []
+    transact = openai_service.database.transact
+
+    async def counted(script: ScriptFunction[Any], *args: Any) -> Any:
+        transactions.append(script)
+        return await transact(script, *args)
+
+    saving._database = SimpleNamespace(transact=counted)  # type: ignore[assignment]
+    await saving.save()
+    await saving.save()
+    assert transactions == [turns.checkpoint]
+    assert [reply.content for reply in (await rows(openai_service)) if reply.role == "assistant"] == ["Half "] * 30
+    gate.set()
+    await asyncio.gather(*(reply.until_ended() for reply in running))
 
 
 async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
