@@ -53,7 +53,7 @@ PROGRESS = "SELECT status, substr(content, $2) FROM messages WHERE message_id = 
 DEAD_OWNER = """
 m.status IN ('queued', 'in_progress') AND NOT EXISTS (
 SELECT 1 FROM processes p WHERE p.process_id = m.process_id AND p.expires_at > {now})"""
-ABANDONED = f"SELECT {COLUMNS} FROM messages m WHERE {DEAD_OWNER} ORDER BY m.message_id LIMIT $1"
+ABANDONED = f"SELECT {COLUMNS} FROM messages m WHERE {DEAD_OWNER} ORDER BY m.status, m.message_id LIMIT $1"
 INTERRUPT = f"""
 UPDATE messages AS m SET completed_at = $2,
 status = CASE WHEN m.cancel_requested_at IS NULL THEN 'interrupted' ELSE 'cancelled' END
@@ -173,7 +173,7 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
 
 
 def abandoned(limit: int) -> Script[list[Message]]:
-    """Unfinished replies whose process has lost its lease."""
+    """Unfinished replies whose process has lost its lease, those in progress first."""
     rows = yield Statement(ABANDONED, (limit,))
     return [message_of(row) for row in rows]
 

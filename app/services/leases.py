@@ -65,9 +65,16 @@ class Leases:
     async def _sweep(self) -> None:
         if time.monotonic() < self._may_sweep_at or self._running.draining:
             return
-        for reply in await self._database.query(turns.abandoned, SWEEP_BATCH):
+        while await self._take_up() == SWEEP_BATCH:
+            pass
+        await self._database.transact(leases.forget_dead_processes, LEASE_MS)
+
+    async def _take_up(self) -> int:
+        """Ends or adopts some turns without a living process; gives how many there were."""
+        found = await self._database.query(turns.abandoned, SWEEP_BATCH)
+        for reply in found:
             if reply.status is Status.QUEUED:
                 await self._running.adopt(reply)
             else:
                 await self._database.transact(turns.interrupt, reply, now_ms())
-        await self._database.transact(leases.forget_dead_processes, LEASE_MS)
+        return len(found)

@@ -86,9 +86,10 @@ class Running:
         claim = self.claim()
         try:
             claim.place(str(message.provider), first=False)
-            sampling = await self._until_known(turns.adopt, self._process_id, message)
         except Overloaded:
-            sampling = None
+            claim.give_back()
+            raise
+        sampling = await self._until_known(turns.adopt, self._process_id, message)
         if sampling is None:
             claim.give_back()
         else:

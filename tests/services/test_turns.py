@@ -13,7 +13,7 @@ from app.db.script import ScriptFunction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.services.checkpoints import Checkpoints
-from app.services.leases import Leases
+from app.services.leases import SWEEP_BATCH, Leases
 from app.services.stops import Stops
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
@@ -139,6 +139,16 @@ async def test_a_dead_process_s_turn_is_interrupted_with_its_checkpoint(service:
     reply = (await service.client.get(path)).json()[1]
     assert (reply["status"], reply["content"]) == ("interrupted", "Half ")
     assert reply["completed_at"] is not None
+
+
+async def test_all_turns_of_a_dead_process_are_ended_by_one_look(service: Service) -> None:
+    """However many there are, none waits for the next look: a process may die with a thousand."""
+    for _ in range(SWEEP_BATCH + 1):
+        path = await abandoned_turn(service)
+    await change(service, process_id=await dead_process(service), status="in_progress", completed_at=None)
+    await leases(service)._sweep()
+    assert {row.status for row in await rows(service) if row.role == "assistant"} == {"interrupted"}
+    assert (await service.client.get(path)).status_code == 200
 
 
 async def test_a_cancelled_turn_of_a_dead_process_ends_as_cancelled(service: Service) -> None:
