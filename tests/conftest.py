@@ -9,7 +9,7 @@ from app.settings import Settings
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, serving, settings
+from tests.support.service import Service, asking, serving, settings
 
 for name in Settings.model_fields:  # whatever the developer has set is none of the tests' business
     os.environ.pop(name.upper(), None)
@@ -55,13 +55,5 @@ async def service(database_url: str) -> AsyncIterator[Service]:
 @pytest.fixture
 async def openai_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """The service with the openai SDK speaking to the fake provider, on each database."""
-    configured = settings(
-        database_url=database_url,
-        llm_provider="openai",
-        openai_api_key="sk-secret",
-        openai_base_url=provider.openai_base_url,
-        groq_api_key="gsk-secret",
-        groq_base_url=provider.groq_base_url,
-    )
-    async with serving(configured) as started:
+    async with serving(asking(provider, database_url=database_url)) as started:
         yield started

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
 
 import orjson
-from fastapi import Header
 
-from app.api.schemas.fields import Text
 from app.api.schemas.messages import AnswerBody
 from app.domain.idempotency import IdempotencyKey
 
 REPLAYED = {"Idempotency-Replayed": "true"}
-
-Key = Annotated[
-    Text | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="A name of yours for this request: sent again under it, the same turn answers.",
-    ),
-]
 
 
 def key_of(given: str | None, path: str, body: AnswerBody) -> IdempotencyKey | None:

@@ -13,7 +13,7 @@ from sqlalchemy import delete
 
 from app.db.models import UserRow
 from tests.support.provider import FakeProvider, echo
-from tests.support.service import Service, serving, settings
+from tests.support.service import Service, asking, serving, settings
 
 TEMPLATES = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}
 
@@ -42,15 +42,7 @@ async def shared_provider() -> AsyncIterator[FakeProvider]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_openai_service(shared_database_url: str, shared_provider: FakeProvider) -> AsyncIterator[Service]:
     """The service with the SDKs of openai and groq speaking to the fake provider."""
-    configured = settings(
-        database_url=shared_database_url,
-        llm_provider="openai",
-        openai_api_key="sk-secret",
-        openai_base_url=shared_provider.openai_base_url,
-        groq_api_key="gsk-secret",
-        groq_base_url=shared_provider.groq_base_url,
-    )
-    async with serving(configured) as started:
+    async with serving(asking(shared_provider, database_url=shared_database_url)) as started:
         yield started
 
 

@@ -26,7 +26,7 @@ from tests.api.talk import events_of, live_events, until_ended
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
-from tests.support.service import Service, serving, settings
+from tests.support.service import Service, asking, serving
 
 TEXTS = st.text("aé😀 ", min_size=1, max_size=8).filter(str.strip)
 
@@ -85,13 +85,7 @@ class Conversations(RuleBasedStateMachine):
     async def serve(self) -> None:
         """Starts the service."""
         self.process = contextlib.AsyncExitStack()
-        configured = settings(
-            database_url=self.url,
-            llm_provider="openai",
-            openai_api_key="x",
-            openai_base_url=self.provider.openai_base_url,
-            drain_seconds=0.05,
-        )
+        configured = asking(self.provider, database_url=self.url, drain_seconds=0.05)
         self.service: Service = await self.process.enter_async_context(serving(configured))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

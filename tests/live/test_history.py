@@ -10,8 +10,6 @@ import random
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.history.run import Plan, happened
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 
@@ -40,8 +38,7 @@ async def test_one_process_on_sqlite(tmp_path: Path, sqlite_template: SqliteTemp
         await kept(Plan(SEED, SECONDS, processes=1, clients=6, seconds_between_faults=6), tmp_path, url)
 
 
-@pytest.mark.skipif("SOAK_SECONDS" not in os.environ, reason="make soak")
 async def test_three_processes_on_one_sqlite_file(tmp_path: Path, sqlite_template: SqliteTemplate) -> None:
     """And with several processes on one file."""
     with sqlite_template.copy() as url:
-        await kept(Plan(SEED, SECONDS, processes=3, clients=8, seconds_between_faults=4), tmp_path, url)
+        await kept(Plan(SEED, SECONDS / 2, processes=3, clients=6, seconds_between_faults=3), tmp_path, url)

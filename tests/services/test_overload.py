@@ -10,7 +10,7 @@ import pytest
 from tests.api.talk import make, messages_of, path_of, problem_of, row_counts, say, until_ended
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
-from tests.support.service import Service, serving, settings
+from tests.support.service import Service, asking, serving, settings
 
 AT_WORK = 3
 WAITING = 2
@@ -19,14 +19,7 @@ WAITING = 2
 @pytest.fixture
 async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """A service that answers three turns at once and lets two wait."""
-    configured = settings(
-        database_url=database_url,
-        llm_provider="openai",
-        openai_api_key="x",
-        openai_base_url=provider.openai_base_url,
-        max_turns_at_work=AT_WORK,
-        max_turns_waiting=WAITING,
-    )
+    configured = asking(provider, database_url=database_url, max_turns_at_work=AT_WORK, max_turns_waiting=WAITING)
     async with serving(configured) as started:
         yield started
 
@@ -84,14 +77,7 @@ async def test_a_service_may_let_nobody_wait(database_url: str, provider: FakePr
     """With no place to wait, a turn runs while there is a slot, and is refused while there is none."""
     gate = asyncio.Event()
     provider.reply(gate, "Done")
-    configured = settings(
-        database_url=database_url,
-        openai_api_key="x",
-        openai_base_url=provider.openai_base_url,
-        llm_provider="openai",
-        max_turns_at_work=1,
-        max_turns_waiting=0,
-    )
+    configured = asking(provider, database_url=database_url, max_turns_at_work=1, max_turns_waiting=0)
     async with serving(configured) as service:
         busy = await made_in_background(service)
         problem_of(await say(service, await make(service), "Hello"), 503, "overloaded")

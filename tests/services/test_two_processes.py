@@ -14,7 +14,7 @@ from app.domain.idempotency import RETENTION_MS
 from app.domain.ids import now_ms
 from tests.api.talk import events_of, got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, serving, settings
+from tests.support.service import Service, asking, serving
 
 STOP_SECONDS = 1.0
 
@@ -29,12 +29,7 @@ class Pair(NamedTuple):
 @pytest.fixture
 async def pair(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
     """Two services with the same database and provider."""
-    configured = settings(
-        database_url=database_url,
-        llm_provider="openai",
-        openai_api_key="x",
-        openai_base_url=provider.openai_base_url,
-    )
+    configured = asking(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         yield Pair(one, other)
 

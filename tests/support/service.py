@@ -15,12 +15,25 @@ from fastapi import FastAPI
 from app.api.deps import Services
 from app.main import create_app
 from app.settings import Settings
+from tests.support.provider import FakeProvider
 
 
 def settings(**overrides: Any) -> Settings:
     """Settings that depend on nothing but what is given: the scripted model answers by default."""
     given: dict[str, Any] = {"llm_provider": "scripted", "drain_seconds": 3} | overrides
     return Settings(_env_file=None, **given)
+
+
+def asking(provider: FakeProvider, **overrides: Any) -> Settings:
+    """Settings with which the SDKs of openai, by default, and groq speak to a fake provider."""
+    return settings(
+        llm_provider="openai",
+        openai_api_key="sk-secret",
+        openai_base_url=provider.openai_base_url,
+        groq_api_key="gsk-secret",
+        groq_base_url=provider.groq_base_url,
+        **overrides,
+    )
 
 
 class QuietServer(uvicorn.Server):

@@ -4,13 +4,13 @@ import functools
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import cursor, views
 from app.api.deps import Call, Caller, Scope, author, json_response, services_of
-from app.api.idempotency import REPLAYED, Key, key_of
+from app.api.idempotency import REPLAYED, key_of
 from app.api.schemas.conversations import (
     ConversationChanges,
     ConversationOut,
@@ -20,6 +20,7 @@ from app.api.schemas.conversations import (
     conversation_json,
 )
 from app.api.schemas.fields import Limit, Output, UserId
+from app.api.schemas.headers import Headers
 from app.api.schemas.messages import message_json
 from app.domain.conversations import Mode
 from app.domain.messages import Message
@@ -47,16 +48,11 @@ class Deleted(Output):
 
 
 @router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=TURN_RESPONSES)
-async def create_conversation(
-    body: NewConversationBody,
-    call: Call,
-    accept: Annotated[str, Header()] = "",
-    idempotency_key: Key = None,
-) -> Response:
+async def create_conversation(body: NewConversationBody, call: Call, headers: Headers) -> Response:
     """Makes a conversation and, with a message, runs its first turn."""
     user_id = author(body.user_id, call.who)
-    form = views.form_of(accept, body, has_turn=body.message is not None)
-    key = key_of(idempotency_key, "/conversations", body)
+    form = views.form_of(headers.accept, body, has_turn=body.message is not None)
+    key = key_of(headers.idempotency_key, "/conversations", body)
     if body.message is None:
         made, replayed = await call.services.conversations.create(user_id, body.conversation(), key)
         document = conversation_json(made) | {"assistant_reply": None, "messages": []}

@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from app.api import cursor, views
 from app.api.deps import Call, Caller, Scope, json_response, services_of
-from app.api.idempotency import Key, key_of
+from app.api.idempotency import key_of
 from app.api.routes.conversations import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
+from app.api.schemas.headers import Headers
 from app.api.schemas.messages import EditBody, MessageOut, NewMessageBody, RegenerateBody, TurnOut, message_json
 from app.api.sse import EventStream
 from app.domain.messages import Message
@@ -46,42 +47,28 @@ class Place(Scope):
 
 
 @router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
-async def post_message(
-    conversation_id: UUID,
-    body: NewMessageBody,
-    call: Call,
-    accept: Annotated[str, Header()] = "",
-    prefer: Annotated[str, Header()] = "",
-    idempotency_key: Key = None,
-) -> Response:
+async def post_message(conversation_id: UUID, body: NewMessageBody, call: Call, headers: Headers) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
-    form = views.form_of(accept, body)
-    key = key_of(idempotency_key, f"/conversations/{conversation_id}/messages", body)
+    form = views.form_of(headers.accept, body)
+    key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
     turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn(key))
-    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, prefer))
+    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
 
 
 @router.post("/{message_id}/regenerate", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
 async def regenerate(
-    conversation_id: UUID,
-    message_id: UUID,
-    body: RegenerateBody,
-    call: Call,
-    accept: Annotated[str, Header()] = "",
-    prefer: Annotated[str, Header()] = "",
-    idempotency_key: Key = None,
+    conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: Call, headers: Headers
 ) -> Response:
     """Answers the question of the conversation's last reply once more; the old reply is superseded."""
-    form = views.form_of(accept, body)
+    form = views.form_of(headers.accept, body)
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
-    asked = body.reply_to(str(message_id), key_of(idempotency_key, path, body))
+    asked = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))
     turn = await call.services.turns.regenerate(call.who, str(conversation_id), asked)
-    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, prefer))
+    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
 
 
-async def turn_document(call: Caller, turn: Turn, form: views.Form, prefer: str, reply: Message) -> views.Answer:
+async def turn_document(call: Caller, turn: Turn, form: views.Form, minimal: bool, reply: Message) -> views.Answer:
     """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
-    minimal = "return=minimal" in prefer
     messages = await views.messages_up_to(reply, turn, form, call.services.messages, minimal=minimal)
     document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
     return views.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
