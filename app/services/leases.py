@@ -13,6 +13,7 @@ from app.errors import DatabaseUnavailable, Draining, Overloaded
 from app.services.running import Running
 
 HEARTBEAT_SECONDS = 5.0
+AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 2.5
 """Who died is found well within five seconds of the lease's end."""
 SWEEP_BATCH = 100
@@ -44,9 +45,10 @@ class Leases:
         while True:
             try:
                 await self.renew()
+                await asyncio.sleep(HEARTBEAT_SECONDS)
             except DatabaseUnavailable:
                 log.warning("cannot renew the lease: the database is out of reach")
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def sweep(self) -> None:
         """Looks for turns without a living process, for ever."""

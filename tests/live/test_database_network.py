@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
+from app.db.engine import LEASE_MS
+from app.domain.ids import now_ms
+from app.services.leases import HEARTBEAT_SECONDS
 from tests.api.talk import Event, live_events
 from tests.live.talk import make, messages, messages_of, rows, say, stream, told, until, until_messages
 from tests.support.databases import PostgresTemplate
@@ -24,6 +27,9 @@ from tests.support.replies import Reply
 GIVEN_UP_SECONDS = 10
 """A statement, the wait for a connection, and some patience of the test's own."""
 RECOVERY_SECONDS = 20
+LASTS_MS = LEASE_MS - 1_000
+LEASE = """
+SELECT p.expires_at FROM processes p JOIN messages m ON m.process_id = p.process_id WHERE m.status = 'in_progress'"""
 
 
 class Far(NamedTuple):
@@ -68,6 +74,13 @@ async def until_ready(parley: Parley) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
+async def until_renewed(database_url: str) -> None:
+    """Waits until the process with the running turn has just renewed its lease, which then lasts through a stall."""
+    async with asyncio.timeout(2 * HEARTBEAT_SECONDS):
+        while (await rows(database_url, LEASE))[0][0] < now_ms() + LASTS_MS:  # noqa: ASYNC110  nothing tells but asking
+            await asyncio.sleep(POLL_SECONDS)
+
+
 async def test_a_database_that_is_gone_comes_back(far: Far) -> None:
     """Without connections all is 503 but /livez; with them it serves again, and the running turn has survived."""
     gate = asyncio.Event()
@@ -97,6 +110,7 @@ async def test_a_network_that_stands_still_is_given_up_in_time(far: Far) -> None
     conversation = await make(far.parley)
     post = asyncio.create_task(say(far.parley, conversation, "Hello"))
     await far.provider.wait_calls(1)
+    await until_renewed(far.database_url)
     far.proxy.stall()
     asked = ["/readyz", messages_of(conversation), f"/conversations/{conversation['conversation_id']}"] * 5
     async with asyncio.timeout(GIVEN_UP_SECONDS):
