@@ -107,8 +107,8 @@ async def test_a_storm_is_taken_up_to_the_last_place(small_service: Service, pro
 async def test_the_embedded_model_takes_two_turns_at_a_time(database_url: str) -> None:
     """Of three turns for the embedded model the third waits, with LOCAL_MODEL_TURNS at its two."""
     async with serving(settings(database_url=database_url, llm_provider="local")) as service:
-        accepted = [await made_in_background(service) for _ in range(3)]
-        statuses = [conversation["messages"][1]["status"] for conversation in accepted]
+        accepted = await asyncio.gather(*(made_in_background(service) for _ in range(3)))
+        statuses = sorted(conversation["messages"][1]["status"] for conversation in accepted)
         assert statuses == ["in_progress", "in_progress", "queued"]
         for conversation in accepted:
             assert (await until_ended(service, conversation))["status"] == "completed"
