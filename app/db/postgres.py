@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, TypeVar
 
@@ -34,7 +35,9 @@ UNHEARD = (*OUT_OF_REACH, asyncio.CancelledError)
 class PostgresDatabase(Database):
     """A server with a small pool, which sessions and scripts share.
 
-    A statement may take so many seconds; what is not heard of a second later is given up with its connection.
+    A statement may take so many seconds; what is not heard of a second later is given up with its connection, and so
+    are the connections that are older than that moment: where one died in silence (a failover, a NAT that forgot),
+    the others did as well, and each would cost as long.
     """
 
     def __init__(self, url: URL, *, pool_size: int, statement_seconds: float = STATEMENT_SECONDS) -> None:
@@ -52,8 +55,10 @@ class PostgresDatabase(Database):
                 },
             },
         )
-        event.listen(engine.sync_engine, "checkout", refuse_unfit)
-        event.listen(engine.sync_engine, "handle_error", notice_loss)
+        self._lost_at = 0.0
+        event.listen(engine.sync_engine, "connect", note_age)
+        event.listen(engine.sync_engine, "checkout", self._refuse_unfit)
+        event.listen(engine.sync_engine, "handle_error", self._notice_loss)
         super().__init__(engine)
 
     async def prepare(self) -> None:
@@ -90,8 +95,37 @@ class PostgresDatabase(Database):
         with translated(), translated_asyncpg():
             async with self.engine.connect() as connection:
                 raw = await connection.get_raw_connection()
-                with given_up_when_unsure(raw.driver_connection) as driver:
+                with self._given_up_when_unsure(raw.driver_connection) as driver:
                     yield driver
+
+    @contextlib.contextmanager
+    def _given_up_when_unsure(self, driver: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
+        # What the connection is amid is unknown, and would be the next one's.
+        try:
+            yield driver
+        except UNHEARD as error:
+            driver.terminate()
+            self._doubt_others(error)
+            raise
+
+    def _doubt_others(self, error: BaseException) -> None:
+        if isinstance(error, TimeoutError):
+            self._lost_at = time.monotonic()
+
+    def _refuse_unfit(self, connection: Any, record: Any, _proxy: object) -> None:
+        # Makes the pool replace a connection that is closed or amid something; to ask it would cost a round trip.
+        driver = connection.driver_connection
+        if record.info["connected_at"] < self._lost_at:
+            driver.terminate()
+        if driver.is_closed() or driver.is_in_transaction():
+            raise exc.DisconnectionError
+
+    def _notice_loss(self, context: ExceptionContext) -> None:
+        # Tells SQLAlchemy that a statement which was not heard of in time leaves no connection to go on with.
+        error = context.original_exception
+        if isinstance(error, OSError):  # a TimeoutError is one
+            context.is_disconnect = True
+            self._doubt_others(error)
 
 
 async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row], T]) -> T:
@@ -105,27 +139,9 @@ async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row]
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
-@contextlib.contextmanager
-def given_up_when_unsure(driver: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
-    """Closes a connection whose statement was not heard of: what it is amid is unknown, and would be the next one's."""
-    try:
-        yield driver
-    except UNHEARD:
-        driver.terminate()
-        raise
-
-
-def refuse_unfit(connection: Any, _record: object, _proxy: object) -> None:
-    """Makes the pool replace a connection that is closed or amid something; to ask it would cost a round trip."""
-    driver = connection.driver_connection
-    if driver.is_closed() or driver.is_in_transaction():
-        raise exc.DisconnectionError
-
-
-def notice_loss(context: ExceptionContext) -> None:
-    """Tells SQLAlchemy that a statement which was not heard of in time leaves no connection to go on with."""
-    if isinstance(context.original_exception, OSError):  # a TimeoutError is one
-        context.is_disconnect = True
+def note_age(_connection: object, record: Any) -> None:
+    """Lets the pool know when a connection was made, in seconds of the monotonic clock."""
+    record.info["connected_at"] = time.monotonic()
 
 
 @functools.lru_cache(maxsize=256)

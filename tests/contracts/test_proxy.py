@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -51,6 +52,53 @@ async def test_a_stall_holds_bytes_back_until_it_ends(proxy: TcpProxy) -> None:
     proxy.resume()
     assert await reader.readexactly(5) == b"hello"
     writer.close()
+
+
+async def test_a_stall_of_one_direction_leaves_the_other(proxy: TcpProxy) -> None:
+    """What is sent arrives while the answer to it is held back."""
+    reader, writer = await connected(proxy)
+    arrived = asyncio.Event()
+    proxy.to_client.listener = lambda _: arrived.set()
+    proxy.to_client.stall()
+    writer.write(b"hello")
+    await arrived.wait()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await reader.read(1)
+    proxy.to_client.resume()
+    assert await reader.readexactly(5) == b"hello"
+    writer.close()
+
+
+async def test_a_throttled_direction_keeps_its_pace(proxy: TcpProxy) -> None:
+    """The first of 2,000 bytes comes long before the last, which takes their time at 10,000 a second."""
+    reader, writer = await connected(proxy)
+    proxy.to_client.bytes_per_second = 10_000
+    started_at = time.monotonic()
+    writer.write(bytes(2_000))
+    first = await reader.read(2_000)
+    await reader.readexactly(2_000 - len(first))
+    assert len(first) < 2_000
+    assert time.monotonic() - started_at > 0.15
+    writer.close()
+
+
+async def test_stranded_connections_stay_so(proxy: TcpProxy) -> None:
+    """Nothing comes through a connection that was stranded, while a new one is as ever."""
+    old, old_writer = await connected(proxy)
+    old_writer.write(b"x")
+    assert await old.readexactly(1) == b"x"
+    proxy.strand()
+    new, new_writer = await connected(proxy)
+    for writer in (old_writer, new_writer):
+        writer.write(b"hello")
+    assert await new.readexactly(5) == b"hello"
+    proxy.resume()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await old.read(1)
+    for writer in (old_writer, new_writer):
+        writer.close()
 
 
 async def test_connections_are_cut_and_reset(proxy: TcpProxy) -> None:

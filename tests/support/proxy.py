@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Self
 
 CHUNK = 65_536
+PIECES_PER_SECOND = 50
+"""Of a throttled direction, at least: all in one piece would be no pace."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends RST instead of FIN."""
 
@@ -45,7 +47,10 @@ class Direction:
                 await asyncio.sleep(len(piece) / self.bytes_per_second if self.bytes_per_second else 0)
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
-        return (data[start : start + self.slice_bytes] for start in range(0, len(data), self.slice_bytes))
+        size = self.slice_bytes
+        if self.bytes_per_second:
+            size = max(1, min(size, int(self.bytes_per_second / PIECES_PER_SECOND)))
+        return (data[start : start + size] for start in range(0, len(data), size))
 
 
 class TcpProxy:
@@ -86,6 +91,11 @@ class TcpProxy:
         """Ends a stall."""
         self.to_server.resume()
         self.to_client.resume()
+
+    def strand(self) -> None:
+        """Lets nothing through the connections there are, for good, as a failover does; new ones are well."""
+        self.stall()
+        self.to_server, self.to_client = Direction(), Direction()
 
     def cut(self) -> None:
         """Ends all connections on both sides with FIN."""
