@@ -17,12 +17,15 @@ AppError
 │   └── TurnUnfinished         409 turn-unfinished
 ├── PayloadTooLarge            413 payload-too-large
 ├── UnsupportedMediaType       415 unsupported-media-type
+├── QuotaExceeded              429 quota-exceeded
 ├── TurnFailed                 502 provider-error
+│   ├── ProviderFailed         502 provider-error
 │   ├── ProviderAuth           502 provider-auth
 │   ├── ProviderTruncated      502 provider-truncated
 │   ├── ProviderTimeout        504 provider-timeout-connect, -first-token, -idle, -total
 │   ├── ProviderRateLimited    503 provider-rate-limited
 │   ├── ProviderUnavailable    503 provider-unavailable
+│   ├── ModelNotFound          422 unknown-model
 │   ├── ContextTooLong         422 context-too-long
 │   └── InternalError          500 internal-error
 ├── TurnInterrupted            502 turn-interrupted
@@ -167,11 +170,30 @@ class UnsupportedMediaType(AppError):
     status = 415
 
 
+class QuotaExceeded(AppError):
+    """The user's tokens for today are used up."""
+
+    code = "quota-exceeded"
+    status = 429
+
+
 class TurnFailed(AppError):
     """The provider answered with an error."""
 
     code = "provider-error"
     status = 502
+    transient = False
+    """Whether it may be otherwise a moment later, or elsewhere, by no fault of the request."""
+    asked_to_wait: int | None = None
+    """The provider's own `Retry-After`, in seconds."""
+    provider_status: int | None = None
+    """What the provider answered with."""
+
+
+class ProviderFailed(TurnFailed):
+    """The provider is in trouble."""
+
+    transient = True
 
 
 class ProviderAuth(TurnFailed):
@@ -184,6 +206,7 @@ class ProviderTruncated(TurnFailed):
     """The provider's answer ended before it was finished."""
 
     code = "provider-truncated"
+    transient = True
 
 
 class ProviderTimeout(TurnFailed):
@@ -195,6 +218,8 @@ class ProviderTimeout(TurnFailed):
     def __init__(self, phase: Phase) -> None:
         super().__init__()
         self.code = f"provider-timeout-{phase}"
+        self.phase = phase
+        self.transient = phase != "total"
 
 
 class ProviderRateLimited(TurnFailed):
@@ -203,9 +228,11 @@ class ProviderRateLimited(TurnFailed):
     code = "provider-rate-limited"
     status = 503
     retry_after = 10
+    transient = True
 
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__()
+        self.asked_to_wait = retry_after
         self.retry_after = retry_after or type(self).retry_after
 
 
@@ -215,6 +242,14 @@ class ProviderUnavailable(TurnFailed):
     code = "provider-unavailable"
     status = 503
     retry_after = 5
+    transient = True
+
+
+class ModelNotFound(TurnFailed):
+    """The provider has no such model."""
+
+    code = "unknown-model"
+    status = 422
 
 
 class ContextTooLong(TurnFailed):
@@ -282,4 +317,4 @@ def subclasses(cls: type[AppError]) -> Iterator[type[AppError]]:
         yield from subclasses(child)
 
 
-CLASS_OF_CODE = {cls.code: cls for cls in subclasses(AppError) if cls is not ProviderTimeout}
+CLASS_OF_CODE = {cls.code: cls for cls in reversed([*subclasses(AppError)]) if cls is not ProviderTimeout}

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from types import FrameType
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from app.api.application import application
 from app.api.deps import Services
@@ -21,24 +22,33 @@ from app.db.connect import connect
 from app.db.engine import Database
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
-from app.llm.base import ChatModel
+from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
+from app.llm.listener import Limits
+from app.llm.local import CONTEXT_TOKENS as LOCAL_CONTEXT_TOKENS
 from app.llm.local import LocalModel
 from app.llm.openai import OpenAIModel
+from app.llm.router import Router
 from app.llm.scripted import ScriptedModel
+from app.llm.windows import UNKNOWN
 from app.log import configure_logging
+from app.services.asides import Asides
+from app.services.budgets import Budgets
 from app.services.checkpoints import Checkpoints
+from app.services.contexts import Contexts
 from app.services.conversations import Conversations
-from app.services.generation import Limits
 from app.services.health import Health
 from app.services.leases import Leases
+from app.services.ledger import Ledger
 from app.services.messages import Messages
 from app.services.retention import Retention
 from app.services.running import Running
 from app.services.slots import Slots
 from app.services.stops import Stops
+from app.services.summaries import Summaries
 from app.services.tasks import TaskOwner
+from app.services.titles import Titles
 from app.services.turns import Turns
 from app.services.users import Users
 from app.services.watches import Watches
@@ -120,14 +130,19 @@ async def served(settings: Settings, database: Database, catalog: Catalog) -> As
     process_id = new_id()
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
-    running = Running(database, catalog, watches, slots, limits_of(settings), process_id)
+    router = router_of(settings, catalog)
+    running = Running(database, router, watches, slots, Budgets(database, settings.user_daily_tokens), process_id)
     leases = Leases(database, running, process_id)
-    tasks = TaskOwner()
+    tasks, asides = TaskOwner(), TaskOwner()
+    write_beside(settings, database, router, running, asides)
     services = Services(
         users=Users(database, running, tasks),
         conversations=Conversations(database, catalog, running),
         messages=Messages(database),
-        turns=Turns(database, catalog, running, watches, process_id),
+        turns=Turns(database, router, running, watches, process_id),
+        contexts=Contexts(database),
+        ledger=Ledger(database),
+        router=router,
         health=Health(database, running),
     )
     await leases.renew()
@@ -147,6 +162,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog) -> As
             yield services
         finally:
             await running.drain(settings.drain_seconds)
+            await asides.drain(0)
             await tasks.drain(settings.drain_seconds)
             await ended(*loops)
             await leases.resign()
@@ -178,27 +194,56 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
 
 def catalog_of(settings: Settings) -> Catalog:
     """The providers that these settings give access to."""
-    default = settings.effective_provider
-    models = {model.name: model for model in providers(settings)}
-    return Catalog(list(models.values()), default)
+    return Catalog(list(providers(settings)), settings.effective_provider)
 
 
 def providers(settings: Settings) -> Iterator[ChatModel]:
-    """Each provider with a key, the embedded model, and the scripted one where it is asked for."""
-    default, model = settings.effective_provider, settings.llm_model
+    """Each provider that can be asked, by the name that it is asked by."""
+    default = settings.effective_provider
+    window, patience = settings.llm_context_window, settings.connect_seconds
 
-    def chosen(provider: Provider, otherwise: str) -> str:
-        return model if model and provider is default else otherwise
+    def chosen(provider: str, otherwise: str) -> tuple[str, int | None]:
+        return (settings.llm_model or otherwise, window) if provider == default else (otherwise, None)
 
-    if settings.openai_api_key or settings.openai_base_url:
-        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else NO_KEY
-        yield OpenAIModel(key, settings.openai_base_url, chosen(Provider.OPENAI, "gpt-5-mini"))
-    if settings.groq_api_key:
-        key = settings.groq_api_key.get_secret_value()
-        yield GroqModel(key, settings.groq_base_url, chosen(Provider.GROQ, "openai/gpt-oss-120b"))
-    yield LocalModel(settings.local_model_path, settings.local_model_threads, settings.local_model_turns)
-    if default is Provider.SCRIPTED:
-        yield ScriptedModel(chosen(Provider.SCRIPTED, "echo"))
+    for name in settings.providers:
+        if (further := settings.llm_providers.get(name)) is not None:
+            key, (model, tokens) = secret(further.api_key), chosen(name, further.model)
+            yield OpenAIModel(key, further.base_url, model, tokens or further.context_window, patience, name)
+        elif name == Provider.OPENAI:
+            key, (model, tokens) = secret(settings.openai_api_key), chosen(name, "gpt-5-mini")
+            yield OpenAIModel(key, settings.openai_base_url, model, tokens, patience)
+        elif name == Provider.GROQ:
+            key, (model, tokens) = secret(settings.groq_api_key), chosen(name, "openai/gpt-oss-120b")
+            yield GroqModel(key, settings.groq_base_url, model, tokens, patience)
+        elif name == Provider.LOCAL:
+            tokens = (window if default == name else None) or LOCAL_CONTEXT_TOKENS
+            yield LocalModel(
+                settings.local_model_path, settings.local_model_threads, settings.local_model_turns, tokens
+            )
+        else:
+            model, tokens = chosen(name, "echo")
+            yield ScriptedModel(model, tokens or UNKNOWN)
+
+
+def secret(key: SecretStr | None) -> str:
+    """A key as the SDKs want it."""
+    return key.get_secret_value() if key else NO_KEY
+
+
+def router_of(settings: Settings, catalog: Catalog) -> Router:
+    """Who is asked, and who else when that one fails."""
+    fallbacks = [Target(name, model or catalog[name].default_model) for name, model in settings.fallbacks]
+    return Router(catalog, fallbacks, limits_of(settings))
+
+
+def write_beside(settings: Settings, database: Database, router: Router, running: Running, tasks: TaskOwner) -> None:
+    """Has titles and summaries written behind the turns, where they are wanted."""
+    asides = Asides(database, router)
+    if settings.summaries:
+        running.on_ended.append(Summaries(database, asides, tasks).after)
+    if settings.title_model:
+        target = router.catalog.target(settings.title_model)
+        running.on_ended.append(Titles(database, asides, tasks, target).after)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -208,6 +253,7 @@ def limits_of(settings: Settings) -> Limits:
         first_token_reasoning=settings.first_token_reasoning_seconds,
         idle=settings.idle_seconds,
         total=settings.turn_seconds,
+        characters=settings.max_output_characters,
     )
 
 

@@ -7,15 +7,46 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.llm.addresses import refusal_of
+
 DATABASE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+|postgres(ql)?(\+\w+)?://.+")
+PROVIDER_NAME = r"[a-z][a-z0-9_-]{0,39}"
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def allowed_base_url(value: str) -> str:
+    """A base URL at which a provider may be."""
+    if (refusal := refusal_of(value)) is not None:
+        raise ValueError(refusal)
+    return value
+
+
+def fit_for_a_header(value: SecretStr) -> SecretStr:
+    """A key without the newline that often comes along at a file's end."""
+    key = value.get_secret_value().strip()
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise ValueError("has characters that a key cannot have")
+    return SecretStr(key)
+
+
+BaseUrl = Annotated[str, AfterValidator(allowed_base_url)]
+Key = Annotated[SecretStr, AfterValidator(fit_for_a_header)]
+
+
 class Provider(StrEnum):
-    """The providers that a deployment may answer with."""
+    """The providers that are known by name; LLM_PROVIDERS adds others."""
 
     OPENAI = "openai"
     GROQ = "groq"
@@ -30,6 +61,17 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class FurtherProvider(BaseModel):
+    """A server that speaks OpenAI's API."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: BaseUrl
+    api_key: Key | None = None
+    model: str = Field(min_length=1)
+    context_window: int = Field(32_768, ge=256)
 
 
 class Settings(BaseSettings):
@@ -53,16 +95,38 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(
         10, ge=1, le=100, description="Connections that a process holds to the database at most."
     )
-    llm_provider: Provider | None = Field(
-        None, description="openai, groq, local or scripted; by default the first with a key, else local."
+    llm_providers: dict[str, FurtherProvider] = Field(
+        {},
+        description='Further servers that speak OpenAI\'s API: {"name": {"base_url": "https://host/v1", "model": "…", '
+        '"api_key": "…", "context_window": 32768}, …}; the last two may be left out.',
+    )
+    llm_provider: str | None = Field(
+        None, description="openai, groq, local, scripted or a further one; by default the first with a key, else local."
     )
     llm_model: str | None = Field(None, description="The model of LLM_PROVIDER; each has a default.")
-    openai_api_key: SecretStr | None = Field(None, description="The key for OpenAI, or what speaks like it.")
-    openai_base_url: str | None = Field(
+    llm_context_window: int | None = Field(
+        None, ge=256, description="Tokens that LLM_MODEL takes, prompt and reply; by default what is known of it."
+    )
+    llm_fallbacks: str | None = Field(
+        None,
+        description="Who is asked when a provider fails, in order: provider or provider:model, with commas between.",
+    )
+    title_model: str | None = Field(
+        None,
+        description="model or provider:model that titles conversations after their first turn; by default none does.",
+    )
+    summaries: bool = Field(
+        True, description="Whether models summarise, in the background, what no longer fits their context window."
+    )
+    user_daily_tokens: int | None = Field(
+        None, ge=1, description="Tokens that a user may spend in a day (UTC), input and output; by default any number."
+    )
+    openai_api_key: Key | None = Field(None, description="The key for OpenAI, or what speaks like it.")
+    openai_base_url: BaseUrl | None = Field(
         None, description="A server that speaks OpenAI's API, as https://host/v1; by default OpenAI's own."
     )
-    groq_api_key: SecretStr | None = Field(None, description="The key for Groq.")
-    groq_base_url: str | None = Field(None, description="Another address for Groq's API, without a path.")
+    groq_api_key: Key | None = Field(None, description="The key for Groq.")
+    groq_base_url: BaseUrl | None = Field(None, description="Another address for Groq's API, without a path.")
     local_model_path: Path | None = Field(
         None, description="A GGUF file for the embedded model; by default SmolLM2-135M-Instruct."
     )
@@ -70,6 +134,10 @@ class Settings(BaseSettings):
     local_model_turns: int = Field(2, ge=1, le=64, description="Turns that the embedded model answers at once.")
     max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process answers at once.")
     max_turns_waiting: int = Field(1_024, ge=0, description="Turns that may wait in a process; more are refused.")
+    max_output_characters: int = Field(
+        200_000, ge=1, description="Characters of a reply, after which it is ended with finish_reason length."
+    )
+    connect_seconds: Seconds = Field(5, description="How long connecting to a provider may take.")
     first_token_seconds: Seconds = Field(60, description="How long a model may take to begin its reply.")
     first_token_reasoning_seconds: Seconds = Field(180, description="The same for reasoning models.")
     idle_seconds: Seconds = Field(30, description="How long a model may pause amid its reply.")
@@ -85,11 +153,24 @@ class Settings(BaseSettings):
 
     @field_validator("openai_api_key", "groq_api_key")
     @classmethod
-    def _fit_for_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        key = value.get_secret_value().strip() if value else ""  # a file's last newline often comes along
-        if not re.fullmatch(r"[\x21-\x7e]*", key):
-            raise ValueError("has characters that a key cannot have")
-        return SecretStr(key) if key else None
+    def _none_when_blank(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
+
+    @field_validator("llm_providers")
+    @classmethod
+    def _with_names_of_their_own(cls, value: dict[str, FurtherProvider]) -> dict[str, FurtherProvider]:
+        for name in value:
+            if name in set(Provider) or not re.fullmatch(PROVIDER_NAME, name):
+                raise ValueError(f"{name!r} is no name for a further provider")
+        return value
+
+    @field_validator("llm_provider")
+    @classmethod
+    def _known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        names = [*Provider, *info.data.get("llm_providers", {})]
+        if value is not None and value not in names:
+            raise ValueError(f"has to be one of {', '.join(names)}")
+        return value
 
     @field_validator("llm_provider", "log_level", mode="before")
     @classmethod
@@ -98,11 +179,34 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _with_credentials(self) -> Settings:
-        if self.llm_provider is Provider.OPENAI and not (self.openai_api_key or self.openai_base_url):
-            raise ValueError("LLM_PROVIDER is openai: OPENAI_API_KEY or OPENAI_BASE_URL is needed")
-        if self.llm_provider is Provider.GROQ and not self.groq_api_key:
-            raise ValueError("LLM_PROVIDER is groq: GROQ_API_KEY is needed")
+        needed = {
+            Provider.OPENAI: "OPENAI_API_KEY or OPENAI_BASE_URL",
+            Provider.GROQ: "GROQ_API_KEY",
+        }
+        if self.llm_provider is not None and self.llm_provider not in self.providers:
+            raise ValueError(f"LLM_PROVIDER is {self.llm_provider}: {needed[Provider(self.llm_provider)]} is needed")
+        for provider, _ in self.fallbacks:
+            if provider not in self.providers:
+                raise ValueError(f"LLM_FALLBACKS names {provider!r}: there are {', '.join(self.providers)}")
         return self
+
+    @property
+    def providers(self) -> list[str]:
+        """Who can be asked: those with what they need, the embedded model, and the scripted one where it is named."""
+        scripted = Provider.SCRIPTED in {self.llm_provider, *(provider for provider, _ in self.fallbacks)}
+        there = {
+            Provider.OPENAI: self.openai_api_key or self.openai_base_url,
+            Provider.GROQ: self.groq_api_key,
+            Provider.LOCAL: True,
+            Provider.SCRIPTED: scripted,
+        }
+        return [*(str(name) for name, given in there.items() if given), *self.llm_providers]
+
+    @property
+    def fallbacks(self) -> list[tuple[str, str | None]]:
+        """The fallbacks as provider and, where it is named, model."""
+        named = [each.strip().partition(":") for each in (self.llm_fallbacks or "").split(",") if each.strip()]
+        return [(provider.lower(), model or None) for provider, _, model in named]
 
     @property
     def effective_database_url(self) -> str:
@@ -110,7 +214,7 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'parley.db'}"
 
     @property
-    def effective_provider(self) -> Provider:
+    def effective_provider(self) -> str:
         """Who answers when nobody is named."""
         if self.llm_provider is not None:
             return self.llm_provider

@@ -12,7 +12,7 @@ import app as parley
 from app import NAME, VERSION
 from app.api import openapi, problems
 from app.api.middleware import Edge
-from app.api.routes import conversations, health, messages, users
+from app.api.routes import attempts, contexts, conversations, health, messages, models, users
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
@@ -32,6 +32,14 @@ def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]])
     app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way
     app.add_middleware(Edge)
     problems.install(app)
-    for routes in (messages, conversations, users, health):  # the busiest first: they are tried in order
+    for routes in (
+        messages,
+        conversations,
+        users,
+        attempts,
+        contexts,
+        models,
+        health,
+    ):  # the busiest first: they are tried in order
         app.include_router(routes.router)
     return app

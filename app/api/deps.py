@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 from fastapi import Depends, Query
@@ -12,8 +12,11 @@ from starlette.responses import Response
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
 from app.errors import InvalidRequest
+from app.llm.router import Router
+from app.services.contexts import Contexts
 from app.services.conversations import Conversations
 from app.services.health import Health
+from app.services.ledger import Ledger
 from app.services.messages import Messages
 from app.services.turns import Turns
 from app.services.users import Users
@@ -27,6 +30,9 @@ class Services:
     conversations: Conversations
     messages: Messages
     turns: Turns
+    contexts: Contexts
+    ledger: Ledger
+    router: Router
     health: Health
 
 
@@ -42,6 +48,8 @@ class Caller:
 
     who: Principal
     services: Services
+    reasoning: bool = False
+    """Whether replies are wanted with the thinking behind them."""
 
 
 def services_of(request: Request) -> Services:
@@ -56,6 +64,17 @@ async def caller_of(request: Request, scope: Annotated[Scope, Query()]) -> Calle
     One dependency, and a coroutine: each costs a request about 40 µs, and a plain function a thread as well.
     """
     return Caller(Principal(scope.user_id), services_of(request))
+
+
+class Shown(Scope):
+    """What is shown of messages beside the usual."""
+
+    include: Literal["reasoning"] | None = None
+
+
+async def reader_of(request: Request, shown: Annotated[Shown, Query()]) -> Caller:
+    """As `caller_of`, where messages may be wanted with more than the usual."""
+    return Caller(Principal(shown.user_id), services_of(request), shown.include is not None)
 
 
 def author(named: str, who: Principal) -> str:
@@ -75,3 +94,4 @@ def json_response(content: object, status: int = 200, headers: Mapping[str, str]
 
 
 Call = Annotated[Caller, Depends(caller_of)]
+ReadingCall = Annotated[Caller, Depends(reader_of)]

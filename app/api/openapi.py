@@ -34,6 +34,7 @@ class Problem(Output):
     errors: list[ProblemError] | None = None
     conversation_id: str | None = None
     message_id: str | None = None
+    resets_at: str | None = None
 
 
 def document(app: FastAPI) -> dict[str, Any]:

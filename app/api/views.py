@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from app.api.deps import json_response
+from app.api.deps import Caller, json_response
 from app.api.idempotency import REPLAYED
 from app.api.schemas.events import EVENTS_SCHEMA
 from app.api.schemas.fields import JsonObject, Output
-from app.api.schemas.messages import AnswerBody, message_json
+from app.api.schemas.messages import AnswerBody, message_json, messages_json
 from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted, error_of
-from app.services.messages import Messages
 from app.services.turns import Turn
 
 TERMINAL_EVENTS = {
@@ -88,18 +87,21 @@ async def answer(turn: Turn, form: Form, document: Callable[[Message], Awaitable
     return json_response(found.document, status, {**found.headers, **headers, **where})
 
 
-async def messages_up_to(
-    reply: Message, turn: Turn, form: Form, messages: Messages, *, minimal: bool = False
-) -> JsonObject:
+async def messages_up_to(reply: Message, turn: Turn, form: Form, call: Caller, *, minimal: bool = False) -> JsonObject:
     """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
     if minimal or form is Form.BACKGROUND:
         shown = [each for each in (turn.accepted.question, reply) if each is not None]
     else:
-        shown = await messages.window(reply)
+        shown = await call.services.messages.window(reply)
     return {
         "assistant_reply": reply.content if reply.status.terminal else None,
-        "messages": [message_json(each) for each in shown],
+        "messages": messages_json(shown, await thoughts(shown, call)),
     }
+
+
+async def thoughts(messages: Sequence[Message], call: Caller) -> Mapping[str, str] | None:
+    """The thinking behind the replies among these messages of one conversation, where the caller wants it."""
+    return await call.services.messages.reasoning(messages) if call.reasoning else None
 
 
 def place_of(message: Message) -> str:

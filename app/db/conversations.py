@@ -20,6 +20,16 @@ VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"""
 TITLE = "SELECT title FROM conversations WHERE conversation_id = $1"
 
 
+# Only over the title that was made from the first message: one that a person has set, or taken away, stays.
+RETITLE = """
+UPDATE conversations SET title = $2, title_source = 'model' WHERE conversation_id = $1 AND title_source = 'message'"""
+
+
+def retitle(conversation_id: str, title: str) -> Script[None]:
+    """Gives a conversation the title that a model has written."""
+    yield Statement(RETITLE, (conversation_id, title))
+
+
 def title(conversation_id: str) -> Script[str | None]:
     """A conversation's title."""
     row = yield from one(Statement(TITLE, (conversation_id,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from app.db import summaries
 from app.db.script import Row, Script, Statement, one
 from app.domain.messages import Failure, FinishReason, Message, Role, Status, Usage
 
@@ -35,7 +36,10 @@ TURN_UNFINISHED = """
 SELECT 1 FROM messages WHERE conversation_id = $1 AND (sequence_number = $2 OR answers = $2)
 AND status IN ('queued', 'in_progress')"""
 EDIT = "UPDATE messages SET content = $2, edited_at = $3 WHERE message_id = $1"
-EMPTY = "UPDATE messages SET content = '', citations = NULL, deleted_at = $2 WHERE message_id = $1"
+EMPTY = "UPDATE messages SET content = '', citations = NULL, reasoning = NULL, deleted_at = $2 WHERE message_id = $1"
+REASONING = """
+SELECT message_id, reasoning FROM messages
+WHERE conversation_id = $1 AND sequence_number >= $2 AND sequence_number <= $3 AND reasoning IS NOT NULL"""
 COUNT_DOWN = "UPDATE conversations SET message_count = message_count - 1 WHERE conversation_id = $1"
 
 NO_UPPER_BOUND = 2**31 - 1
@@ -123,12 +127,20 @@ def turn_is_unfinished(message: Message) -> Script[bool]:
     return bool((yield Statement(TURN_UNFINISHED, values)))
 
 
-def edit(message_id: str, content: str, now: int) -> Script[None]:
-    """Gives a message other text."""
-    yield Statement(EDIT, (message_id, content, now))
+def reasoning(conversation_id: str, first: int, last: int) -> Script[dict[str, str]]:
+    """The thinking behind the replies between two sequence numbers, by id."""
+    rows = yield Statement(REASONING, (conversation_id, first, last))
+    return {str(message_id): text for message_id, text in rows}
+
+
+def edit(message: Message, content: str, now: int) -> Script[None]:
+    """Gives a message other text; the conversation has to be locked."""
+    yield Statement(EDIT, (message.message_id, content, now))
+    yield from summaries.forget(message.conversation_id, message.sequence_number)
 
 
 def empty(message: Message, now: int) -> Script[None]:
     """Deletes a message: its number stays taken, so its row stays too, without its text."""
     yield Statement(EMPTY, (message.message_id, now))
     yield Statement(COUNT_DOWN, (message.conversation_id,))
+    yield from summaries.forget(message.conversation_id, message.sequence_number)

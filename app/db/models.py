@@ -60,6 +60,8 @@ class ConversationRow(Base):
     conversation_id: Mapped[str] = mapped_column(Id, primary_key=True)
     owner_id: Mapped[str] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
     last_sequence: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counts the changes to messages that were there already: a summary is stored against the one it has read."""
     message_count: Mapped[int] = mapped_column(default=0)
     title: Mapped[str | None] = mapped_column(Text)
     title_source: Mapped[str | None] = mapped_column(Text)
@@ -128,6 +130,46 @@ class MessageRow(Base):
     completed_at: Mapped[int | None] = mapped_column(BigInteger)
     edited_at: Mapped[int | None] = mapped_column(BigInteger)
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
+    reasoning: Mapped[str | None] = mapped_column(Text)
+    context: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What the model was told for this reply: `domain.context.Context`, and who was asked."""
+
+
+class AttemptRow(Base):
+    """A call of a provider. It outlives its conversation: the ledger goes with the user alone."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index(None, "owner_id", "day"),)
+
+    attempt_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    conversation_id: Mapped[str] = mapped_column(Id)
+    message_id: Mapped[str | None] = mapped_column(Id, index=True)
+    """The reply; None for a title or a summary."""
+    day: Mapped[str] = mapped_column(Text)
+    provider: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(Text)
+    status_code: Mapped[int | None]
+    first_token_ms: Mapped[int | None] = mapped_column(BigInteger)
+    total_ms: Mapped[int] = mapped_column(BigInteger)
+    input_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    output_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    estimated: Mapped[bool | None]
+    started_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class SummaryRow(Base):
+    """What a conversation's messages from the first to `last_sequence` say, in short."""
+
+    __tablename__ = "summaries"
+    __table_args__ = (Index(None, "conversation_id", "last_sequence"),)
+
+    summary_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(Id, ForeignKey("conversations.conversation_id", ondelete="CASCADE"))
+    last_sequence: Mapped[int]
+    content: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class IdempotencyKeyRow(Base):

@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from app.db import idempotency, messages
+from app.db import attempts, idempotency, messages, summaries
 from app.db.messages import OWNED
 from app.db.script import Script, Statement, one
-from app.db.turns import REQUEST_CANCEL, history_of
+from app.db.turns import REQUEST_CANCEL, history, history_of
 from app.domain.conversations import Mode
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id
 from app.domain.messages import Message, Role, Sampling, Status
+from app.domain.quotas import quota_exceeded
 from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewTurn, OnBusy
 from app.errors import (
     CannotRegenerate,
@@ -35,7 +36,8 @@ title_source = CASE WHEN title IS NULL AND CAST($4 AS TEXT) IS NOT NULL THEN 'me
 title = COALESCE(title, $4)
 WHERE conversation_id = $1 AND {OWNED}
 RETURNING last_sequence, title, system_prompt, provider, model, temperature, max_tokens, mode,
-CAST(document_ids AS TEXT), owner_id"""
+CAST(document_ids AS TEXT), owner_id,
+EXISTS (SELECT 1 FROM summaries s WHERE s.conversation_id = conversations.conversation_id)"""
 UNFINISHED = """
 SELECT message_id FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')
 ORDER BY sequence_number"""
@@ -66,6 +68,10 @@ class Reservation:
     """Gives the turn's sampling, from the conversation's own."""
     place: Callable[[str, bool], bool]
     """Given a provider, and whether the turn is first in line: whether it starts at once. Raises Overloaded."""
+    fit: Callable[[Sampling, str | None, str], None]
+    """Given a sampling, a system prompt and a message: raises MessageTooLong when they do not fit the model."""
+    daily_tokens: int | None
+    """What a user may spend in a day."""
     key: IdempotencyKey | None
     now: int
     """Milliseconds since the epoch."""
@@ -81,6 +87,7 @@ class Numbered(NamedTuple):
     mode: str
     document_ids: Any
     owner_id: str
+    summarised: bool
 
 
 class Passage(NamedTuple):
@@ -101,6 +108,8 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[Acc
     Raises:
         ConversationNotFound: the owner has no such conversation.
         KeyTaken: somebody was first to use the key.
+        MessageTooLong: the model takes less than that.
+        QuotaExceeded: the user has spent the tokens of the day.
         ConversationBusy: a turn is unfinished, and this one is not to wait.
         QueueFull: too many of its turns are unfinished.
         AppError: what `settle` and `place` raise.
@@ -109,11 +118,13 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[Acc
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
     sampling = wanted.settle(numbered.sampling)
+    wanted.fit(sampling, numbered.system_prompt, turn.message)
+    yield from afford(wanted, numbered)
     passage = yield from passage_of(wanted, turn.on_busy)
     starts = wanted.place(str(sampling.provider), passage.clear)
     question = new_question(wanted, numbered.last_sequence - 1, turn.message)
     reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
-    accepted = AcceptedTurn(numbered.title, question, reply, sampling, interrupts=passage.interrupts)
+    accepted = AcceptedTurn(numbered.title, question, reply, sampling, numbered.owner_id, interrupts=passage.interrupts)
     values = reply_values(accepted, wanted.process_id, numbered)
     yield Statement(INSERT_TURN, (*values, question.message_id, question.content))
     return (yield from begun(accepted, numbered))
@@ -133,11 +144,14 @@ def reserve_another(wanted: Reservation, message_id: str) -> Script[AcceptedTurn
     yield from claim(wanted, numbered, reply_id)
     question = yield from question_again(wanted, message_id)
     sampling = wanted.settle(numbered.sampling)
+    wanted.fit(sampling, numbered.system_prompt, question.content)
+    yield from afford(wanted, numbered)
     starts = wanted.place(str(sampling.provider), True)
     reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
-    accepted = AcceptedTurn(numbered.title, question, reply, sampling)
+    accepted = AcceptedTurn(numbered.title, question, reply, sampling, numbered.owner_id)
     yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
     yield Statement(SUPERSEDE, (message_id, reply_id))
+    yield from summaries.forget(wanted.conversation_id, question.sequence_number)
     return (yield from begun(accepted, numbered))
 
 
@@ -151,14 +165,27 @@ def number(wanted: Reservation, count: int, title: str | None) -> Script[Numbere
     row = yield from one(Statement(NUMBER, values))
     if row is None:
         raise ConversationNotFound
-    last_sequence, named, system_prompt, *own, mode, document_ids, owner_id = row
-    return Numbered(last_sequence, named, system_prompt, Sampling(*own), mode, document_ids, str(owner_id))
+    last_sequence, named, system_prompt, *own, mode, document_ids, owner_id, summarised = row
+    sampling = Sampling(*own)
+    return Numbered(last_sequence, named, system_prompt, sampling, mode, document_ids, str(owner_id), bool(summarised))
 
 
 def claim(wanted: Reservation, numbered: Numbered, reply_id: str) -> Script[None]:
     """Takes the request's key, if it has one; before all that may refuse it, since a retry is to find its first."""
     if wanted.key is not None:
         yield from idempotency.claim(numbered.owner_id, wanted.key, wanted.conversation_id, reply_id, wanted.now)
+
+
+def afford(wanted: Reservation, numbered: Numbered) -> Script[None]:
+    """Lets nobody begin a turn who has spent the tokens of the day.
+
+    Raises:
+        QuotaExceeded: they are spent.
+    """
+    if wanted.daily_tokens is None:
+        return
+    if (yield from attempts.spent(numbered.owner_id, wanted.now)) >= wanted.daily_tokens:
+        raise quota_exceeded(wanted.now)
 
 
 def passage_of(wanted: Reservation, on_busy: OnBusy) -> Script[Passage]:
@@ -208,7 +235,9 @@ def begun(accepted: AcceptedTurn, numbered: Numbered) -> Script[AcceptedTurn]:
     """A turn that starts at once with what it starts from: to read it here saves a transaction."""
     if accepted.reply.status is not Status.IN_PROGRESS:
         return accepted
-    return replace(accepted, history=(yield from history_of(accepted.reply, numbered.system_prompt)))
+    if numbered.summarised:
+        return replace(accepted, history=(yield from history(accepted.reply)))
+    return replace(accepted, history=(yield from history_of(accepted.reply, numbered.system_prompt, None)))
 
 
 def new_question(wanted: Reservation, sequence_number: int, content: str) -> Message:

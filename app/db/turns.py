@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
+import orjson
+
+from app.db import attempts, summaries
 from app.db.messages import COLUMNS, message_by_id, message_of
 from app.db.script import Script, Statement, one
-from app.domain.messages import Message, Sampling, Status
-from app.domain.turns import History, HistoryMessage, Outcome
+from app.domain.attempts import INTERRUPTED, Attempt
+from app.domain.context import Context
+from app.domain.ids import new_id
+from app.domain.messages import Message, Sampling, Status, Usage
+from app.domain.outcomes import Outcome, Work
+from app.domain.text import estimated_tokens
+from app.domain.turns import History, HistoryMessage, Summary
 
 MAX_HISTORY = 1_000
 """Messages that are looked at for a model's context, newest first."""
@@ -25,22 +33,22 @@ AND e.sequence_number < m.sequence_number)"""
 START = """
 UPDATE messages SET status = 'in_progress', started_at = COALESCE(started_at, $3)
 WHERE message_id = $1 AND status IN ('queued', 'in_progress') AND process_id = $2 RETURNING 1"""
-SYSTEM_PROMPT = "SELECT system_prompt FROM conversations WHERE conversation_id = $1"
 HISTORY = """
 SELECT sequence_number, content, answers FROM messages
-WHERE conversation_id = $1 AND sequence_number < $2 AND deleted_at IS NULL AND superseded_by IS NULL
-ORDER BY sequence_number DESC LIMIT $3"""
+WHERE conversation_id = $1 AND sequence_number < $2 AND sequence_number > $4
+AND deleted_at IS NULL AND superseded_by IS NULL ORDER BY sequence_number DESC LIMIT $3"""
 MINE = """
 SELECT message_id, cancel_requested_at FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
 CHECKPOINT = """
-UPDATE messages SET content = $3
+UPDATE messages SET content = $3, context = COALESCE($4, context)
 WHERE message_id = $1 AND status = 'in_progress' AND process_id = $2 RETURNING 1"""
 TOUCH = """
 UPDATE conversations SET updated_at = CASE WHEN updated_at < $2 THEN $2 ELSE updated_at END
 WHERE conversation_id = $1 RETURNING 1"""
 SETTLE = """
 UPDATE messages SET status = $3, content = $4, finish_reason = $5, input_tokens = $6, output_tokens = $7,
-usage_estimated = $8, error_code = $9, error_detail = $10, completed_at = $11
+usage_estimated = $8, error_code = $9, error_detail = $10, completed_at = $11, provider = COALESCE($12, provider),
+model = COALESCE($13, model), reasoning = $14, context = COALESCE($15, context)
 WHERE message_id = $1 AND process_id = $2 AND status IN ('queued', 'in_progress') RETURNING 1"""
 CANCEL_QUEUED = """
 UPDATE messages SET status = 'cancelled', completed_at = $2 WHERE message_id = $1 AND status = 'queued' RETURNING 1"""
@@ -61,7 +69,11 @@ WHERE m.message_id = $1 AND m.status = 'in_progress' AND {DEAD_OWNER} RETURNING 
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
 WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD_OWNER}))
-RETURNING temperature, max_tokens"""
+RETURNING temperature, max_tokens,
+(SELECT owner_id FROM conversations c WHERE c.conversation_id = m.conversation_id)"""
+LEFT_BEHIND = """
+SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at
+FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
 
 
 def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Script[list[str]]:
@@ -78,22 +90,35 @@ def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now
 
 
 def history(reply: Message) -> Script[History]:
-    """What the model may be told for a reply: at most the last 1,000 readable messages before it."""
-    row = yield from one(Statement(SYSTEM_PROMPT, (reply.conversation_id,)))
-    return (yield from history_of(reply, row[0] if row else None))
+    """What the model may be told for a reply: the summary, and at most the last 1,000 readable messages after it."""
+    found = yield from summaries.state(reply.conversation_id)
+    if found is None:
+        return (yield from history_of(reply, None, None))
+    return (yield from history_of(reply, found.system_prompt, found.summary))
 
 
-def history_of(reply: Message, system_prompt: str | None) -> Script[History]:
-    """As `history`, where the system prompt is known."""
-    rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY))
+def history_of(reply: Message, system_prompt: str | None, summary: Summary | None) -> Script[History]:
+    """As `history`, where system prompt and summary are known."""
+    covered = summary.last if summary else 0
+    rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered))
     rows.reverse()
-    return History(system_prompt, cast("list[HistoryMessage]", rows))
+    cut = rows[0][0] - 1 if len(rows) == MAX_HISTORY else 0
+    return History(system_prompt, cast("list[HistoryMessage]", rows), summary, cut)
 
 
-def checkpoint(process_id: str, texts: Sequence[tuple[str, str]]) -> Script[None]:
-    """Saves the texts so far of many replies, given by id."""
-    for message_id, text in texts:
-        yield Statement(CHECKPOINT, (message_id, process_id, text))
+class Checkpoint(NamedTuple):
+    """A reply so far."""
+
+    message_id: str
+    text: str
+    work: Work | None
+    """What was told for it; None where that is saved already."""
+
+
+def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Script[None]:
+    """Saves many replies so far."""
+    for message_id, text, work in replies:
+        yield Statement(CHECKPOINT, (message_id, process_id, text, work and told(work)))
 
 
 def unfinished(process_id: str) -> Script[dict[str, bool]]:
@@ -133,12 +158,14 @@ def release(process_id: str, message_id: str) -> Script[None]:
     yield Statement(RELEASE, (message_id, process_id))
 
 
-def settle(process_id: str, reply: Message, outcome: Outcome, now: int) -> Script[Message | None]:
-    """Ends a turn, and gives the reply as it is stored then.
+def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now: int) -> Script[Message | None]:
+    """Ends a turn, enters what it took, and gives the reply as it is stored then.
 
     Where it is not this process's any more, nothing is written; None where it is gone.
     """
+    work = outcome.work
     if not (yield Statement(TOUCH, (reply.conversation_id, now))):
+        yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
         return None
     usage, error = outcome.usage, outcome.error
     values = (
@@ -153,10 +180,32 @@ def settle(process_id: str, reply: Message, outcome: Outcome, now: int) -> Scrip
         error and error.code,
         error and error.detail,
         now,
+        work.provider,
+        work.model,
+        work.reasoning,
+        told(work),
     )
     if (yield Statement(SETTLE, values)):
+        yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
         return ended(reply, outcome, now)
     return (yield from message_by_id(reply.message_id))
+
+
+def told(work: Work) -> str | None:
+    """What was told, and whom, as it is stored."""
+    if work.context is None:
+        return None
+    told = {"provider": work.provider, "model": work.model, "context": work.context}
+    return orjson.dumps(told).decode()
+
+
+def context_of(stored: str | None) -> Work | None:
+    """What was told, from what is stored."""
+    if stored is None:
+        return None
+    told = orjson.loads(stored)
+    sent = tuple((first, last) for first, last in told["context"].pop("sent"))
+    return Work(told["provider"], told["model"], context=Context(sent=sent, **told["context"]))
 
 
 def ended(reply: Message, outcome: Outcome, now: int) -> Message:
@@ -169,6 +218,8 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
         usage=outcome.usage,
         error=outcome.error,
         completed_at=now,
+        provider=outcome.work.provider or reply.provider,
+        model=outcome.work.model or reply.model,
     )
 
 
@@ -182,15 +233,46 @@ def interrupt(reply: Message, now: int) -> Script[bool]:
     """Ends a dead process's turn with its last checkpoint; False when somebody else was first."""
     if not (yield Statement(TOUCH, (reply.conversation_id, now))):
         return False
-    return bool((yield Statement(INTERRUPT, (reply.message_id, now))))
+    if not (yield Statement(INTERRUPT, (reply.message_id, now))):
+        return False
+    yield from record_left_behind(reply, now)
+    return True
 
 
-def adopt(process_id: str, reply: Message) -> Script[Sampling | None]:
-    """Takes over a dead process's waiting turn; gives its sampling, or None when somebody else was first.
+def record_left_behind(reply: Message, now: int) -> Script[None]:
+    """Enters what a dead process had done for a reply, as far as its last checkpoint tells."""
+    row = yield from one(Statement(LEFT_BEHIND, (reply.message_id,)))
+    work = context_of(row[2]) if row else None
+    if row is None or work is None or work.context is None:
+        return
+    usage = Usage(work.context.tokens, estimated_tokens(len(row[1])), estimated=True)
+    attempt = Attempt(
+        attempt_id=new_id(),
+        provider=str(work.provider),
+        model=str(work.model),
+        outcome=INTERRUPTED,
+        status_code=None,
+        first_token_ms=None,
+        total_ms=now - row[3],
+        usage=usage,
+        started_at=row[3],
+    )
+    yield from attempts.record(str(row[0]), reply.conversation_id, reply.message_id, [attempt])
+
+
+class Adopted(NamedTuple):
+    """A waiting turn that was taken over."""
+
+    sampling: Sampling
+    owner_id: str
+
+
+def adopt(process_id: str, reply: Message) -> Script[Adopted | None]:
+    """Takes over a dead process's waiting turn; None when somebody else was first.
 
     One that was taken over before is so again: the acknowledgement of the first time may have been lost.
     """
     row = yield from one(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None
-    return Sampling(reply.provider, reply.model, row[0], row[1])
+    return Adopted(Sampling(reply.provider, reply.model, row[0], row[1]), str(row[2]))

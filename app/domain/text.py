@@ -36,6 +36,11 @@ class StorableText:
         return rest
 
 
+def storable(text: str) -> str:
+    """A whole text made storable, the same way."""
+    return _joined(text.replace("\x00", "")) if unstorable(text) else text
+
+
 def _joined(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from app.domain.idempotency import IdempotencyKey
-from app.domain.messages import Failure, FinishReason, Message, Sampling, Status, Usage
+from app.domain.messages import Message, Sampling, Status
 
 MAX_UNFINISHED = 64
 """Turns of one conversation that may be unfinished at once."""
@@ -48,11 +48,25 @@ Its sequence number, its content and, for a reply, the sequence number of the me
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What the earlier messages of a conversation say, in short: those from the first to `last`."""
+
+    summary_id: str
+    last: int
+    """A sequence number."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What a turn starts from: the system prompt, and earlier messages in sequence order up to the question."""
 
     system_prompt: str | None
     messages: Sequence[HistoryMessage]
+    summary: Summary | None = None
+    """It stands for messages that are not among `messages`."""
+    cut: int = 0
+    """The sequence number up to which older messages were not even looked at, being too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +78,12 @@ class AcceptedTurn:
     """None where it has been deleted since."""
     reply: Message
     sampling: Sampling = field(default_factory=Sampling)
+    owner_id: str = ""
+    """The row of the user whose it is; empty where it is only followed."""
     history: History | None = None
     """What it starts from, when it has started at once."""
     interrupts: Sequence[str] = ()
     """The replies that are stopped for it, by their ids."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a turn ended; `text` is all of the reply."""
-
-    status: Status
-    text: str
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    error: Failure | None = None
 
 
 def as_accepted(reply: Message) -> Message:

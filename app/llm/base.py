@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.domain.context import PromptMessage
 from app.domain.messages import FinishReason, Usage
+
+
+class Target(NamedTuple):
+    """Who is asked."""
+
+    provider: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,12 @@ class ChatModel(Protocol):
         ...
 
     @property
-    def context_window(self) -> int:
-        """Tokens of prompt and reply together, as far as is known."""
+    def remote(self) -> bool:
+        """Whether it is asked over HTTP."""
+        ...
+
+    def context_window(self, model: str) -> int:
+        """Tokens of prompt and reply together that a model takes, as far as is known."""
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:

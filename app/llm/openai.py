@@ -2,18 +2,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from app.llm.sdk import Sdk, SdkModel, client_options
+from app.llm.sdk import CONNECT_SECONDS, Sdk, SdkModel, client_options
 
 
 class OpenAIModel(SdkModel):
     """OpenAI, or any server that speaks its wire at another base URL (which ends in `/v1`)."""
 
-    name = "openai"
     path = "chat/completions"
     request_extras: ClassVar[dict[str, Any]] = {"stream_options": {"include_usage": True}}
 
-    def __init__(self, api_key: str, base_url: str | None, default_model: str) -> None:
-        super().__init__(api_key, base_url, default_model)
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str | None,
+        default_model: str,
+        context_window: int | None = None,
+        connect_seconds: float = CONNECT_SECONDS,
+        name: str = "openai",
+    ) -> None:
+        super().__init__(api_key, base_url, default_model, context_window, connect_seconds)
+        self.name = name
         if base_url is not None:
             # OpenAI's reasoning models refuse the old name; many compatible servers know only that one.
             self.max_tokens_field = "max_tokens"
@@ -21,7 +29,8 @@ class OpenAIModel(SdkModel):
     def _build(self) -> Sdk:
         import httpx2
         import openai
+        from httpx_aiohttp.httpx2 import AiohttpTransport
 
-        options = client_options(httpx2, openai.DefaultAioHttpClient)
+        options = client_options(httpx2, openai.DefaultAioHttpClient, AiohttpTransport, self._connect_seconds)
         client = openai.AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, **options)
         return Sdk(client, openai, httpx2, self.path)

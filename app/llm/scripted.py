@@ -47,10 +47,15 @@ class ScriptedModel:
     name = "scripted"
     models = tuple(SCRIPTS)
     concurrency = None
-    context_window = 128_000
+    remote = False
 
-    def __init__(self, default_model: str = "echo") -> None:
+    def __init__(self, default_model: str = "echo", context_tokens: int = 128_000) -> None:
         self.default_model = default_model
+        self._context_tokens = context_tokens
+
+    def context_window(self, _model: str) -> int:
+        """See `ChatModel.context_window`."""
+        return self._context_tokens
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See `ChatModel.stream`."""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
 import functools
 import gc
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from app.errors import (
     ContextTooLong,
+    ModelNotFound,
     ProviderAuth,
+    ProviderFailed,
     ProviderRateLimited,
     ProviderTimeout,
     ProviderTruncated,
@@ -21,12 +27,11 @@ from app.errors import (
     TurnFailed,
 )
 from app.llm.base import ChatRequest, Chunk
-from app.llm.chat_completions import failure_of, read_chunks, request_body
+from app.llm.chat_completions import NO_COMPLETION, failure_of, read_chunks, request_body
+from app.llm.windows import known_window
 
 CONNECT_SECONDS = 5.0
 WRITE_SECONDS = 30.0
-KEEPALIVE_SECONDS = 15.0
-MAX_CONNECTIONS = 4096
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,34 @@ class Sdk:
 class SdkModel(ABC):
     """A provider behind its official SDK, imported and built on first use (it costs up to a second)."""
 
-    name: ClassVar[str]
+    name: str
     path: ClassVar[str]
     request_extras: ClassVar[dict[str, Any]] = {}
     models = None
     concurrency = None
+    remote = True
 
-    def __init__(self, api_key: str, base_url: str | None, default_model: str, context_window: int = 128_000) -> None:
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str | None,
+        default_model: str,
+        context_window: int | None = None,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
         self.default_model = default_model
-        self.context_window = context_window
+        self._context_window = context_window
         self.max_tokens_field = "max_completion_tokens"
         self._api_key = api_key
         self._base_url = base_url
+        self._connect_seconds = connect_seconds
         self._sdk: Sdk | None = None
         self._building = asyncio.Lock()
+
+    def context_window(self, model: str) -> int:
+        """See `ChatModel.context_window`: what was configured for the default model, else what is known by its name."""
+        configured = self._context_window if model == self.default_model else None
+        return configured or known_window(model)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See `ChatModel.stream`."""
@@ -69,7 +88,9 @@ class SdkModel(ABC):
             response = await self._send(sdk, request)
         try:
             with reading(sdk):
-                async for chunk in read_chunks(response.aiter_raw()):
+                async for chunk in read_chunks(
+                    response.aiter_raw(), (sdk.errors.APIError, sdk.http.HTTPError, OSError)
+                ):
                     yield chunk
         finally:
             await response.aclose()
@@ -105,11 +126,13 @@ class SdkModel(ABC):
         )
 
 
-def client_options(http: Any, http_client_class: Any) -> dict[str, Any]:
+def client_options(http: Any, http_client_class: Any, transport_class: Any, connect_seconds: float) -> dict[str, Any]:
     """Both SDKs retry twice and wait for minutes in secret, and OpenAI's follows redirects: not so here."""
-    timeout = http.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS)
-    limits = http.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS)
-    client = http_client_class(timeout=timeout, limits=limits, follow_redirects=False)
+    from app.llm.sessions import guarded_session
+
+    timeout = http.Timeout(None, connect=connect_seconds, write=WRITE_SECONDS)
+    transport: Any = transport_class(client=lambda: guarded_session(transport.ssl_context))
+    client = http_client_class(timeout=timeout, transport=transport, follow_redirects=False)
     # Uncompressed, since a compressor may hold tokens back.
     headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
     return {"max_retries": 0, "timeout": timeout, "http_client": client, "default_headers": headers}
@@ -134,26 +157,47 @@ def reading(sdk: Sdk) -> Iterator[None]:
     except (sdk.errors.APIError, sdk.http.HTTPError, OSError) as error:
         raise ProviderTruncated from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise TurnFailed("The provider sent something that is no chat completion.") from error
+        raise ProviderFailed(NO_COMPLETION) from error
 
 
 def failure_of_status(error: Any) -> TurnFailed:
     """A refusal as ours; the provider's words stay in the chained exception."""
-    status = error.status_code
+    failure = failure_of_answer(error.status_code, error.body)
+    failure.provider_status = error.status_code
+    if failure.transient:
+        failure.asked_to_wait = seconds_to_wait(error.response.headers.get("retry-after"))
+        if isinstance(failure, ProviderRateLimited):
+            failure.retry_after = failure.asked_to_wait or failure.retry_after
+    return failure
+
+
+def failure_of_answer(status: int, content: Any) -> TurnFailed:
+    """What a status and the error in a body mean."""
     if status in {401, 403}:
         return ProviderAuth()
     if status == 429:
-        return ProviderRateLimited(retry_after_seconds(error.response.headers.get("retry-after")))
-    body = error.body if isinstance(error.body, dict) else {}
+        return ProviderRateLimited()
+    body = content if isinstance(content, dict) else {}
     failure = failure_of(body.get("error", body))
-    if isinstance(failure, ContextTooLong):
+    if isinstance(failure, ContextTooLong | ModelNotFound):
         return failure
-    return TurnFailed(f"The provider answered with status {status}.")
+    said = f"The provider answered with status {status}."
+    return ProviderFailed(said) if status == 408 or status >= 500 else TurnFailed(said)
 
 
-def retry_after_seconds(value: str | None) -> int | None:
-    """`Retry-After` in seconds (RFC 9110, section 10.2.3); None when it is absent or a date."""
-    return int(value) if value and value.isdecimal() else None
+def seconds_to_wait(value: str | None) -> int | None:
+    """`Retry-After`, seconds or a date, in seconds from now (RFC 9110, section 10.2.3); None when it is neither."""
+    if not value:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", value.strip()):  # some send fractions
+        return math.ceil(float(value))
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, math.ceil((moment - datetime.now(UTC)).total_seconds()))
 
 
 def failure_of_connection(error: BaseException) -> TurnFailed:

@@ -5,7 +5,9 @@ import logging
 
 from app.db import turns
 from app.db.engine import Database
+from app.db.turns import Checkpoint
 from app.errors import DatabaseUnavailable
+from app.services.generation import work_of
 from app.services.replies import Reply
 from app.services.running import Running
 
@@ -34,16 +36,21 @@ class Checkpoints:
 
     async def save(self) -> None:
         """Saves what has grown."""
-        texts = [(message_id, reply.text()) for message_id, reply in self._dirty().items()]
-        if texts:
-            await self._database.transact(turns.checkpoint, self._process_id, texts)
-        self._saved = self._still_running() | {message_id: len(text) for message_id, text in texts}
+        dirty = [self._checkpoint(message_id, reply) for message_id, reply in self._dirty().items()]
+        if dirty:
+            await self._database.transact(turns.checkpoint, self._process_id, dirty)
+        self._saved = self._still_running() | {each.message_id: len(each.text) for each in dirty}
+
+    def _checkpoint(self, message_id: str, reply: Reply) -> Checkpoint:
+        told = reply.call is not None and message_id not in self._saved
+        return Checkpoint(message_id, reply.text(), work_of(reply, reply.call) if told and reply.call else None)
 
     def _dirty(self) -> dict[str, Reply]:
+        """The replies that have grown, and those for which a model is being asked since the last look."""
         return {
             message_id: reply
             for message_id, reply in self._running.replies.items()
-            if reply.length > self._saved.get(message_id, 0)
+            if reply.length > self._saved.get(message_id, 0 if reply.call is None or not reply.call.prompt else -1)
         }
 
     def _still_running(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.db import messages
@@ -45,6 +46,14 @@ class Messages:
         before = reply.sequence_number + 1
         return await self._database.query(messages.latest, reply.conversation_id, WINDOW, before)
 
+    async def reasoning(self, page: Sequence[Message]) -> dict[str, str]:
+        """The thinking behind the replies among these messages of one conversation, by id."""
+        if not page:
+            return {}
+        numbers = [each.sequence_number for each in page]
+        conversation_id = page[0].conversation_id
+        return await self._database.query(messages.reasoning, conversation_id, min(numbers), max(numbers))
+
     async def edit(self, who: Principal, conversation_id: str, message_id: str, content: str) -> Message:
         """Gives a user's message other text.
 
@@ -88,7 +97,7 @@ def edit(owner: str | None, conversation_id: str, message_id: str, content: str,
     message = yield from settled(owner, conversation_id, message_id)
     if message.role is not Role.USER:
         raise InvalidRequest("Only a user's message can be edited.")
-    yield from messages.edit(message_id, content, now)
+    yield from messages.edit(message, content, now)
     return (yield from get(owner, conversation_id, message_id))
 
 

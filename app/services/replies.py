@@ -6,8 +6,10 @@ import io
 
 from app.domain.ids import now_ms
 from app.domain.messages import Failure, Message, Sampling, Status
-from app.domain.turns import History, Outcome
+from app.domain.outcomes import Outcome
+from app.domain.turns import History
 from app.errors import AppError, Draining, InternalError
+from app.llm.calls import Call
 
 
 class Reply:
@@ -16,19 +18,27 @@ class Reply:
     The text is the log: a reader is a number of characters, so that a slow one costs nothing and holds nothing up.
     """
 
-    def __init__(self, message: Message, sampling: Sampling | None = None, history: History | None = None) -> None:
+    def __init__(
+        self, message: Message, sampling: Sampling | None = None, history: History | None = None, owner_id: str = ""
+    ) -> None:
         self.message = message
         """As it was accepted; once the turn has ended, as it ended."""
         self.sampling = sampling or Sampling()
         self.history = history
         """What it answers to, when that has been read already."""
+        self.owner_id = owner_id
+        """The row of the user whose it is; empty where it is only read."""
+        self.call: Call | None = None
+        """What is done for it."""
         self.length = 0
+        self.thought_length = 0
         self.deleted = False
         """Whether the conversation went away under the turn."""
         self.closing = False
         """Whether readers should go, since this process does."""
         self.stopped_as: Status | None = None
         self._text = io.StringIO()
+        self._thoughts: list[str] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._generation: asyncio.Task[Outcome] | None = None
@@ -53,10 +63,20 @@ class Reply:
             self.length += len(text)
             self._wake()
 
+    def think(self, text: str) -> None:
+        """Adds to the thinking behind it."""
+        self._thoughts.append(text)
+        self.thought_length += len(text)
+
+    def reasoning(self) -> str:
+        """The thinking so far."""
+        return "".join(self._thoughts)
+
     def end(self, message: Message) -> None:
         """Ends it; readers find the message as it is stored, and no text beyond that."""
         self.message = message
         self.length = len(message.content)
+        self._thoughts = []
         self._text = io.StringIO()  # four bytes a character: the message has them now
         self._end.set_result(message)
         self._wake()

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from app.db import turns
@@ -11,11 +12,14 @@ from app.db.script import ScriptFunction
 from app.domain.context import prompt
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
-from app.domain.turns import Outcome
+from app.domain.outcomes import Outcome
+from app.domain.text import estimated_tokens
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
-from app.llm.base import ChatRequest
-from app.llm.catalog import Catalog
-from app.services.generation import Limits, generate
+from app.llm.base import Target
+from app.llm.calls import Call
+from app.llm.router import Router
+from app.services.budgets import Budgets, Spending
+from app.services.generation import generate, with_work
 from app.services.line import Line
 from app.services.replies import Reply, failure_of
 from app.services.slots import Claim, Slots
@@ -34,17 +38,19 @@ class Running:
     """The accepted turns of this process: each waits, starts, is generated and settled in a task of its own."""
 
     def __init__(
-        self, database: Database, catalog: Catalog, watches: Watches, slots: Slots, limits: Limits, process_id: str
+        self, database: Database, router: Router, watches: Watches, slots: Slots, budgets: Budgets, process_id: str
     ) -> None:
         self.replies: dict[str, Reply] = {}
         """The unfinished replies, by id."""
         self.draining = False
         self.line = Line(database, slots, process_id)
+        self.on_ended: list[Callable[[Reply, Outcome], None]] = []
+        """Who wants to know when a turn of this process has ended, and as what it was settled."""
+        self.budgets = budgets
         self._database = database
-        self._catalog = catalog
+        self._router = router
         self._watches = watches
         self._slots = slots
-        self._limits = limits
         self._process_id = process_id
         self._tasks = TaskOwner()
 
@@ -74,6 +80,7 @@ class Running:
             await self._fail(reply)
         finally:
             del self.replies[message_id]
+            reply.call = None  # with a whole prompt in it, however long the reply is read
             claim.give_back()
             self.line.nudge()
 
@@ -89,11 +96,11 @@ class Running:
         except Overloaded:
             claim.give_back()
             raise
-        sampling = await self._until_known(turns.adopt, self._process_id, message)
-        if sampling is None:
+        adopted = await self._until_known(turns.adopt, self._process_id, message)
+        if adopted is None:
             claim.give_back()
         else:
-            self.spawn(self.run(Reply(message, sampling), claim))
+            self.spawn(self.run(Reply(message, adopted.sampling, owner_id=adopted.owner_id), claim))
 
     def conversation_deleted(self, conversation_id: str) -> None:
         """Stops the turns of a conversation that is gone; their readers hear of it."""
@@ -157,32 +164,47 @@ class Running:
             reply.release()
 
     async def _generate(self, reply: Reply) -> Outcome:
+        spending = None
         try:
-            model, request = self._catalog[str(reply.sampling.provider)], await self._request(reply)
+            spending = await self.budgets.open(reply.owner_id)
+            reply.call = await self._call(reply, spending)
         except AppError as error:
             return failure(error)
         except Exception:
             log.exception("a turn broke on its way to the model")
             return failure(InternalError())
-        return await reply.outcome(asyncio.create_task(generate(model, request, reply, self._limits)))
+        try:
+            return await reply.outcome(asyncio.create_task(generate(self._router, reply.call, reply)))
+        finally:
+            if spending is not None:
+                spending.settle(spent(reply.call))
 
-    async def _request(self, reply: Reply) -> ChatRequest:
-        sampling = reply.sampling
+    async def _call(self, reply: Reply, spending: Spending | None) -> Call:
+        sampling, question = reply.sampling, reply.message.answers
         history, reply.history = reply.history, None
         if history is None:
             history = await self._database.query(turns.history, reply.message)
-        window = self._catalog[str(sampling.provider)].context_window
-        question = reply.message.answers
         assert question is not None, "a reply answers something"  # noqa: S101  for the types
-        told = prompt(history, question, window, sampling.max_tokens)
-        return ChatRequest(str(sampling.model), told, sampling.temperature, sampling.max_tokens)
+        return Call(
+            target=Target(str(sampling.provider), str(sampling.model)),
+            compose=functools.partial(prompt, history, question),
+            sink=reply,
+            deadline=asyncio.get_running_loop().time() + self._router.limits.total,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            exhausted=functools.partial(exhausted, reply, spending) if spending else None,
+        )
 
     async def _settle(self, reply: Reply, outcome: Outcome) -> None:
-        stored = await self._until_known(turns.settle, self._process_id, reply.message, outcome, now_ms())
+        outcome = with_work(outcome, reply, reply.call)
+        settle = functools.partial(self._until_known, turns.settle, self._process_id, reply.owner_id)
+        stored = await settle(reply.message, outcome, now_ms())
         if stored is None:
             reply.end_deleted()
         elif stored.status.terminal:
             reply.end(stored)
+            for tell in self.on_ended:
+                tell(reply, outcome)
         else:
             self._watches.take_over(reply)  # another process has adopted it
 
@@ -193,6 +215,18 @@ class Running:
                 return await self._database.transact(script, *args)
             except DatabaseUnavailable:
                 await asyncio.sleep(AGAIN_SECONDS)
+
+
+def exhausted(reply: Reply, spending: Spending) -> bool:
+    """Whether a reply has to stop, as its user has spent the tokens of the day with what there is of it."""
+    told = reply.call and reply.call.prompt
+    output = estimated_tokens(reply.length + reply.thought_length)
+    return spending.reaches_limit((told.context.tokens if told else 0) + output)
+
+
+def spent(call: Call) -> int:
+    """The tokens of all attempts."""
+    return sum(each.usage.input_tokens + each.usage.output_tokens for each in call.attempts if each.usage)
 
 
 def failure(error: AppError) -> Outcome:

@@ -9,6 +9,7 @@ from app.db.engine import Database
 from app.db.idempotency import KeyTaken
 from app.db.reservations import Reservation
 from app.db.script import Script, ScriptFunction
+from app.domain.context import fixed_cost
 from app.domain.conversations import NewConversation
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
@@ -17,7 +18,8 @@ from app.domain.principals import Principal
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
 from app.errors import AlreadyFinished, ConversationNotFound, DatabaseUnavailable, IdempotencyKeyReused
-from app.llm.catalog import Catalog
+from app.llm.base import Target
+from app.llm.router import Router
 from app.services.messages import get
 from app.services.replies import Reply
 from app.services.running import AGAIN_SECONDS, Running
@@ -45,7 +47,8 @@ class Attempt:
     def accept(self) -> Turn:
         """Answers with the turn that is stored now."""
         assert self.reserved is not None, "the script that was committed sets it"  # noqa: S101  for the types
-        turn = Turn(self.reserved, Reply(self.reserved.reply, self.reserved.sampling, self.reserved.history))
+        accepted = self.reserved
+        turn = Turn(accepted, Reply(accepted.reply, accepted.sampling, accepted.history, accepted.owner_id))
         if not self.answer.done():
             self.answer.set_result(turn)
         return turn
@@ -65,11 +68,9 @@ class Attempt:
 class Turns:
     """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
 
-    def __init__(
-        self, database: Database, catalog: Catalog, running: Running, watches: Watches, process_id: str
-    ) -> None:
+    def __init__(self, database: Database, router: Router, running: Running, watches: Watches, process_id: str) -> None:
         self._database = database
-        self._catalog = catalog
+        self._router = router
         self.running = running
         """The turns of this process."""
         self._watches = watches
@@ -82,6 +83,8 @@ class Turns:
             ConversationNotFound: the principal has no such conversation.
             IdempotencyKeyReused: the turn's key stands for another request.
             UnknownModel: provider or model is not to be had.
+            MessageTooLong: the model takes less than that.
+            QuotaExceeded: the user has spent the tokens of the day.
             ConversationBusy: a turn of the conversation is unfinished, and this one is not to wait.
             QueueFull: too many turns of the conversation are unfinished.
             Unavailable: the service has no room, is going away, or has no database.
@@ -214,11 +217,17 @@ class Turns:
             conversation_id=conversation_id,
             owner=owner,
             process_id=self._process_id,
-            settle=functools.partial(self._catalog.settle, sampling),
+            settle=functools.partial(self._router.catalog.settle, sampling),
             place=attempt.claim.place,
+            fit=self._fit,
+            daily_tokens=self.running.budgets.daily_tokens,
             key=key,
             now=now_ms(),
         )
+
+    def _fit(self, sampling: Sampling, system_prompt: str | None, message: str) -> None:
+        target = Target(str(sampling.provider), str(sampling.model))
+        fixed_cost(system_prompt, message, self._router.window(target, sampling.max_tokens))
 
 
 def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Script[AcceptedTurn]:

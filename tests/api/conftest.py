@@ -13,7 +13,7 @@ from sqlalchemy import delete
 
 from app.db.models import UserRow
 from tests.support.provider import FakeProvider, echo
-from tests.support.service import Service, asking, serving, settings
+from tests.support.service import Service, asking, forget_failures, serving, settings
 
 TEMPLATES = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}
 
@@ -70,6 +70,7 @@ def provider(shared_provider: FakeProvider) -> FakeProvider:
 
 
 async def empty(service: Service) -> None:
-    """Deletes all that callers have written."""
+    """Deletes all that callers have written, and forgets what providers have failed at."""
+    forget_failures(service)
     async with service.database.write() as session:
         await session.execute(delete(UserRow))

@@ -15,7 +15,7 @@ from app.errors import ProviderTimeout, ProviderUnavailable
 from app.services import line, running, turns
 from tests.api.talk import events_of, got, make, messages_of
 from tests.support.faults import DatabaseFault, FaultyModel
-from tests.support.service import Service, serving, settings
+from tests.support.service import Service, forget_failures, serving, settings
 
 TEXT = "one two three"
 ANSWERED = {201, 202, 200}
@@ -111,13 +111,14 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
     hasty_service: Service, scenario: Scenario, fault: BaseException
 ) -> None:
     """A provider that fails before its first chunk, between any two, or at its end: the turn fails, with its text."""
-    models = hasty_service.services.turns._catalog._models
+    models = hasty_service.services.router.catalog._models
     model = models["scripted"] = FaultyModel(models["scripted"])
     conversation = await make(hasty_service)
     await json_turn(hasty_service, conversation)
     model.fault = fault
     for at in range(model.moments):
         model.at = at
+        forget_failures(hasty_service)
         conversation = await make(hasty_service)
         async with asyncio.timeout(HANGS_SECONDS):
             responses = await scenario(hasty_service, conversation)
@@ -126,6 +127,7 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
         assert {reply["status"] for reply in replies} == {"failed"}
         assert all(TEXT.startswith(reply["content"]) for reply in replies)
         model.at = None
+        forget_failures(hasty_service)
         await sound(hasty_service, conversation, responses, f"chunk {at}")
 
 

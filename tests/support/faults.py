@@ -96,8 +96,11 @@ class FaultyModel:
         return self._model.concurrency
 
     @property
-    def context_window(self) -> int:
-        return self._model.context_window
+    def remote(self) -> bool:
+        return self._model.remote
+
+    def context_window(self, model: str) -> int:
+        return self._model.context_window(model)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.moments = 0

@@ -298,7 +298,8 @@ def _usage(tokens_in: int, tokens_out: int) -> dict[str, int]:
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "x-request-id: req_fake"]
+    phrases = {each.value: each.phrase for each in HTTPStatus}  # 529, which some send, is none of them
+    lines = [f"HTTP/1.1 {status} {phrases.get(status, 'Busy')}", "x-request-id: req_fake"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.deps import Services
+from app.llm.router import Router
 from app.main import create_app
 from app.settings import Settings
 from tests.support.provider import FakeProvider
@@ -34,6 +35,13 @@ def asking(provider: FakeProvider, **overrides: Any) -> Settings:
         groq_base_url=provider.groq_base_url,
         **overrides,
     )
+
+
+def forget_failures(service: Service) -> None:
+    """Closes all breakers and fills the budget of retries up: a test that lets providers fail is alone with that."""
+    router = service.services.router
+    fresh = Router(router.catalog, router._fallbacks, router.limits)
+    router.breakers, router._budget, router.sizes = fresh.breakers, fresh._budget, fresh.sizes
 
 
 class QuietServer(uvicorn.Server):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.domain.context import cost, prompt
-from app.domain.turns import History, HistoryMessage
+from app.domain.context import Prompt, Window, cost, prompt, ranges
+from app.domain.turns import History, HistoryMessage, Summary
+from app.errors import MessageTooLong
 
 WINDOW = 128_000
 
@@ -22,8 +25,15 @@ def conversation(*pairs: tuple[str, str | None]) -> list[HistoryMessage]:
 
 
 def told(messages: list[HistoryMessage], *, window: int = WINDOW, system: str | None = None) -> list[tuple[str, str]]:
-    question = messages[-1][0]
-    return [(m["role"], m["content"]) for m in prompt(History(system, messages), question, window, None)]
+    return said(composed(History(system, messages), window))
+
+
+def composed(history: History, window: int = WINDOW, **more: float) -> Prompt:
+    return prompt(history, history.messages[-1][0], Window.of(window, None, **more))
+
+
+def said(made: Prompt) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in made.messages]
 
 
 def test_a_model_is_told_system_prompt_turns_and_question_in_order() -> None:
@@ -59,9 +69,77 @@ def test_the_newest_turns_that_fit_are_told() -> None:
     assert len(sent) == 5
 
 
-def test_the_question_is_told_whole_however_long() -> None:
-    """A question longer than the window is left to the provider to refuse."""
-    assert told([(1, "x" * 32_000, None)], window=100) == [("user", "x" * 32_000)]
+def test_a_question_that_does_not_fit_is_refused() -> None:
+    """The question is told whole, or refused with how much it would take."""
+    with pytest.raises(MessageTooLong, match=r"8004 tokens.*room for 8000, 1024 of them"):
+        told([(1, "x" * 32_000, None)], window=8_000)
+    assert told([(1, "x" * 32_000, None)], window=9_100) == [("user", "x" * 32_000)]
+
+
+def test_a_system_prompt_counts_with_the_question() -> None:
+    """What no prompt can do without has to fit together."""
+    with pytest.raises(MessageTooLong, match="message and system prompt"):
+        told([(1, "x" * 2_000, None)], window=1_000, system="y" * 2_000)
+
+
+def test_a_reply_s_room_is_never_more_than_half() -> None:
+    """Who asks for as many tokens as the model has can still say something."""
+    assert Window.of(1_000, 900).room == 500
+
+
+def test_a_correction_shrinks_what_fits() -> None:
+    """Where the model counts twice as many tokens as we do, half as much is told."""
+    messages = conversation(*[("q" * 400, "r" * 400) for _ in range(10)])
+    plain, corrected = (composed(History(None, messages), 3_000, correction=by) for by in (1.0, 2.0))
+    assert len(plain.context.sent) == len(corrected.context.sent) == 1
+    assert (len(plain.messages), len(corrected.messages)) == (19, 9)
+    assert corrected.context.tokens == 2 * corrected.estimate
+
+
+def test_what_was_told_is_known_by_its_numbers() -> None:
+    """The numbers that were sent come as ranges, with holes where a turn was left out, and with the cut."""
+    messages = conversation(("x" * 4_000, "X"), ("a", "A"), ("b", None), ("c", "C"))
+    made = composed(History("Be kind.", messages), 1_200)
+    assert (made.context.sent, made.context.cut, made.context.question) == (((3, 4), (7, 8)), 2, 9)
+    assert made.context.system == cost("Be kind.")
+
+
+def test_a_summary_stands_in_the_one_system_message() -> None:
+    """The summary is told behind the system prompt, and what it covers is said."""
+    messages = [(5, "c", None), (6, "C", 5), (7, "now", None)]
+    made = composed(History("Be kind.", messages, Summary("id", 4, "They greeted.")))
+    [(role, system), *rest] = said(made)
+    assert (role, system.splitlines()[0], system.splitlines()[-1]) == ("system", "Be kind.", "They greeted.")
+    assert rest == [("user", "c"), ("assistant", "C"), ("user", "now")]
+    assert (made.context.summary_id, made.context.summarised, made.context.cut) == ("id", 4, 0)
+
+
+def test_a_summary_that_leaves_no_room_is_not_told() -> None:
+    """A summary longer than half of the room gives way to the messages."""
+    messages = [(5, "c", None), (6, "C", 5), (7, "now", None)]
+    made = composed(History(None, messages, Summary("id", 4, "s" * 4_000)), 1_000)
+    assert (made.context.summary_id, made.context.summarised) == (None, 4)
+    assert said(made)[0] == ("user", "c")
+
+
+def test_a_smaller_window_tells_half_as_much() -> None:
+    """After a refusal half of the history is told, the question still whole; without a history there is no half."""
+    messages = conversation(*[("q" * 400, "r" * 400) for _ in range(8)])
+    window = Window.of(WINDOW, None)
+    made = prompt(History("Be kind.", messages), 17, window)
+    smaller = window.smaller(made)
+    assert smaller is not None
+    again = prompt(History("Be kind.", messages), 17, smaller)
+    assert (len(made.messages), len(again.messages)) == (18, 10)
+    assert window.smaller(prompt(History(None, [(1, "now", None)]), 1, window)) is None
+
+
+@given(st.sets(st.integers(min_value=1, max_value=60)))
+def test_ranges_hold_exactly_their_numbers(numbers: set[int]) -> None:
+    """Numbers come back out of their ranges, which are as few as can be."""
+    found = ranges(sorted(numbers))
+    assert {number for first, last in found for number in range(first, last + 1)} == numbers
+    assert all(last + 1 < following for (_, last), (following, _) in itertools.pairwise(found))
 
 
 texts = st.text(max_size=300)
@@ -69,16 +147,22 @@ texts = st.text(max_size=300)
 
 @given(
     pairs=st.lists(st.tuples(texts, st.none() | texts), max_size=30),
-    window=st.integers(min_value=1, max_value=4_000),
+    window=st.integers(min_value=400, max_value=4_000),
     system=st.none() | texts,
+    correction=st.floats(min_value=0.5, max_value=4),
 )
 def test_roles_alternate_and_earlier_turns_fit(
-    pairs: list[tuple[str, str | None]], window: int, system: str | None
+    pairs: list[tuple[str, str | None]], window: int, system: str | None, correction: float
 ) -> None:
     """For any conversation user and assistant alternate, end with the question, and what is earlier fits."""
-    sent = prompt(History(system, conversation(*pairs)), 2 * len(pairs) + 1, window, None)
-    roles = [message["role"] for message in sent if message["role"] != "system"]
+    try:
+        made = composed(History(system, conversation(*pairs)), window, correction=correction)
+    except MessageTooLong:
+        assume(False)
+    roles = [message["role"] for message in made.messages if message["role"] != "system"]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-    assert sent[-1]["content"] == "now"
-    if len(roles) > 1:
-        assert sum(map(cost, sent)) - len(sent) <= window
+    assert made.messages[-1]["content"] == "now"
+    assert sum(cost(message["content"]) for message in made.messages) - len(made.messages) <= made.estimate
+    assert made.estimate * correction <= window
+    smaller = Window.of(window, None, correction).smaller(made)
+    assert smaller is None or prompt(History(system, conversation(*pairs)), 2 * len(pairs) + 1, smaller)

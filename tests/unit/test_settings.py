@@ -63,7 +63,7 @@ def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_the_first_key_found_chooses_the_provider(given: dict[str, str], expected: Provider) -> None:
     """LLM_PROVIDER decides, else the first key, then a server that is named, else the embedded model."""
-    assert settings(**{"llm_provider": None, **given}).effective_provider is expected
+    assert settings(**{"llm_provider": None, **given}).effective_provider == expected
 
 
 def test_a_provider_without_its_key_stops_the_start() -> None:

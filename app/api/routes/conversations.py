@@ -68,7 +68,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
 async def conversation_document(call: Caller, turn: Turn, form: views.Form, reply: Message) -> views.Answer:
     """What a conversation's first turn is answered with."""
     conversation = await call.services.conversations.get(call.who, reply.conversation_id)
-    messages = await views.messages_up_to(reply, turn, form, call.services.messages)
+    messages = await views.messages_up_to(reply, turn, form, call)
     return views.Answer(conversation_json(conversation) | messages)
 
 

@@ -10,12 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import cursor, views
-from app.api.deps import Call, Caller, Scope, json_response, services_of
+from app.api.deps import Call, Caller, ReadingCall, Scope, Shown, json_response, services_of
 from app.api.idempotency import key_of
 from app.api.routes.conversations import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
 from app.api.schemas.headers import Headers
-from app.api.schemas.messages import EditBody, MessageOut, NewMessageBody, RegenerateBody, TurnOut, message_json
+from app.api.schemas.messages import (
+    EditBody,
+    MessageOut,
+    NewMessageBody,
+    RegenerateBody,
+    TurnOut,
+    message_json,
+    messages_json,
+)
 from app.api.sse import EventStream
 from app.domain.messages import Message
 from app.domain.principals import Principal
@@ -31,7 +39,7 @@ Position = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
 SequenceNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
-class MessageFilters(Scope):
+class MessageFilters(Shown):
     """Which messages, by sequence number."""
 
     limit: Limit = WINDOW
@@ -47,7 +55,7 @@ class Place(Scope):
 
 
 @router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
-async def post_message(conversation_id: UUID, body: NewMessageBody, call: Call, headers: Headers) -> Response:
+async def post_message(conversation_id: UUID, body: NewMessageBody, call: ReadingCall, headers: Headers) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
     form = views.form_of(headers.accept, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
@@ -57,7 +65,7 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Call, 
 
 @router.post("/{message_id}/regenerate", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
 async def regenerate(
-    conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: Call, headers: Headers
+    conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: ReadingCall, headers: Headers
 ) -> Response:
     """Answers the question of the conversation's last reply once more; the old reply is superseded."""
     form = views.form_of(headers.accept, body)
@@ -69,7 +77,7 @@ async def regenerate(
 
 async def turn_document(call: Caller, turn: Turn, form: views.Form, minimal: bool, reply: Message) -> views.Answer:
     """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
-    messages = await views.messages_up_to(reply, turn, form, call.services.messages, minimal=minimal)
+    messages = await views.messages_up_to(reply, turn, form, call, minimal=minimal)
     document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
     return views.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
@@ -83,11 +91,11 @@ async def list_messages(
     """Messages by sequence number, those between `after` and `before`."""
     descending = filters.order == "desc"
     between = Between(filters.after, filters.before, filters.limit + 1, descending)
-    page = await services_of(request).messages.page(Principal(filters.user_id), str(conversation_id), between)
-    headers = {}
-    if len(page) > filters.limit:
-        headers = next_page(request, page[filters.limit - 1], descending=descending)
-    return json_response([message_json(each) for each in page[: filters.limit]], 200, headers)
+    call = Caller(Principal(filters.user_id), services_of(request), filters.include is not None)
+    found = await call.services.messages.page(call.who, str(conversation_id), between)
+    page = found[: filters.limit]
+    headers = next_page(request, page[-1], descending=descending) if len(found) > filters.limit else {}
+    return json_response(messages_json(page, await views.thoughts(page, call)), 200, headers)
 
 
 def next_page(request: Request, last: Message, *, descending: bool) -> dict[str, str]:
@@ -97,10 +105,11 @@ def next_page(request: Request, last: Message, *, descending: bool) -> dict[str,
 
 
 @router.get("/{message_id}", response_model=MessageOut)
-async def get_message(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
+async def get_message(conversation_id: UUID, message_id: UUID, call: ReadingCall) -> Response:
     """One message."""
     message = await call.services.messages.get(call.who, str(conversation_id), str(message_id))
-    return json_response(message_json(message))
+    [shown] = messages_json([message], await views.thoughts([message], call))
+    return json_response(shown)
 
 
 @router.get("/{message_id}/events", status_code=200, response_class=EventStream, responses={200: views.EVENTS_RESPONSE})

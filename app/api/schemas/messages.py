@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
+
+from pydantic import Field
 
 from app.api.schemas.fields import (
     Flag,
@@ -14,7 +17,7 @@ from app.api.schemas.fields import (
     rfc3339,
 )
 from app.domain.idempotency import IdempotencyKey
-from app.domain.messages import FinishReason, Message, Role, Sampling, Status
+from app.domain.messages import FinishReason, Message, Role, Sampling, Status, Usage
 from app.domain.turns import NewReply, NewTurn, OnBusy
 
 
@@ -112,6 +115,7 @@ class MessageOut(Output):
     completed_at: str | None
     edited_at: str | None
     superseded_by: str | None
+    reasoning: str | None = Field(None, description="Only there with `include=reasoning`: the thinking behind a reply.")
 
 
 class TurnOut(Output):
@@ -121,6 +125,24 @@ class TurnOut(Output):
     title: str | None
     assistant_reply: str | None
     messages: list[MessageOut]
+
+
+def usage_json(usage: Usage | None) -> JsonObject | None:
+    """Tokens as they are answered."""
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "estimated": usage.estimated,
+    }
+
+
+def messages_json(messages: Iterable[Message], thoughts: Mapping[str, str] | None) -> list[JsonObject]:
+    """Messages as they are answered, with the thinking behind replies, by id, where that was asked for."""
+    if thoughts is None:
+        return [message_json(each) for each in messages]
+    return [message_json(each) | {"reasoning": thoughts.get(each.message_id)} for each in messages]
 
 
 def message_json(message: Message) -> JsonObject:
@@ -136,12 +158,7 @@ def message_json(message: Message) -> JsonObject:
         "provider": message.provider,
         "model": message.model,
         "finish_reason": message.finish_reason,
-        "usage": usage
-        and {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "estimated": usage.estimated,
-        },
+        "usage": usage_json(usage),
         "citations": message.citations,
         "grounded": message.grounded,
         "error": error and {"code": error.code, "detail": error.detail},

@@ -1,0 +1,73 @@
+"""Summaries of the earlier messages of conversations: rows that never change, so that a reply can name its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.db.script import Script, Statement, one
+from app.domain.turns import HistoryMessage, Summary
+
+LATEST = """
+SELECT c.system_prompt, c.revision, c.owner_id, s.summary_id, s.last_sequence, s.content
+FROM conversations c LEFT JOIN summaries s ON s.summary_id = (
+SELECT l.summary_id FROM summaries l WHERE l.conversation_id = c.conversation_id
+ORDER BY l.last_sequence DESC LIMIT 1)
+WHERE c.conversation_id = $1"""
+BY_ID = "SELECT summary_id, last_sequence, content FROM summaries WHERE summary_id = $1"
+NEXT = """
+SELECT sequence_number, content, answers FROM messages
+WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number <= $3
+AND deleted_at IS NULL AND superseded_by IS NULL ORDER BY sequence_number LIMIT $4"""
+AS_READ = """
+UPDATE conversations SET revision = revision WHERE conversation_id = $1 AND revision = $2 RETURNING 1"""
+INSERT = """
+INSERT INTO summaries (summary_id, conversation_id, last_sequence, content, created_at)
+SELECT $1, c.conversation_id, $3, $4, $5 FROM conversations c WHERE c.conversation_id = $2 AND NOT EXISTS (
+SELECT 1 FROM summaries s WHERE s.conversation_id = $2 AND s.last_sequence >= $3)"""
+REVISE = "UPDATE conversations SET revision = revision + 1 WHERE conversation_id = $1"
+DROP = "DELETE FROM summaries WHERE conversation_id = $1 AND last_sequence >= $2"
+
+
+class State(NamedTuple):
+    """A conversation, as far as its summary goes."""
+
+    system_prompt: str | None
+    revision: int
+    """Counts the changes to messages that were there already."""
+    owner_id: str
+    summary: Summary | None
+
+
+def state(conversation_id: str) -> Script[State | None]:
+    """A conversation with its latest summary; None when it is gone."""
+    row = yield from one(Statement(LATEST, (conversation_id,)))
+    if row is None:
+        return None
+    summary = None if row[3] is None else Summary(str(row[3]), row[4], row[5])
+    return State(row[0], row[1], str(row[2]), summary)
+
+
+def summary_by_id(summary_id: str) -> Script[Summary | None]:
+    """A summary, unless it was dropped since."""
+    row = yield from one(Statement(BY_ID, (summary_id,)))
+    return None if row is None else Summary(str(row[0]), row[1], row[2])
+
+
+def following(conversation_id: str, after: int, to: int, limit: int) -> Script[list[HistoryMessage]]:
+    """Messages behind a sequence number up to another, in order."""
+    rows = yield Statement(NEXT, (conversation_id, after, to, limit))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def store(conversation_id: str, revision: int, summary: Summary, now: int) -> Script[bool]:
+    """Keeps a summary; not where a message has changed since it was read, or another was quicker."""
+    if not (yield Statement(AS_READ, (conversation_id, revision))):
+        return False
+    yield Statement(INSERT, (summary.summary_id, conversation_id, summary.last, summary.content, now))
+    return True
+
+
+def forget(conversation_id: str, sequence_number: int) -> Script[None]:
+    """Drops the summaries that cover a message which changes, and those in the making; the conversation is locked."""
+    yield Statement(REVISE, (conversation_id,))
+    yield Statement(DROP, (conversation_id, sequence_number))

@@ -1,0 +1,149 @@
+"""What was told for a reply, as callers see it: nothing is hidden, neither what was sent nor what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from app.domain.context import SUMMARY_MARK, Context, Range, cost
+from app.domain.messages import Role
+from app.domain.text import estimated_tokens
+from app.domain.turns import Summary
+
+TOO_MUCH, IN_SUMMARY, DELETED, SUPERSEDED = "window", "summarised", "deleted", "superseded"
+NO_REPLY, HALF = "no-reply", "half-deleted"
+
+
+class Neighbour(NamedTuple):
+    """A message that was told, or might have been."""
+
+    sequence_number: int
+    role: Role
+    status: str
+    length: int
+    visible_length: int
+    """Without white space around."""
+    answers: int | None
+    deleted: bool
+    superseded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message as it was sent; the system prompt has no sequence number."""
+
+    sequence_number: int | None
+    role: Role
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """Messages that were not sent, from one sequence number to another, and why."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentSummary:
+    """The summary that was sent in place of the messages up to `last`."""
+
+    first: int
+    last: int
+    content: str | None
+    """None when it was dropped since, as a message that it covers has changed."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentContext:
+    """What was sent for a reply."""
+
+    provider: str | None
+    model: str | None
+    messages: Sequence[SentMessage] = ()
+    summary: SentSummary | None = None
+    estimated_tokens: int = 0
+    omitted: Sequence[Omitted] = ()
+
+
+def sent_messages(context: Context, neighbours: Sequence[Neighbour]) -> list[SentMessage]:
+    """The messages that were sent, in order; tokens by the length that they have now."""
+    system = [] if context.system is None else [SentMessage(None, Role.SYSTEM, context.system)]
+    told = numbers_of([*context.sent, (context.question, context.question)])
+    return system + [
+        SentMessage(each.sequence_number, each.role, tokens(context, each.length))
+        for each in neighbours
+        if each.sequence_number in told
+    ]
+
+
+def sent_summary(context: Context, summary: Summary | None) -> SentSummary | None:
+    """The summary that was sent, if one was."""
+    if context.summary_id is None:
+        return None
+    length = 0 if summary is None else len(summary.content)
+    counted = tokens(context, length) + tokens(context, len(SUMMARY_MARK))
+    return SentSummary(1, context.summarised, summary.content if summary else None, counted if summary else 0)
+
+
+def omitted(context: Context, neighbours: Sequence[Neighbour]) -> list[Omitted]:
+    """What was not sent, in order, with why."""
+    covered = context.summarised if context.summary_id is not None else 0
+    found = [Omitted(1, covered, IN_SUMMARY)] if covered else []
+    beyond = max(context.cut, context.summarised)
+    if beyond > covered:
+        found.append(Omitted(covered + 1, beyond, TOO_MUCH))
+    told = numbers_of([*context.sent, (context.question, context.question)])
+    return found + list(joined(reasons(told, neighbours)))
+
+
+def reasons(told: set[int], neighbours: Sequence[Neighbour]) -> Iterator[tuple[int, str]]:
+    """Why each message within the window was not sent."""
+    replies = {each.answers: each for each in neighbours if each.answers is not None and not each.superseded}
+    for each in neighbours:
+        if each.sequence_number in told:
+            continue
+        reply = each if each.answers is not None else replies.get(each.sequence_number)
+        yield each.sequence_number, reason(each, reply)
+
+
+def reason(message: Neighbour, reply: Neighbour | None) -> str:
+    """Why a message was not sent, given the reply of its turn."""
+    if message.deleted:
+        return DELETED
+    if message.superseded:
+        return SUPERSEDED
+    return NO_REPLY if reply is not None and not reply.deleted and not reply.visible_length else HALF
+
+
+def joined(numbered: Iterable[tuple[int, str]]) -> Iterator[Omitted]:
+    """Neighbouring messages with one reason as one."""
+    last: Omitted | None = None
+    for number, why in numbered:
+        if last is not None and (last.last, last.reason) == (number - 1, why):
+            last = Omitted(last.first, number, why)
+            continue
+        if last is not None:
+            yield last
+        last = Omitted(number, number, why)
+    if last is not None:
+        yield last
+
+
+def numbers_of(ranges: Iterable[Range]) -> set[int]:
+    """The numbers in ranges."""
+    return {number for first, last in ranges for number in range(first, last + 1)}
+
+
+def tokens(context: Context, length: int) -> int:
+    """Tokens of a message of so many characters, as the model was expected to count them."""
+    return int(cost_of(length) * context.correction + 0.999)
+
+
+def cost_of(length: int) -> int:
+    """As `domain.context.cost`, by length."""
+    return estimated_tokens(length) + cost("")

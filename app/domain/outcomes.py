@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from app.domain.attempts import Attempt
+from app.domain.context import Context
+from app.domain.messages import Failure, FinishReason, Status, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was done for a reply."""
+
+    provider: str | None = None
+    model: str | None = None
+    """Who was asked last, which is who wrote the text; None where nobody was."""
+    reasoning: str | None = None
+    context: Context | None = None
+    attempts: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a turn ended; `text` is all of the reply."""
+
+    status: Status
+    text: str
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: Failure | None = None
+    work: Work = field(default_factory=Work)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.errors import QuotaExceeded
+
+DAY_MS = 24 * 60 * 60 * 1_000
+
+
+def quota_exceeded(now: int) -> QuotaExceeded:
+    """That a day's tokens are spent, with the moment at which there are new ones.
+
+    Args:
+        now: Milliseconds since the epoch.
+    """
+    resets_at = (now // DAY_MS + 1) * DAY_MS
+    moment = f"{datetime.fromtimestamp(resets_at / 1_000, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+    error = QuotaExceeded(f"The user's tokens for today are used up; there are new ones at {moment}.")
+    error.members = {"resets_at": moment}
+    error.retry_after = max(1, (resets_at - now + 999) // 1_000)
+    return error

@@ -1,0 +1,36 @@
+"""Where providers may not be: link-local addresses, behind which clouds hand out their machines' credentials."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+METADATA_HOSTS = {"metadata", "metadata.google.internal", "metadata.goog", "instance-data"}
+METADATA_ADDRESSES = {ipaddress.ip_address(each) for each in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254")}
+"""Alibaba's, Oracle's and Amazon's, which are no link-local ones."""
+
+
+def forbidden_address(address: str) -> bool:
+    """Whether an IP address is one that no provider can have; what is no address is not."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    return mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast or mapped in METADATA_ADDRESSES
+
+
+def refusal_of(base_url: str) -> str | None:
+    """What is wrong with a provider's base URL, if anything is as far as can be seen without asking for its address."""
+    try:
+        parts = urlsplit(base_url)
+        host = (parts.hostname or "").rstrip(".").lower()
+    except ValueError:
+        return "is no URL"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "has to be http://… or https://…"
+    if parts.username is not None or parts.query or parts.fragment:
+        return "has more than scheme, host, port and path"
+    if host in METADATA_HOSTS or forbidden_address(host):
+        return "is a link-local or metadata address"
+    return None

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass
+
+from app.domain.messages import FinishReason, Usage
+from app.errors import Phase, ProviderTimeout
+from app.llm.base import ChatModel, ChatRequest, Chunk
+from app.llm.calls import Call
+from app.llm.thinking import Thinking, Told
+
+REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a model may take, in seconds, and how much it may say; the whole turn counts from its start."""
+
+    first_token: float = 60
+    first_token_reasoning: float = 180
+    idle: float = 30
+    total: float = 300
+    characters: int = 200_000
+    """Of text, and of thinking; what comes after that is not waited for."""
+
+    def before_first(self, model: str) -> float:
+        """Seconds until the first token of this model."""
+        return self.first_token_reasoning if REASONING_MODEL.search(model) else self.first_token
+
+
+class Listener:
+    """Follows one attempt against three clocks, and hands on what it says, up to a length."""
+
+    def __init__(self, call: Call, limits: Limits) -> None:
+        self.first_at: float | None = None
+        """When the first text or thought came, by the event loop's clock."""
+        self.usage: Usage | None = None
+        """What the provider has reported."""
+        self.characters = 0
+        """Of text and thoughts that came."""
+        self._call = call
+        self._limits = limits
+        self._now = asyncio.get_running_loop().time
+        self._rewind_at = 0.0
+        self._thinking = Thinking()
+        self._text_left = self._thoughts_left = limits.characters
+
+    async def listen(self, model: ChatModel, request: ChatRequest) -> FinishReason | None:
+        """Lets the model write; gives why it stopped.
+
+        Raises:
+            ProviderTimeout: one of the clocks ran out.
+            TurnFailed: what the model raises.
+        """
+        first_token_at = self._now() + self._limits.before_first(request.model)
+        try:
+            async with asyncio.timeout_at(min(first_token_at, self._call.deadline)) as clock:
+                return await self._follow(model, request, clock)
+        except TimeoutError as error:
+            raise ProviderTimeout(self._phase()) from error
+        finally:
+            self._hand_on(self._thinking.flush())
+
+    async def _follow(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> FinishReason | None:
+        finish_reason = None
+        async with contextlib.aclosing(model.stream(request)) as chunks:
+            async for chunk in chunks:
+                self._wind(clock)
+                finish_reason = chunk.finish_reason or finish_reason
+                if self._take(chunk):
+                    return FinishReason.LENGTH
+        return finish_reason
+
+    def _wind(self, clock: asyncio.Timeout) -> None:
+        """Gives the model its idle time again; not for each of a thousand tokens a second, so up to 1/16 more."""
+        now = self._now()
+        if now >= self._rewind_at:
+            self._rewind_at = now + self._limits.idle / 16
+            clock.reschedule(min(self._rewind_at + self._limits.idle, self._call.deadline))
+
+    def _take(self, chunk: Chunk) -> bool:
+        """Hands a chunk on; whether the reply is to end here."""
+        self.usage = chunk.usage or self.usage
+        if self.first_at is None and (chunk.text or chunk.reasoning):
+            self._call.begun = True
+            self.first_at = self._now()
+        if self._thinking.decided:
+            told = Told(chunk.text, chunk.reasoning)
+        else:
+            text, thought = self._thinking.feed(chunk.text)
+            told = Told(text, chunk.reasoning + thought)
+        self._hand_on(told)
+        if self._text_left < 0 or self._thoughts_left < 0:
+            return True
+        return chunk.finish_reason is None and self._call.exhausted is not None and self._call.exhausted()
+
+    def _hand_on(self, told: Told) -> None:
+        text, reasoning = told.text[: max(0, self._text_left)], told.reasoning[: max(0, self._thoughts_left)]
+        self._text_left -= len(told.text)
+        self._thoughts_left -= len(told.reasoning)
+        self.characters += len(text) + len(reasoning)
+        self._call.sink.append(text)
+        if reasoning:
+            self._call.sink.think(reasoning)
+
+    def _phase(self) -> Phase:
+        if self._now() >= self._call.deadline:
+            return "total"
+        return "first-token" if self.first_at is None else "idle"

@@ -1,0 +1,207 @@
+"""Who is asked for a reply, how often, and who is asked instead: the only loop that retries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from app.domain.attempts import CANCELLED, COMPLETED
+from app.domain.context import Prompt, Window
+from app.domain.ids import now_ms
+from app.domain.messages import FinishReason, Usage
+from app.errors import (
+    AppError,
+    ContextTooLong,
+    InternalError,
+    MessageTooLong,
+    ModelNotFound,
+    ProviderUnavailable,
+    TurnFailed,
+)
+from app.llm.base import ChatModel, ChatRequest, Target
+from app.llm.breakers import Breaker, Breakers
+from app.llm.calls import Call
+from app.llm.catalog import Catalog
+from app.llm.entries import Entry
+from app.llm.listener import Limits, Listener
+from app.llm.retries import RetryBudget
+from app.llm.sizes import Sizes
+
+PAUSES = (0.25, 0.5, None)
+"""The longest pause, in seconds, behind each attempt at one provider; there is none behind the last."""
+
+PATIENCE_SECONDS = 2
+"""A `Retry-After` up to this is waited for even where somebody else could be asked."""
+
+
+class Ending(NamedTuple):
+    """How a reply ended well."""
+
+    finish_reason: FinishReason | None
+    usage: Usage
+
+
+class Offer(NamedTuple):
+    """A model that may be asked for."""
+
+    provider: str
+    model: str
+    context_window: int
+    """Tokens of prompt and reply together."""
+    default: bool
+    """Whether it answers when nobody is named."""
+    available: bool
+    """Whether it has not just failed again and again."""
+
+
+class Router:
+    """Gets a reply from the first provider that begins one.
+
+    Until a text or a thought has come, a provider that fails by no fault of the request is asked again after a pause
+    of random length (Brooker, "Exponential Backoff and Jitter"), then the next one is. After that nobody is: what was
+    begun is paid for, and has been read.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        fallbacks: Sequence[Target] = (),
+        limits: Limits | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.catalog = catalog
+        self.limits = limits or Limits()
+        self.sizes = Sizes()
+        self._fallbacks = fallbacks
+        self._chance = chance
+        self._now = asyncio.get_running_loop().time
+        self.breakers = Breakers(self._now)
+        self._budget = RetryBudget(self._now)
+
+    def window(self, target: Target, max_tokens: int | None) -> Window:
+        """How much a model is believed to take.
+
+        Raises:
+            UnknownModel: the provider is not there.
+        """
+        return self.sizes.window(self.catalog[target.provider], target, max_tokens)
+
+    def offers(self) -> list[Offer]:
+        """What may be asked for by name, and whether it is well."""
+        default = Target(self.catalog.default.name, self.catalog.default.default_model)
+        return [
+            Offer(
+                *target,
+                context_window=self.catalog[target.provider].context_window(target.model),
+                default=target == default,
+                available=not self.breakers.open(target),
+            )
+            for target in dict.fromkeys([*self.catalog.targets(), *self._fallbacks])
+        ]
+
+    async def answer(self, call: Call) -> Ending:
+        """Has a reply written; gives why it ended, and its tokens.
+
+        Whatever happens, `call` tells what was done and what was sent.
+
+        Raises:
+            MessageTooLong: no model takes so much.
+            UnknownModel: the provider is not there, or says that its model is not.
+            TurnFailed: why the last one that was asked failed.
+        """
+        failure: AppError = ProviderUnavailable()
+        chain = self._chain(call.target)
+        for place, target in enumerate(chain):
+            try:
+                return await self._ask(target, call, fallback=place + 1 < len(chain))
+            except ModelNotFound as error:
+                error.detail = (
+                    f"{target.provider} has no model {target.model!r}; choose {self._choices(target.provider)}."
+                )
+                raise
+            except TurnFailed as error:
+                if call.begun or not error.transient:
+                    raise
+                failure = error
+            except MessageTooLong as error:  # for this window; another's may be larger
+                failure = failure if place else error
+        raise failure
+
+    def _choices(self, provider: str) -> str:
+        return " or ".join(offer.model for offer in self.offers() if offer.provider == provider)
+
+    def _chain(self, first: Target) -> list[Target]:
+        return list(dict.fromkeys([first, *self._fallbacks]))
+
+    async def _ask(self, target: Target, call: Call, *, fallback: bool) -> Ending:
+        """Asks one provider, at most three times."""
+        model = self.catalog[target.provider]
+        self._budget.count_call()
+        for pause in PAUSES:
+            try:
+                return await self._fitted(model, target, call)
+            except TurnFailed as error:
+                seconds = self._seconds(error, pause, call, fallback=fallback)
+                if seconds is None or self.breakers.open(target) or not self._budget.take():
+                    raise
+            await asyncio.sleep(seconds)
+        raise AssertionError("the last pause is None")
+
+    def _seconds(self, error: TurnFailed, pause: float | None, call: Call, *, fallback: bool) -> float | None:
+        """How long to wait before the same provider is asked again; None for not at all."""
+        if pause is None or call.begun or not error.transient:
+            return None
+        seconds = pause * self._chance()
+        if error.asked_to_wait is not None:
+            if fallback and error.asked_to_wait > PATIENCE_SECONDS:
+                return None
+            seconds += error.asked_to_wait
+        return seconds if self._now() + seconds < call.deadline else None
+
+    async def _fitted(self, model: ChatModel, target: Target, call: Call) -> Ending:
+        """One attempt; where the provider finds the prompt too long, a second with half of the history."""
+        window = self.sizes.window(model, target, call.max_tokens)
+        prompt = call.compose(window)
+        try:
+            return await self._attempt(model, target, call, prompt)
+        except ContextTooLong:
+            smaller = window.smaller(prompt)
+            if smaller is None or call.begun:
+                raise
+        ending = await self._attempt(model, target, call, call.compose(smaller))
+        self.sizes.refused(target, smaller)
+        return ending
+
+    async def _attempt(self, model: ChatModel, target: Target, call: Call, prompt: Prompt) -> Ending:
+        breaker = self.breakers[target]
+        breaker.enter()
+        call.author, call.prompt = target, prompt
+        listener = Listener(call, self.limits)
+        entry = Entry(target, prompt, listener, model.remote, self._now(), now_ms())
+        outcome, error = CANCELLED, None
+        try:
+            request = ChatRequest(target.model, prompt.messages, call.temperature, call.max_tokens)
+            finish_reason = await listener.listen(model, request)
+            outcome = COMPLETED
+        except Exception as failed:
+            error = failed if isinstance(failed, AppError) else InternalError()
+            outcome = error.code
+            raise
+        finally:
+            call.attempts.append(entry.attempt(self._now(), outcome, error))
+            judge(breaker, listener, outcome, error)
+        if listener.usage is not None:
+            self.sizes.learn(target, prompt, listener.usage.input_tokens)
+        return Ending(finish_reason, entry.usage())
+
+
+def judge(breaker: Breaker, listener: Listener, outcome: str, error: AppError | None) -> None:
+    """Tells a breaker what an attempt says about its provider."""
+    if isinstance(error, TurnFailed) and error.transient:
+        breaker.failure()
+    elif outcome == COMPLETED or listener.first_at is not None:
+        breaker.success()
+    else:
+        breaker.leave()

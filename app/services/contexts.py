@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from app.db import contexts
+from app.db.contexts import Told
+from app.db.engine import Database
+from app.db.script import Script
+from app.domain.contexts import SentContext, omitted, sent_messages, sent_summary
+from app.domain.messages import Message
+from app.domain.principals import Principal
+from app.errors import InvalidRequest
+from app.services.messages import get
+
+
+class Contexts:
+    """What models were told for replies."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of(self, who: Principal, conversation_id: str, message_id: str) -> SentContext:
+        """What was sent for a reply; empty when nobody was asked.
+
+        Raises:
+            ConversationNotFound, MessageNotFound: the principal has none such.
+            InvalidRequest: it is no reply.
+        """
+        reply, told = await self._database.query(told_for, who.user_id, conversation_id, message_id)
+        if told is None or told.work.context is None:
+            return SentContext(reply.provider, reply.model)
+        known = told.work.context
+        return SentContext(
+            provider=told.work.provider,
+            model=told.work.model,
+            messages=sent_messages(known, told.neighbours),
+            summary=sent_summary(known, told.summary),
+            estimated_tokens=known.tokens,
+            omitted=omitted(known, told.neighbours),
+        )
+
+
+def told_for(owner: str | None, conversation_id: str, message_id: str) -> Script[tuple[Message, Told | None]]:
+    """Reads what was told for a reply that the owner has."""
+    reply = yield from get(owner, conversation_id, message_id)
+    if reply.answers is None:
+        raise InvalidRequest("Only a reply has a context.")
+    return reply, (yield from contexts.told_for(reply))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import logging
+
+from app.db import conversations
+from app.db.engine import Database
+from app.domain.messages import Message, Status
+from app.domain.outcomes import Outcome
+from app.domain.titles import title_request, title_written
+from app.errors import DatabaseUnavailable
+from app.llm.base import Target
+from app.services.asides import Asides
+from app.services.replies import Reply
+from app.services.tasks import TaskOwner
+
+MAX_CHARACTERS = 2_000
+"""More than any title has; a model that goes on is not listened to."""
+
+FIRST_REPLY = 2
+"""Its sequence number."""
+
+log = logging.getLogger(__name__)
+
+
+class Titles:
+    """Has a model title conversations, once their first turn has ended."""
+
+    def __init__(self, database: Database, asides: Asides, tasks: TaskOwner, target: Target) -> None:
+        self._database = database
+        self._asides = asides
+        self._tasks = tasks
+        self._target = target
+
+    def after(self, reply: Reply, _: Outcome) -> None:
+        """Looks at a turn that has ended; only the first one, if it has completed, gives a title."""
+        message, told = reply.message, reply.call and reply.call.prompt
+        if told and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
+            self._tasks.spawn(self._title(reply.owner_id, message, told.messages[-1]["content"]))
+
+    async def _title(self, owner_id: str, message: Message, question: str) -> None:
+        asked = title_request(question, message.content)
+        conversation_id = message.conversation_id
+        try:
+            written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
+            title = title_written(written or "")
+            if title is not None:
+                await self._database.transact(conversations.retitle, conversation_id, title)
+        except DatabaseUnavailable:
+            log.warning("cannot title a conversation: the database is out of reach")

@@ -1,0 +1,66 @@
+"""A clock that waits for nothing: an hour's pause takes a moment, and takes exactly an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+GRACE_SECONDS = 0.002
+"""For what the kernel has yet to carry from one end of a connection to the other."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time stands still while there is something to do, and then jumps to the next timer.
+
+    Sockets of this process are real; a thread at work is waited for without letting time pass.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._threads = 0
+        super().__init__(JumpingSelector(self))
+
+    def time(self) -> float:
+        """Seconds since the loop was made."""
+        return self._seconds
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        """See asyncio."""
+        future = super().run_in_executor(executor, func, *args)
+        self._threads += 1
+        future.add_done_callback(self._thread_ended)
+        return future
+
+    def _thread_ended(self, _: object) -> None:
+        self._threads -= 1
+
+    def jump(self, seconds: float) -> None:
+        """Lets time pass, unless a thread is at work."""
+        if not self._threads:
+            self._seconds += seconds
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Waits for sockets, though never for the clock."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See selectors."""
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        ready = super().select(min(timeout, GRACE_SECONDS))
+        if not ready:
+            self._loop.jump(timeout)
+        return ready
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine by a virtual clock."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
