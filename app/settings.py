@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process answers at once.")
     max_turns_waiting: int = Field(1_024, ge=0, description="Turns that may wait in a process; more are refused.")
     max_output_characters: int = Field(
-        200_000, ge=1, description="Characters of a reply, after which it is ended with finish_reason length."
+        500_000, ge=1, description="Characters of a reply, after which it is ended with finish_reason length."
     )
     connect_seconds: Seconds = Field(5, description="How long connecting to a provider may take.")
     first_token_seconds: Seconds = Field(60, description="How long a model may take to begin its reply.")

@@ -69,8 +69,8 @@ WHERE m.message_id = $1 AND m.status = 'in_progress' AND {DEAD_OWNER} RETURNING 
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
 WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD_OWNER}))
-RETURNING temperature, max_tokens,
-(SELECT owner_id FROM conversations c WHERE c.conversation_id = m.conversation_id)"""
+RETURNING temperature, max_tokens"""
+OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
 LEFT_BEHIND = """
 SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at
 FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
@@ -275,4 +275,5 @@ def adopt(process_id: str, reply: Message) -> Script[Adopted | None]:
     row = yield from one(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None
-    return Adopted(Sampling(reply.provider, reply.model, row[0], row[1]), str(row[2]))
+    [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
+    return Adopted(Sampling(reply.provider, reply.model, row[0], row[1]), str(owner_id))

@@ -22,7 +22,7 @@ class Limits:
     first_token_reasoning: float = 180
     idle: float = 30
     total: float = 300
-    characters: int = 200_000
+    characters: int = 500_000
     """Of text, and of thinking; what comes after that is not waited for."""
 
     def before_first(self, model: str) -> float:

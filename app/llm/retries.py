@@ -33,7 +33,6 @@ class RetryBudget:
         return allowed
 
     def _forget(self, counter: Counter[int]) -> None:
-        if len(counter) > MINUTE:
-            horizon = self._now() - MINUTE
-            for second in [each for each in counter if each < horizon]:
-                del counter[second]
+        horizon = self._now() - MINUTE
+        while counter and (oldest := next(iter(counter))) < horizon:
+            del counter[oldest]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.domain.messages import FinishReason, Usage
 from app.domain.text import estimated_tokens
-from app.errors import ProviderTruncated, TurnFailed
+from app.errors import ProviderFailed, ProviderTruncated
 from app.llm.base import ChatRequest, Chunk
 
 SLOW_SECONDS = 0.05
@@ -76,7 +76,7 @@ class ScriptedModel:
 async def perform(script: Script, place: int) -> None:
     """What happens before the word at this place."""
     if place == script.fails_after:
-        raise TurnFailed
+        raise ProviderFailed
     if place == script.cut_after:
         raise ProviderTruncated
     if place == script.stalls_after:

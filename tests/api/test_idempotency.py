@@ -175,12 +175,12 @@ async def test_a_retry_is_answered_where_a_new_turn_would_be_refused(
 
 async def test_a_failed_turn_is_the_key_s_result(openai_service: Service, provider: FakeProvider) -> None:
     """The retry of a turn that failed is told the same failure, and the provider is not asked again."""
-    provider.answer(server_error(500))
+    provider.answer(*[server_error(500)] * 3)
     path = messages_of(await make(openai_service))
     first, retry = [await keyed(openai_service, path, message="Hello") for _ in range(2)]
     problems = [problem_of(answer, 502, "provider-error") for answer in (first, retry)]
     assert problems[0]["message_id"] == problems[1]["message_id"]
-    assert (replayed(first), replayed(retry), len(provider.calls)) == (False, True, 1)
+    assert (replayed(first), replayed(retry), len(provider.calls)) == (False, True, 3)
 
 
 async def test_a_regeneration_has_a_key_too(openai_service: Service, provider: FakeProvider) -> None:

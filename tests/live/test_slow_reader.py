@@ -27,6 +27,7 @@ BYTES_PER_READER = len(PIECE.encode()) * PIECES // 2
 async def answering(directory: Path, url: str, provider: FakeProvider) -> AsyncIterator[Parley]:
     """A process that answers with the fake provider."""
     settings: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
+    settings["max_output_characters"] = 2 * PIECES * len(PIECE)
     async with parley_process(directory, database_url=url, **settings) as parley:
         yield parley
 
