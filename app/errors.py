@@ -175,6 +175,7 @@ class QuotaExceeded(AppError):
 
     code = "quota-exceeded"
     status = 429
+    retry_after = 60
 
 
 class TurnFailed(AppError):

@@ -31,21 +31,31 @@ def upto(context: Context) -> int:
 
 
 def notes(messages: Sequence[HistoryMessage], room: int) -> tuple[str, int]:
-    """Messages as text, as many as take half of so many tokens; and the sequence number of the last of them.
+    """Whole turns as text, as many as take half of so many tokens; and the sequence number that they reach to.
 
-    A message that alone is longer is cut. Empty, and 0, without messages.
+    A turn that alone is longer is cut. Empty, and 0, without messages.
     """
     left = room // 2 * CHARACTERS_PER_TOKEN
-    lines: list[str] = []
+    told: list[str] = []
     reached = 0
-    for number, content, answers in messages:
-        line = f"{'User' if answers is None else 'Assistant'}: {content}"
-        if len(line) > left and lines:
+    for turn in turns_of(messages):
+        text = "\n\n".join(f"{'User' if answers is None else 'Assistant'}: {content}" for _, content, answers in turn)
+        if len(text) > left and told:
             break
-        lines.append(line[:left])
-        left -= len(line)
-        reached = number
-    return "\n\n".join(lines), reached
+        told.append(text[:left])
+        left -= len(text)
+        reached = turn[-1][0]
+    return "\n\n".join(told), reached
+
+
+def turns_of(messages: Sequence[HistoryMessage]) -> list[list[HistoryMessage]]:
+    """Messages by turns: each question with what follows it up to the next."""
+    turns: list[list[HistoryMessage]] = []
+    for message in messages:
+        if message[2] is None or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
 
 
 def request(summary: Summary | None, text: str) -> list[PromptMessage]:

@@ -88,7 +88,7 @@ _INSTRUCTION = (
 )
 _TOLD_CHARACTERS = 2_000
 _LABEL = re.compile(r"\s*(?:[*_#]*\s*)*(?:title|titel|titre)\s*[*_]*\s*[:\uff1a]\s*[*_]*\s*", re.IGNORECASE)
-_QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d\u300e\u300f "
+_QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d\u300e\u300f \n\r\t"
 _THOUGHTS = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
@@ -101,7 +101,8 @@ def title_request(question: str, reply: str) -> list[PromptMessage]:
 def title_written(text: str) -> str | None:
     """A model's answer as a title: at most 60 characters without thinking, label, marks and quotes; None when empty."""
     text = _LABEL.sub("", _THOUGHTS.sub("", text).lstrip(), count=1)
-    return title_from(text.strip(_QUOTES).strip()) if text.strip(_QUOTES).strip() else None
+    bare = text.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
+    return title_from(bare) if bare else None
 
 
 def _first_text(message: str) -> str | None:
