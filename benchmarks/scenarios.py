@@ -140,7 +140,7 @@ async def growth(bench: Bench, database: str) -> None:
     bench.report.head("growth", database, "JSON, return=minimal; told: messages that the model got", report.GROWTH)
     async with bench.house.started(labels(database, full=False), database) as contenders:
         await warm(bench, contenders, database)
-        for length in (10, 1_000) if bench.options.quick else (10, 100, 1_000):
+        for length in (10, 1_000, 10_000) if bench.options.quick else (10, 100, 1_000, 10_000):
             scenario = Scenario("growth", database, f"history {length}", report.GROWTH, 1, length)
             await compared(bench, contenders, scenario, functools.partial(turns_once, bench))
 

@@ -26,6 +26,11 @@ SELECT 1 FROM processes p WHERE p.process_id = m.process_id AND p.expires_at > {
     "message {} belongs to no conversation": """
 SELECT m.message_id FROM messages m WHERE NOT EXISTS (
 SELECT 1 FROM conversations c WHERE c.conversation_id = m.conversation_id)""",
+    "summary {} covers messages that are not there": """
+SELECT s.summary_id FROM summaries s LEFT JOIN conversations c ON c.conversation_id = s.conversation_id
+WHERE c.conversation_id IS NULL OR s.last_sequence > c.last_sequence""",
+    "attempt {} belongs to no user": """
+SELECT a.attempt_id FROM attempts a WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = a.owner_id)""",
     "conversation {} belongs to no user": """
 SELECT c.conversation_id FROM conversations c WHERE NOT EXISTS (
 SELECT 1 FROM users u WHERE u.id = c.owner_id)""",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import ConversationRow, MessageRow, UserRow
+from app.db.models import AttemptRow, ConversationRow, MessageRow, UserRow
 from app.db.script import Script, Statement, one
 from app.domain.users import User
 
@@ -62,13 +62,24 @@ async def erase_batch(session: AsyncSession, row_id: str, messages: int) -> Sequ
     )
     conversations = (await session.execute(query)).all()
     if not conversations:
-        await session.execute(delete(UserRow).where(UserRow.id == row_id))
-        return None
+        return await erase_rest(session, row_id, messages)
     if conversations[0].last_sequence > messages:
         await trim(session, conversations[0].conversation_id, messages)
     chosen = within([(row.conversation_id, row.last_sequence) for row in conversations], messages)
     await session.execute(delete(ConversationRow).where(ConversationRow.conversation_id.in_(chosen)))
     return chosen
+
+
+async def erase_rest(session: AsyncSession, row_id: str, entries: int) -> Sequence[str] | None:
+    """Deletes so many of an erased user's entries in the ledger; None when that was all and the user's row went too."""
+    chosen = select(AttemptRow.attempt_id).where(AttemptRow.owner_id == row_id).limit(entries)
+    gone = await session.scalars(
+        delete(AttemptRow).where(AttemptRow.attempt_id.in_(chosen)).returning(AttemptRow.attempt_id)
+    )
+    if len(gone.all()) == entries:
+        return []
+    await session.execute(delete(UserRow).where(UserRow.id == row_id))
+    return None
 
 
 def within(sizes: Sequence[tuple[str, int]], limit: int) -> list[str]:

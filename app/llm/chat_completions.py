@@ -221,10 +221,10 @@ def usage_of(event: dict[str, Any]) -> Usage | None:
     usage = event.get("usage") or (event.get("x_groq") or {}).get("usage")
     if not usage:
         return None
-    counts = [usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens")]
-    if not all(isinstance(count, int) and 0 <= count < MAX_TOKENS for count in counts):
+    sent, received = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    if not all(isinstance(count, int) and 0 <= count < MAX_TOKENS for count in (sent, received)):
         return None
-    return Usage(*counts)
+    return Usage(sent, received)
 
 
 def failure_of(error: Any) -> TurnFailed:

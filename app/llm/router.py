@@ -114,8 +114,10 @@ class Router:
         failure: AppError = ProviderUnavailable()
         chain = self._chain(call.target)
         for place, target in enumerate(chain):
+            others = any(not self.breakers.open(each) for each in chain[place + 1 :])
+            made = len(call.attempts)
             try:
-                return await self._ask(target, call, fallback=place + 1 < len(chain))
+                return await self._ask(target, call, fallback=others)
             except ModelNotFound as error:
                 error.detail = (
                     f"{target.provider} has no model {target.model!r}; choose {self._choices(target.provider)}."
@@ -124,7 +126,8 @@ class Router:
             except TurnFailed as error:
                 if call.begun or not error.transient:
                     raise
-                failure = error
+                if not place or len(call.attempts) > made:  # who was not even asked says less than who failed
+                    failure = error
             except MessageTooLong as error:  # for this window; another's may be larger
                 failure = failure if place else error
         raise failure

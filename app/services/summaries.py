@@ -38,6 +38,8 @@ class Summaries:
         work, context = outcome.work, outcome.work.context
         if context is None or context.cut <= context.summarised or conversation_id in self._at_work:
             return
+        if self._asides.router.catalog[str(work.provider)].concurrency is not None:
+            return  # the few places of the embedded model belong to turns
         self._at_work.add(conversation_id)
         target = Target(str(work.provider), str(work.model))
         self._tasks.spawn(self._summarise(conversation_id, target, context))

@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.models import AttemptRow
+from app.services import users
 from tests.api.talk import (
     got,
     live_events,
@@ -99,6 +101,18 @@ async def test_a_user_made_by_many_at_once_is_one(service: Service) -> None:
     assert (made, set(there)) == (201, {200})
     await asyncio.gather(*(make(service, user_id="eve") for _ in range(10)))
     assert (await row_counts(service))["users"] == 2
+
+
+async def test_a_long_ledger_is_erased_in_parts(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user with more entries than a transaction deletes is erased with all of them."""
+    monkeypatch.setattr(users, "BATCH_MESSAGES", 2)
+    made = await make(service)
+    for _ in range(5):
+        await told(service, made, "Hello")
+    assert (await service.client.delete("/users/ada")).status_code == 204
+    async with service.database.read() as session:
+        assert await session.scalar(select(func.count()).select_from(AttemptRow)) == 0
+    assert (await row_counts(service))["users"] == 0
 
 
 async def test_a_user_can_be_renamed(service: Service) -> None:

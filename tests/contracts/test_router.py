@@ -277,6 +277,23 @@ def test_with_nobody_left_an_open_breaker_says_when() -> None:
     paired(scenario)
 
 
+def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
+    """Where the only other provider is left alone a rate limit is waited for, and told as what it is."""
+
+    async def scenario(both: Pair) -> None:
+        both.second.default = server_error()
+        for _ in range(2):
+            await failing(both.asked, SECOND)
+        both.first.answer(rate_limited(20), Reply(["Hi"]))
+        await both.asked.reply(FIRST)
+        assert both.asked.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
+        both.first.default = rate_limited(600)
+        error = await failing(both.asked)
+        assert (error.code, error.retry_after) == ("provider-rate-limited", 600)
+
+    paired(scenario)
+
+
 def test_a_breaker_is_one_model_s() -> None:
     """Another model of the same provider is asked all the same."""
 

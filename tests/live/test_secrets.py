@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.talk import make, say
+from tests.live.talk import make, rows, say
 from tests.support.postgres import PostgresCluster
 from tests.support.process import parley_process
 from tests.support.provider import FakeProvider
@@ -17,6 +17,7 @@ from tests.support.replies import Response
 OPENAI_KEY = "sk-Zq8vT3kLw0secret"
 GROQ_KEY = "gsk-Yp7uR2jKv9secret"
 PASSWORD = "Xo6tQ1iJu8secret"
+TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
 SECRETS = (OPENAI_KEY, GROQ_KEY, PASSWORD)
 
 
@@ -30,7 +31,7 @@ def refusal(key: str) -> Response:
 async def test_a_refused_key_is_shown_nowhere(
     tmp_path: Path, cluster: PostgresCluster, provider: FakeProvider, name: str, key: str
 ) -> None:
-    """With a provider that repeats the key in its refusal, neither log, even at its finest, nor any answer holds it."""
+    """With a provider that repeats the key in its refusal, no log, even at its finest, no answer and no row holds it."""
     provider.default = refusal(key)
     database = f"secrets_{name}"
     cluster.create_database(database)
@@ -45,12 +46,20 @@ async def test_a_refused_key_is_shown_nowhere(
         conversation = await make(parley)
         refused = await say(parley, conversation, "Hello")
         streamed = await say(parley, conversation, "Hello", stream=True)
-        listed = await parley.client.get(f"/conversations/{conversation['conversation_id']}")
+        path = f"/conversations/{conversation['conversation_id']}"
+        listed = await parley.client.get(path)
+        asked = f"{path}/messages/{refused.json()['message_id']}"
+        told = [await parley.client.get(f"{asked}/{what}") for what in ("attempts", "context")]
+        told += [await parley.client.get(where) for where in ("/models", "/usage?user_id=ada")]
+        tables = await rows(settings["database_url"], TABLES)
+        stored = [await rows(settings["database_url"], f"SELECT CAST(t AS TEXT) FROM {name} t") for (name,) in tables]
         assert (refused.status_code, refused.json()["code"]) == (502, "provider-auth")
         assert "event: message.failed" in streamed.text
         parley.terminate()
         await parley.wait(5)
     assert any("a turn failed" in line for line in parley.lines)
     assert f"Bearer {key}" in provider.calls[0].headers["authorization"]
-    shown = "\n".join([*parley.lines, refused.text, streamed.text, listed.text])
+    assert len(stored) > 5
+    answers = [refused, streamed, listed, *told]
+    shown = "\n".join([*parley.lines, *(answer.text for answer in answers), repr(stored)])
     assert [secret for secret in SECRETS if secret in shown] == []

@@ -141,6 +141,25 @@ async def test_a_dead_process_s_turn_is_interrupted_with_its_checkpoint(service:
     assert reply["completed_at"] is not None
 
 
+async def test_what_a_dead_process_has_spent_is_entered(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn that is interrupted from outside has an attempt and usage, estimated from its checkpoint, once."""
+    gate = asyncio.Event()
+    path, post = await started(openai_service, provider, "Half of it", gate, "and half")
+    await checkpoints(openai_service).save()
+    await change(openai_service, process_id=await dead_process(openai_service))
+    await leases(openai_service)._sweep()
+    gate.set()
+    assert (await post).status_code == 502
+    reply = (await openai_service.client.get(path)).json()[1]
+    attempts = (await openai_service.client.get(f"{path}/{reply['message_id']}/attempts")).json()
+    assert [(each["outcome"], each["model"]) for each in attempts] == [("interrupted", "gpt-5-mini")]
+    assert attempts[0]["usage"] == {"input_tokens": 6, "output_tokens": 3, "estimated": True}
+    context = (await openai_service.client.get(f"{path}/{reply['message_id']}/context")).json()
+    assert [each["sequence_number"] for each in context["messages"]] == [1]
+    [row] = (await openai_service.client.get("/usage", params={"user_id": "ada"})).json()
+    assert (row["turns"], row["output_tokens"]) == (1, 3)
+
+
 async def test_all_turns_of_a_dead_process_are_ended_by_one_look(service: Service) -> None:
     """However many there are, none waits for the next look: a process may die with a thousand."""
     for _ in range(SWEEP_BATCH + 1):

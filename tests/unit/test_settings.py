@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -75,3 +77,82 @@ def test_a_provider_without_its_key_stops_the_start() -> None:
 def test_keys_are_not_shown() -> None:
     """A key does not appear where settings are printed."""
     assert "sk-secret" not in repr(settings(openai_api_key="sk-secret"))
+
+
+FURTHER = {"ollama": {"base_url": "http://localhost:11434/v1", "model": "llama3.2:3b"}}
+
+
+def test_further_providers_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLM_PROVIDERS is an object of servers by name, each with its base URL, model and, if it needs one, key."""
+    key = {"api_key": "sk-secret"}
+    monkeypatch.setenv("LLM_PROVIDERS", json.dumps({"ollama": FURTHER["ollama"] | key}))
+    monkeypatch.setenv("LLM_PROVIDER", "ollama")
+    given = Settings(_env_file=None)
+    assert given.providers == ["local", "ollama"]
+    assert given.effective_provider == "ollama"
+    assert given.llm_providers["ollama"].context_window == 32_768
+    assert "sk-secret" not in repr(given)
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"openai": FURTHER["ollama"]},
+        {"Ollama": FURTHER["ollama"]},
+        {"a b": FURTHER["ollama"]},
+        {"a": {"base_url": "http://localhost/v1"}},
+        {"a": {"base_url": "ftp://localhost/v1", "model": "m"}},
+        {"a": {"base_url": "http://u:p@localhost/v1", "model": "m"}},
+        {"a": FURTHER["ollama"] | {"api_key": "two\nlines"}},
+        {"a": FURTHER["ollama"] | {"surprise": 1}},
+    ],
+)
+def test_a_further_provider_that_cannot_be_is_refused(further: dict[str, Any]) -> None:
+    """A name that is taken, a URL that is none, a key that is none and an unknown member stop the start."""
+    with pytest.raises(ValidationError) as caught:
+        settings(llm_providers=further)
+    assert caught.value.errors()[0]["loc"][0] == "llm_providers"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.0.1:8080",
+        "[fe80::1]",
+        "[fe80::1%25eth0]",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "0.0.0.0",
+        "metadata.google.internal",
+        "METADATA.google.internal.",
+    ],
+)
+@pytest.mark.parametrize("name", ["openai_base_url", "groq_base_url"])
+def test_a_base_url_at_a_metadata_address_is_refused(host: str, name: str) -> None:
+    """No provider can be where clouds hand out credentials, however the address is written."""
+    with pytest.raises(ValidationError, match="link-local or metadata") as caught:
+        settings(**{name: f"http://{host}/v1"})
+    assert caught.value.errors()[0]["loc"] == (name,)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "10.0.0.5", "192.168.1.2", "[::1]", "api.example.com"])
+def test_a_base_url_at_home_is_accepted(host: str) -> None:
+    """Servers of one's own, on this machine or in this network, are what OPENAI_BASE_URL is for."""
+    assert settings(openai_base_url=f"http://{host}:8080/v1").openai_base_url is not None
+
+
+def test_fallbacks_are_read_in_order() -> None:
+    """Each is a provider, with or without a model, whose name may hold slashes and colons."""
+    given = settings(
+        llm_fallbacks="groq:openai/gpt-oss-120b, ollama:a:b,local", groq_api_key="g", llm_providers=FURTHER
+    )
+    assert given.fallbacks == [("groq", "openai/gpt-oss-120b"), ("ollama", "a:b"), ("local", None)]
+
+
+@pytest.mark.parametrize("fallbacks", ["groq", "gpt-5-mini", "local,nobody"])
+def test_a_fallback_that_cannot_be_asked_stops_the_start(fallbacks: str) -> None:
+    """A fallback without a key, or that is no provider, is refused with those that are."""
+    with pytest.raises(ValidationError, match="LLM_FALLBACKS names"):
+        settings(llm_fallbacks=fallbacks)
