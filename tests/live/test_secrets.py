@@ -31,7 +31,7 @@ def refusal(key: str) -> Response:
 async def test_a_refused_key_is_shown_nowhere(
     tmp_path: Path, cluster: PostgresCluster, provider: FakeProvider, name: str, key: str
 ) -> None:
-    """With a provider that repeats the key in its refusal, no log, even at its finest, no answer and no row holds it."""
+    """With a provider that repeats the key in its refusal, no log, even at its finest, answer or row holds it."""
     provider.default = refusal(key)
     database = f"secrets_{name}"
     cluster.create_database(database)
