@@ -69,6 +69,11 @@ class ChatModel(Protocol):
         """Whether it is asked over HTTP."""
         ...
 
+    @property
+    def present(self) -> bool:
+        """Whether it can be asked at all, as far as is known without asking."""
+        ...
+
     def context_window(self, model: str) -> int:
         """Tokens of prompt and reply together that a model takes, as far as is known."""
         ...

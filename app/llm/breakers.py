@@ -12,6 +12,7 @@ from app.llm.base import Target
 FAILURES = 5
 WITHIN_SECONDS = 30.0
 OPEN_SECONDS = 30.0
+MANY = 1_000
 
 
 class Breaker:
@@ -22,6 +23,11 @@ class Breaker:
         self._failed_at: deque[float] = deque(maxlen=FAILURES)
         self._opened_at: float | None = None
         self._probing = False
+
+    @property
+    def well(self) -> bool:
+        """Whether it has nothing to remember."""
+        return self._opened_at is None and not any(at > self._now() - WITHIN_SECONDS for at in self._failed_at)
 
     @property
     def open(self) -> bool:
@@ -71,7 +77,9 @@ class Breakers:
         self._breakers: dict[Target, Breaker] = {}
 
     def __getitem__(self, target: Target) -> Breaker:
-        """The breaker of a target."""
+        """The breaker of a target; those of models that nobody fails at are forgotten, since callers may name any."""
+        if target not in self._breakers and len(self._breakers) >= MANY:
+            self._breakers = {each: breaker for each, breaker in self._breakers.items() if not breaker.well}
         return self._breakers.setdefault(target, Breaker(self._now))
 
     def open(self, target: Target) -> bool:

@@ -81,6 +81,12 @@ class LocalModel:
         self._server: Any = None
         self._closed = False
 
+    @property
+    def present(self) -> bool:
+        """See `ChatModel.present`: whether its libraries are installed and its weights are there."""
+        weights = self._path or bundled_weights()
+        return importlib.util.find_spec("xllamacpp") is not None and weights is not None and weights.is_file()
+
     def context_window(self, _model: str) -> int:
         """See `ChatModel.context_window`."""
         return self._context_tokens

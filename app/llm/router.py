@@ -17,6 +17,7 @@ from app.errors import (
     InternalError,
     MessageTooLong,
     ModelNotFound,
+    ProviderTimeout,
     ProviderUnavailable,
     TurnFailed,
 )
@@ -53,7 +54,7 @@ class Offer(NamedTuple):
     default: bool
     """Whether it answers when nobody is named."""
     available: bool
-    """Whether it has not just failed again and again."""
+    """Whether it is there, and has not just failed again and again."""
 
 
 class Router:
@@ -96,7 +97,7 @@ class Router:
                 *target,
                 context_window=self.catalog[target.provider].context_window(target.model),
                 default=target == default,
-                available=not self.breakers.open(target),
+                available=self.catalog[target.provider].present and not self.breakers.open(target),
             )
             for target in dict.fromkeys([*self.catalog.targets(), *self._fallbacks])
         ]
@@ -118,22 +119,21 @@ class Router:
             made = len(call.attempts)
             try:
                 return await self._ask(target, call, fallback=others)
-            except ModelNotFound as error:
-                error.detail = (
-                    f"{target.provider} has no model {target.model!r}; choose {self._choices(target.provider)}."
-                )
-                raise
-            except TurnFailed as error:
-                if call.begun or not error.transient:
+            except (TurnFailed, MessageTooLong) as error:
+                if place == 0:
+                    failure = self._told(error, target)
+                elif len(call.attempts) > made and is_transient(error):
+                    failure = error  # who was not even asked, or is set up wrong, says less than who failed before
+                if call.begun or self._now() >= call.deadline or not (place or is_transient(error)):
                     raise
-                if not place or len(call.attempts) > made:  # who was not even asked says less than who failed
-                    failure = error
-            except MessageTooLong as error:  # for this window; another's may be larger
-                failure = failure if place else error
         raise failure
 
-    def _choices(self, provider: str) -> str:
-        return " or ".join(offer.model for offer in self.offers() if offer.provider == provider)
+    def _told(self, error: AppError, target: Target) -> AppError:
+        """An error as its caller is told it, who has named the target."""
+        if isinstance(error, ModelNotFound):
+            known = [offer.model for offer in self.offers() if offer.provider == target.provider]
+            error.detail = f"{target.provider} has no model {target.model!r}; choose {' or '.join(known)}."
+        return error
 
     def _chain(self, first: Target) -> list[Target]:
         return list(dict.fromkeys([first, *self._fallbacks]))
@@ -156,6 +156,8 @@ class Router:
         """How long to wait before the same provider is asked again; None for not at all."""
         if pause is None or call.begun or not error.transient:
             return None
+        if fallback and isinstance(error, ProviderTimeout) and error.phase == "first-token":
+            return None  # that was long enough
         seconds = pause * self._chance()
         if error.asked_to_wait is not None:
             if fallback and error.asked_to_wait > PATIENCE_SECONDS:
@@ -198,6 +200,11 @@ class Router:
         if listener.usage is not None:
             self.sizes.learn(target, prompt, listener.usage.input_tokens)
         return Ending(finish_reason, entry.usage())
+
+
+def is_transient(error: AppError) -> bool:
+    """Whether somebody else may do better: another provider, or one with a larger window."""
+    return isinstance(error, MessageTooLong) or (isinstance(error, TurnFailed) and error.transient)
 
 
 def judge(breaker: Breaker, listener: Listener, outcome: str, error: AppError | None) -> None:

@@ -48,6 +48,7 @@ class ScriptedModel:
     models = tuple(SCRIPTS)
     concurrency = None
     remote = False
+    present = True
 
     def __init__(self, default_model: str = "echo", context_tokens: int = 128_000) -> None:
         self.default_model = default_model

@@ -58,6 +58,7 @@ class SdkModel(ABC):
     models = None
     concurrency = None
     remote = True
+    present = True
 
     def __init__(
         self,

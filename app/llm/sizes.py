@@ -12,6 +12,7 @@ MEMORY_TOKENS = 200_000
 """Reports older than so many tokens fade."""
 
 LEAST, MOST = 0.5, 4.0
+MANY = 1_000
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Sizes:
 
     def window(self, model: ChatModel, target: Target, max_tokens: int | None) -> Window:
         """The window for a prompt to this model."""
-        size = self._of(target)
+        size = self._sizes.get(target) or Size()
         tokens = model.context_window(target.model)
         return Window.of(min(tokens, size.ceiling or tokens), max_tokens, size.correction)
 
@@ -59,4 +60,6 @@ class Sizes:
         self._of(target).ceiling = window.tokens
 
     def _of(self, target: Target) -> Size:
+        if target not in self._sizes and len(self._sizes) >= MANY:
+            del self._sizes[next(iter(self._sizes))]  # the oldest: callers may name any model
         return self._sizes.setdefault(target, Size())

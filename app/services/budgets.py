@@ -4,6 +4,7 @@ from app.db import attempts
 from app.db.engine import Database
 from app.domain.ids import now_ms
 from app.domain.quotas import quota_exceeded
+from app.errors import DatabaseUnavailable
 
 
 class Account:
@@ -55,11 +56,14 @@ class Budgets:
         if self.daily_tokens is None:
             return None
         now = now_ms()
-        settled = await self._database.query(attempts.spent, owner_id, now)
+        try:
+            settled = await self._database.query(attempts.spent, owner_id, now)
+        except DatabaseUnavailable:  # it was asked when the turn was accepted: no reason to fail one that has been
+            settled = 0
         if settled >= self.daily_tokens:
             raise quota_exceeded(now)
         self._accounts = {owner: each for owner, each in self._accounts.items() if each.turns}
         account = self._accounts.setdefault(owner_id, Account())
-        account.settled = settled
+        account.settled = max(account.settled, settled) if account.turns else settled
         account.turns += 1
         return Spending(account, self.daily_tokens)

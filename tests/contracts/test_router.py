@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.attempts import Attempt
+from app.domain.context import Context, Prompt
 from app.domain.messages import Usage
 from app.domain.turns import HistoryMessage
 from app.errors import (
@@ -26,13 +27,13 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.llm.base import Target
-from app.llm.breakers import FAILURES, OPEN_SECONDS, WITHIN_SECONDS, Breaker
+from app.llm.breakers import FAILURES, OPEN_SECONDS, WITHIN_SECONDS, Breaker, Breakers
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
 from app.llm.openai import OpenAIModel
 from app.llm.retries import ALWAYS_A_MINUTE, RetryBudget
 from app.llm.scripted import ScriptedModel
-from app.llm.sizes import Size
+from app.llm.sizes import Size, Sizes
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.replies import (
@@ -292,6 +293,48 @@ def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
         assert (error.code, error.retry_after) == ("provider-rate-limited", 600)
 
     paired(scenario)
+
+
+def test_a_fallback_that_is_set_up_wrong_is_passed_over() -> None:
+    """A fallback that refuses the key or the model hides neither who comes behind it nor why the first one failed."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.default = server_error()
+        both.second.default = unauthorized()
+        assert isinstance(await failing(both.asked), ProviderFailed)
+        assert both.asked.outcomes[-1] == ("groq", "provider-auth")
+        both.asked.router._fallbacks = [SECOND, Target("openai", "other")]
+        both.first.default = lambda call: Reply(["Hi"]) if call.body["model"] == "other" else server_error()
+        await both.asked.reply(FIRST)
+        assert both.asked.outcomes[-2:] == [("groq", "provider-auth"), ("openai", "completed")]
+
+    paired(scenario)
+
+
+def test_what_stalls_is_not_asked_again_where_somebody_else_is_there() -> None:
+    """A first token that did not come in time goes to the next provider: nobody waits a minute three times."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.default = Reply([asyncio.Event()])
+        await both.asked.reply(FIRST)
+        assert both.asked.outcomes == [("openai", "provider-timeout-first-token"), ("groq", "completed")]
+        assert seconds() == 60
+
+    paired(scenario)
+
+
+def test_any_number_of_models_may_be_named() -> None:
+    """Callers who name ever other models do not fill the memory; what is open stays so."""
+    clock = Clock()
+    breakers, sizes = Breakers(clock), Sizes()
+    for _ in range(FAILURES):
+        breakers[FIRST].failure()
+    prompt = Prompt([], Context(question=1), 1, 1)
+    for number in range(5_000):
+        breakers[Target("openai", str(number))].success()
+        sizes.learn(Target("openai", str(number)), prompt, 1)
+    assert breakers.open(FIRST)
+    assert max(len(breakers._breakers), len(sizes._sizes)) <= 1_000
 
 
 def test_a_breaker_is_one_model_s() -> None:

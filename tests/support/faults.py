@@ -99,6 +99,10 @@ class FaultyModel:
     def remote(self) -> bool:
         return self._model.remote
 
+    @property
+    def present(self) -> bool:
+        return self._model.present
+
     def context_window(self, model: str) -> int:
         return self._model.context_window(model)
 
