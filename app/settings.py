@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.llm.addresses import refusal_of
 
@@ -95,7 +96,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(
         10, ge=1, le=100, description="Connections that a process holds to the database at most."
     )
-    llm_providers: dict[str, FurtherProvider] = Field(
+    llm_providers: Annotated[dict[str, FurtherProvider], NoDecode] = Field(
         {},
         description='Further servers that speak OpenAI\'s API: {"name": {"base_url": "https://host/v1", "model": "…", '
         '"api_key": "…", "context_window": 32768}, …}; the last two may be left out.',
@@ -155,6 +156,16 @@ class Settings(BaseSettings):
     @classmethod
     def _none_when_blank(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value and value.get_secret_value() else None
+
+    @field_validator("llm_providers", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("is not valid JSON") from None
 
     @field_validator("llm_providers")
     @classmethod

@@ -10,7 +10,7 @@ import gc
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -32,6 +32,7 @@ from app.llm.windows import known_window
 
 CONNECT_SECONDS = 5.0
 WRITE_SECONDS = 30.0
+MAX_REFUSAL_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,39 @@ def client_options(http: Any, http_client_class: Any, transport_class: Any, conn
     from app.llm.sessions import guarded_session
 
     timeout = http.Timeout(None, connect=connect_seconds, write=WRITE_SECONDS)
-    transport: Any = transport_class(client=lambda: guarded_session(transport.ssl_context))
+    transport: Any = bounded(http, transport_class)(client=lambda: guarded_session(transport.ssl_context))
     client = http_client_class(timeout=timeout, transport=transport, follow_redirects=False)
     # Uncompressed, since a compressor may hold tokens back.
     headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
     return {"max_retries": 0, "timeout": timeout, "http_client": client, "default_headers": headers}
+
+
+def bounded(http: Any, transport_class: Any) -> Any:
+    """A transport of which the SDK, which reads refusals whole, gets no more than their beginning."""
+
+    class Beginning(http.AsyncByteStream):  # type: ignore[misc]  # either SDK's
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left = MAX_REFUSAL_BYTES
+            async for data in self._stream:
+                yield data[:left]
+                left -= len(data)
+                if left <= 0:
+                    return
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    class Bounded(transport_class):  # type: ignore[misc]  # either SDK's
+        async def handle_async_request(self, request: Any) -> Any:
+            response = await super().handle_async_request(request)
+            if response.status_code >= 300:
+                response.stream = Beginning(response.stream)
+            return response
+
+    return Bounded
 
 
 @contextlib.contextmanager

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from app.db import attempts
 from app.db.engine import Database
 from app.domain.ids import now_ms
 from app.domain.quotas import quota_exceeded
+from app.domain.text import estimated_tokens
 from app.errors import DatabaseUnavailable
+from app.services.replies import Reply
 
 
 class Account:
@@ -12,7 +17,7 @@ class Account:
 
     def __init__(self) -> None:
         self.settled = 0
-        """Tokens of attempts that are in the ledger."""
+        """Tokens of attempts that have ended."""
         self.live = 0
         """Tokens of the turns that this process has at work, estimated."""
         self.turns = 0
@@ -21,22 +26,26 @@ class Account:
 class Spending:
     """What one turn spends."""
 
-    def __init__(self, account: Account, limit: int) -> None:
+    def __init__(self, reply: Reply, account: Account, limit: int) -> None:
+        self._reply = reply
         self._account = account
         self._limit = limit
         self._spent = 0
 
-    def reaches_limit(self, tokens: int) -> bool:
-        """Takes note of what the turn has spent by now; whether its user has no more to spend."""
-        self._account.live += tokens - self._spent
-        self._spent = tokens
+    def reaches_limit(self) -> bool:
+        """Whether the turn's user has no more to spend, with what there is of its reply."""
+        prompt = self._reply.call and self._reply.call.prompt
+        told = prompt.context.tokens if prompt else 0
+        spent = told + estimated_tokens(self._reply.length + self._reply.thought_length)
+        self._account.live += spent - self._spent
+        self._spent = spent
         return self._account.settled + self._account.live >= self._limit
 
-    def settle(self, tokens: int) -> None:
-        """Ends it with what it has really cost."""
+    def settle(self) -> None:
+        """Ends it with what its attempts have cost."""
+        made = self._reply.call.attempts if self._reply.call else []
         self._account.live -= self._spent
-        self._account.settled += tokens
-        self._account.turns -= 1
+        self._account.settled += sum(each.usage.input_tokens + each.usage.output_tokens for each in made if each.usage)
 
 
 class Budgets:
@@ -47,23 +56,32 @@ class Budgets:
         self._database = database
         self._accounts: dict[str, Account] = {}
 
-    async def open(self, owner_id: str) -> Spending | None:
-        """Lets a turn spend; None where there is no limit.
+    @contextlib.asynccontextmanager
+    async def spending(self, reply: Reply) -> AsyncIterator[Spending | None]:
+        """What a turn spends within the block; None where there is no limit.
 
         Raises:
             QuotaExceeded: there is nothing left, as when it had to wait behind others.
         """
         if self.daily_tokens is None:
-            return None
-        now = now_ms()
-        try:
-            settled = await self._database.query(attempts.spent, owner_id, now)
-        except DatabaseUnavailable:  # it was asked when the turn was accepted: no reason to fail one that has been
-            settled = 0
-        if settled >= self.daily_tokens:
-            raise quota_exceeded(now)
-        self._accounts = {owner: each for owner, each in self._accounts.items() if each.turns}
-        account = self._accounts.setdefault(owner_id, Account())
-        account.settled = max(account.settled, settled) if account.turns else settled
+            yield None
+            return
+        account = self._accounts.setdefault(reply.owner_id, Account())
         account.turns += 1
-        return Spending(account, self.daily_tokens)
+        spending = Spending(reply, account, self.daily_tokens)
+        try:
+            await self._look(reply.owner_id, account, self.daily_tokens)
+            yield spending
+        finally:
+            spending.settle()
+            account.turns -= 1
+            if not account.turns:
+                self._accounts.pop(reply.owner_id, None)
+
+    async def _look(self, owner_id: str, account: Account, daily_tokens: int) -> None:
+        """Asks the ledger, which also knows of other processes' turns."""
+        now = now_ms()
+        with contextlib.suppress(DatabaseUnavailable):  # it was asked before, when the turn was accepted
+            account.settled = max(account.settled, await self._database.query(attempts.spent, owner_id, now))
+        if account.settled >= daily_tokens:
+            raise quota_exceeded(now)

@@ -13,7 +13,6 @@ from app.domain.context import prompt
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.outcomes import Outcome
-from app.domain.text import estimated_tokens
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
 from app.llm.base import Target
 from app.llm.calls import Call
@@ -164,20 +163,15 @@ class Running:
             reply.release()
 
     async def _generate(self, reply: Reply) -> Outcome:
-        spending = None
         try:
-            spending = await self.budgets.open(reply.owner_id)
-            reply.call = await self._call(reply, spending)
+            async with self.budgets.spending(reply) as spending:
+                reply.call = await self._call(reply, spending)
+                return await reply.outcome(asyncio.create_task(generate(self._router, reply.call, reply)))
         except AppError as error:
             return failure(error)
         except Exception:
             log.exception("a turn broke on its way to the model")
             return failure(InternalError())
-        try:
-            return await reply.outcome(asyncio.create_task(generate(self._router, reply.call, reply)))
-        finally:
-            if spending is not None:
-                spending.settle(spent(reply.call))
 
     async def _call(self, reply: Reply, spending: Spending | None) -> Call:
         sampling, question = reply.sampling, reply.message.answers
@@ -192,7 +186,7 @@ class Running:
             deadline=asyncio.get_running_loop().time() + self._router.limits.total,
             temperature=sampling.temperature,
             max_tokens=sampling.max_tokens,
-            exhausted=functools.partial(exhausted, reply, spending) if spending else None,
+            exhausted=spending.reaches_limit if spending else None,
         )
 
     async def _settle(self, reply: Reply, outcome: Outcome) -> None:
@@ -215,18 +209,6 @@ class Running:
                 return await self._database.transact(script, *args)
             except DatabaseUnavailable:
                 await asyncio.sleep(AGAIN_SECONDS)
-
-
-def exhausted(reply: Reply, spending: Spending) -> bool:
-    """Whether a reply has to stop, as its user has spent the tokens of the day with what there is of it."""
-    told = reply.call and reply.call.prompt
-    output = estimated_tokens(reply.length + reply.thought_length)
-    return spending.reaches_limit((told.context.tokens if told else 0) + output)
-
-
-def spent(call: Call) -> int:
-    """The tokens of all attempts."""
-    return sum(each.usage.input_tokens + each.usage.output_tokens for each in call.attempts if each.usage)
 
 
 def failure(error: AppError) -> Outcome:

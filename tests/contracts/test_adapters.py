@@ -501,6 +501,28 @@ class Endless(tuple[Any, ...]):
             yield self[0]
 
 
+def test_a_refusal_without_end_is_not_read_to_its_end(name: str) -> None:
+    """Of an answer with an error status only the beginning is read, however much more there is."""
+
+    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+        provider.default = EndlessRefusal()
+        assert isinstance(await failing(ask), ProviderFailed)
+        for call in provider.calls:
+            await call.closed.wait()
+        assert seconds() < 1
+
+    asked(name, scenario)
+
+
+class EndlessRefusal:
+    """A 500 that goes on for ever."""
+
+    def parts(self, *_: object) -> Any:
+        yield b"HTTP/1.1 500 Oops\r\ncontent-type: text/plain\r\n\r\n"
+        while True:
+            yield b"x" * 65_536
+
+
 def test_a_line_without_end_that_is_no_text_is_a_failure(name: str) -> None:
     """What goes on for megabytes without being a text is not kept."""
 

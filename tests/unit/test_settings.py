@@ -94,6 +94,16 @@ def test_further_providers_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -
     assert "sk-secret" not in repr(given)
 
 
+@pytest.mark.parametrize("value", ["{bad sk-secret", "[]", '"text"', '{"a": 1}'])
+def test_further_providers_that_are_no_object_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is not the JSON that is wanted is named, and not repeated: keys are in it."""
+    monkeypatch.setenv("LLM_PROVIDERS", value)
+    with pytest.raises(ValidationError) as caught:
+        Settings(_env_file=None)
+    assert caught.value.errors()[0]["loc"][0] == "llm_providers"
+    assert "sk-secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "further",
     [
