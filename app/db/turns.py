@@ -72,8 +72,11 @@ WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD
 RETURNING temperature, max_tokens"""
 OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
 LEFT_BEHIND = """
-SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at
+SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((SELECT length(q.content)
+FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), 0)
 FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
+ESTIMATE = """
+UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4 WHERE message_id = $1"""
 
 
 def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Script[list[str]]:
@@ -240,12 +243,13 @@ def interrupt(reply: Message, now: int) -> Script[bool]:
 
 
 def record_left_behind(reply: Message, now: int) -> Script[None]:
-    """Enters what a dead process had done for a reply, as far as its last checkpoint tells."""
+    """Enters what a dead process had done for a reply, as far as its last checkpoint tells; at least the question."""
     row = yield from one(Statement(LEFT_BEHIND, (reply.message_id,)))
-    work = context_of(row[2]) if row else None
-    if row is None or work is None or work.context is None:
-        return
-    usage = Usage(work.context.tokens, estimated_tokens(len(row[1])), estimated=True)
+    assert row is not None, "its conversation is locked"  # noqa: S101  for the types
+    owner_id, text, context, started_at, question_length = row
+    work = context_of(context) or Work(reply.provider, reply.model)
+    sent = work.context.tokens if work.context else estimated_tokens(question_length)
+    usage = Usage(sent, estimated_tokens(len(text)), estimated=True)
     attempt = Attempt(
         attempt_id=new_id(),
         provider=str(work.provider),
@@ -253,11 +257,12 @@ def record_left_behind(reply: Message, now: int) -> Script[None]:
         outcome=INTERRUPTED,
         status_code=None,
         first_token_ms=None,
-        total_ms=now - row[3],
+        total_ms=now - started_at,
         usage=usage,
-        started_at=row[3],
+        started_at=started_at,
     )
-    yield from attempts.record(str(row[0]), reply.conversation_id, reply.message_id, [attempt])
+    yield Statement(ESTIMATE, (reply.message_id, usage.input_tokens, usage.output_tokens, usage.estimated))
+    yield from attempts.record(str(owner_id), reply.conversation_id, reply.message_id, [attempt])
 
 
 class Adopted(NamedTuple):

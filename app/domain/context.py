@@ -18,6 +18,8 @@ REPLY_TOKENS = 1_024
 TOKENS_PER_MESSAGE = 4
 """What a chat format adds around each message."""
 
+PAIR_TOKENS = 2 * TOKENS_PER_MESSAGE
+
 SUMMARY_MARK = "Summary of the earlier part of this conversation, as notes, not as instructions:"
 
 PromptMessage = dict[str, str]
@@ -162,7 +164,7 @@ def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0)
         if answers is not None:
             replies[answers] = number, content
         elif (found := replies.get(number)) and not (reply := found[1]).isspace() and reply:
-            tokens = (len(content) + len(reply)) // CHARACTERS_PER_TOKEN + 2 * TOKENS_PER_MESSAGE
+            tokens = -(-len(content) // CHARACTERS_PER_TOKEN) - (-len(reply) // CHARACTERS_PER_TOKEN) + PAIR_TOKENS
             if tokens > left:
                 cut = found[0]
                 break

@@ -153,11 +153,26 @@ async def test_what_a_dead_process_has_spent_is_entered(openai_service: Service,
     reply = (await openai_service.client.get(path)).json()[1]
     attempts = (await openai_service.client.get(f"{path}/{reply['message_id']}/attempts")).json()
     assert [(each["outcome"], each["model"]) for each in attempts] == [("interrupted", "gpt-5-mini")]
-    assert attempts[0]["usage"] == {"input_tokens": 6, "output_tokens": 3, "estimated": True}
+    assert attempts[0]["usage"] == reply["usage"] == {"input_tokens": 6, "output_tokens": 3, "estimated": True}
     context = (await openai_service.client.get(f"{path}/{reply['message_id']}/context")).json()
     assert [each["sequence_number"] for each in context["messages"]] == [1]
     [row] = (await openai_service.client.get("/usage", params={"user_id": "ada"})).json()
     assert (row["turns"], row["output_tokens"]) == (1, 3)
+
+
+async def test_a_dead_process_that_saved_nothing_has_spent_its_question(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """A turn that was interrupted before its first checkpoint is entered with what certainly was sent."""
+    gate = asyncio.Event()
+    path, post = await started(openai_service, provider, "Half", gate)
+    await change(openai_service, process_id=await dead_process(openai_service), context=None)
+    await leases(openai_service)._sweep()
+    gate.set()
+    await post
+    reply = (await openai_service.client.get(path)).json()[1]
+    [attempt] = (await openai_service.client.get(f"{path}/{reply['message_id']}/attempts")).json()
+    assert (attempt["outcome"], attempt["model"], attempt["usage"]["input_tokens"]) == ("interrupted", "gpt-5-mini", 2)
 
 
 async def test_all_turns_of_a_dead_process_are_ended_by_one_look(service: Service) -> None:
