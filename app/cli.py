@@ -16,6 +16,7 @@ from app import VERSION
 from app.db import check, schema
 from app.db.connect import connect
 from app.errors import AppError
+from app.llm.addresses import leads_astray
 from app.log import configure_logging
 from app.settings import Settings
 from app.workers import Workers
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         return refuse(settings_errors(error))
+    if asked.command == "serve" and (astray := [name for name, url in settings.base_urls.items() if leads_astray(url)]):
+        return refuse([f"{name}: leads to a link-local or metadata address" for name in astray])
     try:
         status = asyncio.run({"serve": migrated, "migrate": migrate, "check": report}[asked.command](settings))
     except (AppError, schema.SchemaRefused, OSError) as error:

@@ -214,6 +214,13 @@ class Settings(BaseSettings):
         return [*(str(name) for name, given in there.items() if given), *self.llm_providers]
 
     @property
+    def base_urls(self) -> dict[str, str]:
+        """The addresses that are set for providers, by the names of their settings."""
+        further = {f"LLM_PROVIDERS.{name}": each.base_url for name, each in self.llm_providers.items()}
+        own = {"OPENAI_BASE_URL": self.openai_base_url, "GROQ_BASE_URL": self.groq_base_url}
+        return {name: url for name, url in own.items() if url} | further
+
+    @property
     def fallbacks(self) -> list[tuple[str, str | None]]:
         """The fallbacks as provider and, where it is named, model."""
         named = [each.strip().partition(":") for each in (self.llm_fallbacks or "").split(",") if each.strip()]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import socket
+import threading
 from urllib.parse import urlsplit
+
+LOOKUP_SECONDS = 2.0
 
 METADATA_HOSTS = {"metadata", "metadata.google.internal", "metadata.goog", "instance-data"}
 METADATA_ADDRESSES = {ipaddress.ip_address(each) for each in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254")}
@@ -20,6 +25,32 @@ def forbidden_address(address: str) -> bool:
     return mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast or mapped in METADATA_ADDRESSES
 
 
+def numeric_address(host: str) -> str:
+    """A host as the address that the system takes it for, where it is a number: decimal, hexadecimal, octal, in parts."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host)) if host[:1].isdigit() else host
+    except OSError:
+        return host
+
+
+def leads_astray(base_url: str) -> bool:
+    """Whether the name in a URL stands for a forbidden address now; blocks, for two seconds at most.
+
+    A name that is not found by then is no reason not to start: names are looked at again with each connection.
+    """
+    found: list[str] = []
+    looking = threading.Thread(target=look_up, args=(urlsplit(base_url).hostname, found), daemon=True)
+    looking.start()
+    looking.join(LOOKUP_SECONDS)
+    return any(map(forbidden_address, found))
+
+
+def look_up(host: str, found: list[str]) -> None:
+    """Adds the addresses that a name stands for."""
+    with contextlib.suppress(OSError, UnicodeError):
+        found += [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
 def refusal_of(base_url: str) -> str | None:
     """What is wrong with a provider's base URL, if anything is as far as can be seen without asking for its address."""
     try:
@@ -31,6 +62,6 @@ def refusal_of(base_url: str) -> str | None:
         return "has to be http://… or https://…"
     if parts.username is not None or parts.query or parts.fragment:
         return "has more than scheme, host, port and path"
-    if host in METADATA_HOSTS or forbidden_address(host):
+    if host in METADATA_HOSTS or forbidden_address(numeric_address(host)):
         return "is a link-local or metadata address"
     return None
