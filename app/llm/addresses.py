@@ -26,7 +26,7 @@ def forbidden_address(address: str) -> bool:
 
 
 def numeric_address(host: str) -> str:
-    """A host as the address that the system takes it for, where it is a number: decimal, hexadecimal, octal, in parts."""
+    """A host as the address that the system takes it for, where it is a number: decimal, octal, hexadecimal."""
     try:
         return socket.inet_ntoa(socket.inet_aton(host)) if host[:1].isdigit() else host
     except OSError:
