@@ -156,11 +156,12 @@ class ReplyReader:
         self._failure: TurnFailed | None = None
 
     def read(self, payloads: Sequence[bytes]) -> Chunk | None:
-        """One chunk for these events, or None when they hold no text and no thinking.
+        """One chunk for these events, or None when they hold no text, no thinking and no end.
 
         What stands before an error is part of the reply, so the error waits for `check`.
         """
         text, reasoning = "", ""
+        unfinished = not self.finished
         for event in events_of(payloads):
             try:
                 if self._ends(event):
@@ -174,7 +175,10 @@ class ReplyReader:
             except (AttributeError, TypeError):  # members of other types than a completion's
                 self._failure = ProviderFailed(NO_COMPLETION)
                 break
-        return Chunk(self._text.feed(text), storable(reasoning)) if text or reasoning else None
+        ends = self._finish_reason if unfinished else None
+        if not (text or reasoning or ends):
+            return None
+        return Chunk(self._text.feed(text), storable(reasoning), ends)
 
     @property
     def finished(self) -> bool:

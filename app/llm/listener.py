@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from app.errors import Phase, ProviderTimeout
 from app.llm.base import ChatModel, ChatRequest, Chunk
 from app.llm.calls import Call
 from app.llm.thinking import Thinking, Told
+
+USAGE_SECONDS = 2.0
+"""What a provider has, once it has said why the model stopped, to report the usage and end the stream."""
 
 REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IGNORECASE)
 
@@ -38,6 +42,8 @@ class Listener:
         """When the first text or thought came, by the event loop's clock."""
         self.usage: Usage | None = None
         """What the provider has reported."""
+        self.finish_reason: FinishReason | None = None
+        """Why the model stopped, once it has."""
         self.characters = 0
         """Of text and thoughts that came."""
         self._call = call
@@ -47,8 +53,8 @@ class Listener:
         self._thinking = Thinking()
         self._text_left = self._thoughts_left = limits.characters
 
-    async def listen(self, model: ChatModel, request: ChatRequest) -> FinishReason | None:
-        """Lets the model write; gives why it stopped.
+    async def listen(self, model: ChatModel, request: ChatRequest) -> None:
+        """Lets the model write until it stops, or has said enough.
 
         Raises:
             ProviderTimeout: one of the clocks ran out.
@@ -57,26 +63,29 @@ class Listener:
         first_token_at = self._now() + self._limits.before_first(request.model)
         try:
             async with asyncio.timeout_at(min(first_token_at, self._call.deadline)) as clock:
-                return await self._follow(model, request, clock)
+                await self._follow(model, request, clock)
         except TimeoutError as error:
-            raise ProviderTimeout(self._phase()) from error
+            if self.finish_reason is None:
+                raise ProviderTimeout(self._phase()) from error
         finally:
             self._hand_on(self._thinking.flush())
 
-    async def _follow(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> FinishReason | None:
-        finish_reason = None
+    async def _follow(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> None:
         async with contextlib.aclosing(model.stream(request)) as chunks:
             async for chunk in chunks:
-                self._wind(clock)
-                finish_reason = chunk.finish_reason or finish_reason
                 if self._take(chunk):
-                    return FinishReason.LENGTH
-        return finish_reason
+                    self.finish_reason = FinishReason.LENGTH
+                    return
+                self._wind(clock, chunk)
 
-    def _wind(self, clock: asyncio.Timeout) -> None:
+    def _wind(self, clock: asyncio.Timeout, chunk: Chunk) -> None:
         """Gives the model its idle time again; not for each of a thousand tokens a second, so up to 1/16 more."""
         now = self._now()
-        if now >= self._rewind_at:
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+            self._rewind_at = math.inf
+            clock.reschedule(min(now + USAGE_SECONDS, self._call.deadline))
+        elif now >= self._rewind_at:
             self._rewind_at = now + self._limits.idle / 16
             clock.reschedule(min(self._rewind_at + self._limits.idle, self._call.deadline))
 

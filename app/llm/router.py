@@ -188,7 +188,7 @@ class Router:
         outcome, error = CANCELLED, None
         try:
             request = ChatRequest(target.model, prompt.messages, call.temperature, call.max_tokens)
-            finish_reason = await listener.listen(model, request)
+            await listener.listen(model, request)
             outcome = COMPLETED
         except Exception as failed:
             error = failed if isinstance(failed, AppError) else InternalError()
@@ -199,7 +199,7 @@ class Router:
             judge(breaker, listener, outcome, error)
         if listener.usage is not None:
             self.sizes.learn(target, prompt, listener.usage.input_tokens)
-        return Ending(finish_reason, entry.usage())
+        return Ending(listener.finish_reason, entry.usage())
 
 
 def is_transient(error: AppError) -> bool:

@@ -340,6 +340,20 @@ def test_a_cut_behind_the_finish_reason_is_a_reply(name: str, how: Cut) -> None:
     asked(name, scenario)
 
 
+def test_a_stall_behind_the_finish_reason_is_a_reply(name: str) -> None:
+    """A provider that has said why the model stopped has two seconds to end its stream: then the reply is whole."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        finish = Chunk({"choices": [{"index": 0, "delta": {"content": " it"}, "finish_reason": "stop"}]})
+        provider.reply("All of", finish, asyncio.Event())
+        ending = await ask()
+        assert (router.heard.text, ending.finish_reason, seconds()) == ("All of it", FinishReason.STOP, 2)
+        assert router.outcomes == [(name, "completed")]
+        await provider.calls[0].closed.wait()
+
+    asked(name, scenario)
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "expected"),
     [("server_error", None, "provider-error"), ("x", "rate_limit_exceeded", "provider-rate-limited")],
