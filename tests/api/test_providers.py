@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAILURES = [
     pytest.param(unauthorized(), 502, "provider-auth", id="401"),
-    pytest.param(rate_limited(), 503, "provider-rate-limited", id="429"),
+    pytest.param(rate_limited(600), 503, "provider-rate-limited", id="429"),
     pytest.param(server_error(), 502, "provider-error", id="500"),
     pytest.param(server_error(503), 502, "provider-error", id="503"),
     pytest.param(context_too_long(), 422, "context-too-long", id="400-context"),
