@@ -29,7 +29,7 @@ bench: .venv/.installed-dev
 # The three locks differ in reach only: the small image, running, developing.
 lock: .venv/.installed-dev
 	$(PIP_INSTALL) uv
-	for set in "-slim:" ":--extra local --extra build" "-dev:--all-extras"; do \
+	for set in "-slim:" ":--extra local --extra documents --extra build" "-dev:--all-extras"; do \
 	  name=requirements$${set%%:*}.lock; \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 $${set#*:} pyproject.toml --output-file $$name; done

@@ -8,7 +8,8 @@ AppError
 ├── NotFound                   404 not-found
 │   ├── UserNotFound           404 user-not-found
 │   ├── ConversationNotFound   404 conversation-not-found
-│   └── MessageNotFound        404 message-not-found
+│   ├── MessageNotFound        404 message-not-found
+│   └── DocumentNotFound       404 document-not-found
 ├── Conflict                   409 conflict
 │   ├── AlreadyFinished        409 already-finished
 │   ├── CannotRegenerate       409 cannot-regenerate
@@ -17,6 +18,8 @@ AppError
 │   └── TurnUnfinished         409 turn-unfinished
 ├── PayloadTooLarge            413 payload-too-large
 ├── UnsupportedMediaType       415 unsupported-media-type
+├── NotInstalled               501 not-installed
+├── EmbeddingFailed            503 embedding-failed
 ├── QuotaExceeded              429 quota-exceeded
 ├── TurnFailed                 502 provider-error
 │   ├── ProviderFailed         502 provider-error
@@ -119,6 +122,12 @@ class MessageNotFound(NotFound):
     code = "message-not-found"
 
 
+class DocumentNotFound(NotFound):
+    """There is no such document."""
+
+    code = "document-not-found"
+
+
 class Conflict(AppError):
     """The request does not fit the present state."""
 
@@ -168,6 +177,21 @@ class UnsupportedMediaType(AppError):
 
     code = "unsupported-media-type"
     status = 415
+
+
+class NotInstalled(AppError):
+    """This installation does not read documents: it lacks the extra `documents`."""
+
+    code = "not-installed"
+    status = 501
+
+
+class EmbeddingFailed(AppError):
+    """The embedding model does not answer."""
+
+    code = "embedding-failed"
+    status = 503
+    retry_after = 10
 
 
 class QuotaExceeded(AppError):

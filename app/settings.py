@@ -133,6 +133,22 @@ class Settings(BaseSettings):
     )
     local_model_threads: int = Field(1, ge=1, le=64, description="Threads of the embedded model.")
     local_model_turns: int = Field(2, ge=1, le=64, description="Turns that the embedded model answers at once.")
+    max_document_bytes: int = Field(
+        20_000_000, ge=1, description="How large a document may be; larger ones are refused while they arrive."
+    )
+    embedding_provider: str | None = Field(
+        None,
+        description="Whose vectors find what documents say: local, openai, a further one, or none (by words alone); "
+        "by default local, where it is installed.",
+    )
+    embedding_model: str | None = Field(
+        None, description="The model of EMBEDDING_PROVIDER; another one has all documents embedded anew."
+    )
+    rerank_model: str | None = Field(
+        None,
+        description="provider:model of one of LLM_PROVIDERS with a /rerank endpoint, which puts what was found in "
+        "order; by default none does.",
+    )
     max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process answers at once.")
     max_turns_waiting: int = Field(1_024, ge=0, description="Turns that may wait in a process; more are refused.")
     max_output_characters: int = Field(

@@ -12,6 +12,8 @@ from sqlalchemy import (
     BigInteger,
     ForeignKey,
     Index,
+    Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -24,7 +26,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Id = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Key = BigInteger().with_variant(Integer, "sqlite")
+"""A number that the database gives: SQLite knows only one type of column for that."""
 UNFINISHED = text("status IN ('queued', 'in_progress')")
+THERE = text("status IN ('queued', 'processing', 'ready', 'failed')")
 
 
 class Base(DeclarativeBase):
@@ -48,6 +53,8 @@ class UserRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     user_id: Mapped[str | None] = mapped_column(Text, unique=True)
     name: Mapped[str | None] = mapped_column(Text)
+    documents_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Counts the changes to what can be found: what processes keep of a user's vectors is of one version."""
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -121,6 +128,9 @@ class MessageRow(Base):
     input_tokens: Mapped[int | None] = mapped_column(BigInteger)
     output_tokens: Mapped[int | None] = mapped_column(BigInteger)
     usage_estimated: Mapped[bool | None]
+    retrieval_mode: Mapped[str | None] = mapped_column(Text)
+    retrieval: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What was searched and found for this reply: `domain.retrieval.Retrieval`."""
     citations: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
     grounded: Mapped[bool | None]
     error_code: Mapped[str | None] = mapped_column(Text)
@@ -170,6 +180,103 @@ class SummaryRow(Base):
     last_sequence: Mapped[int]
     content: Mapped[str] = mapped_column(Text)
     created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class DocumentRow(Base):
+    """A document. While it is queued or processed its row is also the state of its ingest, owned by a process.
+
+    Beside the states that callers see there are `uploading`, while its bytes arrive and its owner may be unknown yet,
+    and `deleting`: both are hidden from all reads, and finished or removed by whoever finds their process dead.
+    """
+
+    __tablename__ = "documents"
+    __table_args__ = (
+        Index(None, "owner_id", "document_id"),
+        Index(
+            "uq_documents_owner_id_sha256",
+            "owner_id",
+            "sha256",
+            unique=True,
+            sqlite_where=THERE,
+            postgresql_where=THERE,
+        ),
+        Index("ix_documents_status", "status", "document_id"),
+    )
+
+    document_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    owner_id: Mapped[str | None] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+    media_type: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    stage: Mapped[str | None] = mapped_column(Text)
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_detail: Mapped[str | None] = mapped_column(Text)
+    retryable: Mapped[bool | None]
+    process_id: Mapped[str | None] = mapped_column(Id)
+    """The process whose lease covers the work on it."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Counts the times that its ingest was begun: the generation of the chunks that are being written."""
+    generation: Mapped[int] = mapped_column(default=0)
+    """The generation of chunks that is found; 0 for none."""
+    embedding: Mapped[str | None] = mapped_column(Text)
+    """The embedder of that generation's vectors; None where it has none."""
+    title: Mapped[str | None] = mapped_column(Text)
+    outline: Mapped[list[Any] | None] = mapped_column(Json)
+    """Its headings, as [level, text, start]."""
+    page_count: Mapped[int | None]
+    textless_pages: Mapped[list[int] | None] = mapped_column(Json)
+    chunk_count: Mapped[int | None]
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class DocumentContentRow(Base):
+    """A part of a document's bytes, at most 256 KB: long rows would keep other writers waiting."""
+
+    __tablename__ = "document_contents"
+
+    document_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("documents.document_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class DocumentTextRow(Base):
+    """The text that was read out of a document, which chunks and citations are spans of."""
+
+    __tablename__ = "document_texts"
+
+    document_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("documents.document_id", ondelete="CASCADE"), primary_key=True
+    )
+    content: Mapped[str] = mapped_column(Text)
+
+
+class ChunkRow(Base):
+    """A span of a document's text, found where `generation` is its document's. Indexed by words beside the model.
+
+    SQLite has an FTS5 table over `content`, `heading` and `names`, kept by triggers; PostgreSQL a column of its own
+    with the lexemes. Vectors stand in a table beside, by the embedder's name.
+    """
+
+    __tablename__ = "chunks"
+    __table_args__ = (UniqueConstraint("document_id", "generation", "position"),)
+
+    chunk_key: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=True)
+    document_id: Mapped[str] = mapped_column(Id, ForeignKey("documents.document_id", ondelete="CASCADE"))
+    owner_id: Mapped[str] = mapped_column(Id)
+    generation: Mapped[int]
+    position: Mapped[int]
+    start_at: Mapped[int]
+    end_at: Mapped[int]
+    page: Mapped[int | None]
+    content: Mapped[str] = mapped_column(Text)
+    heading: Mapped[str] = mapped_column(Text)
+    names: Mapped[str] = mapped_column(Text)
 
 
 class IdempotencyKeyRow(Base):

@@ -18,7 +18,7 @@ from app.errors import DatabaseUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision that this release knows."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

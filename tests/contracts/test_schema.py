@@ -45,12 +45,23 @@ async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Da
     async with database.write() as session:
         session.add(UserRow(id=new_id(), user_id="ada", created_at=1))
         await session.flush()
-        for table in ("idempotency_keys", "attempts", "summaries"):
+        for table in (
+            "chunks",
+            "document_texts",
+            "document_contents",
+            "documents",
+            "idempotency_keys",
+            "attempts",
+            "summaries",
+        ):
             await session.execute(text(f"DROP TABLE {table}"))
         for column in (
             "conversations DROP COLUMN revision",
             "messages DROP COLUMN reasoning",
             "messages DROP COLUMN context",
+            "messages DROP COLUMN retrieval_mode",
+            "messages DROP COLUMN retrieval",
+            "users DROP COLUMN documents_version",
         ):
             await session.execute(text(f"ALTER TABLE {column}"))
         await session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
