@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import orjson
 
+from app.db import vectors
 from app.db.documents import BATCH_CHUNKS, CHANGED
+from app.db.engine import Kind
 from app.db.script import Script, Statement, one
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 
@@ -26,6 +28,8 @@ attempt = attempt + 1 WHERE document_id = $1 AND status = 'queued'
 RETURNING document_id, owner_id, name, media_type, attempt, deaths"""
 MINE = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'processing'"
 ADVANCE = f"UPDATE documents SET stage = $4, done = $5, total = $6 WHERE {MINE} RETURNING 1"
+REMOVE_ALL = """
+DELETE FROM chunks WHERE chunk_key IN (SELECT chunk_key FROM chunks WHERE document_id = $1 LIMIT $2) RETURNING 1"""
 REMOVE_OTHERS = """
 DELETE FROM chunks WHERE chunk_key IN (
 SELECT chunk_key FROM chunks WHERE document_id = $1 AND generation <> $2 LIMIT $3) RETURNING 1"""
@@ -34,8 +38,8 @@ STORE_TEXT = "INSERT INTO document_texts (document_id, content) VALUES ($1, $2)"
 REMOVE_SAME = """
 DELETE FROM chunks WHERE document_id = $1 AND generation = $2 AND position >= $3 AND position < $4"""
 STORE_CHUNK = """
-INSERT INTO chunks (document_id, owner_id, generation, position, start_at, end_at, page, content, heading, names)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING chunk_key"""
+INSERT INTO chunks (document_id, owner_id, generation, position, start_at, end_at, page, content, heading, names,
+words, counts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING chunk_key"""
 FINISH = f"""
 UPDATE documents SET status = 'ready', stage = NULL, done = 0, total = 0, process_id = NULL, deaths = 0,
 generation = attempt, embedding = $4, title = $5, outline = $6, page_count = $7, textless_pages = $8, chunk_count = $9
@@ -92,6 +96,19 @@ class Waiting(NamedTuple):
     document_id: str
 
 
+class Batch(NamedTuple):
+    """Chunks that are stored together."""
+
+    kind: Kind
+    first: int
+    """The position of the first of them."""
+    chunks: Sequence[tuple[Chunk, str, bytes]]
+    """Each with the words that it is found by, and how often it has them."""
+    embedder: str | None
+    vectors: Sequence[bytes]
+    """One for each, where there is an embedder."""
+
+
 def take(process_id: str, in_order: Callable[[Sequence[Waiting]], Iterable[Waiting]]) -> Script[Job | None]:
     """Begins the work on a document that waits, the first in an order of users; None when none waits.
 
@@ -130,6 +147,14 @@ def remove_other_chunks(job: Job, progress: Progress) -> Script[bool]:
     return len(removed) < BATCH_CHUNKS
 
 
+def remove_all_chunks(job: Job, progress: Progress) -> Script[bool]:
+    """Removes a batch of all that was stored of a document's text; True when there is no more."""
+    yield from advance(job, progress)
+    yield Statement(REMOVE_TEXT, (job.document_id,))
+    removed = yield Statement(REMOVE_ALL, (job.document_id, BATCH_CHUNKS))
+    return len(removed) < BATCH_CHUNKS
+
+
 def store_text(job: Job, progress: Progress, content: str) -> Script[None]:
     """Stores a document's text, in place of an earlier attempt's."""
     yield from advance(job, progress)
@@ -137,17 +162,18 @@ def store_text(job: Job, progress: Progress, content: str) -> Script[None]:
     yield Statement(STORE_TEXT, (job.document_id, content))
 
 
-def store_chunks(job: Job, progress: Progress, first: int, chunks: Sequence[Chunk]) -> Script[list[int]]:
-    """Stores chunks at the positions from `first` on, over those of a try that was not heard of; gives their keys."""
+def store_chunks(job: Job, progress: Progress, batch: Batch) -> Script[None]:
+    """Stores chunks with their vectors, over those of a try that was not heard of."""
     yield from advance(job, progress)
-    yield Statement(REMOVE_SAME, (job.document_id, job.attempt, first, first + len(chunks)))
+    yield Statement(REMOVE_SAME, (job.document_id, job.attempt, batch.first, batch.first + len(batch.chunks)))
     keys = []
-    for position, chunk in enumerate(chunks, first):
+    for position, (chunk, words, counts) in enumerate(batch.chunks, batch.first):
         place = (position, chunk.start, chunk.end, chunk.page)
-        words = (chunk.content, chunk.heading, chunk.names)
-        rows = yield Statement(STORE_CHUNK, (job.document_id, job.owner_id, job.attempt, *place, *words))
+        found_by = (chunk.content, chunk.heading, chunk.names, words, counts)
+        rows = yield Statement(STORE_CHUNK, (job.document_id, job.owner_id, job.attempt, *place, *found_by))
         keys.append(int(rows[0][0]))
-    return keys
+    if batch.embedder is not None:
+        yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
 def finish(job: Job, extracted: ExtractedDocument, embedding: str | None) -> Script[None]:

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
+from typing import TypeVar
 
 from app.db import documents, ingests
 from app.db.engine import Database
-from app.db.ingests import Job, JobLost, Progress
+from app.db.ingests import Batch, Job, JobLost, Progress
+from app.db.script import ScriptFunction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
-from app.rag.embedding.base import Embedder, Vector
+from app.rag.embedding.base import Embedder
 from app.rag.reader import DocumentReader
 from app.rag.unreadable import Unreadable
+from app.rag.words import indexed
+from app.services.embeddings import patiently_embedded, searchable
 from app.services.patience import until_known
 
+T = TypeVar("T")
 KEEP_SECONDS = 0.5
 BATCH_CHUNKS = 32
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds between the tries of an embedder that fails."""
 MAX_DEATHS = 3
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
@@ -64,7 +68,7 @@ class Reading:
 
     async def _failure(self) -> DocumentFailure | None:
         """Does the work; gives why it could not be done."""
-        await self._remove_other_chunks()
+        await self._remove(ingests.remove_other_chunks)
         if self._job.deaths >= MAX_DEATHS:
             return INTERRUPTED
         try:
@@ -96,34 +100,34 @@ class Reading:
         await self._write(ingests.store_text, extracted.text)
         for first in range(0, total, BATCH_CHUNKS):
             batch = extracted.chunks[first : first + BATCH_CHUNKS]
-            vectors = await self._vectors(batch)
+            ready = await self._batch(first, batch)
             self._progress = self._progress._replace(done=first + len(batch))
-            await self._write(ingests.store_chunks, first, batch, self._embedding, vectors)
+            await self._write(ingests.store_chunks, ready)
         self._progress = Progress(Stage.STORING, total, total)
         await until_known(self._database, ingests.finish, self._job, extracted, self._embedding)
 
     @property
     def _embedding(self) -> str | None:
-        return self._embedder and self._embedder.name
+        return None if self._embedder is None else self._embedder.name
 
-    async def _vectors(self, chunks: Sequence[Chunk]) -> Sequence[Vector]:
-        return [] if self._embedder is None else await patiently_embedded(self._embedder, chunks)
-
-    async def _remove_other_chunks(self) -> None:
-        """Removes what earlier attempts have left."""
-        while not await until_known(self._database, ingests.remove_other_chunks, self._job, self._progress):
-            pass
+    async def _batch(self, first: int, chunks: Sequence[Chunk]) -> Batch:
+        texts = [searchable(each.heading, each.content) for each in chunks]
+        vectors = [] if self._embedder is None else await patiently_embedded(self._embedder, texts)
+        # Some 10 ms of CPU for 32 chunks: in a thread, the event loop has its turn in between.
+        found_by = await asyncio.to_thread(indexed_chunks, self._job, chunks)
+        return Batch(self._database.kind, first, found_by, self._embedding, vectors)
 
     async def _fail(self, failure: DocumentFailure) -> None:
-        try:
-            while not await until_known(self._database, ingests.remove_chunks, self._job):
-                pass
+        with contextlib.suppress(JobLost):
+            await self._remove(ingests.remove_all_chunks)
             await until_known(self._database, ingests.fail, self._job, failure)
-        except JobLost:
-            return
 
-    async def _write(self, script: ..., *args: object) -> None:
-        await until_known(self._database, script, self._job, self._progress, *args)
+    async def _remove(self, some: ScriptFunction[bool]) -> None:
+        while not await self._write(some):
+            pass
+
+    async def _write(self, script: ScriptFunction[T], *args: object) -> T:
+        return await until_known(self._database, script, self._job, self._progress, *args)
 
     async def _keep(self) -> None:
         """Tells how far the work is, until it is lost: to a deletion, or to another process."""
@@ -135,3 +139,9 @@ class Reading:
                 return
             except DatabaseUnavailable:
                 log.warning("cannot tell how far a document is: the database is out of reach")
+
+
+def indexed_chunks(job: Job, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
+    """Chunks with the words that they are found by."""
+    owner_id, document_id = job.owner_id, job.document_id
+    return [(each, *indexed(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]
