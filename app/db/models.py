@@ -220,6 +220,8 @@ class DocumentRow(Base):
     """The process whose lease covers the work on it."""
     attempt: Mapped[int] = mapped_column(default=0)
     """Counts the times that its ingest was begun: the generation of the chunks that are being written."""
+    deaths: Mapped[int] = mapped_column(default=0)
+    """Counts the processes that have died over it."""
     generation: Mapped[int] = mapped_column(default=0)
     """The generation of chunks that is found; 0 for none."""
     embedding: Mapped[str | None] = mapped_column(Text)
@@ -257,10 +259,10 @@ class DocumentTextRow(Base):
 
 
 class ChunkRow(Base):
-    """A span of a document's text, found where `generation` is its document's. Indexed by words beside the model.
+    """A span of a document's text, found where `generation` is its document's.
 
-    SQLite has an FTS5 table over `content`, `heading` and `names`, kept by triggers; PostgreSQL a column of its own
-    with the lexemes. Vectors stand in a table beside, by the embedder's name.
+    `words` is indexed beside the model: by an FTS5 table that triggers keep on SQLite, by a GIN index over its
+    lexemes on PostgreSQL. Vectors stand in a table beside, by the embedder's name (`app.db.vectors`).
     """
 
     __tablename__ = "chunks"
@@ -277,6 +279,10 @@ class ChunkRow(Base):
     content: Mapped[str] = mapped_column(Text)
     heading: Mapped[str] = mapped_column(Text)
     names: Mapped[str] = mapped_column(Text)
+    words: Mapped[str] = mapped_column(Text)
+    """What it is found by, as `app.rag.words.indexed` gives it."""
+    counts: Mapped[bytes] = mapped_column(LargeBinary)
+    """How often each of its words occurs."""
 
 
 class IdempotencyKeyRow(Base):

@@ -1,0 +1,1 @@
+def names_of(content: str) -> str: return ""
