@@ -43,7 +43,7 @@ class FormParts:
         self._read = 0
         self._parser = MultipartParser(
             boundary,
-            {  # type: ignore[typeddict-item]  # a callback's bytes come with their places
+            {
                 "on_part_begin": self._headers.clear,
                 "on_header_begin": lambda: self._headers.append((bytearray(), bytearray())),
                 "on_header_field": lambda data, start, end: self._headers[-1][0].extend(data[start:end]),
@@ -90,7 +90,7 @@ class FormParts:
             raise InvalidRequest("The field is there twice.", pointer=f"#/{self._name}")
         self.fields[self._name] = bytearray()
         if self._name == FILE:
-            self.file_name = disposition.get_filename("")
+            self.file_name = disposition.get_filename("").replace("%22", '"')  # as browsers write it (WHATWG HTML)
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         self.fields[self._name] += memoryview(data)[start:end]
