@@ -101,8 +101,11 @@ class Ingest:
         while self._nudged.is_set():
             self._nudged.clear()
             while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
-                self._served[job.owner_id] = max(self._served.values(), default=0) + 1
+                self._note_turn(job.owner_id)
                 await Reading(self._database, reader, self._embedder, job).run()
+
+    def _note_turn(self, owner_id: str) -> None:
+        self._served[owner_id] = max(self._served.values(), default=0) + 1
 
     def _in_turn(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         """The users as they are served: whose last turn is longest ago comes first, then whose oldest upload is."""
