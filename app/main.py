@@ -50,6 +50,7 @@ from app.services.ledger import Ledger
 from app.services.messages import Messages
 from app.services.removals import Removals
 from app.services.retention import Retention
+from app.services.retrieval import Retrieval
 from app.services.running import Running
 from app.services.slots import Slots
 from app.services.stops import Stops
@@ -161,6 +162,7 @@ async def served(
             ingest,
             removals,
             document_watches,
+            Retrieval(database, embedder),
             running,
             process_id,
             max_bytes=settings.max_document_bytes,
