@@ -15,6 +15,7 @@ from app.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 PART_BYTES = 256 * 1024
 MAX_REST = 64 * 1024
 """Bytes beside the file's own: boundaries, headers, the other field, and what stands before them."""
+MAX_FIELD_BYTES = 1024
 MAX_HEADERS = 16
 MAX_HEADER_BYTES = 16 * 1024
 FILE, USER_ID = "file", "user_id"
@@ -43,7 +44,7 @@ class FormParts:
         self._read = 0
         self._parser = MultipartParser(
             boundary,
-            {  # type: ignore[typeddict-item]  # a callback's bytes come with their places
+            {
                 "on_part_begin": self._headers.clear,
                 "on_header_begin": lambda: self._headers.append((bytearray(), bytearray())),
                 "on_header_field": lambda data, start, end: self._headers[-1][0].extend(data[start:end]),
@@ -90,13 +91,16 @@ class FormParts:
             raise InvalidRequest("The field is there twice.", pointer=f"#/{self._name}")
         self.fields[self._name] = bytearray()
         if self._name == FILE:
-            self.file_name = disposition.get_filename("")
+            self.file_name = disposition.get_filename("").replace("%22", '"')  # as browsers write it (WHATWG HTML)
 
     def _take(self, data: bytes, start: int, end: int) -> None:
-        self.fields[self._name] += memoryview(data)[start:end]
+        field = self.fields[self._name]
+        field += memoryview(data)[start:end]
         if self._name == FILE:
             self.file_bytes += end - start
             refuse_too_large(self.file_bytes, self._max_file_bytes)
+        elif len(field) > MAX_FIELD_BYTES:
+            raise InvalidRequest("The field is too long.", pointer=f"#/{self._name}")
 
     def _end(self) -> None:
         self.ended = True

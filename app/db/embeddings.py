@@ -26,7 +26,7 @@ AND COALESCE(d.embedding, '') <> CAST($1 AS TEXT))
 OR (d.process_id IS NOT NULL AND (d.process_id = $3 OR NOT {LIVES}))) ORDER BY d.document_id LIMIT 1"""
 TAKE = f"""
 UPDATE documents AS d SET process_id = $2, attempt = attempt + 1,
-deaths = deaths + CASE WHEN d.process_id IS NULL THEN 0 ELSE 1 END
+deaths = deaths + CASE WHEN d.process_id IS NULL OR d.process_id = $2 THEN 0 ELSE 1 END
 WHERE d.document_id = $1 AND d.status = 'ready' AND (d.process_id IS NULL OR d.process_id = $2 OR NOT {LIVES})
 RETURNING document_id, attempt, generation, embedding, deaths"""
 MINE = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'ready'"

@@ -25,7 +25,7 @@ GROUP BY owner_id"""
 TAKE = """
 UPDATE documents SET status = 'processing', stage = 'extracting', done = 0, total = 0, process_id = $2,
 attempt = attempt + 1 WHERE document_id = $1 AND status = 'queued'
-RETURNING document_id, owner_id, name, media_type, attempt, deaths"""
+RETURNING document_id, owner_id, media_type, attempt, deaths"""
 MINE = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'processing'"
 ADVANCE = f"UPDATE documents SET stage = $4, done = $5, total = $6 WHERE {MINE} RETURNING 1"
 REMOVE_ALL = """
@@ -66,7 +66,6 @@ class Job(NamedTuple):
     document_id: str
     process_id: str
     owner_id: str
-    name: str
     media_type: str
     attempt: int
     deaths: int
@@ -77,7 +76,7 @@ class Job(NamedTuple):
         return self.document_id, self.process_id, self.attempt
 
 
-class JobLost(Exception):  # noqa: N818  not an error: the work has moved on
+class JobLost(Exception):
     """The document is gone, or another process reads it now."""
 
 

@@ -77,7 +77,7 @@ class Reporter:
 
 
 def run(data: int, life: int) -> None:
-    """Serves the connection at descriptor `data` and ends this process; `life` is closed by that and by nothing else."""
+    """Serves the connection at descriptor `data`, and ends the process; that alone closes `life`."""
     os.dup2(data, 0)
     os.dup2(life, 3)
     os.closerange(4, 1024)

@@ -1,8 +1,8 @@
 """A process that has loaded what reads documents, and forks for each one: `python -m app.rag.fork_server SECONDS`.
 
-Its standard input is a socket on which every message brings two others: one for the forked process, on which document and result
-go, and a leash. When the leash is let go the forked process is killed; when that has ended its exit code is sent over the leash. So nothing
-outlives the service, however it ends. Without work for SECONDS the process ends.
+Its standard input is a socket on which every message brings two others: one for the forked process, on which document
+and result go, and a leash. When the leash is let go the forked process is killed; when that has ended, its exit code is
+sent over the leash. So nothing outlives the service, however it ends. Without work for SECONDS this process ends.
 """
 
 from __future__ import annotations

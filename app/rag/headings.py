@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from itertools import islice
 
 from app.domain.documents import Heading
-from app.rag.extract.draft import Draft, Kind, folded
+from app.rag.extract.draft import Draft, Kind, unmarked
 
 ENTRIES = 1000
 """Of a document's outline; the innermost are left out first."""
@@ -31,7 +31,9 @@ class Outline:
                 open_ones.pop()
             self._above.append(open_ones[-1] if open_ones else -1)
             open_ones.append(len(self._all))
-            self._all.append(Heading(block.level, folded(draft.text[block.start : block.end])[:ENTRY_CHARACTERS], block.start))
+            self._all.append(
+                Heading(block.level, unmarked(draft.text[block.start : block.end])[:ENTRY_CHARACTERS], block.start)
+            )
         self._starts = [each.start for each in self._all]
 
     @property

@@ -1,7 +1,8 @@
 """Reads documents in processes of their own, forked by a server that has loaded what reads them.
 
-A fresh interpreter would take half a second for each document, a fork takes some milliseconds. `multiprocessing`'s own fork server is not
-used: it imports the service's main module into every process that it forks, and has its results unpickled.
+A fresh interpreter would take half a second for each document, a fork takes some milliseconds. The fork server of
+`multiprocessing` is not used: it imports the service's main module into every process that it forks, and has its
+results unpickled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import orjson
 from app.domain.documents import ExtractedDocument
 from app.rag.limits import Limits
 from app.rag.unreadable import CORRUPT, INTERRUPTED, TOO_COMPLEX, Unreadable
-from app.rag.wire import EXIT, FRAME_BYTES, HEAD, PROGRESS, REQUEST, Receiver
+from app.rag.wire import EXIT, HEAD, PROGRESS, REQUEST, Receiver, frame_head
 
 LIBRARIES = ("docx", "markdown_it", "pypdf", "selectolax", "tokenizers")
 BY_ITSELF = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
@@ -80,13 +81,16 @@ class DocumentReader:
     ) -> ExtractedDocument:
         server = await self._running()
         with ends() as (data, its_data), ends() as (leash, its_leash):
-            server.fork(its_data, its_leash)
             try:
+                server.fork(its_data, its_leash)
                 async with asyncio.timeout(self._limits.wall_seconds):
                     asked = orjson.dumps({"media_type": media_type, "limits": asdict(self._limits)})
                     document = await answer(data, asked, content, Receiver(self._limits), progress)
                     if document is None:
                         raise await verdict(leash)
+            except Lost:
+                server.ended = True
+                raise
             except TimeoutError as error:
                 raise Unreadable(replace(TOO_COMPLEX, retryable=True)) from error
         return document
@@ -96,9 +100,10 @@ class DocumentReader:
         async with self._starting:
             if self._closed:
                 raise Unreadable(INTERRUPTED)
-            if self._server is None or self._server.ended:
-                if self._server is not None:
-                    await self._server.end()
+            if self._server is not None and self._server.ended:
+                await self._server.end()
+                self._server = None
+            if self._server is None:
                 self._server = await Server.started(self._idle)
             return self._server
 
@@ -107,6 +112,8 @@ class Server:
     """The process that forks, from the outside."""
 
     def __init__(self, process: Process, control: socket.socket) -> None:
+        self.ended = False
+        """Whether it was found to run no more."""
         self._process = process
         self._control = control
 
@@ -119,18 +126,19 @@ class Server:
         try:
             with its_control:
                 process = await asyncio.create_subprocess_exec(
-                    *command, stdin=its_control, stdout=DEVNULL, stderr=DEVNULL, env=environment, cwd="/", start_new_session=True
+                    *command,
+                    stdin=its_control.fileno(),
+                    stdout=DEVNULL,
+                    stderr=DEVNULL,
+                    env=environment,
+                    cwd="/",
+                    start_new_session=True,
                 )
         except BaseException:
             control.close()
             raise
         control.setblocking(False)
         return cls(process, control)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it runs no more."""
-        return self._process.returncode is not None
 
     def fork(self, data: socket.socket, leash: socket.socket) -> None:
         """Has a process forked that has the other ends of these.
@@ -177,9 +185,7 @@ async def answer(
         writer.write(content)
         await writer.drain()
         while receiver.document is None:
-            kind, length = HEAD.unpack(await reader.readexactly(HEAD.size))
-            if length > FRAME_BYTES:
-                raise ValueError(length)
+            kind, length = frame_head(await reader.readexactly(HEAD.size))
             receiver.take(kind, await reader.readexactly(length))
             if progress is not None and kind == PROGRESS:
                 progress(*receiver.progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from importlib.util import find_spec
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -21,13 +22,13 @@ HTML_ENDINGS = {"html", "htm", "xhtml"}
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 BEFORE = r"(?>(?><\?xml[^>]*>)|(?><!--.*?-->)|\s+)*+"
-HTML_START = re.compile(BEFORE + r"<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
-SVG_START = re.compile(BEFORE + r"(?:<!doctype\s+svg|<svg)\b", re.I | re.S)
+HTML_START = re.compile(BEFORE + r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+SVG_START = re.compile(BEFORE + r"(?:<!doctype\s+svg|<svg)\b", re.IGNORECASE | re.DOTALL)
 NO_TEXT = ("{\\rtf", "%!PS")
 CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 
 END_OF_ZIP = b"PK\x05\x06"
-MEMBER = re.compile(rb"PK\x01\x02.{42}(word|ppt)/[^/]*\.xml", re.S)
+MEMBER = re.compile(rb"PK\x01\x02.{42}(word|ppt)/[^/]*\.xml", re.DOTALL)
 
 
 def media_type_of(head: bytes, tail: bytes, name: str) -> str | None:
@@ -47,13 +48,20 @@ def is_pdf(head: bytes, tail: bytes) -> bool:
 
 
 def office_type(tail: bytes) -> str | None:
-    """What a ZIP archive's own directory, at its end, says that it is; archives within it do not count."""
+    """What a ZIP archive's own directory, at its end, says that it is; archives within it do not count.
+
+    Presentations are read where the extra `pptx` is installed.
+    """
     end = tail.rfind(END_OF_ZIP)
     if end < 0:
         return None
     size = int.from_bytes(tail[end + 12 : end + 16], "little")
     member = MEMBER.search(tail, max(0, end - size), end)
-    return None if member is None else {b"word": DOCX, b"ppt": PPTX}[member[1]]
+    if member is None:
+        return None
+    if member[1] == b"word":
+        return DOCX
+    return PPTX if find_spec("pptx") is not None else None
 
 
 def start_of_text(head: bytes, tail: bytes) -> str | None:

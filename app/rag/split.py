@@ -1,7 +1,7 @@
 """Cuts a document's text into chunks of 200 to 250 tokens, where it hurts least.
 
-A cut before a unit has a price, the lower the more begins there, and so has a heading amid a chunk, and a chunk that is small. What
-costs least in all is found by dynamic programming, in time linear in the number of units.
+A cut before a unit has a price, the lower the more begins there, and so has a heading amid a chunk, and a chunk that is
+small. What costs least in all is found by dynamic programming, in time linear in the number of units.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def cheapest_cuts(units: Sequence[Unit]) -> list[int]:
 
 
 def cheapest_last(units: Sequence[Unit], prices: Sequence[float], end: int) -> tuple[float, int]:
-    """What the units before `end` cost at least, and where their last chunk begins; `prices` is that for all places before."""
+    """What the units before `end` cost at least, as in `prices` for fewer of them, and where their last chunk begins."""
     best, begin = float("inf"), end - 1
     tokens, over = 0, 0.0
     for first in range(end - 1, -1, -1):

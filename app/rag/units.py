@@ -1,4 +1,4 @@
-"""What a text is cut into at most: headings, sentences, items, rows and lines, each with the price of a cut before it."""
+"""What a text can be cut into: headings, sentences, items, rows and lines, each with the price of a cut before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST = 250
 CHARACTERS_PER_TOKEN = 10
 """Blanks have no tokens, and what the model does not know has one however long it is; both count as this long ones."""
 PIECE_CHARACTERS = 80
-"""Of the pieces of a line or sentence that is no unit. A character has at most three tokens, as a syllable of Korean has."""
+"""Of the pieces of a line or sentence that is no unit. A character has three tokens at most, as Korean syllables."""
 LETTERS = 50
 """Of the pieces of a word that is longer."""
 SMALL = 16
@@ -37,10 +37,15 @@ OVER_SECTION = (0.6, 0.4, 0.25, 0.15)
 """What a heading amid a chunk costs, by its depth."""
 OVER_PAGE = 0.05
 
-SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]{0,3}+(?=\s++[^\sa-z])|[。！？]++[」』”’]{0,3}|\n")
+SENTENCE_END = re.compile(
+    r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]{0,3}+(?=\s++[^\sa-z])"
+    r"|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d\u2019]{0,3}"
+    r"|\n"
+)
+"""After a full stop and its like if no small letter follows, after those of Chinese and Japanese, at a line's end."""
 LINE_END = re.compile(r"\n")
 WORD = re.compile(r"\S+")
-TERMINAL = (".", "!", "?", "…", "。", "！", "？", '."', ".)", ".”", "?”", "!”", "」", "』")
+TERMINAL = (*".!?\u2026\u3002\uff01\uff1f\u300d\u300f", '."', ".)", ".\u201d", "?\u201d", "!\u201d")
 LEAD_CHARACTERS = 60
 """A paragraph that has no more, and no end, is taken for the name of what follows."""
 
@@ -112,7 +117,7 @@ def tokens_of(text: str, spans: Sequence[tuple[int, int, Block]]) -> Iterator[in
 
 
 def pieces_of(text: str, start: int, end: int, block: Block) -> Iterator[Unit]:
-    """The units of a span that is too long for one: words together, and parts of words, whose tokens can only be bounded."""
+    """The units of a span that is too long for one: some words, or a part of one, whose tokens can only be bounded."""
     spans = [(*piece, block) for part in divided(text, start, end, SENTENCE_END) for piece in pieces(text, *part)]
     for (first, last, _), tokens in zip(spans, tokens_of(text, spans), strict=True):
         within_word = text[first - 1 : first].strip() or text[last : last + 1].strip()
@@ -161,7 +166,7 @@ def price_within(text: str, before: Unit, unit: Unit) -> float:
 
 def is_lead(text: str, block: Block) -> bool:
     """Whether a block says little without the next one."""
-    if block.leads or text.endswith((":", "："), block.start, block.end):
+    if block.leads or text.endswith((":", "\uff1a"), block.start, block.end):
         return True
     short = block.kind is Kind.PARAGRAPH and block.end - block.start <= LEAD_CHARACTERS
     return short and not text.endswith(TERMINAL, block.start, block.end)
@@ -175,7 +180,7 @@ def price_of_none(before: Unit, unit: Unit, depths: dict[int, int]) -> float:
 
 
 def merged(units: Sequence[Unit]) -> list[Unit]:
-    """The units with small neighbours as one, so that their number is bounded by that of tokens; no heading ends one."""
+    """The units with small neighbours as one, which bounds their number by that of tokens; no heading ends one."""
     made: list[Unit] = []
     for unit in units:
         last = made[-1] if made else None

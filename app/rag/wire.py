@@ -1,6 +1,6 @@
 """What the process that reads a document tells the service: frames of a kind, a length and JSON or text.
 
-A process that has read hostile bytes is not trusted: nothing it sends is unpickled, and nothing is taken on over its limits.
+A process that has read hostile bytes is not trusted: nothing from it is unpickled, and all of it is counted.
 """
 
 from __future__ import annotations
@@ -34,13 +34,23 @@ def frame(kind: bytes, payload: bytes) -> bytes:
     return HEAD.pack(kind, len(payload)) + payload
 
 
+def frame_head(sent: bytes) -> tuple[bytes, int]:
+    """A frame's kind and the bytes that follow; raises `ValueError` if they are too many."""
+    kind, length = HEAD.unpack(sent)
+    if length > FRAME_BYTES:
+        raise ValueError(length)
+    return kind, length
+
+
 def frames_of(document: ExtractedDocument) -> Iterator[bytes]:
     """What tells a document, in pieces that take no time to read."""
     text = document.text
     for place in range(0, len(text), TEXT_CHARACTERS):
         yield frame(TEXT, text[place : place + TEXT_CHARACTERS].encode())
     for place in range(0, len(document.outline), BATCH):
-        yield frame(HEADINGS, orjson.dumps([(h.level, h.text, h.start) for h in document.outline[place : place + BATCH]]))
+        yield frame(
+            HEADINGS, orjson.dumps([(h.level, h.text, h.start) for h in document.outline[place : place + BATCH]])
+        )
     for place in range(0, len(document.chunks), BATCH):
         batch = [(c.start, c.end, c.page, c.heading, c.names) for c in document.chunks[place : place + BATCH]]
         yield frame(CHUNKS, orjson.dumps(batch))
@@ -53,7 +63,7 @@ def failure_frame(failure: DocumentFailure) -> bytes:
 
 
 class Receiver:
-    """Puts a document together from frames. Everything raises `ValueError`, `TypeError` or `KeyError` on frames that are none."""
+    """Puts a document together from frames; raises `ValueError`, `TypeError` or `KeyError` at what is none."""
 
     def __init__(self, limits: Limits) -> None:
         self.document: ExtractedDocument | None = None
@@ -99,7 +109,9 @@ class Receiver:
 
     def _take_chunks(self, values: list[tuple[int, int, int | None, str, str]]) -> None:
         text = self._whole()
-        self._chunks += [Chunk(text[start:end], start, end, page, head, names) for start, end, page, head, names in values]
+        self._chunks += [
+            Chunk(text[start:end], start, end, page, head, names) for start, end, page, head, names in values
+        ]
         if len(self._chunks) > self._limits.chunks:
             raise Unreadable(TOO_LARGE)
 

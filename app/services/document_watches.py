@@ -70,7 +70,7 @@ class DocumentWatches:
         self._nudged.set()
         return watched
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Sends all readers away, to follow elsewhere."""
         self._closed = True
         for watched in list(self._watched.values()):

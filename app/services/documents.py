@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from app.db import documents
 from app.db.engine import Database
-from app.domain.documents import Document
+from app.domain.documents import Document, Passage
 from app.domain.principals import Principal
 from app.errors import Draining, NotInstalled
 from app.services.document_watches import DocumentWatches, WatchedDocument
 from app.services.ingest import Ingest
 from app.services.removals import Removals
+from app.services.retrieval import Retrieval
 from app.services.running import Running
 from app.services.uploads import Upload
 
@@ -23,6 +24,7 @@ class Documents:
         ingest: Ingest,
         removals: Removals,
         watches: DocumentWatches,
+        retrieval: Retrieval,
         running: Running,
         process_id: str,
         *,
@@ -32,6 +34,7 @@ class Documents:
         self._ingest = ingest
         self._removals = removals
         self._watches = watches
+        self._retrieval = retrieval
         self._running = running
         self._process_id = process_id
         self.max_bytes = max_bytes
@@ -72,6 +75,18 @@ class Documents:
         while (part := await self._database.query(documents.part, document.document_id, position)) is not None:
             yield part
             position += 1
+
+    async def search(
+        self, user_id: str, query: str, limit: int, document_ids: Sequence[str] | None
+    ) -> Sequence[Passage]:
+        """The passages that answer best to a query, the best first; of all documents that are ready, or only of some.
+
+        Raises:
+            NotInstalled: documents are not read here.
+        """
+        if not self._ingest.installed:
+            raise NotInstalled
+        return await self._retrieval.search_for(user_id, query, limit, document_ids)
 
     async def follow(self, who: Principal, document_id: str) -> WatchedDocument:
         """A document, and its states from now on."""

@@ -90,6 +90,9 @@ class Ingest:
             except DatabaseUnavailable:
                 log.warning("cannot look for documents that wait: the database is out of reach")
                 await asyncio.sleep(SWEEP_SECONDS)
+            except Exception:  # whatever it is, the next document may be read
+                log.exception("the work on documents broke")
+                await asyncio.sleep(SWEEP_SECONDS)
             if loop.time() < look_again_at:
                 await self._nudged.wait()
 
@@ -98,11 +101,14 @@ class Ingest:
         while self._nudged.is_set():
             self._nudged.clear()
             while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
-                self._served[job.owner_id] = max(self._served.values(), default=0) + 1
+                self._note_turn(job.owner_id)
                 await Reading(self._database, reader, self._embedder, job).run()
 
+    def _note_turn(self, owner_id: str) -> None:
+        self._served[owner_id] = max(self._served.values(), default=0) + 1
+
     def _in_turn(self, waiting: Sequence[Waiting]) -> list[Waiting]:
-        """The users in the order in which they are served: whose last turn is longest ago, then by the oldest upload."""
+        """The users as they are served: whose last turn is longest ago comes first, then whose oldest upload is."""
         self._served = {each.owner_id: self._served.get(each.owner_id, 0) for each in waiting}
         return sorted(waiting, key=lambda each: (self._served[each.owner_id], each.document_id))
 

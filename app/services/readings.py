@@ -86,7 +86,7 @@ class Reading:
         parts: list[bytes] = []
         while (part := await self._part(len(parts))) is not None:
             parts.append(part)
-        return await self._reader.read(b"".join(parts), self._job.media_type, self._job.name, self._note_pages)
+        return await self._reader.read(b"".join(parts), self._job.media_type, self._note_pages)
 
     async def _part(self, position: int) -> bytes | None:
         return await until_known(self._database, documents.part, self._job.document_id, position)

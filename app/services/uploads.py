@@ -22,9 +22,7 @@ class Upload:
     Its parts are stored as they come: small rows, in transactions of their own, since SQLite has one writer.
     """
 
-    def __init__(
-        self, database: Database, removals: Removals, process_id: str, on_queued: Callable[[], None]
-    ) -> None:
+    def __init__(self, database: Database, removals: Removals, process_id: str, on_queued: Callable[[], None]) -> None:
         self._database = database
         self._removals = removals
         self._process_id = process_id

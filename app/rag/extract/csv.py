@@ -19,7 +19,8 @@ LABEL_CHARACTERS = 60
 def read_csv(content: bytes, limits: Limits) -> Draft:
     """The draft of a file of comma-separated values, whatever separates them.
 
-    Each row is written as `header: value; header: value`, or as its values where there is no header or labels would fill the text.
+    Each row is written as `header: value; header: value`, or as its values where there is no header or labels
+    would fill the text.
     """
     text = decoded(content, limits)
     rows = rows_of(text, limits)
@@ -38,7 +39,9 @@ def rows_of(text: str, limits: Limits) -> list[list[str]]:
     csv.field_size_limit(limits.characters)
     sample = text[:SAMPLE_CHARACTERS]
     try:
-        dialect: csv.Dialect | type[csv.Dialect] = csv.Sniffer().sniff(sample[: sample.rfind("\n") + 1] or sample, DELIMITERS)
+        dialect: csv.Dialect | type[csv.Dialect] = csv.Sniffer().sniff(
+            sample[: sample.rfind("\n") + 1] or sample, DELIMITERS
+        )
     except csv.Error:
         dialect = csv.excel
     try:
@@ -57,5 +60,10 @@ def is_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def labelled(header: Sequence[str], cells: Sequence[str]) -> str:
     """A row's values with their columns' names; values beyond the last column have none."""
-    pairs = [f"{name}: {value}" if name else value for name, cell in zip(header, cells, strict=False) if (value := folded(cell)) for name in [name]]
+    pairs = [
+        f"{name}: {value}" if name else value
+        for name, cell in zip(header, cells, strict=False)
+        if (value := folded(cell))
+        for name in [name]
+    ]
     return "; ".join([*pairs, *filter(None, map(folded, cells[len(header) :]))])

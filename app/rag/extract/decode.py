@@ -8,14 +8,16 @@ from app.rag.limits import Limits
 from app.rag.unreadable import TOO_LARGE, Unreadable
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w-]{2,40})|encoding\s*=\s*["']([\w-]{2,40})""", re.I)
+DECLARED = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w-]{2,40})|encoding\s*=\s*["']([\w-]{2,40})""", re.IGNORECASE
+)
 
-CHARACTER_SET = re.compile(r"iso-?8859|latin|windows-|cp\d|koi8|mac|gb|big5|euc|shift|iso-2022|tis", re.I)
+CHARACTER_SET = re.compile(r"iso-?8859|latin|windows-|cp\d|koi8|mac|gb|big5|euc|shift|iso-2022|tis", re.IGNORECASE)
 """Beginnings of the names of character sets; Python knows encodings of other kinds too."""
 
 
 def decoded(content: bytes, limits: Limits, *, declared: bool = False) -> str:
-    """A file's text, cleaned: by its mark, by what it declares in its first 2 KB if asked for, as UTF-8, as Windows-1252.
+    """A file's text, cleaned: by its mark, as UTF-8, by what it declares in its first 2 KB, as Windows-1252.
 
     Raises:
         Unreadable: it is longer than the limit.
@@ -39,4 +41,3 @@ def encodings_of(content: bytes, *, declared: bool) -> list[str]:
     found = DECLARED.search(content[:2048]) if declared else None
     named = (found[1] or found[2]).decode("ascii") if found else ""
     return [*marked, "utf-8", *([named] if CHARACTER_SET.match(named) else [])]
-

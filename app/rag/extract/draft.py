@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,8 @@ TITLE_CHARACTERS = 200
 
 BLANKED = {code: " " for code in (*range(1, 32), *range(127, 161), 0x2007, 0x202F) if code not in (9, 10)}
 """Control characters, which separate words for a reader but not for a tokenizer, and blanks that do not break."""
+
+MARKS = re.compile(r"^(?:[#=] ?)+ |(?: ?=)+$| (?:={3,}|-{3,}|~{3,})$")
 
 
 class Kind(StrEnum):
@@ -118,6 +121,11 @@ def folded(text: str) -> str:
 def row(cells: Sequence[str]) -> str:
     """A table's row on one line, without the empty cells at its end."""
     return " | ".join(map(folded, cells)).rstrip(" |")
+
+
+def unmarked(heading: str) -> str:
+    """A heading's words on one line, without what marks or underlines it in plain text."""
+    return MARKS.sub("", folded(heading))
 
 
 def title_of(text: str | None) -> str | None:

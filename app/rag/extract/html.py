@@ -22,11 +22,11 @@ AROUND = re.compile(
 """Classes and ids of what surrounds a page's content."""
 
 BLOCKS = frozenset(
-    "address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption figure form "
-    "h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table tbody td tfoot "
-    "th thead tr ul".split()
+    """address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption
+    figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
+    tbody td tfoot th thead tr ul""".split()  # noqa: SIM905  one a line they would fill a page
 )
-CONTEXTS = frozenset("h1 h2 h3 h4 h5 h6 li dt p dd".split())
+CONTEXTS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "dt", "p", "dd"})
 
 
 def read_html(content: bytes, limits: Limits) -> Draft:
@@ -164,15 +164,15 @@ class Page:
     def _table(self, node: LexborNode, rows: Sequence[LexborNode]) -> None:
         caption = node.css_first("caption")
         if caption is not None:
-            self._writer.add(Kind.PARAGRAPH, flat(caption), leads=True)
+            self._writer.add(Kind.PARAGRAPH, folded(flat(caption)), leads=True)
         lines = [line for line in (row([flat(cell) for cell in cells_of(each)]) for each in rows) if line]
         heads = all(cell.tag == "th" for cell in cells_of(rows[0]))
         self._writer.add(Kind.TABLE, "\n".join(lines), header=lines[0] if heads and lines else "")
 
 
 def rows_of(table: LexborNode) -> list[LexborNode]:
-    """The rows of a table of data; none of one that only arranges the page, which has one column or tables within it."""
-    if table.css_first("table table") is not None:
+    """The rows of a table of data; none of one that only arranges a page, which has one column or tables within it."""
+    if any(each.mem_id != table.mem_id for each in table.css("table")):
         return []
     rows = [each for each in table.css("tr") if next(cells_of(each), None) is not None]
     return rows if any(len(list(cells_of(each))) > 1 for each in rows) else []
@@ -197,5 +197,7 @@ def flat(node: LexborNode) -> str:
 
 def preformatted(node: LexborNode) -> str:
     """The text of a `pre`, line by line."""
-    parts = [each.text_content or "" if each.is_text_node else "\n" * (each.tag == "br") for each in node.traverse(True)]
+    parts = [
+        each.text_content or "" if each.is_text_node else "\n" * (each.tag == "br") for each in node.traverse(True)
+    ]
     return "".join(parts)

@@ -20,8 +20,9 @@ FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|\Z)", re.DOTALL)
 FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
 TAG = re.compile(r"</?([a-z][a-z0-9]*)\b|<!--", re.IGNORECASE)
 INLINE_TAGS = frozenset(
-    "a abbr b bdi bdo big br cite code data del dfn em font i img input ins kbd label mark picture pre q ruby rp rt s samp small "
-    "span strike strong sub sup time tt u var wbr script style svg button video audio".split()
+    """a abbr audio b bdi bdo big br button cite code data del dfn em font i img input ins kbd label mark
+    picture pre q rp rt ruby s samp script small span
+    strike strong style sub sup svg textarea time tt u var video wbr""".split()  # noqa: SIM905
 )
 
 

@@ -15,7 +15,7 @@ ENCRYPTED_FLAG = 1
 
 
 def checked(content: bytes, limits: Limits) -> io.BytesIO:
-    """The archive as a file, once its members are known to be few, whole, and of a bounded size, as they say and in truth.
+    """The archive as a file, once its members are known to be few, whole and of bounded size, by word and in truth.
 
     Raises:
         Unreadable: they are not.

@@ -6,14 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from app.rag.extract.draft import Draft, Kind, Writer
 from app.rag.limits import Limits
 from app.rag.tokens import tokenizer
 
-LIGATURES = str.maketrans(
-    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xa0": " "}
-)
+LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xa0": " "})
 HYPHENATED = re.compile(r"(\w+)(-|\xad)\n(?=([a-z\xdf-\xff]\w*))")
 DIGITS = re.compile(r"\d+")
 LARGER = 1.12
@@ -22,6 +21,7 @@ HEADING_CHARACTERS = 150
 HEADING_LEVELS = 4
 WIDER = 1.25
 """The distance of two paragraphs' lines, against that of most lines."""
+USUAL_SHARE = 0.2
 RUNNING_PAGES = 4
 RUNNING_SHARE = 0.5
 """A line at the top or bottom of so many pages, numbers aside, belongs to none of them."""
@@ -82,7 +82,7 @@ def groups(lines: Sequence[Line], levels: dict[float, int], distance: float) -> 
 
 
 def is_apart(above: Line, line: Line, levels: dict[float, int], distance: float) -> bool:
-    """Whether a line begins something new; one that stands higher than that before it, as in the next column, may not."""
+    """Whether a line begins something new; one higher up than that before it, as in the next column, does not."""
     if levels.get(above.size) != levels.get(line.size):
         return True
     return above.height - line.height > WIDER * distance * max(above.size, line.size)
@@ -99,13 +99,14 @@ def levels_of(pages: Sequence[Sequence[Line]]) -> dict[float, int]:
 
 
 def usual_distance(pages: Sequence[Sequence[Line]]) -> float:
-    """The distance of a line from the next in most of the text, in sizes of its letters."""
+    """The smallest distance of a line from the next that is usual in the text, in sizes of its letters."""
     distances: Counter[float] = Counter()
     for lines in pages:
-        for above, line in zip(lines, lines[1:], strict=False):
+        for above, line in pairwise(lines):
             if above.size == line.size > 0 and above.height > line.height:
                 distances[round((above.height - line.height) / line.size, 1)] += len(line.text)
-    return max(1.0, distances.most_common(1)[0][0]) if distances else 1.2
+    enough = USUAL_SHARE * distances.total()
+    return max(1.0, min((each for each, count in distances.items() if count >= enough), default=1.2))
 
 
 def running_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
@@ -120,7 +121,7 @@ def unnumbered(line: Line) -> str:
 
 
 def unhyphenated(text: str) -> str:
-    """The text with words joined that were divided at the end of a line, as far as a list of words tells those from compounds."""
+    """The text with words joined that a line's end divides, as far as a list of words tells them from compounds."""
     is_word = tokenizer().token_to_id
 
     def joined(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""PDF: text page by page; what is a heading or a paragraph is told by size and distance, since the format does not say."""
+"""PDF: text page by page; sizes and distances tell what is a heading or a paragraph, since the format does not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from app.rag.extract.pages import Line, draft_of
 from app.rag.limits import Limits
 from app.rag.unreadable import CORRUPT, ENCRYPTED, TOO_COMPLEX, TOO_LARGE, TOO_MANY_PAGES, Unreadable
 
-NO_TITLE = re.compile(r"untitled|microsoft word|powerpoint|\.(?:docx?|pdf|indd|tex|dvi|html?|pptx?)$|^\W*$", re.IGNORECASE)
+NO_TITLE = re.compile(
+    r"untitled|microsoft word|powerpoint|\.(?:docx?|pdf|indd|tex|dvi|html?|pptx?)$|^\W*$", re.IGNORECASE
+)
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of every oddity in a file
 
