@@ -15,6 +15,7 @@ from app.db.engine import Database
 from app.db.ingests import Progress
 from app.domain.documents import Chunk, ExtractedDocument, Stage
 from app.domain.ids import new_id, now_ms
+from app.services.readings import indexed_chunks
 from benchmarks import texts
 
 PER_DOCUMENT = 500
@@ -66,9 +67,9 @@ async def stored(
     await database.transact(documents.queue, user_id, arrived, now_ms())
     job, progress = await database.transact(ingests.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
     await database.transact(ingests.store_text, job, progress, document.text)
-    for first in range(0, len(document.chunks), BATCH):
+    found_by = indexed_chunks(job, document.chunks)
+    for first in range(0, len(found_by), BATCH):
         part = slice(first, first + BATCH)
-        await database.transact(
-            ingests.store_chunks, job, progress, first, document.chunks[part], embedder, embedded[part]
-        )
+        batch = ingests.Batch(database.kind, first, found_by[part], embedder, embedded[part])
+        await database.transact(ingests.store_chunks, job, progress, batch)
     await database.transact(ingests.finish, job, document, embedder)

@@ -7,6 +7,7 @@ import time
 
 import orjson
 
+from app.rag.embedding.local import LocalEmbedder
 from benchmarks import report, texts
 from benchmarks.client import Answer, Connection, request
 from benchmarks.contenders import SERVICE, Contender, stopping
@@ -26,7 +27,7 @@ async def search(bench, database: str) -> None:
     chunks = 5_000 if bench.options.quick else CHUNKS
     bench.report.head("search", database, f"{chunks:,} chunks of one user; first: the first search", report.SEARCH)
     contender = bench.house.new(SERVICE, database)
-    await filled(contender.url, USER, chunks, EMBEDDER)
+    await filled(contender.url, USER, chunks, LocalEmbedder.name)
     with stopping([contender]):
         await contender.server.start()
         first = await first_search(contender)
