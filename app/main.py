@@ -163,7 +163,6 @@ async def served(
             removals,
             document_watches,
             Retrieval(database, embedder),
-            running,
             process_id,
             max_bytes=settings.max_document_bytes,
         ),

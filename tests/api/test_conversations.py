@@ -7,7 +7,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import pytest_asyncio
 
+from app.db import users
+from app.db.models import DocumentRow
+from app.domain.ids import new_id
 from tests.api.talk import (
     UNKNOWN_ID,
     got,
@@ -29,6 +33,7 @@ from tests.support.service import Service
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG_AGO = 1_000_000_000_000
+DOCUMENT = "0199f000-0000-7000-8000-00000000000d"
 FAR_AHEAD = 4_000_000_000_000
 SETTINGS: dict[str, Any] = {
     "title": "Mine",
@@ -38,9 +43,18 @@ SETTINGS: dict[str, Any] = {
     "model": "slow",
     "temperature": 0.5,
     "max_tokens": 7,
-    "document_ids": ["0199f000-0000-7000-8000-00000000000d"],
+    "document_ids": [DOCUMENT],
     "metadata": {"team": "blue"},
 }
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def document(service: Service) -> None:
+    """The document that `SETTINGS` name, which nobody has read."""
+    row = {"name": "a", "media_type": "text/plain", "bytes": 0, "sha256": "", "status": "failed", "created_at": 0}
+    owner_id, _ = await service.database.transact(users.ensure, "ada", new_id(), 0)
+    async with service.database.write() as session:
+        session.add(DocumentRow(document_id=DOCUMENT, owner_id=owner_id, **row))
 
 
 async def test_a_first_message_makes_title_and_both_messages(service: Service) -> None:
@@ -65,6 +79,7 @@ async def test_without_a_message_a_conversation_is_empty(service: Service) -> No
     assert {name: made[name] for name in expected} == expected
 
 
+@pytest.mark.usefixtures("document")
 async def test_all_settings_are_kept(service: Service) -> None:
     """What a conversation is made with is what is read of it, and a given title is the person's."""
     made = await make(service, **SETTINGS)
@@ -186,6 +201,7 @@ async def test_a_conversation_shows_its_latest_hundred_messages(service: Service
     assert [each["sequence_number"] for each in messages] == list(range(3, 103))
 
 
+@pytest.mark.usefixtures("document")
 async def test_each_setting_can_be_changed_alone(service: Service) -> None:
     """PATCH sets the field that it names and leaves every other as it was."""
     made = await make(service)
@@ -199,6 +215,7 @@ async def test_each_setting_can_be_changed_alone(service: Service) -> None:
     assert (await got(service, path_of(made)))["metadata"] == SETTINGS["metadata"]
 
 
+@pytest.mark.usefixtures("document")
 async def test_null_takes_a_setting_away(service: Service) -> None:
     """PATCH with null brings a setting back to unset; mode and metadata always have a value."""
     made = await make(service, **SETTINGS)
@@ -210,6 +227,7 @@ async def test_null_takes_a_setting_away(service: Service) -> None:
         problem_of(await service.client.patch(path_of(made), json={name: None}), 422, "validation-error")
 
 
+@pytest.mark.usefixtures("document")
 async def test_an_empty_change_changes_nothing(service: Service) -> None:
     """PATCH without a field leaves all settings, and may move `updated_at` alone."""
     made = await make(service, **SETTINGS)
