@@ -82,6 +82,7 @@ def bounded_tokenizer() -> Any:
 
 def session(model: Path) -> Any:
     """The model, ready to run on one thread."""
+    numbers()  # before the library, which imports it too
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
