@@ -9,9 +9,6 @@ from urllib.parse import urlencode
 import pytest
 import pytest_asyncio
 
-from app.db import users
-from app.db.models import DocumentRow
-from app.domain.ids import new_id
 from tests.api.talk import (
     UNKNOWN_ID,
     got,
@@ -29,6 +26,7 @@ from tests.api.talk import (
     without_request_id,
 )
 from tests.support.service import Service
+from tests.support.uploads import add_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -51,10 +49,7 @@ SETTINGS: dict[str, Any] = {
 @pytest_asyncio.fixture(loop_scope="module")
 async def document(service: Service) -> None:
     """The document that `SETTINGS` name, which nobody has read."""
-    row = {"name": "a", "media_type": "text/plain", "bytes": 0, "sha256": "", "status": "failed", "created_at": 0}
-    owner_id, _ = await service.database.transact(users.ensure, "ada", new_id(), 0)
-    async with service.database.write() as session:
-        session.add(DocumentRow(document_id=DOCUMENT, owner_id=owner_id, **row))
+    await add_documents(service.database, "ada", [DOCUMENT])
 
 
 async def test_a_first_message_makes_title_and_both_messages(service: Service) -> None:
