@@ -51,12 +51,12 @@ WHERE c.document_id = $1 AND c.generation = $2 ORDER BY c.position"""
 FOUND = {
     "sqlite": f"""
 SELECT c.chunk_key, c.document_id, c.position, d.name, c.page, c.start_at, c.end_at, c.content, c.heading, c.words
-FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE c.chunk_key IN (SELECT value FROM json_each($1)) AND d.owner_id = $2 AND {SEEN}""",
+FROM json_each($1) wanted CROSS JOIN chunks c ON c.chunk_key = wanted.value
+CROSS JOIN documents d ON d.document_id = c.document_id WHERE d.owner_id = $2 AND {SEEN}""",
     "postgresql": f"""
 SELECT c.chunk_key, c.document_id, c.position, d.name, c.page, c.start_at, c.end_at, c.content, c.heading, c.words
-FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE c.chunk_key IN (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb)) AND d.owner_id = $2 AND {SEEN}""",
+FROM jsonb_array_elements_text($1::jsonb) wanted JOIN chunks c ON c.chunk_key = wanted.value::bigint
+JOIN documents d ON d.document_id = c.document_id WHERE d.owner_id = $2 AND {SEEN}""",
 }
 OPERATORS = {"sqlite": (" AND ", " OR ", '"{}"'), "postgresql": (" & ", " | ", "{}")}
 

@@ -11,7 +11,6 @@ from app.services.document_watches import DocumentWatches, WatchedDocument
 from app.services.ingest import Ingest
 from app.services.removals import Removals
 from app.services.retrieval import Retrieval
-from app.services.running import Running
 from app.services.uploads import Upload
 
 
@@ -25,7 +24,6 @@ class Documents:
         removals: Removals,
         watches: DocumentWatches,
         retrieval: Retrieval,
-        running: Running,
         process_id: str,
         *,
         max_bytes: int,
@@ -35,7 +33,6 @@ class Documents:
         self._removals = removals
         self._watches = watches
         self._retrieval = retrieval
-        self._running = running
         self._process_id = process_id
         self.max_bytes = max_bytes
         """How large a document may be."""
@@ -49,7 +46,7 @@ class Documents:
         """
         if not self._ingest.installed:
             raise NotInstalled
-        if self._running.draining:
+        if self._ingest.draining:
             raise Draining
         return Upload(self._database, self._removals, self._process_id, self._ingest.nudge)
 

@@ -41,6 +41,7 @@ class Ingest:
         self._reader = reader
         self._embedder = embedder if database.vectors_stored else None
         self._process_id = process_id
+        self.draining = False
         self._nudged = asyncio.Event()
         self._served: dict[str, int] = {}
         self._working: asyncio.Task[None] | None = None
@@ -66,6 +67,7 @@ class Ingest:
 
     async def drain(self) -> None:
         """Stops, and has others read what this process has begun."""
+        self.draining = True
         if self._working is None:
             return
         self._working.cancel()

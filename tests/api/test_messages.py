@@ -21,6 +21,7 @@ from tests.api.talk import (
     until_accepted,
 )
 from tests.support.service import Service
+from tests.support.uploads import add_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -102,6 +103,7 @@ async def test_the_list_is_bounded_ordered_and_paged(service: Service) -> None:
 async def test_a_conversation_of_documents_has_turns(service: Service) -> None:
     """A conversation that names documents, and one in rag mode, is answered like any other."""
     documents = [UNKNOWN_ID]
+    await add_documents(service.database, "ada", documents)
     for mode in ("open", "rag"):
         made = await make(service, mode=mode, document_ids=documents, message="Hello")
         assert (made["assistant_reply"], made["document_ids"]) == ("Hello", documents)

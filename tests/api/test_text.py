@@ -11,6 +11,7 @@ import pytest
 from tests.api.talk import got, make, messages_of, path_of, problem_of, say, told
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
+from tests.support.uploads import add_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXTS = [
@@ -98,6 +99,7 @@ async def test_the_largest_values_are_taken(service: Service) -> None:
         "document_ids": [f"0199f000-0000-7000-8000-{n:012x}" for n in range(100)],
         "metadata": {f"{n:02}" + "é" * 62: "é" * 512 for n in range(16)},
     }
+    await add_documents(service.database, fields["user_id"], fields["document_ids"])
     made = await make(service, **fields)
     assert {name: made[name] for name in fields} == fields
     answer = await told(service, made, "😀" * 32_000, max_tokens=1, temperature=0)
