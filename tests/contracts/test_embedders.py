@@ -125,6 +125,7 @@ def vectors_for(call: Call) -> Response:
 
 @pytest.fixture
 async def endpoint(provider: FakeProvider) -> FakeProvider:
+    provider.further_paths = {"/v1/embeddings", "/v1/rerank"}
     provider.default = vectors_for
     return provider
 
@@ -164,7 +165,7 @@ async def test_all_that_is_no_answer_is_one_error(
     openai: OpenAIEmbedder, endpoint: FakeProvider, answer: Response
 ) -> None:
     """A query is asked for once; what the server said is not in the error."""
-    endpoint.queue(answer)
+    endpoint.answer(answer)
     with pytest.raises(EmbeddingFailed) as caught:
         await openai.embed_query("text")
     assert len(endpoint.calls) == 1
@@ -176,11 +177,16 @@ async def test_refusals_that_may_pass_are_waited_out(
 ) -> None:
     """Passages are asked for again after 429 and 5xx, as late as the server says; not after what will not pass."""
     waits: list[tuple[int, float | None]] = []
-    monkeypatch.setattr(remote, "pause", lambda tried, asked: waits.append((tried, asked)) or 0)
-    endpoint.queue(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))
+
+    def noted(tried: int, asked: float | None) -> float:
+        waits.append((tried, asked))
+        return 0
+
+    monkeypatch.setattr(remote, "pause", noted)
+    endpoint.answer(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))
     assert len(await openai.embed_passages(["text"])) == 1
     assert waits == [(1, 7.0), (2, None)]
-    endpoint.queue(Response(400, b"{}"))
+    endpoint.answer(Response(400, b"{}"))
     with pytest.raises(EmbeddingFailed):
         await openai.embed_passages(["text"])
     assert len(endpoint.calls) == 4
@@ -195,19 +201,19 @@ def test_pauses_grow_and_are_bounded() -> None:
 async def test_a_model_that_changes_its_length_is_refused(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:
     """Vectors of one embedder are all as long as its first."""
     await openai.embed_query("text")
-    endpoint.queue(Response(200, b'{"data": [{"index": 0, "embedding": [1, 2]}]}'))
+    endpoint.answer(Response(200, b'{"data": [{"index": 0, "embedding": [1, 2]}]}'))
     with pytest.raises(EmbeddingFailed):
         await openai.embed_query("text")
 
 
-async def test_a_reranker_says_how_well_each_passage_answers(provider: FakeProvider) -> None:
+async def test_a_reranker_says_how_well_each_passage_answers(endpoint: FakeProvider) -> None:
     """Scores come in the order of the passages; an answer that leaves one out is none."""
-    reranker = RemoteReranker("judge", functools.partial(openai_client, KEY, provider.openai_base_url, 5))
+    reranker = RemoteReranker("judge", functools.partial(openai_client, KEY, endpoint.openai_base_url, 5))
     scores = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]
-    provider.queue(*(Response(200, json.dumps({"results": each}).encode()) for each in (scores, scores[:1])))
+    endpoint.answer(*(Response(200, json.dumps({"results": each}).encode()) for each in (scores, scores[:1])))
     assert await reranker.scores("query", ["one", "two"]) == [0.1, 0.9]
-    assert provider.calls[0].path.endswith("/rerank")
-    assert provider.calls[0].body == {"model": "judge", "query": "query", "documents": ["one", "two"], "top_n": 2}
+    assert endpoint.calls[0].path.endswith("/rerank")
+    assert endpoint.calls[0].body == {"model": "judge", "query": "query", "documents": ["one", "two"], "top_n": 2}
     with pytest.raises(EmbeddingFailed):
         await reranker.scores("query", ["one", "two"])
     await reranker.aclose()

@@ -15,7 +15,8 @@ from app.errors import EmbeddingFailed
 from app.rag.words import indexed
 
 CHUNK = """
-INSERT INTO chunks (document_id, owner_id, generation, position, start_at, end_at, content, heading, names, words, counts)
+INSERT INTO chunks
+(document_id, owner_id, generation, position, start_at, end_at, content, heading, names, words, counts)
 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, '', $8, $9) RETURNING chunk_key"""
 CHANGED = "UPDATE users SET documents_version = documents_version + 1 WHERE id = $1"
 
