@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from app.rag.extract.decode import decoded
 from app.rag.extract.draft import Draft, Kind, Writer, folded, row
 from app.rag.limits import Limits
+from app.rag.unreadable import TOO_COMPLEX, Unreadable
 
 NEVER_READ = "script, style, template, noscript, svg, math annotation, iframe, object, canvas, button, select, textarea"
 HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"]'
@@ -37,7 +38,7 @@ def read_html(content: bytes, limits: Limits) -> Draft:
 def draft_of(source: str, limits: Limits) -> Draft:
     """The draft of a page's source; where there is nothing but surroundings, they are read."""
     for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
-        page = LexborHTMLParser(source)
+        page = parsed(source)
         for selector in selectors:
             for node in page.css(selector):
                 node.decompose()
@@ -47,6 +48,14 @@ def draft_of(source: str, limits: Limits) -> Draft:
         if draft.blocks:
             break
     return draft
+
+
+def parsed(source: str) -> LexborHTMLParser:
+    """The page of a source; there is nothing that is no HTML, so that only memory can be wanting."""
+    try:
+        return LexborHTMLParser(source)
+    except SelectolaxError as error:
+        raise Unreadable(TOO_COMPLEX) from error
 
 
 def drop_surroundings(page: LexborHTMLParser) -> None:
