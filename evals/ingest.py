@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evals.data import Item
-from evals.service import Client, Hit
+from evals.service import Client
 from evals.vectors import Remembered
 
 UPLOADS = 4
@@ -21,7 +22,7 @@ Files = Sequence[tuple[str, str, bytes]]
 """Of each file what it is called here, its name, and its bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shelf:
     """A user's documents, and what they are called here."""
 
@@ -31,11 +32,11 @@ class Shelf:
     notes: Mapping[str, Any]
     """What the ingest did."""
 
-    def items(self, hits: Sequence[Hit]) -> list[str]:
-        """What is found, each document once, where its best passage stands; copies of one file stand together."""
-        return [item for each in dict.fromkeys(hit.document_id for hit in hits) for item in self._items[each]]
+    def items(self, found: Iterable[str]) -> list[str]:
+        """What documents are called here, each once, where it stands first; copies of one file stand together."""
+        return [item for document_id in dict.fromkeys(found) for item in self._items[document_id]]
 
-    @property
+    @functools.cached_property
     def _items(self) -> dict[str, list[str]]:
         items: dict[str, list[str]] = {}
         for item, document_id in self.documents.items():

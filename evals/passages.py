@@ -34,7 +34,8 @@ async def found(bench: Bench, name: str, shelf: Shelf, questions: Sequence[Quest
     """Whether, and how far up, the passages of questions are found."""
     watch, scores = Stopwatch(bench.client, shelf.user_id), {}
     for each in questions:
-        scores[each.question_id] = of_passage(shelf.items(await watch.search(each.text)), each.passage_id)
+        hits = await watch.search(each.text)
+        scores[each.question_id] = of_passage(shelf.items([hit.document_id for hit in hits]), each.passage_id)
     return bench.line(name, "search", watch, scores)
 
 

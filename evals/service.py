@@ -125,11 +125,11 @@ class Client:
         said = told["messages"][-1]
         return Reply(conversation_id, said["message_id"], said["content"], bool(said["grounded"]))
 
-    async def queries(self, reply: Reply) -> Sequence[str]:
-        """What was searched for a reply."""
+    async def given(self, reply: Reply) -> Sequence[str]:
+        """The documents of the passages that were given for a reply, in their order."""
         path = f"/conversations/{reply.conversation_id}/messages/{reply.message_id}/context"
         told: Mapping[str, Any] = await self._asked("GET", path)
-        return [str(each) for each in told["queries"]]
+        return [str(each["document_id"]) for each in told["citations"]]
 
     async def _asked(self, method: str, path: str, **request: Any) -> Any:
         return (await self._answer(method, path, **request)).json()

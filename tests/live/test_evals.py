@@ -80,7 +80,7 @@ def test_every_kind_of_set_is_measured_on_both_databases_and_compared_with_the_r
         assert measured["facts", database, "search"]["means"]["nDCG@10"] == 1
         notes = measured["facts", database, "ingest"]["notes"]
         assert (notes["documents"], notes["embedded"], notes["failed"]) == (3, 0, 0)
-        assert measured["talks", database, "as a follow-up"]["means"]["MRR"] == 1
+        assert measured["talks", database, "given in a conversation"]["means"]["MRR"] == 1
         assert measured["passages", database, "search"]["means"]["recall@1"] == 1
         assert measured["passages", database, "turns, unanswerable"]["means"].keys() == {"refused"}
         assert measured["spans", database, "search"]["means"]["recall"] == 1

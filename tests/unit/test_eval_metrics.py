@@ -10,9 +10,9 @@ from evals.bootstrap import difference
 from evals.data import Question
 from evals.folding import Letters, folded
 from evals.formats import of_evidence
+from evals.ingest import Shelf
 from evals.metrics import ndcg, of_ranking, percentile, recall, reciprocal_rank, success
 from evals.passages import of_passage, of_reply
-from evals.ranked import fused
 from evals.service import Hit
 from evals.spans import of_characters, places, within
 
@@ -91,10 +91,10 @@ def test_a_difference_is_of_the_queries_that_both_runs_had_and_the_same_each_tim
     assert difference({"a": 1.0}, {"b": 1.0}) is None
 
 
-def test_rankings_are_fused_by_reciprocal_rank() -> None:
-    """What two rankings have stands above what one has further up."""
-    assert fused([["a", "b"], ["c", "b"]]) == ["b", "a", "c"]
-    assert fused([["a", "b"]]) == ["a", "b"]
+def test_a_document_stands_where_its_best_passage_does_with_its_copies() -> None:
+    """The same bytes are one document, which is called by two names here."""
+    shelf = Shelf("u", {"a": "1", "b": "2", "copy of a": "1"}, {})
+    assert shelf.items(["2", "1", "2", "1"]) == ["b", "a", "copy of a"]
 
 
 def test_one_passage_is_right() -> None:
