@@ -10,13 +10,13 @@ import uvloop
 
 from app.rag.limits import Limits
 from app.rag.reader import DocumentReader, installed
-from app.rag.sniff import HTML, MARKDOWN, PDF, PLAIN
+from app.rag.sniff import MARKDOWN, PDF, PLAIN
 from app.rag.unreadable import Unreadable
 from tests.support.documents import pdf
 
 FORK_SERVER = "app.rag.fork_server"
-ENDLESS = b"<div>" * 400_000
-"""Takes its parser minutes."""
+SLOW = b"pump " * 1_900_000
+"""Takes many seconds to read, of which tests wait for none."""
 
 
 @pytest.fixture
@@ -82,19 +82,19 @@ async def test_progress_is_told_by_page(reader):
 
 async def test_the_loop_is_free_while_a_document_is_read(reader):
     """Others are read, and the loop turns, while one document keeps its process busy."""
-    endless = asyncio.create_task(reader.read(ENDLESS, HTML))
+    slow = asyncio.create_task(reader.read(SLOW, PLAIN))
     await until(at_work)
     for number in range(5):
         document = await reader.read(b"Short %d" % number, PLAIN)
         assert document.text == f"Short {number}"
-    assert not endless.done()
-    endless.cancel()
-    await asyncio.gather(endless, return_exceptions=True)
+    assert not slow.done()
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
 
 
 async def test_so_many_at_once(reader):
     """No more documents are read at once than there are slots."""
-    readings = [asyncio.create_task(reader.read(ENDLESS, HTML)) for _ in range(4)]
+    readings = [asyncio.create_task(reader.read(SLOW, PLAIN)) for _ in range(4)]
     await until(lambda: len(at_work()) == 2)
     assert reader.slots.locked()
     for each in readings:
@@ -106,7 +106,7 @@ async def test_so_many_at_once(reader):
 
 async def test_a_cancelled_reading_ends_its_process(reader):
     """When nobody waits for a document any more, its process is killed and reaped; the next is read."""
-    reading = asyncio.create_task(reader.read(ENDLESS, HTML))
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
     await until(at_work)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -117,7 +117,7 @@ async def test_a_cancelled_reading_ends_its_process(reader):
 
 async def test_a_killed_process_is_not_the_documents_fault(reader):
     """A process that is killed from outside, as when memory runs out, leaves a document that can be tried again."""
-    reading = asyncio.create_task(reader.read(ENDLESS, HTML))
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
     await until(at_work)
     at_work()[0].kill()
     assert await code_of(reading) == ("extraction-interrupted", True)
@@ -125,7 +125,7 @@ async def test_a_killed_process_is_not_the_documents_fault(reader):
 
 async def test_a_killed_server_is_started_again(reader):
     """When the server is killed what it forked dies with it, and is read once more by a new one."""
-    reading = asyncio.create_task(reader.read(ENDLESS, HTML))
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
     await until(at_work)
     old, child = servers()[0], at_work()[0]
     old.kill()
@@ -147,7 +147,7 @@ async def test_a_server_without_work_ends():
 async def test_closing_ends_everything(reader):
     """A reader that is closed leaves no process, no descriptor and nobody waiting, and reads no more."""
     before = psutil.Process().num_fds()
-    reading = asyncio.create_task(reader.read(ENDLESS, HTML))
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
     await until(at_work)
     await reader.aclose()
     assert await code_of(reading) == ("extraction-interrupted", True)
@@ -174,14 +174,14 @@ async def test_two_readers_in_one_process(reader):
 async def test_time_is_limited(limits, expected):
     """A document that takes too much of the processor is too complex; one that was not given it may be tried again."""
     async with contextlib.aclosing(DocumentReader(limits)) as reader:
-        assert await code_of(reader.read(ENDLESS, HTML)) == expected
+        assert await code_of(reader.read(SLOW, PLAIN)) == expected
         await until(lambda: not at_work())
 
 
 async def test_processes_know_no_secrets(reader, monkeypatch):
     """What reads documents has none of the service's environment, and gives way to it."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    reading = asyncio.create_task(reader.read(ENDLESS, HTML))
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
     await until(at_work)
     for each in (*servers(), *at_work()):
         assert "sk-secret" not in str(each.environ())
@@ -206,7 +206,7 @@ import asyncio
 from app.rag.reader import DocumentReader
 
 async def main():
-    reading = asyncio.create_task(DocumentReader().read(b"<div>" * 400_000, "text/html"))
+    reading = asyncio.create_task(DocumentReader().read(b"pump " * 1_900_000, "text/plain"))
     await reading
 
 asyncio.run(main())

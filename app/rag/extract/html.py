@@ -22,6 +22,13 @@ AROUND = re.compile(
 )
 """Classes and ids of what surrounds a page's content."""
 
+NESTING = re.compile(
+    r"<(/?)(?!(?:p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option|area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
+    r"[a-z][^<>]*+(?<!/)>",
+    re.IGNORECASE,
+)
+"""Tags of elements that only their own end closes."""
+DEPTH = 5000
 BLOCKS = frozenset(
     """address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption
     figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
@@ -51,11 +58,23 @@ def draft_of(source: str, limits: Limits) -> Draft:
 
 
 def parsed(source: str) -> LexborHTMLParser:
-    """The page of a source; there is nothing that is no HTML, so that only memory can be wanting."""
+    """The page of a source; there is nothing that is no HTML, so that only memory and time can be wanting."""
+    if is_deep(source):
+        raise Unreadable(TOO_COMPLEX)
     try:
         return LexborHTMLParser(source)
     except SelectolaxError as error:
         raise Unreadable(TOO_COMPLEX) from error
+
+
+def is_deep(source: str) -> bool:
+    """Whether elements are open within each other so deep that the parser, whose time is quadratic in it, is slow."""
+    depth = 0
+    for tag in NESTING.finditer(source):
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        if depth > DEPTH:
+            return True
+    return False
 
 
 def drop_surroundings(page: LexborHTMLParser) -> None:
