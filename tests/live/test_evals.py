@@ -67,26 +67,32 @@ def evaluated(*arguments: object, home: Path) -> subprocess.CompletedProcess[str
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=home, timeout=300)
 
 
+def lines_of(*arguments: object, home: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """What the command has written to its last argument, by set, database and what was measured."""
+    done = evaluated(*arguments, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = json.loads(Path(str(arguments[-1])).read_text())["lines"]
+    return {(each["set"], each["database"], each["what"]): each for each in lines}
+
+
 def test_every_kind_of_set_is_measured_on_both_databases_and_compared_with_the_run_before(tmp_path: Path) -> None:
     """Three documents that have no word in common are told apart; the second run computes no vector anew."""
     data_in(tmp_path / "data")
-    results = tmp_path / "results"
-    for _ in range(2):
-        done = evaluated(tmp_path / "data", "--save", results, "--baseline", results, home=tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
-    lines = json.loads(max(results.glob("*.json")).read_text())["lines"]
-    measured = {(each["set"], each["database"], each["what"]): each for each in lines}
+    measured = lines_of(tmp_path / "data", "--save", tmp_path / "first.json", home=tmp_path)
     for database in ("sqlite", "postgresql"):
         assert measured["facts", database, "search"]["means"]["nDCG@10"] == 1
-        notes = measured["facts", database, "ingest"]["notes"]
-        assert (notes["documents"], notes["embedded"], notes["failed"]) == (3, 0, 0)
         assert measured["talks", database, "given in a conversation"]["means"]["MRR"] == 1
         assert measured["passages", database, "search"]["means"]["recall@1"] == 1
         assert measured["passages", database, "turns, unanswerable"]["means"].keys() == {"refused"}
         assert measured["spans", database, "search"]["means"]["recall"] == 1
         for form in ("md", "html"):
             assert set(measured["pages", database, form]["means"].values()) == {1}
-        assert measured["facts", database, "search"]["difference"]["mean"] == 0
+    again = ("--only", "facts", "--databases", "sqlite", "--baseline", tmp_path / "first.json")
+    measured = lines_of(tmp_path / "data", *again, "--save", tmp_path / "second.json", home=tmp_path)
+    notes = measured["facts", "sqlite", "ingest"]["notes"]
+    assert (notes["documents"], notes["embedded"], notes["failed"]) == (3, 0, 0)
+    difference = measured["facts", "sqlite", "search"]["difference"]
+    assert (difference["against"], difference["mean"], difference["queries"]) == ("first", 0, 2)
 
 
 def test_without_data_the_command_says_that_it_is_skipped(tmp_path: Path) -> None:
