@@ -5,6 +5,7 @@ A process that has read hostile bytes is not trusted: nothing from it is unpickl
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Head
 from app.domain.text import storable
 from app.rag.limits import Limits
 from app.rag.unreadable import TOO_LARGE, Unreadable
+
+log = logging.getLogger(__name__)
 
 REQUEST = struct.Struct(">II")
 """The lengths of a request's two parts: what is asked, as JSON, and the document."""
@@ -57,13 +60,16 @@ def frames_of(document: ExtractedDocument) -> Iterator[bytes]:
     yield frame(END, orjson.dumps([document.title, document.page_count, document.textless_pages]))
 
 
-def failure_frame(failure: DocumentFailure) -> bytes:
-    """What tells that a document cannot be read."""
-    return frame(FAILED, orjson.dumps(asdict(failure)))
+def failure_frame(failure: DocumentFailure, cause: str = "") -> bytes:
+    """What tells that a document cannot be read, and for an operator why, where that was not foreseen."""
+    return frame(FAILED, orjson.dumps([asdict(failure), cause]))
 
 
 class Receiver:
-    """Puts a document together from frames; raises `ValueError`, `TypeError` or `KeyError` at what is none."""
+    """Puts a document together from frames.
+
+    Raises `ValueError`, `TypeError`, `LookupError` or `AttributeError` at anything else.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.document: ExtractedDocument | None = None
@@ -95,9 +101,13 @@ class Receiver:
             self._take_chunks(values)
         elif kind == END:
             title, pages, textless = values
+            title = storable(title) if title is not None else None
             self.document = ExtractedDocument(self._whole(), self._chunks, title, self._headings, pages, textless)
         elif kind == FAILED:
-            raise Unreadable(DocumentFailure(**values))
+            failure, cause = values
+            if cause:
+                log.warning("document unreadable", extra={"cause": storable(cause)})
+            raise Unreadable(DocumentFailure(**failure))
         else:
             raise ValueError(kind)
 
@@ -110,7 +120,8 @@ class Receiver:
     def _take_chunks(self, values: list[tuple[int, int, int | None, str, str]]) -> None:
         text = self._whole()
         self._chunks += [
-            Chunk(text[start:end], start, end, page, head, names) for start, end, page, head, names in values
+            Chunk(text[start:end], start, end, page, storable(heading), storable(names))
+            for start, end, page, heading, names in values
         ]
         if len(self._chunks) > self._limits.chunks:
             raise Unreadable(TOO_LARGE)
