@@ -45,6 +45,7 @@ from app.services.checkpoints import Checkpoints
 from app.services.contexts import Contexts
 from app.services.conversations import Conversations
 from app.services.health import Health
+from app.services.indexing import Indexing
 from app.services.leases import Leases
 from app.services.ledger import Ledger
 from app.services.messages import Messages
@@ -161,6 +162,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog) -> As
         Checkpoints(database, running, process_id).run(),
         Stops(database, running, process_id).run(),
         Retention(database).run(),
+        Indexing(database).run(),
         services.users.finish_erasures(),
     )
     loops = [asyncio.create_task(each) for each in beside]
