@@ -175,7 +175,7 @@ def test_a_fallback_that_cannot_be_asked_stops_the_start(fallbacks: str) -> None
         settings(llm_fallbacks=fallbacks)
 
 
-FURTHER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
+SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ FURTHER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
     [
         ({"embedding_provider": "elsewhere"}, "has to be one of local, openai, none"),
         ({"embedding_provider": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL is needed"),
-        ({"embedding_provider": "tei", "llm_providers": FURTHER}, "EMBEDDING_MODEL is needed"),
+        ({"embedding_provider": "tei", "llm_providers": SERVER}, "EMBEDDING_MODEL is needed"),
         ({"rerank_model": "judge"}, "has to be provider:model"),
-        ({"rerank_model": "tei:", "llm_providers": FURTHER}, "has to be provider:model"),
+        ({"rerank_model": "tei:", "llm_providers": SERVER}, "has to be provider:model"),
     ],
 )
 def test_what_searches_is_checked_at_the_start(given: dict[str, Any], says: str) -> None:
@@ -197,8 +197,12 @@ def test_what_searches_is_checked_at_the_start(given: dict[str, Any], says: str)
 async def test_settings_choose_who_embeds() -> None:
     """The embedded model by default, another by name, nobody where words are to do."""
     openai = {"embedding_provider": "openai", "openai_api_key": "k"}
-    further = {"embedding_provider": "TEI", "embedding_model": "bge", "llm_providers": FURTHER}
-    names = {"local:all-MiniLM-L6-v2-int8": {}, "openai:text-embedding-3-small": openai, "tei:bge": further}
+    further = {"embedding_provider": "TEI", "embedding_model": "bge", "llm_providers": SERVER}
+    names: dict[str, dict[str, Any]] = {
+        "local:all-MiniLM-L6-v2-int8": {},
+        "openai:text-embedding-3-small": openai,
+        "tei:bge": further,
+    }
     for name, given in names.items():
         embedder = embedder_of(settings(**given))
         assert embedder is not None
@@ -206,4 +210,4 @@ async def test_settings_choose_who_embeds() -> None:
         await embedder.aclose()
     assert embedder_of(settings(embedding_provider="none")) is None
     assert reranker_of(settings()) is None
-    assert reranker_of(settings(rerank_model="tei:judge", llm_providers=FURTHER)) is not None
+    assert reranker_of(settings(rerank_model="tei:judge", llm_providers=SERVER)) is not None
