@@ -98,7 +98,7 @@ def upgrade() -> None:
 
 
 def index_on_postgres() -> None:
-    """The words as lexemes, by a function whose cost keeps the planner from calling it for each row of a small table."""
+    """The words as lexemes, by a function whose cost keeps the planner from calling it row by row in a small table."""
     op.execute(
         "CREATE OR REPLACE FUNCTION lexemes(words text) RETURNS tsvector LANGUAGE plpgsql "
         "IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS "
