@@ -49,6 +49,7 @@ from app.services.conversations import Conversations
 from app.services.document_watches import DocumentWatches
 from app.services.documents import Documents
 from app.services.health import Health
+from app.services.indexing import Indexing
 from app.services.ingest import Ingest, IngestSweep
 from app.services.leases import Leases
 from app.services.ledger import Ledger
@@ -191,6 +192,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         Checkpoints(database, running, process_id).run(),
         Stops(database, running, process_id).run(),
         Retention(database).run(),
+        Indexing(database).run(),
         services.users.finish_erasures(),
     )
     loops = [asyncio.create_task(each) for each in beside]

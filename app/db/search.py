@@ -38,7 +38,7 @@ CROSS JOIN documents d ON d.document_id = c.document_id
 WHERE chunk_words MATCH $1 AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
     "postgresql": f"""
 SELECT c.chunk_key, c.words, c.counts FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE array_to_tsvector(string_to_array(c.words, ' ')) @@ (SELECT $1::text::tsquery)
+WHERE lexemes(c.words) @@ (SELECT $1::text::tsquery)
 AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
 }
 # The subqueries are read once; a cast in their place might be, for each row.

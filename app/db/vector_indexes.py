@@ -17,6 +17,10 @@ from app.db.engine import Database, translated
 from app.db.script import Script, Statement
 
 LARGE = 50_000
+BUILD_MEMORY = "256MB"
+"""Holds the graph of some 150,000 vectors of 384 numbers while it is made; a larger one is made more slowly."""
+MAX_DIMENSION = 4_000
+"""Of what a graph can be made; longer ones are compared one by one."""
 LOCK_KEY = 0x9A51E8
 PREFIX = "ix_chunk_vectors_of_"
 LIBRARIES = """
@@ -63,6 +67,7 @@ async def keep_vector_indexes(database: Database) -> None:
     with translated():
         async with engine.connect() as connection:
             if (await connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK_KEY})"))).scalar_one():
+                await connection.exec_driver_sql(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
                 for statement in await database.query(changes):
                     await connection.exec_driver_sql(statement)
 
@@ -77,7 +82,7 @@ def changes() -> Script[list[str]]:
     for name, each in wanted.items():
         if name in needless or name not in there:
             dimension = yield from dimension_of(each)
-            made += [creation(each, dimension)] if dimension else []
+            made += [creation(each, dimension)] if 0 < dimension <= MAX_DIMENSION else []
     return made
 
 
@@ -101,7 +106,7 @@ def indexes() -> Script[dict[str, bool]]:
     return {row[0]: row[1] for row in rows}
 
 
-def dimension_of(indexed: Indexed) -> Script[int | None]:
-    """How long the vectors are; None when there are none."""
+def dimension_of(indexed: Indexed) -> Script[int]:
+    """How long the vectors are; 0 when there are none."""
     rows = yield Statement(DIMENSION, tuple(indexed))
-    return rows[0][0] if rows else None
+    return rows[0][0] if rows else 0
