@@ -14,6 +14,7 @@ from app.db.connect import connect
 from app.db.documents import Arrived
 from app.db.engine import Database
 from app.db.ingests import Progress
+from app.db.vector_indexes import keep_vector_indexes
 from app.domain.documents import Chunk, ExtractedDocument, Stage
 from app.domain.ids import new_id, now_ms
 from app.services.readings import indexed_chunks
@@ -36,12 +37,13 @@ async def filled(url: str, user_id: str, chunks: int, embedder: str) -> None:
             await stored(database, user_id, extracted(passages), vectors(draw), embedder)
         if database.kind == "postgresql":
             await analysed(database)
+            await keep_vector_indexes(database)
     finally:
         await database.close()
 
 
 async def analysed(database: Database) -> None:
-    """Does what PostgreSQL does by itself within a minute."""
+    """Does what PostgreSQL does by itself within a minute; the index is what the service makes in the background."""
     async with database.engine.connect() as connection:
         await connection.execute(text("ANALYZE"))
         await connection.commit()

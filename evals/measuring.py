@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from evals.ingest import Files, Shelf, shelved
@@ -31,8 +31,11 @@ class Bench:
     """Answerable questions, and as many unanswerable ones, that are asked as turns at most."""
 
     async def shelf(self, user_id: str, files: Files) -> Shelf:
-        """A user's documents, ready."""
-        return await shelved(self.client, user_id, files, self.vectors)
+        """A user's documents, ready and searched once: what the first search loads is told apart."""
+        shelf = await shelved(self.client, user_id, files, self.vectors)
+        watch = Stopwatch(self.client, user_id)
+        await watch.search("what is first", limit=1)
+        return replace(shelf, notes={**shelf.notes, "first search, ms": watch.seconds[0] * 1e3})
 
     def line(self, name: str, what: str, watch: Stopwatch, scores: dict[str, dict[str, float]]) -> Line:
         """What was measured of a set by searching."""
