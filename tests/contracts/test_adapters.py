@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.routing import (
     KEY,
     Asked,
     asked,
+    attempts,
     failing,
 )
 
@@ -104,6 +106,53 @@ def test_usage_that_is_no_count_is_estimated(name: str, tokens: Any) -> None:
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         provider.reply("Hi", Chunk({"usage": {"prompt_tokens": tokens, "completion_tokens": 1}}), usage=None)
         assert (await ask()).usage.estimated
+
+    asked(name, scenario)
+
+
+@pytest.mark.parametrize("member", ["usage", "x_groq"])
+@pytest.mark.parametrize("value", ["12", 12, [1], True])
+def test_usage_that_is_no_object_is_passed_over(name: str, member: str, value: Any) -> None:
+    """A reply is not lost for what stands where its usage should."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.reply("All ", Chunk({member: value}), "of it", usage=None)
+        assert (await ask()).usage.estimated
+        assert router.heard.text == "All of it"
+
+    asked(name, scenario)
+
+
+def counted(text: str, tokens: int, finish: str | None = None) -> Chunk:
+    """A piece of text that comes with the usage so far, as some servers send it with each."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return Chunk({"choices": [choice], "usage": {"prompt_tokens": 50, "completion_tokens": tokens}})
+
+
+@pytest.mark.parametrize(
+    ("last", "usage"),
+    [
+        pytest.param([counted("b", 2)], Usage(50, 2), id="counted"),
+        pytest.param(["b"], Usage(6, 1, estimated=True), id="outrun"),
+    ],
+)
+def test_what_was_reported_counts_also_where_a_reply_is_cut(name: str, last: list[Any], usage: Usage) -> None:
+    """Usage that came with the last piece is what was spent; where more text has come since, it is estimated."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.reply(counted("a", 1), *last, finish=None)
+        await failing(ask)
+        assert [attempt.usage for attempt in attempts(router)] == [usage]
+
+    asked(name, scenario)
+
+
+def test_usage_is_kept_where_the_stream_does_not_end(name: str) -> None:
+    """A provider that has reported the usage and stalls behind the finish reason is taken by its word."""
+
+    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+        provider.reply(counted("Hi", 2, "stop"), asyncio.Event())
+        assert (await ask()).usage == Usage(50, 2)
 
     asked(name, scenario)
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -30,6 +32,7 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import (
     Cut,
     Data,
+    Part,
     Reply,
     Response,
     context_too_long,
@@ -50,6 +53,23 @@ from tests.support.routing import (
 )
 
 TRIES = 3
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Bytes that come without HTTP around them, and then the end."""
+
+    data: bytes
+
+    def parts(self, *_: object) -> Iterator[Part]:
+        yield self.data
+        yield Cut.FIN
+
+
+def said(status: int, message: str) -> Response:
+    """A refusal that says what is wrong in words alone."""
+    error = {"message": message, "type": "api_error", "code": None}
+    return Response(status, json.dumps({"error": error}).encode())
 
 
 @pytest.mark.parametrize("pause", [0, 1, 2, 47])
@@ -80,7 +100,8 @@ def test_a_rate_limit_s_date_is_waited_for(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["600", "601.5", format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True)]
+    "header",
+    ["600", "601.5", "99999999999", "9" * 400, format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True)],
 )
 def test_a_rate_limit_beyond_the_turn_is_passed_on(name: str, header: str) -> None:
     """A `Retry-After` that the turn has no time for ends it at once, and says how long it is."""
@@ -96,7 +117,9 @@ def test_a_rate_limit_beyond_the_turn_is_passed_on(name: str, header: str) -> No
     asked(name, scenario)
 
 
-@pytest.mark.parametrize("header", ["", "soon", "-5", "1e9", "0x10", "٣", "Thu, 99 Foo 2026 25:00:00 GMT"])
+@pytest.mark.parametrize(
+    "header", ["", "soon", "-5", "1e9", "0x10", "٣", "Thu, 99 Foo 2026 25:00:00 GMT", "1 Jan " + "9" * 20]
+)
 def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: str) -> None:
     """A `Retry-After` that is neither seconds nor a date is passed over."""
 
@@ -118,6 +141,8 @@ def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: st
         pytest.param(rate_limited(None), ProviderRateLimited, id="429"),
         pytest.param(Reply([], before_headers=Cut.FIN), ProviderUnavailable, id="closed"),
         pytest.param(Reply([], before_headers=Cut.RST), ProviderUnavailable, id="reset"),
+        pytest.param(Bare(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), ProviderFailed, id="no-http"),
+        pytest.param(Bare(b"HTTP/1.1 200 OK\r\n" + b"X-More: x\r\n" * 20_000), ProviderFailed, id="headers"),
         pytest.param(Reply([], finish=None), ProviderTruncated, id="nothing"),
         pytest.param(Reply([stream_error("overloaded")]), ProviderFailed, id="error-first"),
         pytest.param(Reply([Data('{"choices": [{')]), ProviderFailed, id="broken-json"),
@@ -146,7 +171,10 @@ def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind
         pytest.param(Response(404, b"nothing here"), TurnFailed, id="404"),
         pytest.param(Response(422, b'{"error": "no"}'), TurnFailed, id="422"),
         pytest.param(Response(404, b'{"error": {"code": "model_not_found"}}'), ModelNotFound, id="model"),
+        pytest.param(said(404, 'model "foo" not found, try pulling it first'), ModelNotFound, id="ollama-model"),
+        pytest.param(said(404, "The model `foo` does not exist."), ModelNotFound, id="vllm-model"),
         pytest.param(context_too_long(), ContextTooLong, id="context"),
+        pytest.param(said(400, "This model's maximum context length is 9 tokens."), ContextTooLong, id="vllm-context"),
         pytest.param(redirect("http://127.0.0.1:9/"), TurnFailed, id="302"),
     ],
 )

@@ -25,6 +25,7 @@ from tests.support.replies import (
 from tests.support.routing import (
     Asked,
     asked,
+    attempts,
     failing,
     seconds,
 )
@@ -152,6 +153,41 @@ def test_an_error_amid_a_stream_is_a_failure(name: str, kind: str, code: str | N
         provider.reply("Half ", stream_error("no more", code, kind))
         assert (await failing(ask)).code == expected
         assert (router.heard.text, len(provider.calls)) == ("Half ", 1)
+
+    asked(name, scenario)
+
+
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
+def test_a_reply_that_was_given_up_is_a_failure(name: str, reason: str) -> None:
+    """A finish reason that says that the provider could not go on is no end of a reply."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.reply("Half ", finish=reason)
+        assert (await failing(ask)).code == "provider-error"
+        assert router.heard.text == "Half "
+
+    asked(name, scenario)
+
+
+def test_an_error_in_groq_s_own_member_is_a_failure(name: str) -> None:
+    """Groq says why it stops a stream early in `x_groq`; the finish reason behind that does not make it whole."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.reply("Half ", Chunk({"choices": [], "x_groq": {"id": "req", "error": "over capacity"}}))
+        assert (await failing(ask)).code == "provider-error"
+        assert (router.heard.text, attempts(router)[0].status_code) == ("Half ", 200)
+
+    asked(name, scenario)
+
+
+@pytest.mark.parametrize("step", [stream_error("no"), Data("{")])
+def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
+    """An attempt that failed within a stream has the status that it came with, also before the first token."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.default = Reply([step])
+        await failing(ask)
+        assert [attempt.status_code for attempt in attempts(router)] == [200] * 3
 
     asked(name, scenario)
 
