@@ -141,6 +141,11 @@ def test_a_further_provider_that_cannot_be_is_refused(further: dict[str, Any]) -
         "0251.0376.0251.0376",
         "169.254.43518",
         "0",
+        "168.63.129.16",
+        "[::169.254.169.254]",
+        "[::ffff:0:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
         "metadata.google.internal",
         "METADATA.google.internal.",
     ],
@@ -151,6 +156,13 @@ def test_a_base_url_at_a_metadata_address_is_refused(host: str, name: str) -> No
     with pytest.raises(ValidationError, match="link-local or metadata") as caught:
         settings(**{name: f"http://{host}/v1"})
     assert caught.value.errors()[0]["loc"] == (name,)
+
+
+@pytest.mark.parametrize("host", ["%31%36%39.254.169.254", "host name", "host:99999", "host:port"])
+def test_a_base_url_that_can_be_misread_is_refused(host: str) -> None:
+    """Escapes and blanks in a host, which readers of URLs take for different things, and no ports stop the start."""
+    with pytest.raises(ValidationError, match="is no URL"):
+        settings(openai_base_url=f"http://{host}/v1")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "10.0.0.5", "192.168.1.2", "[::1]", "api.example.com"])
