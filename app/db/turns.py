@@ -105,8 +105,14 @@ def history_of(reply: Message, system_prompt: str | None, summary: Summary | Non
     covered = summary.last if summary else 0
     rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered))
     rows.reverse()
-    cut = rows[0][0] - 1 if len(rows) == MAX_HISTORY else 0
-    return History(system_prompt, cast("list[HistoryMessage]", rows), summary, cut)
+    found = cast("list[HistoryMessage]", rows)
+    return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
+
+
+def unread(messages: Sequence[HistoryMessage]) -> int:
+    """The sequence number up to which turns were not read whole: a reply whose question was not is among them."""
+    number, _, answers = messages[0]
+    return number - 1 if answers is None else number
 
 
 class Checkpoint(NamedTuple):
