@@ -148,7 +148,7 @@ def parsed_singly(payloads: Sequence[bytes]) -> Iterator[Any]:
     for payload in payloads:
         try:
             yield json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield MALFORMED
             return
 

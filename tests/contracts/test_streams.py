@@ -193,7 +193,7 @@ def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ['{"choices": [{', "null", "[]", "3", '"text"', '{"choices": 7}', '{"choices": [7]}']
+    "broken", ['{"choices": [{', "[" * 100_000, "null", "[]", "3", '"text"', '{"choices": 7}', '{"choices": [7]}']
 )
 def test_what_is_no_chunk_is_a_failure(name: str, broken: str) -> None:
     """An event that is no JSON, or no completion, fails the reply; what was before it is kept."""
