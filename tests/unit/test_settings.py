@@ -184,3 +184,27 @@ def test_a_fallback_that_cannot_be_asked_stops_the_start(fallbacks: str) -> None
     """A fallback without a key, or that is no provider, is refused with those that are."""
     with pytest.raises(ValidationError, match="LLM_FALLBACKS names"):
         settings(llm_fallbacks=fallbacks)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"llm_fallbacks": "local:gpt-5"},
+        {"llm_fallbacks": "openai,scripted:gpt-5"},
+        {"title_model": "local:gpt-5"},
+        {"llm_model": "gpt-5", "llm_provider": "scripted"},
+        {"title_model": "nobody:gpt-5", "llm_provider": "scripted"},
+    ],
+)
+def test_a_model_that_is_not_there_stops_the_start(named: dict[str, str]) -> None:
+    """A model that its provider surely does not have is refused with those that it has, by its setting's name."""
+    with pytest.raises(ValidationError, match=f"{next(iter(named)).upper()} names '.*gpt-5': (local|scripted) has "):
+        settings(**{"openai_api_key": "k", **named})
+
+
+def test_models_that_are_there_are_accepted(tmp_path: Path) -> None:
+    """Remote providers may have any model, the embedded one has its file's, and LLM_MODEL is none of its."""
+    file = tmp_path / "own.gguf"
+    settings(llm_fallbacks="openai:any,local:own,scripted:slow", openai_api_key="k", local_model_path=file)
+    settings(llm_provider="local", llm_model="any", title_model="smollm2-135m-instruct")
+    settings(llm_provider="openai", openai_api_key="k", title_model="ollama:any", llm_providers=FURTHER)
