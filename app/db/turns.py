@@ -76,7 +76,8 @@ SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((S
 FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), 0)
 FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
 ESTIMATE = """
-UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4 WHERE message_id = $1"""
+UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4, provider = $5, model = $6
+WHERE message_id = $1"""
 
 
 def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Script[list[str]]:
@@ -105,8 +106,14 @@ def history_of(reply: Message, system_prompt: str | None, summary: Summary | Non
     covered = summary.last if summary else 0
     rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered))
     rows.reverse()
-    cut = rows[0][0] - 1 if len(rows) == MAX_HISTORY else 0
-    return History(system_prompt, cast("list[HistoryMessage]", rows), summary, cut)
+    found = cast("list[HistoryMessage]", rows)
+    return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
+
+
+def unread(messages: Sequence[HistoryMessage]) -> int:
+    """The sequence number up to which turns were not read whole: a reply whose question was not is among them."""
+    number, _, answers = messages[0]
+    return number - 1 if answers is None else number
 
 
 class Checkpoint(NamedTuple):
@@ -261,7 +268,8 @@ def record_left_behind(reply: Message, now: int) -> Script[None]:
         usage=usage,
         started_at=started_at,
     )
-    yield Statement(ESTIMATE, (reply.message_id, usage.input_tokens, usage.output_tokens, usage.estimated))
+    spent = usage.input_tokens, usage.output_tokens, usage.estimated
+    yield Statement(ESTIMATE, (reply.message_id, *spent, attempt.provider, attempt.model))
     yield from attempts.record(str(owner_id), reply.conversation_id, reply.message_id, [attempt])
 
 

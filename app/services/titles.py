@@ -41,6 +41,8 @@ class Titles:
         asked = title_request(question, message.content)
         conversation_id = message.conversation_id
         try:
+            if not await self._database.query(conversations.awaits_title, conversation_id):
+                return  # a model's would be paid for, and not be used
             written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
             title = title_written(written or "")
             if title is not None:
