@@ -1,0 +1,55 @@
+"""Markdown: rendered, and read as the page that it makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.common.html_blocks import block_names
+from markdown_it.common.utils import escapeHtml
+from markdown_it.token import Token
+
+from app.rag.extract import html
+from app.rag.extract.decode import decoded
+from app.rag.extract.draft import Draft, title_of
+from app.rag.limits import Limits
+
+FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|\Z)", re.DOTALL)
+FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
+TAG = re.compile(r"</?([a-z][a-z0-9]*)\b|<!--", re.IGNORECASE)
+INLINE_TAGS = frozenset(
+    """a abbr audio b bdi bdo big br button cite code data del dfn em font i img input ins kbd label mark
+    picture pre q rp rt ruby s samp script small span
+    strike strong style sub sup svg textarea time tt u var video wbr""".split()  # noqa: SIM905
+)
+
+
+def read_markdown(content: bytes, limits: Limits) -> Draft:
+    """The draft of a Markdown file: CommonMark with tables. Its front matter gives a title and is no text."""
+    source = decoded(content, limits)
+    front = FRONT_MATTER.match(source)
+    draft = html.draft_of(rendered(source[front.end() :] if front else source), limits)
+    named = FRONT_TITLE.search(front[1]) if front else None
+    if named:
+        draft.title = title_of(named[1].strip().strip("\"'")) or draft.title
+    return draft
+
+
+def rendered(source: str) -> str:
+    """The page that the source makes; what looks like a tag but is none of HTML's, such as `<name>`, is text."""
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser.add_render_rule("html_inline", tag_or_text)
+    parser.add_render_rule("html_block", tag_or_text)
+    return f"<body>{parser.render(source)}"
+
+
+def tag_or_text(
+    _renderer: Any, tokens: Sequence[Token], place: int, _options: Any, _environment: MutableMapping[str, Any]
+) -> str:
+    """A piece of HTML within Markdown, escaped where it is none."""
+    content = tokens[place].content
+    tag = TAG.match(content.lstrip())
+    known = tag is not None and (tag[1] is None or tag[1].lower() in INLINE_TAGS or tag[1].lower() in block_names)
+    return content if known else escapeHtml(content)

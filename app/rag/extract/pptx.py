@@ -1,0 +1,67 @@
+"""Presentations: a slide is a page, its title a heading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lxml.etree import LxmlError
+from pptx import Presentation
+from pptx.exc import PythonPptxError
+
+from app.rag.extract.draft import Draft, Kind, Writer, folded, row
+from app.rag.extract.package import checked
+from app.rag.limits import Limits
+from app.rag.unreadable import CORRUPT, TOO_MANY_PAGES, Unreadable
+
+
+def read_pptx(content: bytes, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
+    """The draft of a presentation, notes of the speaker included; `progress` is told slides done, of how many."""
+    file = checked(content, limits)
+    try:
+        return draft_of(Presentation(file), limits, progress)
+    except (LxmlError, PythonPptxError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
+        raise Unreadable(CORRUPT) from error  # python-pptx trusts a package's parts to be what they should
+
+
+def draft_of(deck: Any, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
+    """What is on the slides, in order."""
+    writer, total, textless = Writer(limits), len(deck.slides), []
+    if total > limits.pages:
+        raise Unreadable(TOO_MANY_PAGES)
+    for number, slide in enumerate(deck.slides, 1):
+        writer.page, before = number, len(writer.blocks)
+        write_slide(writer, slide)
+        if len(writer.blocks) == before:
+            textless.append(number)
+        progress(number, total)
+    draft = writer.draft(deck.core_properties.title)
+    draft.page_count, draft.textless_pages = total, textless
+    return draft
+
+
+def write_slide(writer: Writer, slide: Any) -> None:
+    """A slide's title, then its shapes, then what is to be said."""
+    title = slide.shapes.title
+    if title is not None and title.has_text_frame:
+        writer.add(Kind.HEADING, folded(title.text_frame.text), level=1)
+    waiting = list(reversed(slide.shapes))
+    while waiting:
+        shape = waiting.pop()
+        if hasattr(shape, "shapes"):
+            waiting.extend(reversed(shape.shapes))
+        elif title is None or shape.shape_id != title.shape_id:
+            write_shape(writer, shape)
+    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+        writer.add(Kind.PARAGRAPH, slide.notes_slide.notes_text_frame.text)
+
+
+def write_shape(writer: Writer, shape: Any) -> None:
+    """A shape's text, or its table."""
+    if shape.has_text_frame:
+        for paragraph in shape.text_frame.paragraphs:
+            text = folded("".join(run.text for run in paragraph.runs))
+            writer.add(Kind.LIST if text else Kind.PARAGRAPH, "  " * paragraph.level + text)
+    elif getattr(shape, "has_table", False):
+        lines = [line for line in (row([cell.text for cell in each.cells]) for each in shape.table.rows) if line]
+        writer.add(Kind.TABLE, "\n".join(lines), header=lines[0] if len(lines) > 1 else "")

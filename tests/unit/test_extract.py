@@ -1,0 +1,294 @@
+import codecs
+import io
+
+import docx
+import pypdf
+import pytest
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
+from pptx import Presentation
+from pptx.util import Inches
+
+from app.domain.documents import ExtractedDocument
+from app.rag.extract.draft import Draft, Kind
+from app.rag.extraction import draft_of, extracted
+from app.rag.limits import Limits
+from app.rag.sniff import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
+from app.rag.unreadable import Unreadable
+from tests.support.documents import docx_of, pdf, pdf_of_streams, zip_with
+
+
+def read(content: bytes | str, media_type: str, limits: Limits | None = None) -> ExtractedDocument:
+    content = content.encode() if isinstance(content, str) else content
+    return extracted(content, media_type, limits or Limits(), lambda done, total: None)
+
+
+def draft(content: bytes | str, media_type: str) -> Draft:
+    content = content.encode() if isinstance(content, str) else content
+    return draft_of(content, media_type, Limits(), lambda done, total: None)
+
+
+def blocks(content: bytes | str, media_type: str) -> list[tuple[Kind, str]]:
+    made = draft(content, media_type)
+    return [(block.kind, made.text[block.start : block.end]) for block in made.blocks]
+
+
+def failure(content: bytes | str, media_type: str, limits: Limits | None = None) -> str:
+    with pytest.raises(Unreadable) as raised:
+        read(content, media_type, limits)
+    return raised.value.failure.code
+
+
+def test_plain_text_stays_as_it_is():
+    """The text of a text file is the file's own, to the character."""
+    source = "  One.\n\n\n\tTwo\n  three.   \n"
+    assert read(source, PLAIN).text == source
+
+
+def test_text_is_made_storable():
+    """Newlines become one kind; NUL and half characters cannot come in."""
+    assert read(b"a\r\nb\rc\x0cd", PLAIN).text == "a\nb\nc d"
+    assert read(codecs.BOM_UTF16_LE + "a\ud800\x00b".encode("utf-16-le", "surrogatepass"), PLAIN).text.isprintable()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_encodings_of_text(encoding):
+    """UTF-8, UTF-16 and Windows-1252 give the same text."""
+    assert read("Zürich – naïve”".encode(encoding), PLAIN).text == "Zürich – naïve”"
+
+
+@pytest.mark.parametrize(
+    "heading", ["INTRODUCTION", "2.1 Scope of this", "Chapter 4 The Sea", "Scope\n=====", "# Scope", "= Scope ="]
+)
+def test_headings_in_plain_text(heading):
+    """A heading is told by its form."""
+    source = f"{heading}\n\nSome text that goes on."
+    assert blocks(source, PLAIN) == [(Kind.HEADING, heading), (Kind.PARAGRAPH, "Some text that goes on.")]
+
+
+@pytest.mark.parametrize(
+    "line", ["1. Open the box and take out all of it", "I was there.", "A short line", "NO!", "3 apples"]
+)
+def test_what_is_no_heading_in_plain_text(line):
+    """Items, sentences and short lines are no headings."""
+    assert all(kind is not Kind.HEADING for kind, _ in blocks(f"{line}\n\nText.", PLAIN))
+
+
+PAGE = """<!doctype html><html><head><title>Pumps &amp; valves</title><style>p {}</style></head><body>
+<nav><a href="/">Home</a></nav><header><a>Logo</a></header><div class="navheader">Prev Next</div>
+<main><h1>Pumps</h1><p>A <b>pump</b> moves<br>water.</p><p hidden>secret</p><p style="display: none">gone</p>
+<ul><li>small<ul><li>tiny</li></ul></li><li><p>large</p><p>very</p></li></ul><ol start=1><li>one</li><li>two</li></ol>
+<table><caption>Sizes</caption><tr><th>Name</th><th>Size</th></tr><tr><td>P1</td><td>3 <i>mm</i></td></tr></table>
+<pre>if x:
+    y()</pre><dl><dt>Flow</dt><dd>Litres a minute.</dd></dl><script>alert(1)</script></main>
+<aside>Advertisement</aside><footer>Imprint</footer></body></html>"""
+
+
+def test_a_page_is_read_without_what_surrounds_it():
+    """HTML gives headings, lists, tables and code in order; navigation, scripts, hidden things and footers are left out."""
+    assert blocks(PAGE, HTML) == [
+        (Kind.HEADING, "Pumps"),
+        (Kind.PARAGRAPH, "A pump moves"),
+        (Kind.PARAGRAPH, "water."),
+        (Kind.LIST, "- small\n  - tiny\n- large\n  very\n1. one\n2. two"),
+        (Kind.PARAGRAPH, "Sizes"),
+        (Kind.TABLE, "Name | Size\nP1 | 3 mm"),
+        (Kind.CODE, "if x:\n    y()"),
+        (Kind.PARAGRAPH, "Flow"),
+        (Kind.PARAGRAPH, "Litres a minute."),
+    ]
+    assert read(PAGE, HTML).title == "Pumps & valves"
+
+
+def test_a_page_of_nothing_but_surroundings_is_read():
+    """A page whose text is all in a footer is not taken for empty."""
+    assert read("<html><body><footer>All there is</footer></body></html>", HTML).text == "All there is"
+
+
+def test_a_table_that_arranges_the_page_is_no_table():
+    """Text within a table of one column, or within a table of tables, is read as what it is."""
+    inner = "<table><tr><td>a</td><td>b</td></tr></table>"
+    source = f"<table><tr><td><h1>Title</h1><p>Text.</p>{inner}</td></tr></table>"
+    assert blocks(source, HTML) == [(Kind.HEADING, "Title"), (Kind.PARAGRAPH, "Text."), (Kind.TABLE, "a | b")]
+
+
+@pytest.mark.parametrize("declared", ['<meta charset="iso-8859-2">', '<?xml version="1.0" encoding="iso-8859-2"?>'])
+def test_a_page_declares_its_encoding(declared):
+    """An encoding that a page declares is used where it is not UTF-8."""
+    assert read(f"{declared}<p>Łódź</p>".encode("iso-8859-2"), HTML).text == "Łódź"
+
+
+def test_markdown():
+    """Markdown gives what it renders to, front matter aside; what only looks like a tag is text."""
+    source = (
+        "---\ntitle: 'Pumps'\ntags: [a]\n---\n# All *pumps*\n\nUse `<name>` or <unk> of [this](http://a.b)\nline.\n\n"
+        "| A | B |\n|---|---|\n| 1 | **2** |\n\n```py\ndef f():\n    pass\n```\n\n* one\n* two\n\n<div class='x'>\n\nText\n\n</div>\n"
+    )
+    assert blocks(source, MARKDOWN) == [
+        (Kind.HEADING, "All pumps"),
+        (Kind.PARAGRAPH, "Use <name> or <unk> of this line."),
+        (Kind.TABLE, "A | B\n1 | 2"),
+        (Kind.CODE, "def f():\n    pass"),
+        (Kind.LIST, "- one\n- two"),
+        (Kind.PARAGRAPH, "Text"),
+    ]
+    assert read(source, MARKDOWN).title == "Pumps"
+
+
+def test_word_documents():
+    """Paragraphs, lists and tables of a Word document come in order."""
+    content = docx_of(
+        "# Rates", "They hold.", "- one", "- two", [["Year", "Rate"], ["2023", "4 %"]], "End.", title="Rates 23"
+    )
+    assert blocks(content, DOCX) == [
+        (Kind.HEADING, "Rates"),
+        (Kind.PARAGRAPH, "They hold."),
+        (Kind.LIST, "- one\n- two"),
+        (Kind.TABLE, "Year | Rate\n2023 | 4 %"),
+        (Kind.PARAGRAPH, "End."),
+    ]
+    assert read(content, DOCX).title == "Rates 23"
+
+
+def word(body: str) -> bytes:
+    """A Word document with a paragraph and what is given."""
+    document = docx.Document()
+    document.add_paragraph("Start")
+    document.element.body.insert(1, parse_xml(f"<w:sdt {nsdecls('w')}><w:sdtContent>{body}</w:sdtContent></w:sdt>"))
+    file = io.BytesIO()
+    document.save(file)
+    return file.getvalue()
+
+
+def test_word_documents_content_controls_and_changes():
+    """What stands in content controls and was inserted is read, what was deleted is not."""
+    run, gone = "<w:r><w:t>new</w:t><w:tab/><w:t>text</w:t></w:r>", "<w:r><w:delText>old</w:delText></w:r>"
+    assert read(word(f"<w:p><w:ins>{run}</w:ins><w:del>{gone}</w:del></w:p>"), DOCX).text == "Start\n\nnew\ttext"
+
+
+def test_word_documents_nested_tables():
+    """A table within a cell is part of its row; a table of one column is what stands in it."""
+    cell = "<w:tc>{}<w:p/></w:tc>".format
+    inner = f"<w:tbl><w:tr>{cell('<w:p><w:r><w:t>x</w:t></w:r></w:p>')}</w:tr></w:tbl>"
+    y = cell("<w:p><w:r><w:t>y</w:t></w:r></w:p>")
+    assert blocks(word(f"<w:tbl><w:tr>{cell(inner)}{y}</w:tr></w:tbl>"), DOCX)[1] == (Kind.TABLE, "x | y")
+    assert blocks(word(f"<w:tbl><w:tr>{cell(inner)}</w:tr></w:tbl>"), DOCX)[1] == (Kind.PARAGRAPH, "x")
+
+
+def test_presentations():
+    """A slide is a page, its title a heading; tables and the speaker's notes are read."""
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[1])
+    slide.shapes.title.text = "Plans"
+    slide.placeholders[1].text = "First\nSecond"
+    deck.slides.add_slide(deck.slide_layouts[6])
+    last = deck.slides.add_slide(deck.slide_layouts[6])
+    table = last.shapes.add_table(2, 2, *[Inches(1)] * 4).table
+    for place, text in enumerate(["A", "B", "1", "2"]):
+        table.cell(place // 2, place % 2).text = text
+    last.notes_slide.notes_text_frame.text = "Say this."
+    file = io.BytesIO()
+    deck.save(file)
+    document = read(file.getvalue(), PPTX)
+    assert document.text == "Plans\n\nFirst\nSecond\n\nA | B\n1 | 2\n\nSay this."
+    assert (document.page_count, document.textless_pages) == (3, [2])
+
+
+def test_rows_of_values_can_be_understood_alone():
+    """Each row of a CSV file names its columns."""
+    source = 'Name;Town;Note\nAda;London;"a\n;b"\n\nGrace;;x;more\n'
+    assert read(source, CSV).text == "Name: Ada; Town: London; Note: a ;b\nName: Grace; Note: x; more"
+
+
+@pytest.mark.parametrize("source", ["1,2\n3,4", "a,a\n3,4", ",,\n3,4"])
+def test_rows_without_names_for_columns(source):
+    """Where the first row is no header, it is a row."""
+    assert read(source, CSV).text.endswith("3 | 4")
+
+
+def test_pages_of_a_pdf():
+    """Larger letters are a heading, a gap ends a paragraph, pages are known, and what is on no page is said."""
+    first = [("The pump", 20), ("", 12), ("It moves the", 12), ("water.", 12), ("", 12), ("It is old.", 12)]
+    content = pdf([first, [], [("Last page here.", 12)]])
+    assert blocks(content, PDF) == [
+        (Kind.HEADING, "The pump"),
+        (Kind.PARAGRAPH, "It moves the\nwater."),
+        (Kind.PARAGRAPH, "It is old."),
+        (Kind.PARAGRAPH, "Last page here."),
+    ]
+    document = read(content, PDF)
+    assert (document.title, document.page_count, document.textless_pages) == ("The pump", 3, [2])
+    assert [block.page for block in draft(content, PDF).blocks] == [1, 1, 1, 3]
+
+
+def test_words_divided_at_a_lines_end():
+    """A word divided at the end of a line is whole again; a compound keeps its hyphen."""
+    content = pdf([[("An exam-", 12), ("ple of well-", 12), ("known and \xadsoft", 12)]])
+    assert read(content, PDF).text == "An example of well-known and soft"
+
+
+def test_running_lines_of_a_pdf():
+    """What stands at the top or bottom of most pages, numbers aside, is left out."""
+    pages = [[(f"Annual report {n}", 12), (f"Text {'abcdefg'[n]}.", 12), (f"{n} of 6", 12)] for n in range(6)]
+    assert "report" not in read(pdf(pages), PDF).text
+
+
+def encrypted(password: str, algorithm: str) -> bytes:
+    writer = pypdf.PdfWriter(io.BytesIO(pdf([[("Hidden text", 12)]])))
+    writer.encrypt(user_password=password, owner_password="owner", algorithm=algorithm)
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
+def test_encrypted_pdfs(algorithm):
+    """A PDF that only restricts its use is read; one that asks for a password is not."""
+    assert read(encrypted("", algorithm), PDF).text == "Hidden text"
+    assert failure(encrypted("secret", algorithm), PDF) == "document-encrypted"
+
+
+@pytest.mark.parametrize("media_type", [PLAIN, MARKDOWN, HTML, CSV])
+def test_texts_without_text(media_type):
+    """A file of blanks is empty."""
+    assert failure(" \n\t \n", media_type) == "document-empty"
+    assert failure("", media_type) == "document-empty"
+
+
+def test_documents_without_text():
+    """A scan and an empty Word document are empty."""
+    assert failure(pdf([[], []]), PDF) == "document-empty"
+    assert failure(docx_of(), DOCX) == "document-empty"
+
+
+def test_unknown_kinds():
+    """A media type that is not read here is refused."""
+    assert failure("a", "image/png") == "unsupported-format"
+
+
+def test_limits_of_size():
+    """More characters, pages, or unpacked bytes than the limit are refused."""
+    assert failure("a " * 60, PLAIN, Limits(characters=100)) == "document-too-large"
+    assert failure("<p>" + "a " * 60, HTML, Limits(characters=100)) == "document-too-large"
+    assert failure("a\n\n" * 600, PLAIN, Limits(chunks=1)) == "document-too-large"
+    assert failure(pdf([[("a", 12)]] * 3), PDF, Limits(pages=2)) == "document-too-many-pages"
+    assert failure(docx_of("Hello"), DOCX, Limits(unpacked_bytes=1000)) == "document-too-large"
+
+
+def test_pages_that_cannot_be_read():
+    """One broken page is one without text; a file of nothing else is corrupt."""
+    good = b"BT /F1 12 Tf 50 700 Td (Good) Tj ET"
+    document = read(pdf_of_streams([good, b"BT /F1 (x) Tf ["]), PDF)
+    assert (document.text, document.textless_pages) == ("Good", [2])
+
+
+def test_notes_of_word_documents():
+    """Foot notes follow the text."""
+    base = docx_of("Text")
+    notes = f"<w:footnotes {nsdecls('w')}><w:footnote w:id='1'><w:p><w:r><w:t>A note</w:t></w:r></w:p></w:footnote></w:footnotes>"
+    relations = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="n1" '
+        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes" Target="footnotes.xml"/></Relationships>'
+    )
+    members = {"word/footnotes.xml": notes.encode(), "word/_rels/document.xml.rels": relations.encode()}
+    assert read(zip_with(members, base), DOCX).text == "Text\n\nA note"

@@ -1,0 +1,62 @@
+import pytest
+
+from app.rag.identifiers import NAMES_CHARACTERS, names_of, parts_of
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("def parse(x):", "parse"),
+        ("class Pump(Base):", "Pump"),
+        ("class Pump extends Base {", "Pump"),
+        ("export const fetch = async () => 1", "fetch"),
+        ("func (p *Pump) Start(flow int) error {", "Start"),
+        ("pub fn open<T>(x: T)", "open"),
+        ("type Flow struct {", "Flow"),
+        ("interface Valve {", "Valve"),
+        ("CREATE TABLE IF NOT EXISTS pumps (id int)", "pumps"),
+        ('create unique index "pumps" on p (x)', "pumps"),
+    ],
+)
+def test_defined_names(code, name):
+    """Names that code defines are words of their own."""
+    assert name in names_of(f"Some text.\n\n{code}\n").split()
+
+
+def test_prose_defines_nothing():
+    """Words like `class` and `let` define nothing in prose."""
+    assert names_of("A class of pumps that let water in. The type is good, and the function of it well-known.") == ""
+
+
+@pytest.mark.parametrize(
+    ("identifier", "parts"),
+    [
+        ("getUserName", ["get", "user", "name"]),
+        ("HTTPServer2", ["http", "server"]),
+        ("MAX_BODY_BYTES", ["max", "body", "bytes"]),
+        ("snake_case", ["snake", "case"]),
+        ("os.path.join", ["os", "path", "join"]),
+        ("src/main/pump.rs", ["src", "main", "pump", "rs"]),
+    ],
+)
+def test_parts_of_identifiers(identifier, parts):
+    """An identifier can be found by its parts."""
+    assert parts_of(f"What is {identifier}?") == parts
+
+
+def test_parts_that_are_words_already():
+    """A part that stands in the text as a word is not said again."""
+    assert parts_of("The user calls getUserName and setUserName.") == ["get", "name", "set"]
+
+
+def test_languages_without_blanks():
+    """Chinese, Japanese and Korean are found by pairs of characters, in a text as in a query."""
+    assert parts_of("東京都 の pump") == ["東京", "京都", "の"]
+    assert set(parts_of("京都")) <= set(parts_of("東京都"))
+
+
+def test_names_are_bounded():
+    """The further words of a text have a bound, and no word is cut."""
+    words = names_of(" ".join(f"aB{'x' * (n % 30 + 3)}" for n in range(3000)) + "東京" * 3000)
+    assert len(words) <= NAMES_CHARACTERS
+    assert all(len(word) == 2 or set(word) <= {"b", "x"} for word in words.split())
