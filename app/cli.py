@@ -108,7 +108,7 @@ async def report(settings: Settings) -> int:
     database = connect(settings.effective_database_url, pool_size=1)
     try:
         await schema.require(database)
-        findings = await database.query(check.findings)
+        findings = await database.query(check.findings, database.kind)
     finally:
         await database.close()
     for finding in findings:

@@ -14,6 +14,7 @@ AppError
 │   ├── AlreadyFinished        409 already-finished
 │   ├── CannotRegenerate       409 cannot-regenerate
 │   ├── ConversationBusy       409 conversation-busy
+│   ├── DocumentNotReady       409 document-not-ready
 │   ├── QueueFull              409 queue-full
 │   └── TurnUnfinished         409 turn-unfinished
 ├── PayloadTooLarge            413 payload-too-large
@@ -151,6 +152,12 @@ class ConversationBusy(Conflict):
     """An earlier turn of this conversation is unfinished."""
 
     code = "conversation-busy"
+
+
+class DocumentNotReady(Conflict):
+    """The document has not been read yet, or could not be."""
+
+    code = "document-not-ready"
 
 
 class QueueFull(Conflict):

@@ -33,15 +33,22 @@ from app.llm.router import Router
 from app.llm.scripted import ScriptedModel
 from app.llm.windows import UNKNOWN
 from app.log import configure_logging
+from app.rag import reader as reading
+from app.rag.embedding.base import Embedder
+from app.rag.reader import DocumentReader
 from app.services.asides import Asides
 from app.services.budgets import Budgets
 from app.services.checkpoints import Checkpoints
 from app.services.contexts import Contexts
 from app.services.conversations import Conversations
+from app.services.document_watches import DocumentWatches
+from app.services.documents import Documents
 from app.services.health import Health
+from app.services.ingest import Ingest, IngestSweep
 from app.services.leases import Leases
 from app.services.ledger import Ledger
 from app.services.messages import Messages
+from app.services.removals import Removals
 from app.services.retention import Retention
 from app.services.running import Running
 from app.services.slots import Slots
@@ -117,15 +124,21 @@ async def started(settings: Settings) -> AsyncIterator[Services]:
         await schema.upgrade(database)
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
+        reader = DocumentReader() if reading.installed() else None
+        if reader is not None:
+            stack.push_async_callback(reader.aclose)
+        embedder: Embedder | None = None
         warming = asyncio.create_task(warm(catalog.default))
         stack.push_async_callback(ended, warming)
-        async with served(settings, database, catalog) as services:
+        async with served(settings, database, catalog, reader, embedder) as services:
             keep_what_was_imported()
             yield services
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, database: Database, catalog: Catalog) -> AsyncIterator[Services]:
+async def served(
+    settings: Settings, database: Database, catalog: Catalog, reader: DocumentReader | None, embedder: Embedder | None
+) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     process_id = new_id()
     watches = Watches(database)
@@ -134,23 +147,39 @@ async def served(settings: Settings, database: Database, catalog: Catalog) -> As
     running = Running(database, router, watches, slots, Budgets(database, settings.user_daily_tokens), process_id)
     leases = Leases(database, running, process_id)
     tasks, asides = TaskOwner(), TaskOwner()
+    removals = Removals(database, tasks, process_id)
+    ingest = Ingest(database, reader, embedder, process_id)
+    document_watches = DocumentWatches(database)
     write_beside(settings, database, router, running, asides)
     services = Services(
-        users=Users(database, running, tasks),
+        users=Users(database, running, removals, tasks),
         conversations=Conversations(database, catalog, running),
         messages=Messages(database),
         turns=Turns(database, router, running, watches, process_id),
+        documents=Documents(
+            database,
+            ingest,
+            removals,
+            document_watches,
+            running,
+            process_id,
+            max_bytes=settings.max_document_bytes,
+        ),
         contexts=Contexts(database),
         ledger=Ledger(database),
         router=router,
         health=Health(database, running),
     )
+    running.on_drain += [document_watches.close, ingest.drain]
     await leases.renew()
     beside = (
         leases.run(),
         leases.sweep(),
         running.line.run(),
         watches.run(),
+        document_watches.run(),
+        ingest.run(),
+        IngestSweep(database, leases, removals, ingest).run(),
         Checkpoints(database, running, process_id).run(),
         Stops(database, running, process_id).run(),
         Retention(database).run(),

@@ -12,7 +12,7 @@ import app as parley
 from app import NAME, VERSION
 from app.api import openapi, problems
 from app.api.middleware import Edge
-from app.api.routes import attempts, contexts, conversations, health, messages, models, users
+from app.api.routes import attempts, contexts, conversations, documents, health, messages, models, users
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
@@ -36,6 +36,7 @@ def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]])
         messages,
         conversations,
         users,
+        documents,
         attempts,
         contexts,
         models,

@@ -15,6 +15,7 @@ from app.errors import InvalidRequest
 from app.llm.router import Router
 from app.services.contexts import Contexts
 from app.services.conversations import Conversations
+from app.services.documents import Documents
 from app.services.health import Health
 from app.services.ledger import Ledger
 from app.services.messages import Messages
@@ -30,6 +31,7 @@ class Services:
     conversations: Conversations
     messages: Messages
     turns: Turns
+    documents: Documents
     contexts: Contexts
     ledger: Ledger
     router: Router

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from app.api.problems import MEDIA_TYPE
-from app.api.schemas.events import EVENT_MODELS
+from app.api.schemas.events import DOCUMENT_EVENT_MODELS, EVENT_MODELS
 from app.api.schemas.fields import Output
 
 REF = "#/components/schemas/{model}"
@@ -52,7 +52,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def add_models(api: dict[str, Any]) -> None:
     """Adds what no route's signature names, and takes away FastAPI's own errors."""
-    models = [(model, "serialization") for model in (*EVENT_MODELS, Problem)]
+    models = [(model, "serialization") for model in (*EVENT_MODELS, *DOCUMENT_EVENT_MODELS, Problem)]
     _, definitions = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]  # the mode is literal
     schemas = api.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):

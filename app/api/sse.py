@@ -19,7 +19,7 @@ MEDIA_TYPE = "text/event-stream"
 
 
 def event(name: str, position: int, data: Any) -> bytes:
-    """One event; its id is how many characters of the reply have been sent with it."""
+    """One event; its id is from where on the reader would resume: characters of a reply that it has by then."""
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (position, name.encode(), orjson.dumps(data))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app.db import document_checks
+from app.db.engine import Kind
 from app.db.script import Script, Statement
 
 CHECKS = {
@@ -37,9 +39,10 @@ SELECT 1 FROM users u WHERE u.id = c.owner_id)""",
 }
 
 
-def findings() -> Script[list[str]]:
+def findings(kind: Kind) -> Script[list[str]]:
     """A sentence for each invariant that a row breaks."""
     found = []
-    for sentence, sql in CHECKS.items():
+    all_checks = CHECKS | (yield from document_checks.checks(kind))
+    for sentence, sql in all_checks.items():
         found += [sentence.format(row[0]) for row in (yield Statement(sql))]
     return found

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import ConversationRow, UserRow
+from app.db import documents
+from app.db.models import THERE, ConversationRow, DocumentRow, UserRow
 from app.db.script import Script, Statement, one
 from app.domain.conversations import Conversation, NewConversation
 from app.domain.messages import Sampling
@@ -44,7 +46,12 @@ def title(conversation_id: str) -> Script[str | None]:
 
 
 def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Script[None]:
-    """Makes a conversation of the user whose row has this id."""
+    """Makes a conversation of the user whose row has this id.
+
+    Raises:
+        DocumentNotFound: the user has none such as one of its documents.
+    """
+    yield from documents.require(owner_id, new.document_ids or ())
     sampling = new.sampling
     values = (
         conversation_id,
@@ -107,6 +114,18 @@ def behind(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
             ConversationRow.conversation_id < conversation_id,
         ),
     )
+
+
+async def has_documents(session: AsyncSession, user_id: str, document_ids: Sequence[str]) -> bool:
+    """Whether these documents are all there, and the user's."""
+    wanted = set(document_ids)
+    query = (
+        select(func.count())
+        .select_from(DocumentRow)
+        .join(UserRow, UserRow.id == DocumentRow.owner_id)
+        .where(UserRow.user_id == user_id, DocumentRow.document_id.in_(wanted), THERE)
+    )
+    return not wanted or await session.scalar(query) == len(wanted)
 
 
 async def change(session: AsyncSession, conversation_id: str, values: dict[str, Any]) -> None:

@@ -220,6 +220,8 @@ class DocumentRow(Base):
     """The process whose lease covers the work on it."""
     attempt: Mapped[int] = mapped_column(default=0)
     """Counts the times that its ingest was begun: the generation of the chunks that are being written."""
+    deaths: Mapped[int] = mapped_column(default=0)
+    """Counts the processes that have died over it."""
     generation: Mapped[int] = mapped_column(default=0)
     """The generation of chunks that is found; 0 for none."""
     embedding: Mapped[str | None] = mapped_column(Text)

@@ -31,6 +31,11 @@ class Leases:
         self._renewed_at = time.monotonic()
         self._may_sweep_at = time.monotonic()
 
+    @property
+    def may_judge(self) -> bool:
+        """Whether others have had the time to renew their leases, so that who has none is dead."""
+        return time.monotonic() >= self._may_sweep_at
+
     async def renew(self) -> None:
         """Makes or renews the lease."""
         await self._database.transact(leases.heartbeat, self._process_id, LEASE_MS)
@@ -65,7 +70,7 @@ class Leases:
             log.warning("cannot end the lease: the database is out of reach; it runs out by itself")
 
     async def _sweep(self) -> None:
-        if time.monotonic() < self._may_sweep_at or self._running.draining:
+        if not self.may_judge or self._running.draining:
             return
         while await self._take_up() == SWEEP_BATCH:
             pass

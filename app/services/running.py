@@ -45,6 +45,8 @@ class Running:
         self.line = Line(database, slots, process_id)
         self.on_ended: list[Callable[[Reply, Outcome], None]] = []
         """Who wants to know when a turn of this process has ended, and as what it was settled."""
+        self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What else is given back to other processes when this one drains."""
         self.budgets = budgets
         self._database = database
         self._router = router
@@ -125,6 +127,8 @@ class Running:
         """
         self.draining = True
         self._watches.close()
+        for give_back in self.on_drain:
+            self.spawn(give_back())
         for reply in list(self.replies.values()):
             reply.close()
             self.line.leave(reply.message.message_id)

@@ -9,6 +9,7 @@ from app.domain.ids import new_id, now_ms
 from app.domain.principals import Principal
 from app.domain.users import User
 from app.errors import UserNotFound
+from app.services.removals import Removals
 from app.services.running import Running
 from app.services.tasks import TaskOwner
 
@@ -19,8 +20,9 @@ BATCH_MESSAGES = 5_000
 class Users:
     """People, under the caller's own ids."""
 
-    def __init__(self, database: Database, running: Running, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, running: Running, removals: Removals, tasks: TaskOwner) -> None:
         self._database = database
+        self._removals = removals
         self._running = running
         self._tasks = tasks
 
@@ -69,6 +71,7 @@ class Users:
             await self._erase_marked(row_id)
 
     async def _erase_marked(self, row_id: str) -> None:
+        await self._removals.erase(row_id)
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
                 self._running.conversation_deleted(conversation_id)

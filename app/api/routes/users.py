@@ -48,6 +48,6 @@ async def rename_user(user_id: UserPath, body: UserChanges, call: Call) -> Respo
 
 @router.delete("/users/{user_id:text}", status_code=204)
 async def erase_user(user_id: UserPath, call: Call) -> Response:
-    """Erases a user with every conversation and message."""
+    """Erases a user with every conversation, message and document."""
     await call.services.users.erase(call.who, user_id)
     return Response(status_code=204)

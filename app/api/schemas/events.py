@@ -1,9 +1,11 @@
-"""The events of a stream, for the OpenAPI document; `app/api/views.py` writes them."""
+"""The events of streams, for the OpenAPI document; `app/api/views.py` and `routes/documents.py` write them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from app.api.schemas.documents import DocumentOut
 from app.api.schemas.fields import Output
 from app.api.schemas.messages import FailureOut, MessageOut
 
@@ -36,7 +38,26 @@ class StreamClosing(Output):
     message_id: str
 
 
+class DocumentSeen(Output):
+    """`event: document.progress`, then `document.ready` or `document.failed`, which is the last event."""
+
+    document: DocumentOut
+
+
+class DocumentStreamClosing(Output):
+    """`event: stream.closing`: this server is going away; follow the document elsewhere."""
+
+    document_id: str
+
+
 EVENT_MODELS = (TurnStarted, MessageDelta, MessageEnded, StreamClosing)
-EVENTS_SCHEMA: dict[str, Any] = {
-    "oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in EVENT_MODELS]
-}
+DOCUMENT_EVENT_MODELS = (DocumentSeen, DocumentStreamClosing)
+
+
+def one_of(models: Iterable[type[Output]]) -> dict[str, Any]:
+    """The schema of what is one of several."""
+    return {"oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]}
+
+
+EVENTS_SCHEMA = one_of(EVENT_MODELS)
+DOCUMENT_EVENTS_SCHEMA = one_of(DOCUMENT_EVENT_MODELS)

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("retryable", sa.Boolean()),
         sa.Column("process_id", ID),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("deaths", sa.Integer(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("embedding", sa.Text()),
         sa.Column("title", sa.Text()),

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from app.api import cursor
+from app.api.deps import Call, Scope, author, json_response, services_of
+from app.api.multipart import FILE, USER_ID, read_form
+from app.api.schemas.documents import DocumentOut, document_json
+from app.api.schemas.events import DOCUMENT_EVENTS_SCHEMA
+from app.api.schemas.fields import Limit, UserId
+from app.api.sse import MEDIA_TYPE, EventStream, event
+from app.domain.documents import DocumentStatus
+from app.errors import InvalidRequest
+from app.services.document_watches import WatchedDocument
+
+router = APIRouter(tags=["documents"], prefix="/documents")
+
+USER_IDS: TypeAdapter[str] = TypeAdapter(UserId)
+TERMINAL_EVENTS = {DocumentStatus.READY: "document.ready", DocumentStatus.FAILED: "document.failed"}
+
+# What was uploaded is never run by a browser: it is saved, as what it was found to be, and in no context of ours.
+AS_DATA = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+RUN_BY_BROWSERS = {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"}
+BYTES = "application/octet-stream"
+
+UPLOAD_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FILE, USER_ID],
+                    "additionalProperties": False,
+                    "properties": {
+                        FILE: {"type": "string", "format": "binary", "minLength": 1},
+                        USER_ID: {"type": "string", "minLength": 1, "maxLength": 200},
+                    },
+                }
+            }
+        },
+    }
+}
+UPLOADED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The same bytes are there already, as this document.", "model": DocumentOut}
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The document's states.", "content": {MEDIA_TYPE: {"schema": DOCUMENT_EVENTS_SCHEMA}}}
+}
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes.", "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+class DocumentFilters(Scope):
+    """Whose documents, and from where on."""
+
+    user_id: UserId
+    limit: Limit = 20
+    cursor: Annotated[str, Query(max_length=100)] | None = None
+
+
+@router.post("", status_code=202, response_model=DocumentOut, responses=UPLOADED, openapi_extra=UPLOAD_FORM)
+async def upload_document(request: Request, call: Call) -> Response:
+    """Takes a document in and queues it to be read; the same bytes again are the document that is there."""
+    service = call.services.documents
+    async with service.receive() as upload:
+        form = await read_form(request, service.max_bytes, upload.write)
+        user_id = author(user_id_of(form.user_id), call.who)
+        document, to_be_read = await upload.finish(user_id, form.file_name)
+    place = {"Location": f"/documents/{document.document_id}"}
+    return json_response(document_json(document), 202 if to_be_read else 200, place)
+
+
+def user_id_of(given: str) -> str:
+    """The user that a form names.
+
+    Raises:
+        InvalidRequest: that is no user's id.
+    """
+    try:
+        return USER_IDS.validate_python(given)
+    except ValidationError as error:
+        raise InvalidRequest(error.errors()[0]["msg"], pointer=f"#/{USER_ID}") from error
+
+
+@router.get("", response_model=list[DocumentOut])
+async def list_documents(request: Request, filters: Annotated[DocumentFilters, Query()]) -> Response:
+    """A user's documents, the newest first."""
+    behind = None if filters.cursor is None else cursor.decoded(filters.cursor)[1]
+    page = await services_of(request).documents.page(filters.user_id, behind, filters.limit + 1)
+    headers = {}
+    if len(page) > filters.limit:
+        last = page[filters.limit - 1]
+        headers = cursor.next_link(request, cursor=cursor.encoded(last.created_at, last.document_id))
+    return json_response([document_json(each) for each in page[: filters.limit]], 200, headers)
+
+
+@router.get("/{document_id}", response_model=DocumentOut)
+async def get_document(document_id: UUID, call: Call) -> Response:
+    """One document."""
+    return json_response(document_json(await call.services.documents.get(call.who, str(document_id))))
+
+
+@router.get("/{document_id}/events", status_code=200, response_class=EventStream, responses=EVENTS)
+async def follow_document(document_id: UUID, call: Call) -> Response:
+    """A document's states: the present one at once, then each as it comes, until it is ready or has failed."""
+    return EventStream(events(await call.services.documents.follow(call.who, str(document_id))))
+
+
+async def events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
+    """The events of a document; none is missed by who comes late, since each tells the whole state."""
+    while (document := watched.document) is not None:
+        name = TERMINAL_EVENTS.get(document.status, "document.progress")
+        yield event(name, 0, {"document": document_json(document)})
+        if document.status.terminal:
+            return
+        await watched.after(document)
+        if watched.closing:
+            yield event("stream.closing", 0, {"document_id": document.document_id})
+            return
+
+
+@router.get("/{document_id}/text", response_class=Response, responses=TEXT)
+async def get_text(document_id: UUID, call: Call) -> Response:
+    """The plain text that was read out of a document: what `start` and `end` of chunks and citations count in."""
+    text = await call.services.documents.text(call.who, str(document_id))
+    return Response(text, 200, AS_DATA, "text/plain; charset=utf-8")
+
+
+@router.get("/{document_id}/content", response_class=Response, responses=CONTENT)
+async def get_content(document_id: UUID, call: Call) -> Response:
+    """The bytes that were uploaded, as an attachment."""
+    document = await call.services.documents.get(call.who, str(document_id))
+    media_type = BYTES if document.media_type in RUN_BY_BROWSERS else document.media_type
+    headers = {
+        "Content-Type": media_type,  # as it is: what encoding a text is in, is not known here
+        "Content-Length": str(document.bytes),
+        "Content-Disposition": attachment(document.name),
+        **AS_DATA,
+    }
+    return StreamingResponse(call.services.documents.content(document), 200, headers)
+
+
+def attachment(name: str) -> str:
+    """The header that has a file saved under a name (RFC 6266, and RFC 8187 for what is not ASCII)."""
+    plain = "".join(each if " " <= each <= "~" and each not in '"\\%' else "_" for each in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+@router.delete("/{document_id}", status_code=204)
+async def delete_document(document_id: UUID, call: Call) -> Response:
+    """Deletes a document with its bytes, its text and its chunks; a reply that cites it keeps its citations."""
+    await call.services.documents.delete(call.who, str(document_id))
+    return Response(status_code=204)

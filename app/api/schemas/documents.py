@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from app.api.schemas.fields import DocumentIds, Input, JsonObject, Limit, Output, Text, UserId, not_blank, rfc3339
+from app.domain.documents import Document, DocumentStatus, Passage, Stage
+
+Query = Annotated[Text, StringConstraints(min_length=1, max_length=1_000), AfterValidator(not_blank)]
+
+
+class SearchBody(Input):
+    """What is looked for in a user's documents, or only in some of them."""
+
+    user_id: UserId
+    query: Query
+    limit: Limit = 8
+    document_ids: DocumentIds | None = None
+
+
+class DocumentFailureOut(Output):
+    """Why a document could not be read."""
+
+    code: str
+    detail: str
+    retryable: bool = Field(description="Whether the same bytes, uploaded again, may be read then.")
+
+
+class DocumentOut(Output):
+    """A document."""
+
+    document_id: str
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    status: DocumentStatus
+    stage: Stage | None
+    done: int
+    total: int
+    error: DocumentFailureOut | None
+    page_count: int | None
+    textless_pages: list[int]
+    chunk_count: int | None
+    created_at: str
+
+
+class PassageOut(Output):
+    """A chunk that was found; `text` is the document's text from `start` to `end`."""
+
+    document_id: str
+    document_name: str
+    chunk_id: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+def document_json(document: Document) -> JsonObject:
+    """A document as it is answered."""
+    error = document.error
+    return {
+        "document_id": document.document_id,
+        "name": document.name,
+        "media_type": document.media_type,
+        "bytes": document.bytes,
+        "sha256": document.sha256,
+        "status": document.status,
+        "stage": document.stage,
+        "done": document.done,
+        "total": document.total,
+        "error": error and {"code": error.code, "detail": error.detail, "retryable": error.retryable},
+        "page_count": document.page_count,
+        "textless_pages": list(document.textless_pages),
+        "chunk_count": document.chunk_count,
+        "created_at": rfc3339(document.created_at),
+    }
+
+
+def passage_json(passage: Passage) -> JsonObject:
+    """A passage as it is answered."""
+    return {
+        "document_id": passage.document_id,
+        "document_name": passage.document_name,
+        "chunk_id": passage.chunk_id,
+        "page": passage.page,
+        "start": passage.start,
+        "end": passage.end,
+        "text": passage.text,
+        "score": passage.score,
+    }

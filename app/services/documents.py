@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from app.db import documents
+from app.db.engine import Database
+from app.domain.documents import Document
+from app.domain.principals import Principal
+from app.errors import Draining, NotInstalled
+from app.services.document_watches import DocumentWatches, WatchedDocument
+from app.services.ingest import Ingest
+from app.services.removals import Removals
+from app.services.running import Running
+from app.services.uploads import Upload
+
+
+class Documents:
+    """Documents of a principal; every method raises DocumentNotFound for one that is not theirs."""
+
+    def __init__(
+        self,
+        database: Database,
+        ingest: Ingest,
+        removals: Removals,
+        watches: DocumentWatches,
+        running: Running,
+        process_id: str,
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._database = database
+        self._ingest = ingest
+        self._removals = removals
+        self._watches = watches
+        self._running = running
+        self._process_id = process_id
+        self.max_bytes = max_bytes
+        """How large a document may be."""
+
+    def receive(self) -> Upload:
+        """A document that is about to arrive.
+
+        Raises:
+            NotInstalled: documents are not read here.
+            Draining: the process is going away.
+        """
+        if not self._ingest.installed:
+            raise NotInstalled
+        if self._running.draining:
+            raise Draining
+        return Upload(self._database, self._removals, self._process_id, self._ingest.nudge)
+
+    async def page(self, user_id: str, behind: str | None, limit: int) -> list[Document]:
+        """A user's documents, the newest first, from behind the one of that id."""
+        return await self._database.query(documents.page, user_id, behind, limit)
+
+    async def get(self, who: Principal, document_id: str) -> Document:
+        """One document."""
+        return await self._database.query(documents.get, who.user_id, document_id)
+
+    async def text(self, who: Principal, document_id: str) -> str:
+        """The text that was read out of a document.
+
+        Raises:
+            DocumentNotReady: it has not been read.
+        """
+        return await self._database.query(documents.text, who.user_id, document_id)
+
+    async def content(self, document: Document) -> AsyncIterator[bytes]:
+        """The bytes of a document that was got before, in parts; fewer than it has when it is deleted meanwhile."""
+        position = 0
+        while (part := await self._database.query(documents.part, document.document_id, position)) is not None:
+            yield part
+            position += 1
+
+    async def follow(self, who: Principal, document_id: str) -> WatchedDocument:
+        """A document, and its states from now on."""
+        return self._watches.follow(await self.get(who, document_id))
+
+    async def delete(self, who: Principal, document_id: str) -> None:
+        """Deletes a document with all that was read out of it: gone from all reads at once, removed when this returns.
+
+        Whoever reads it stops; what cites it keeps its citations.
+        """
+        await self._database.transact(documents.delete, who.user_id, document_id, self._process_id)
+        await self._removals.remove(document_id)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from app.db import ingests
+from app.db.engine import Database
+from app.db.ingests import Waiting
+from app.errors import DatabaseUnavailable
+from app.rag.embedding.base import Embedder
+from app.rag.reader import DocumentReader
+from app.services.leases import Leases
+from app.services.readings import Reading
+from app.services.reembedding import Reembedding
+from app.services.removals import Removals
+
+SWEEP_SECONDS = 2.5
+"""Who died, and what others have left waiting, is found well within five seconds."""
+OUTDATED_SECONDS = 60.0
+"""How often it is looked for documents with another embedder's vectors, when there were none."""
+
+log = logging.getLogger(__name__)
+
+
+class Ingest:
+    """What this process does to documents, one at a time: reads those that wait, and renews what has become old.
+
+    Users take turns: whoever uploads a thousand documents keeps nobody else waiting for more than one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        reader: DocumentReader | None,
+        embedder: Embedder | None,
+        process_id: str,
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._embedder = embedder if database.vectors_stored else None
+        self._process_id = process_id
+        self._nudged = asyncio.Event()
+        self._served: dict[str, int] = {}
+        self._working: asyncio.Task[None] | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether documents are read here."""
+        return self._reader is not None
+
+    def nudge(self) -> None:
+        """Looks at once whether a document waits."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Works until it is told to drain, for ever otherwise; not at all where nothing is installed to read with."""
+        if self._reader is None:
+            return
+        self._working = asyncio.create_task(self._work(self._reader))
+        try:
+            await asyncio.wait([self._working])
+        finally:
+            self._working.cancel()
+
+    async def drain(self) -> None:
+        """Stops, and has others read what this process has begun."""
+        if self._working is None:
+            return
+        self._working.cancel()
+        await asyncio.wait([self._working])
+        try:
+            await self._database.transact(ingests.give_back, self._process_id)
+        except DatabaseUnavailable:
+            log.warning("cannot give a document back: the database is out of reach; the lease's end does so too")
+
+    async def _work(self, reader: DocumentReader) -> None:
+        async def read_waiting() -> None:
+            await self._read_waiting(reader)
+
+        reembedding = Reembedding(self._database, self._embedder, self._process_id, first=read_waiting)
+        loop = asyncio.get_running_loop()
+        look_again_at = loop.time()
+        while True:
+            try:
+                await self._read_waiting(reader)
+                if loop.time() >= look_again_at and not await reembedding.run():
+                    look_again_at = loop.time() + OUTDATED_SECONDS
+            except DatabaseUnavailable:
+                log.warning("cannot look for documents that wait: the database is out of reach")
+                await asyncio.sleep(SWEEP_SECONDS)
+            except Exception:  # whatever it is, the next document may be read
+                log.exception("the work on documents broke")
+                await asyncio.sleep(SWEEP_SECONDS)
+            if loop.time() < look_again_at:
+                await self._nudged.wait()
+
+    async def _read_waiting(self, reader: DocumentReader) -> None:
+        """Reads documents until none waits that it knows of."""
+        while self._nudged.is_set():
+            self._nudged.clear()
+            while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
+                self._served[job.owner_id] = max(self._served.values(), default=0) + 1
+                await Reading(self._database, reader, self._embedder, job).run()
+
+    def _in_turn(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """The users as they are served: whose last turn is longest ago comes first, then whose oldest upload is."""
+        self._served = {each.owner_id: self._served.get(each.owner_id, 0) for each in waiting}
+        return sorted(waiting, key=lambda each: (self._served[each.owner_id], each.document_id))
+
+
+class IngestSweep:
+    """Takes up what dead processes have left of documents: half arrived, half read, half removed."""
+
+    def __init__(self, database: Database, leases: Leases, removals: Removals, ingest: Ingest) -> None:
+        self._database = database
+        self._leases = leases
+        self._removals = removals
+        self._ingest = ingest
+
+    async def run(self) -> None:
+        """Looks, for ever."""
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):  # which is told elsewhere
+                if self._leases.may_judge:
+                    await self._database.transact(ingests.take_back)
+                    await self._removals.sweep()
+            self._ingest.nudge()
+            await asyncio.sleep(SWEEP_SECONDS)

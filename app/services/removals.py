@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import asyncio
+
+from app.db import documents, ingests
+from app.db.engine import Database
+from app.services.patience import until_known
+from app.services.tasks import TaskOwner
+
+SWEEP_BATCH = 100
+
+
+class Removals:
+    """Removes documents that are hidden already, in batches; whoever asked for it may leave."""
+
+    def __init__(self, database: Database, tasks: TaskOwner, process_id: str) -> None:
+        self._database = database
+        self._tasks = tasks
+        self._process_id = process_id
+
+    def discard(self, document_id: str) -> None:
+        """Removes a document that has arrived in part, or for nothing, behind the request's back."""
+        self._tasks.spawn(self._discard(document_id))
+
+    async def remove(self, document_id: str) -> None:
+        """Removes a deleted document, also when the caller leaves."""
+        await asyncio.shield(self._tasks.spawn(self._remove(document_id)))
+
+    async def erase(self, owner_id: str) -> None:
+        """Removes all documents of a user who is being erased."""
+        for document_id in await self._database.transact(documents.delete_all, owner_id, self._process_id):
+            await self._remove(document_id)
+
+    async def sweep(self) -> None:
+        """Removes what dead processes have left half removed, or half arrived."""
+        while found := await self._database.query(ingests.half_removed, SWEEP_BATCH):
+            for document_id in found:
+                await self._remove(document_id)
+
+    async def _discard(self, document_id: str) -> None:
+        await until_known(self._database, documents.discard, document_id, self._process_id)
+        await self._remove(document_id)
+
+    async def _remove(self, document_id: str) -> None:
+        while not await until_known(self._database, documents.remove_some, document_id):
+            pass
