@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import ConversationRow, UserRow
+from app.db import outlines
+from app.db.models import ConversationRow, DocumentRow, UserRow
 from app.db.script import Script, Statement, one
 from app.domain.conversations import Conversation, NewConversation
+from app.domain.documents import DocumentStatus
 from app.domain.messages import Sampling
+from app.errors import DocumentNotFound
 
 INSERT = """
 INSERT INTO conversations (conversation_id, owner_id, last_sequence, message_count, title, title_source, mode,
@@ -37,7 +41,13 @@ def title(conversation_id: str) -> Script[str | None]:
 
 
 def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Script[None]:
-    """Makes a conversation of the user whose row has this id."""
+    """Makes a conversation of the user whose row has this id.
+
+    Raises:
+        DocumentNotFound: the user has not all of its documents.
+    """
+    if new.document_ids and not (yield from outlines.has_all(owner_id, new.document_ids)):
+        raise DocumentNotFound
     sampling = new.sampling
     values = (
         conversation_id,
@@ -100,6 +110,18 @@ def behind(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
             ConversationRow.conversation_id < conversation_id,
         ),
     )
+
+
+async def has_documents(session: AsyncSession, conversation_id: str, document_ids: Collection[str]) -> bool:
+    """Whether a conversation's owner has all of these documents."""
+    query = (
+        select(func.count())
+        .select_from(DocumentRow)
+        .join(ConversationRow, ConversationRow.owner_id == DocumentRow.owner_id)
+        .where(ConversationRow.conversation_id == conversation_id)
+        .where(DocumentRow.document_id.in_(document_ids), DocumentRow.status.in_(DocumentStatus))
+    )
+    return await session.scalar(query) == len(set(document_ids))
 
 
 async def change(session: AsyncSession, conversation_id: str, values: dict[str, Any]) -> None:

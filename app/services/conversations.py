@@ -12,7 +12,7 @@ from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
-from app.errors import ConversationNotFound, IdempotencyKeyReused
+from app.errors import ConversationNotFound, DocumentNotFound, IdempotencyKeyReused
 from app.llm.catalog import Catalog
 from app.services.running import Running
 
@@ -39,6 +39,7 @@ class Conversations:
         Raises:
             IdempotencyKeyReused: the key stands for another request.
             UnknownModel: its provider or model is not to be had.
+            DocumentNotFound: the user has not all of its documents.
         """
         self._catalog.settle(Sampling(), new.sampling)
         conversation_id = new_id()
@@ -81,6 +82,7 @@ class Conversations:
 
         Raises:
             UnknownModel: the provider or model that results is not to be had.
+            DocumentNotFound: the owner has not all of the documents that are given.
         """
         async with self._database.write() as session:
             before = await conversations.get(session, who.user_id, conversation_id, lock=True)
@@ -90,6 +92,9 @@ class Conversations:
                 changes = {"model": None, **changes}  # the old provider's model is not the new one's
             if SAMPLING_FIELDS & changes.keys():
                 self._catalog.settle(Sampling(), changed_sampling(before.sampling, changes))
+            documents = changes.get("document_ids")
+            if documents and not await conversations.has_documents(session, conversation_id, documents):
+                raise DocumentNotFound
             values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}
             await conversations.change(session, conversation_id, values)
             after = await conversations.get(session, who.user_id, conversation_id)

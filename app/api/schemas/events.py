@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.api.schemas.fields import Output
-from app.api.schemas.messages import FailureOut, MessageOut
+from app.api.schemas.messages import CitationOut, FailureOut, MessageOut, RetrievalOut
 
 
 class TurnStarted(Output):
@@ -15,6 +15,14 @@ class TurnStarted(Output):
     title: str | None
     user_message: MessageOut | None
     assistant_message: MessageOut
+
+
+class RetrievalCompleted(Output):
+    """`event: retrieval.completed`: what was found for the reply, before its first character; in rag mode alone."""
+
+    citations: list[CitationOut]
+    queries: list[str]
+    retrieval: RetrievalOut
 
 
 class MessageDelta(Output):
@@ -36,7 +44,7 @@ class StreamClosing(Output):
     message_id: str
 
 
-EVENT_MODELS = (TurnStarted, MessageDelta, MessageEnded, StreamClosing)
+EVENT_MODELS = (TurnStarted, RetrievalCompleted, MessageDelta, MessageEnded, StreamClosing)
 EVENTS_SCHEMA: dict[str, Any] = {
     "oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in EVENT_MODELS]
 }
