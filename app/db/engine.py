@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -15,6 +15,7 @@ from app.db.script import ScriptFunction
 from app.errors import DatabaseUnavailable
 
 T = TypeVar("T")
+Kind: TypeAlias = Literal["sqlite", "postgresql"]
 STATEMENT_SECONDS = 5
 POOL_WAIT_SECONDS = 3
 LOCK_SECONDS = 60
@@ -30,6 +31,11 @@ class Database(ABC):
     All of its methods raise DatabaseUnavailable when the database is out of reach or a connection cannot be
     had in three seconds.
     """
+
+    kind: Kind
+    vectors_stored: bool = False
+    """Whether there is a table for vectors, which PostgreSQL has with the extension `vector` alone; known from the
+    schema's upgrade on."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -59,6 +65,10 @@ class Database(ABC):
     @abstractmethod
     async def query(self, script: ScriptFunction[T], *args: Any) -> T:
         """Runs a script that only reads."""
+
+    @abstractmethod
+    async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
+        """Runs a script that reads much, behind which no other waits; on SQLite it sees one moment."""
 
     async def close(self) -> None:
         """Closes every connection."""

@@ -257,10 +257,10 @@ class DocumentTextRow(Base):
 
 
 class ChunkRow(Base):
-    """A span of a document's text, found where `generation` is its document's. Indexed by words beside the model.
+    """A span of a document's text, found where `generation` is its document's.
 
-    SQLite has an FTS5 table over `content`, `heading` and `names`, kept by triggers; PostgreSQL a column of its own
-    with the lexemes. Vectors stand in a table beside, by the embedder's name.
+    `words` is indexed beside the model: by an FTS5 table that triggers keep on SQLite, by a GIN index over its
+    lexemes on PostgreSQL. Vectors stand in a table beside, by the embedder's name (`app.db.vectors`).
     """
 
     __tablename__ = "chunks"
@@ -277,6 +277,10 @@ class ChunkRow(Base):
     content: Mapped[str] = mapped_column(Text)
     heading: Mapped[str] = mapped_column(Text)
     names: Mapped[str] = mapped_column(Text)
+    words: Mapped[str] = mapped_column(Text)
+    """What it is found by, as `app.rag.words.indexed` gives it."""
+    counts: Mapped[bytes] = mapped_column(LargeBinary)
+    """How often each of its words occurs."""
 
 
 class IdempotencyKeyRow(Base):

@@ -41,6 +41,8 @@ class PostgresDatabase(Database):
     the others did as well, and each would cost as long.
     """
 
+    kind = "postgresql"
+
     def __init__(self, url: URL, *, pool_size: int, statement_seconds: float = STATEMENT_SECONDS) -> None:
         engine = create_async_engine(
             url,
@@ -90,6 +92,10 @@ class PostgresDatabase(Database):
         """See `Database.query`; each statement sees its own moment."""
         async with self._driver() as driver:
             return await run(driver, script(*args))
+
+    async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
+        """See `Database.scan`; each statement sees its own moment."""
+        return await self.query(script, *args)
 
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:

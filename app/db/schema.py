@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import vectors
 from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database, translated
 from app.db.script import Script, Statement, one
 from app.errors import DatabaseUnavailable
@@ -47,11 +48,25 @@ async def upgrade(database: Database) -> None:
         DatabaseUnavailable: it is out of reach.
     """
     await database.prepare()
-    if await revision_of(database) == HEAD:
-        return
+    if await revision_of(database) != HEAD:
+        with translated():
+            async with locked(database) as connection:
+                await connection.run_sync(migrate)
     with translated():
-        async with locked(database) as connection:
-            await connection.run_sync(migrate)
+        database.vectors_stored = await vectors_stored(database)
+
+
+async def vectors_stored(database: Database) -> bool:
+    """Whether there is a table for vectors, which is made where it can be: the extension may have come later."""
+    if database.kind == "sqlite":
+        return True
+    async with database.engine.connect() as connection:
+        if await connection.run_sync(vectors.there):
+            return True
+        if not await connection.run_sync(vectors.possible):
+            return False
+    async with locked(database) as connection:
+        return await connection.run_sync(vectors.made)
 
 
 async def require(database: Database) -> None:

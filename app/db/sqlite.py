@@ -31,6 +31,8 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 4000",  # pages: a busy one is written back once for many commits
 )
+SCANNERS = 2
+"""Searches that read at once: they keep a core each busy."""
 PLACE = re.compile(r"\$(?=\d)")
 
 
@@ -39,6 +41,8 @@ class SqliteDatabase(Database):
 
     Scripts that wait at the same moment are committed together: one sync of the disk serves them all.
     """
+
+    kind = "sqlite"
 
     def __init__(self, path: Path, *, pool_size: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +57,7 @@ class SqliteDatabase(Database):
         event.listen(engine.sync_engine, "begin", begin)
         super().__init__(engine)
         self._writer, self._reader = ScriptThread(path), ScriptThread(path)
+        self._scanners = Scanners(path)
         self._gate = asyncio.Lock()
         self._jobs: list[Job] = []
         self._committer: asyncio.Task[None] | None = None
@@ -76,11 +81,17 @@ class SqliteDatabase(Database):
         with translated_sqlite():
             return await self._reader.call(run, script(*args))
 
+    async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
+        """See `Database.scan`."""
+        with translated_sqlite():
+            return await self._scanners.call(run_at_one_moment, script(*args))
+
     async def close(self) -> None:
         """See `Database.close`."""
         await super().close()
         await self._writer.close()
         await self._reader.close()
+        await self._scanners.close()
 
     def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
         # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
@@ -153,6 +164,29 @@ class ScriptThread:
             self._connection.close()
 
 
+class Scanners:
+    """A few threads with connections for what takes long to read; who comes when all are busy waits for one."""
+
+    def __init__(self, path: Path) -> None:
+        self._threads = [ScriptThread(path) for _ in range(SCANNERS)]
+        self._idle: asyncio.LifoQueue[ScriptThread] = asyncio.LifoQueue()
+        for each in self._threads:
+            self._idle.put_nowait(each)
+
+    async def call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
+        """See `ScriptThread.call`."""
+        thread = await self._idle.get()
+        try:
+            return await thread.call(function, argument)
+        finally:
+            self._idle.put_nowait(thread)
+
+    async def close(self) -> None:
+        """See `ScriptThread.close`."""
+        for each in self._threads:
+            await each.close()
+
+
 def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
     """Runs scripts one after the other, each undone alone when it fails, and commits what is left."""
     connection.execute("BEGIN IMMEDIATE")
@@ -186,6 +220,15 @@ def run(connection: sqlite3.Connection, script: Generator[Statement, list[Row], 
             statement = script.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+def run_at_one_moment(connection: sqlite3.Connection, script: Generator[Statement, list[Row], T]) -> T:
+    """Feeds a script its rows out of one snapshot."""
+    connection.execute("BEGIN")
+    try:
+        return run(connection, script)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 @functools.lru_cache(maxsize=256)

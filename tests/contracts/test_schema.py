@@ -37,7 +37,14 @@ async def test_migrations_make_the_tables_that_the_models_describe(database: Dat
 
 def differences(connection: Any) -> list[Any]:
     """What the models describe and the tables are not."""
-    return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+    context = MigrationContext.configure(connection, opts={"include_name": described})
+    return list(compare_metadata(context, Base.metadata))
+
+
+def described(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether models can describe it: not virtual tables, indexes of expressions, and the type of vectors."""
+    undescribed = {"table": ("chunk_words", "chunk_vectors"), "index": ("ix_chunks_words",)}
+    return not (name or "").startswith(undescribed.get(kind, ("-",)))
 
 
 async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Database) -> None:
@@ -46,6 +53,8 @@ async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Da
         session.add(UserRow(id=new_id(), user_id="ada", created_at=1))
         await session.flush()
         for table in (
+            *(["chunk_words"] if database.kind == "sqlite" else []),
+            "chunk_vectors",
             "chunks",
             "document_texts",
             "document_contents",

@@ -12,6 +12,7 @@ depends_on = None
 ID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+LEXEMES = "array_to_tsvector(string_to_array(words, ' '))"
 THERE = sa.text("status IN ('queued', 'processing', 'ready', 'failed')")
 
 
@@ -85,9 +86,36 @@ def upgrade() -> None:
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("heading", sa.Text(), nullable=False),
         sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("counts", sa.LargeBinary(), nullable=False),
         of_a_document("chunks"),
         sa.PrimaryKeyConstraint("chunk_key", name="pk_chunks"),
         sa.UniqueConstraint("document_id", "generation", "position", name="uq_chunks_document_id_generation_position"),
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        index_on_sqlite()
+    else:
+        # Without a list of what is yet to be sorted in, which every search would have to read.
+        op.execute(f"CREATE INDEX ix_chunks_words ON chunks USING gin ({LEXEMES}) WITH (fastupdate = off)")
+
+
+def index_on_sqlite() -> None:
+    """The words as an index that holds nothing else and follows the table, and the vectors as they are."""
+    op.execute(
+        "CREATE VIRTUAL TABLE chunk_words USING fts5 (words, content = 'chunks', content_rowid = 'chunk_key', "
+        "tokenize = 'ascii', detail = none, columnsize = 0)"
+    )
+    op.execute(
+        "CREATE TRIGGER chunk_words_of_new AFTER INSERT ON chunks BEGIN "
+        "INSERT INTO chunk_words (rowid, words) VALUES (new.chunk_key, new.words); END"
+    )
+    op.execute(
+        "CREATE TRIGGER chunk_words_of_old AFTER DELETE ON chunks BEGIN "
+        "INSERT INTO chunk_words (chunk_words, rowid, words) VALUES ('delete', old.chunk_key, old.words); END"
+    )
+    op.execute(
+        "CREATE TABLE chunk_vectors (chunk_key INTEGER NOT NULL REFERENCES chunks ON DELETE CASCADE, "
+        "embedder TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (chunk_key, embedder))"
     )
 
 
