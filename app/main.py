@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import FrameType
 
 from fastapi import FastAPI
@@ -21,6 +21,7 @@ from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
 from app.domain.ids import new_id
+from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.errors import ProviderUnavailable
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
@@ -43,13 +44,16 @@ from app.services.contexts import Contexts
 from app.services.conversations import Conversations
 from app.services.document_watches import DocumentWatches
 from app.services.documents import Documents
+from app.services.grounding import Grounding
 from app.services.health import Health
 from app.services.ingest import Ingest, IngestSweep
 from app.services.leases import Leases
 from app.services.ledger import Ledger
+from app.services.lookups import Lookups
 from app.services.messages import Messages
 from app.services.removals import Removals
 from app.services.retention import Retention
+from app.services.rewrites import Rewrites
 from app.services.running import Running
 from app.services.slots import Slots
 from app.services.stops import Stops
@@ -144,7 +148,9 @@ async def served(
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
-    running = Running(database, router, watches, slots, Budgets(database, settings.user_daily_tokens), process_id)
+    grounding = Grounding(router, Lookups(database, Rewrites(Asides(database, router)), nothing_found))
+    budgets = Budgets(database, settings.user_daily_tokens)
+    running = Running(database, router, grounding, watches, slots, budgets, process_id)
     leases = Leases(database, running, process_id)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = Removals(database, tasks, process_id)
@@ -195,6 +201,12 @@ async def served(
             await tasks.drain(settings.drain_seconds)
             await ended(*loops)
             await leases.resign()
+
+
+async def nothing_found(
+    owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None
+) -> SearchResult:
+    return SearchResult((), RetrievalStatus.EMPTY)
 
 
 def keep_what_was_imported() -> None:

@@ -62,6 +62,7 @@ class SdkModel(ABC):
     models = None
     concurrency = None
     remote = True
+    cites = True
     present = True
 
     def __init__(

@@ -24,6 +24,7 @@ from tests.api.talk import (
     until_accepted,
     without_request_id,
 )
+from tests.support.library import Library
 from tests.support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,6 +42,13 @@ SETTINGS: dict[str, Any] = {
     "document_ids": ["0199f000-0000-7000-8000-00000000000d"],
     "metadata": {"team": "blue"},
 }
+
+
+async def possible(service: Service) -> dict[str, Any]:
+    """The settings, once their document is there."""
+    await service.client.post("/users", json={"user_id": "ada"})
+    await Library(service).add("ada", "a.txt", document_id=SETTINGS["document_ids"][0])
+    return SETTINGS
 
 
 async def test_a_first_message_makes_title_and_both_messages(service: Service) -> None:
@@ -67,7 +75,7 @@ async def test_without_a_message_a_conversation_is_empty(service: Service) -> No
 
 async def test_all_settings_are_kept(service: Service) -> None:
     """What a conversation is made with is what is read of it, and a given title is the person's."""
-    made = await make(service, **SETTINGS)
+    made = await make(service, **await possible(service))
     read = await got(service, path_of(made))
     assert {name: read[name] for name in SETTINGS} == SETTINGS
     assert read["title_source"] == "user"
@@ -191,7 +199,7 @@ async def test_each_setting_can_be_changed_alone(service: Service) -> None:
     made = await make(service)
     expected = await got(service, path_of(made))
     del expected["messages"]
-    for name, value in SETTINGS.items():
+    for name, value in (await possible(service)).items():
         response = await service.client.patch(path_of(made), json={name: value})
         changed = response.json()
         expected |= {name: value, "title_source": "user", "updated_at": changed["updated_at"]}
@@ -201,7 +209,7 @@ async def test_each_setting_can_be_changed_alone(service: Service) -> None:
 
 async def test_null_takes_a_setting_away(service: Service) -> None:
     """PATCH with null brings a setting back to unset; mode and metadata always have a value."""
-    made = await make(service, **SETTINGS)
+    made = await make(service, **await possible(service))
     clearable = dict.fromkeys(SETTINGS.keys() - {"mode", "metadata"})
     changed = (await service.client.patch(path_of(made), json=clearable)).json()
     assert {name: changed[name] for name in clearable} == clearable
@@ -212,7 +220,7 @@ async def test_null_takes_a_setting_away(service: Service) -> None:
 
 async def test_an_empty_change_changes_nothing(service: Service) -> None:
     """PATCH without a field leaves all settings, and may move `updated_at` alone."""
-    made = await make(service, **SETTINGS)
+    made = await make(service, **await possible(service))
     changed = (await service.client.patch(path_of(made), json={})).json()
     assert {name: changed[name] for name in SETTINGS} == SETTINGS
 

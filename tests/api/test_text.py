@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.talk import got, make, messages_of, path_of, problem_of, say, told
+from tests.support.library import Library
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -89,13 +90,15 @@ async def test_an_unknown_models_name_is_shown_harmlessly(service: Service) -> N
 
 async def test_the_largest_values_are_taken(service: Service) -> None:
     """Every limit is the last value that is taken, counted in characters and not in bytes."""
+    library = Library(service)
+    await service.client.post("/users", json={"user_id": "😀" * 200})
     fields: dict[str, Any] = {
         "user_id": "😀" * 200,
         "title": "😀" * 200,
         "system_prompt": "😀" * 16_000,
         "temperature": 2,
         "max_tokens": 2**31 - 1,
-        "document_ids": [f"0199f000-0000-7000-8000-{n:012x}" for n in range(100)],
+        "document_ids": [await library.add("😀" * 200, f"{n}.txt") for n in range(100)],
         "metadata": {f"{n:02}" + "é" * 62: "é" * 512 for n in range(16)},
     }
     made = await make(service, **fields)

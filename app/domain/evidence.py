@@ -1,0 +1,77 @@
+"""Whether passages hold an answer, and where: by their words, as no model is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from app.domain.documents import Passage
+from app.domain.questions import words_of
+
+SENTENCE_END = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])[\"'\u201d\u2019)\]]*\s+|\n\s*\n|\n(?=\s*[-*•|\d])")
+MAX_SENTENCE = 400
+"""Characters: what is longer, such as a row of a wide table, is cut at a word."""
+
+STOP_WORDS = frozenset(
+    word
+    for line in (
+        "a an the and or but of in on at to from by for with without as is are was were be been being am do does did",
+        "done has have had having will would can could shall should may might must not no nor it its this that these",
+        "those he she they them his her their there here who whom whose which what when where why how i you we my your",
+        "our me us if then than so about into over under between during also very more most much many some any all",
+        "each every other such only own same",
+    )
+    for word in line.split()
+)
+LEAST_SUPPORT = 2 / 3
+
+CONSIDERED = 3
+LENIENT = 0.2, 0.3
+STRICT = 0.45, 0.6
+"""The least similarity, or else the least coverage."""
+
+
+def content_words(text: str) -> set[str]:
+    """The words that say something, by their first six letters: endings differ between question and answer."""
+    return {word[:6] for word in words_of(text) if word not in STOP_WORDS}
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in a text."""
+    return {word for word in words_of(text) if any(map(str.isdecimal, word))}
+
+
+def sentences(text: str) -> Iterator[str]:
+    """A text's sentences and rows, without white space around."""
+    for sentence in SENTENCE_END.split(text):
+        if sentence and (found := sentence.strip()):
+            yield found
+
+
+def best_sentence(text: str, wanted: Collection[str]) -> str:
+    """The sentence of a text with most of the wanted words, the first of equals, on one line."""
+    best = max(sentences(text), key=lambda each: len(content_words(each) & set(wanted)), default=text)
+    line = " ".join(best.split())
+    return line if len(line) <= MAX_SENTENCE else f"{line[:MAX_SENTENCE].rpartition(' ')[0] or line[:MAX_SENTENCE]} …"
+
+
+def supported(answer: str, question: str, passages: Sequence[Passage]) -> bool:
+    """Whether what an answer adds to its question is in the passages: every number, and most of the words."""
+    told = " ".join(f"{each.heading} {each.text}" for each in passages)
+    added = content_words(answer) - content_words(question)
+    if not added or not numbers(answer) <= numbers(told) | numbers(question):
+        return False
+    return len(added & content_words(told)) >= LEAST_SUPPORT * len(added)
+
+
+def is_evidence(passages: Sequence[Passage], *, strict: bool) -> bool:
+    """Whether the best of the passages found may hold the answer.
+
+    For a model that can say that they do not, whatever may be near is enough: of questions that the documents answer
+    hardly any is to be refused. For one that cannot, the passage has to be near indeed.
+    """
+    similarity, coverage = STRICT if strict else LENIENT
+    return any(
+        each.coverage >= coverage or (each.similarity is not None and each.similarity >= similarity)
+        for each in passages[:CONSIDERED]
+    )
