@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 
 import orjson
 
@@ -39,8 +40,14 @@ def serve(connection: socket.socket) -> None:
         connection.sendall(failure_frame(error.failure))
     except MemoryError:
         connection.sendall(failure_frame(TOO_COMPLEX))
-    except Exception:  # noqa: BLE001  libraries fail in every way on files that are made to break them
-        connection.sendall(failure_frame(CORRUPT))
+    except Exception as error:  # noqa: BLE001  libraries fail in every way on files that are made to break them
+        connection.sendall(failure_frame(CORRUPT, cause_of(error)))
+
+
+def cause_of(error: Exception) -> str:
+    """What failed, and where, without what the document says."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {last.filename}:{last.lineno}"
 
 
 def confine(limits: Limits) -> None:

@@ -28,6 +28,8 @@ from app.rag.wire import EXIT, HEAD, PROGRESS, REQUEST, Receiver, frame_head
 LIBRARIES = ("docx", "markdown_it", "pypdf", "selectolax", "tokenizers")
 BY_ITSELF = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 """Signals by which a process ends for what it does; others come from outside."""
+PIECE_BYTES = 1 << 18
+"""Of a document, which are sent at once: more would be moved about in the transport's buffer."""
 END_SECONDS = 5.0
 """What the server has for its end, before it is killed."""
 
@@ -182,8 +184,9 @@ async def answer(
     reader, writer = await asyncio.open_unix_connection(sock=data)
     try:
         writer.write(REQUEST.pack(len(asked), len(content)) + asked)
-        writer.write(content)
-        await writer.drain()
+        for place in range(0, len(content), PIECE_BYTES):
+            writer.write(content[place : place + PIECE_BYTES])
+            await writer.drain()
         while receiver.document is None:
             kind, length = frame_head(await reader.readexactly(HEAD.size))
             receiver.take(kind, await reader.readexactly(length))

@@ -51,7 +51,7 @@ def cheapest_cuts(units: Sequence[Unit]) -> list[int]:
 
 
 def cheapest_last(units: Sequence[Unit], prices: Sequence[float], end: int) -> tuple[float, int]:
-    """What the units before `end` cost at least, as in `prices` for fewer of them, and where their last chunk begins."""
+    """What the units before `end` cost at least, as in `prices` for fewer of them, and where the last chunk begins."""
     best, begin = float("inf"), end - 1
     tokens, over = 0, 0.0
     for first in range(end - 1, -1, -1):

@@ -5,6 +5,7 @@ A process that has read hostile bytes is not trusted: nothing from it is unpickl
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Head
 from app.domain.text import storable
 from app.rag.limits import Limits
 from app.rag.unreadable import TOO_LARGE, Unreadable
+
+log = logging.getLogger(__name__)
 
 REQUEST = struct.Struct(">II")
 """The lengths of a request's two parts: what is asked, as JSON, and the document."""
@@ -57,9 +60,9 @@ def frames_of(document: ExtractedDocument) -> Iterator[bytes]:
     yield frame(END, orjson.dumps([document.title, document.page_count, document.textless_pages]))
 
 
-def failure_frame(failure: DocumentFailure) -> bytes:
-    """What tells that a document cannot be read."""
-    return frame(FAILED, orjson.dumps(asdict(failure)))
+def failure_frame(failure: DocumentFailure, cause: str = "") -> bytes:
+    """What tells that a document cannot be read, and for an operator why, where that was not foreseen."""
+    return frame(FAILED, orjson.dumps([asdict(failure), cause]))
 
 
 class Receiver:
@@ -97,7 +100,10 @@ class Receiver:
             title, pages, textless = values
             self.document = ExtractedDocument(self._whole(), self._chunks, title, self._headings, pages, textless)
         elif kind == FAILED:
-            raise Unreadable(DocumentFailure(**values))
+            failure, cause = values
+            if cause:
+                log.warning("document unreadable", extra={"cause": storable(cause)})
+            raise Unreadable(DocumentFailure(**failure))
         else:
             raise ValueError(kind)
 

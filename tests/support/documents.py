@@ -91,7 +91,7 @@ def zip_with(members: dict[str, bytes], base: bytes | None = None) -> bytes:
 
 
 def deflated_zeros(size: int) -> bytes:
-    """What `size` zeros are deflated to, made without holding them."""
-    packer = zlib.compressobj(9)
-    parts = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-    return b"".join([*parts, packer.flush()])
+    """What some `size` zeros are deflated to, without the check sum at the end."""
+    packer = zlib.compressobj()
+    first, again = (packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + again * (size >> 20)

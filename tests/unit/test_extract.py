@@ -4,6 +4,7 @@ import io
 import docx
 import pypdf
 import pytest
+from docx.opc.constants import NAMESPACE
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 from pptx import Presentation
@@ -54,7 +55,7 @@ def test_text_is_made_storable():
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings_of_text(encoding):
     """UTF-8, UTF-16 and Windows-1252 give the same text."""
-    assert read("Zürich – naïve”".encode(encoding), PLAIN).text == "Zürich – naïve”"
+    assert read("Zürich - naïve”".encode(encoding), PLAIN).text == "Zürich - naïve”"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ PAGE = """<!doctype html><html><head><title>Pumps &amp; valves</title><style>p {
 
 
 def test_a_page_is_read_without_what_surrounds_it():
-    """HTML gives headings, lists, tables and code in order; navigation, scripts, hidden things and footers are left out."""
+    """HTML gives headings, lists, tables and code in order, without navigation, scripts, footers and what is hidden."""
     assert blocks(PAGE, HTML) == [
         (Kind.HEADING, "Pumps"),
         (Kind.PARAGRAPH, "A pump moves"),
@@ -122,7 +123,8 @@ def test_markdown():
     """Markdown gives what it renders to, front matter aside; what only looks like a tag is text."""
     source = (
         "---\ntitle: 'Pumps'\ntags: [a]\n---\n# All *pumps*\n\nUse `<name>` or <unk> of [this](http://a.b)\nline.\n\n"
-        "| A | B |\n|---|---|\n| 1 | **2** |\n\n```py\ndef f():\n    pass\n```\n\n* one\n* two\n\n<div class='x'>\n\nText\n\n</div>\n"
+        "| A | B |\n|---|---|\n| 1 | **2** |\n\n```py\ndef f():\n    pass\n```\n\n"
+        "* one\n* two\n\n<div class='x'>\n\nText\n\n</div>\n"
     )
     assert blocks(source, MARKDOWN) == [
         (Kind.HEADING, "All pumps"),
@@ -285,10 +287,10 @@ def test_pages_that_cannot_be_read():
 def test_notes_of_word_documents():
     """Foot notes follow the text."""
     base = docx_of("Text")
-    notes = f"<w:footnotes {nsdecls('w')}><w:footnote w:id='1'><w:p><w:r><w:t>A note</w:t></w:r></w:p></w:footnote></w:footnotes>"
-    relations = (
-        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="n1" '
-        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes" Target="footnotes.xml"/></Relationships>'
-    )
+    note = "<w:footnote w:id='1'><w:p><w:r><w:t>A note</w:t></w:r></w:p></w:footnote>"
+    notes = f"<w:footnotes {nsdecls('w')}>{note}</w:footnotes>"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+    relation = f'<Relationship Id="n1" Type="{kind}" Target="footnotes.xml"/>'
+    relations = f'<Relationships xmlns="{NAMESPACE.OPC_RELATIONSHIPS}">{relation}</Relationships>'
     members = {"word/footnotes.xml": notes.encode(), "word/_rels/document.xml.rels": relations.encode()}
     assert read(zip_with(members, base), DOCX).text == "Text\n\nA note"

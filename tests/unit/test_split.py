@@ -7,8 +7,8 @@ from app.rag.extraction import extracted
 from app.rag.limits import Limits
 from app.rag.sniff import CSV, HTML, MARKDOWN, PLAIN
 from app.rag.tokens import counted
-from app.rag.unreadable import Unreadable
 from app.rag.units import MOST
+from app.rag.unreadable import Unreadable
 
 SENTENCE = "The pump moves some water from the well to the house. "
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from app.rag.extract.decode import decoded
 from app.rag.extract.draft import Draft, Kind, Writer, folded, row
 from app.rag.limits import Limits
+from app.rag.unreadable import TOO_COMPLEX, Unreadable
 
 NEVER_READ = "script, style, template, noscript, svg, math annotation, iframe, object, canvas, button, select, textarea"
 HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"]'
@@ -21,6 +22,13 @@ AROUND = re.compile(
 )
 """Classes and ids of what surrounds a page's content."""
 
+NESTING = re.compile(
+    r"<(/?)(?!(?:p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option|area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
+    r"[a-z][^<>]*+(?<!/)>",
+    re.IGNORECASE,
+)
+"""Tags of elements that only their own end closes."""
+DEPTH = 5000
 BLOCKS = frozenset(
     """address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption
     figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
@@ -37,7 +45,7 @@ def read_html(content: bytes, limits: Limits) -> Draft:
 def draft_of(source: str, limits: Limits) -> Draft:
     """The draft of a page's source; where there is nothing but surroundings, they are read."""
     for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
-        page = LexborHTMLParser(source)
+        page = parsed(source)
         for selector in selectors:
             for node in page.css(selector):
                 node.decompose()
@@ -47,6 +55,26 @@ def draft_of(source: str, limits: Limits) -> Draft:
         if draft.blocks:
             break
     return draft
+
+
+def parsed(source: str) -> LexborHTMLParser:
+    """The page of a source; there is nothing that is no HTML, so that only memory and time can be wanting."""
+    if is_deep(source):
+        raise Unreadable(TOO_COMPLEX)
+    try:
+        return LexborHTMLParser(source)
+    except SelectolaxError as error:
+        raise Unreadable(TOO_COMPLEX) from error
+
+
+def is_deep(source: str) -> bool:
+    """Whether elements are open within each other so deep that the parser, whose time is quadratic in it, is slow."""
+    depth = 0
+    for tag in NESTING.finditer(source):
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        if depth > DEPTH:
+            return True
+    return False
 
 
 def drop_surroundings(page: LexborHTMLParser) -> None:

@@ -18,6 +18,8 @@ from app.rag.limits import Limits
 
 FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|\Z)", re.DOTALL)
 FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
+NESTING = 100
+"""Of lists and quotes; what is within more is no text."""
 TAG = re.compile(r"</?([a-z][a-z0-9]*)\b|<!--", re.IGNORECASE)
 INLINE_TAGS = frozenset(
     """a abbr audio b bdi bdo big br button cite code data del dfn em font i img input ins kbd label mark
@@ -39,7 +41,7 @@ def read_markdown(content: bytes, limits: Limits) -> Draft:
 
 def rendered(source: str) -> str:
     """The page that the source makes; what looks like a tag but is none of HTML's, such as `<name>`, is text."""
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"maxNesting": NESTING}).enable(["table", "strikethrough"])
     parser.add_render_rule("html_inline", tag_or_text)
     parser.add_render_rule("html_block", tag_or_text)
     return f"<body>{parser.render(source)}"

@@ -110,9 +110,11 @@ def usual_distance(pages: Sequence[Sequence[Line]]) -> float:
 
 
 def running_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
-    """The lines that are repeated at the top and bottom of pages, without their numbers."""
+    """The lines that are repeated at the tops and ends of pages, without their numbers; none if there are no others."""
     at_edges = Counter(text for lines in pages if lines for text in {unnumbered(lines[0]), unnumbered(lines[-1])})
-    return {text for text, count in at_edges.items() if count >= max(RUNNING_PAGES, RUNNING_SHARE * len(pages))}
+    running = {text for text, count in at_edges.items() if count >= max(RUNNING_PAGES, RUNNING_SHARE * len(pages))}
+    others = any(unnumbered(line) not in running for lines in pages for line in lines)
+    return running if others else set()
 
 
 def unnumbered(line: Line) -> str:

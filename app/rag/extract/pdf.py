@@ -16,6 +16,7 @@ from app.rag.extract.pages import Line, draft_of
 from app.rag.limits import Limits
 from app.rag.unreadable import CORRUPT, ENCRYPTED, TOO_COMPLEX, TOO_LARGE, TOO_MANY_PAGES, Unreadable
 
+PAGE = re.compile(rb"/Type\s{0,9}/Page\b")
 NO_TITLE = re.compile(
     r"untitled|microsoft word|powerpoint|\.(?:docx?|pdf|indd|tex|dvi|html?|pptx?)$|^\W*$", re.IGNORECASE
 )
@@ -25,6 +26,8 @@ logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of every oddit
 
 def read_pdf(content: bytes, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
     """The draft of a PDF; `progress` is told pages done, of how many."""
+    if len(PAGE.findall(content)) > limits.pages:  # to find all objects of so many takes long
+        raise Unreadable(TOO_MANY_PAGES)
     try:
         return read(PdfReader(io.BytesIO(content), strict=False), limits, progress)
     except LimitReachedError as error:

@@ -1,0 +1,228 @@
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+import uvloop
+
+from app.rag.limits import Limits
+from app.rag.reader import DocumentReader, installed
+from app.rag.sniff import MARKDOWN, PDF, PLAIN
+from app.rag.unreadable import Unreadable
+from tests.support.documents import pdf
+
+FORK_SERVER = "app.rag.fork_server"
+SLOW = b"pump " * 1_900_000
+"""Takes many seconds to read, of which tests wait for none."""
+
+
+@pytest.fixture
+async def reader():
+    reader = DocumentReader(Limits(cpu_seconds=20))
+    yield reader
+    await reader.aclose()
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is there and not only waits to be reaped."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def servers() -> list[psutil.Process]:
+    """The fork servers of this process."""
+    return [each for each in psutil.Process().children() if runs(each) and each.cmdline()[2:4] == ["-m", FORK_SERVER]]
+
+
+def at_work() -> list[psutil.Process]:
+    """The processes that read documents for this process."""
+    return [each for server in servers() for each in server.children() if runs(each)]
+
+
+async def until(condition) -> None:
+    """Waits until something that another process does has happened."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  there is no event of another process to wait for
+            await asyncio.sleep(0.01)
+
+
+async def code_of(reading) -> tuple[str, bool]:
+    """The code with which a reading fails, and whether it may be tried again."""
+    with pytest.raises(Unreadable) as raised:
+        await reading
+    return raised.value.failure.code, raised.value.failure.retryable
+
+
+async def test_a_document_comes_back_whole(reader):
+    """Text, chunks, outline and pages arrive as they were read, however large they are."""
+    source = "# Täler\n\n" + "\n\n".join(
+        f"## Part {n}\n\nText with 東京 and \U0001f600 number {n}." for n in range(4000)
+    )
+    document = await reader.read(source.encode(), MARKDOWN)
+    assert len(document.text) > 150_000
+    assert len(document.outline) == 1
+    assert document.title == "Täler"
+    assert all(each.content == document.text[each.start : each.end] for each in document.chunks)
+    assert document.chunks[-1].content.endswith("number 3999.")
+
+
+async def test_progress_is_told_by_page(reader):
+    """Pages that are done are told while the document is read, the last one at the end."""
+    told = []
+    document = await reader.read(pdf([[("Hello", 12)]] * 30), PDF, lambda done, total: told.append((done, total)))
+    assert document.page_count == 30
+    assert told == sorted(told)
+    assert told[-1] == (30, 30)
+
+
+async def test_the_loop_is_free_while_a_document_is_read(reader):
+    """Others are read, and the loop turns, while one document keeps its process busy."""
+    slow = asyncio.create_task(reader.read(SLOW, PLAIN))
+    await until(at_work)
+    for number in range(5):
+        document = await reader.read(b"Short %d" % number, PLAIN)
+        assert document.text == f"Short {number}"
+    assert not slow.done()
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
+
+
+async def test_so_many_at_once(reader):
+    """No more documents are read at once than there are slots."""
+    readings = [asyncio.create_task(reader.read(SLOW, PLAIN)) for _ in range(4)]
+    await until(lambda: len(at_work()) == 2)
+    assert reader.slots.locked()
+    for each in readings:
+        each.cancel()
+    await asyncio.gather(*readings, return_exceptions=True)
+    await until(lambda: not at_work())
+    assert not reader.slots.locked()
+
+
+async def test_a_cancelled_reading_ends_its_process(reader):
+    """When nobody waits for a document any more, its process is killed and reaped; the next is read."""
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
+    await until(at_work)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await until(lambda: not at_work())
+    assert (await reader.read(b"Next", PLAIN)).text == "Next"
+
+
+async def test_a_killed_process_is_not_the_documents_fault(reader):
+    """A process that is killed from outside, as when memory runs out, leaves a document that can be tried again."""
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
+    await until(at_work)
+    at_work()[0].kill()
+    assert await code_of(reading) == ("extraction-interrupted", True)
+
+
+async def test_a_killed_server_is_started_again(reader):
+    """When the server is killed what it forked dies with it, and is read once more by a new one."""
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
+    await until(at_work)
+    old, child = servers()[0], at_work()[0]
+    old.kill()
+    await until(lambda: not runs(child))
+    await until(lambda: at_work() and servers()[0].pid != old.pid)
+    assert (await reader.read(b"Second", PLAIN)).text == "Second"
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_a_server_without_work_ends():
+    """After a time without documents the server gives its memory back; the next document starts another."""
+    async with contextlib.aclosing(DocumentReader(idle_seconds=0.05)) as reader:
+        assert (await reader.read(b"First", PLAIN)).text == "First"
+        await until(lambda: not servers())
+        assert (await reader.read(b"Second", PLAIN)).text == "Second"
+
+
+async def test_closing_ends_everything(reader):
+    """A reader that is closed leaves no process, no descriptor and nobody waiting, and reads no more."""
+    before = psutil.Process().num_fds()
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
+    await until(at_work)
+    await reader.aclose()
+    assert await code_of(reading) == ("extraction-interrupted", True)
+    assert await code_of(reader.read(b"More", PLAIN)) == ("extraction-interrupted", True)
+    assert servers() == []
+    assert psutil.Process().num_fds() <= before
+
+
+async def test_two_readers_in_one_process(reader):
+    """Services in one process have readers of their own."""
+    async with contextlib.aclosing(DocumentReader()) as other:
+        assert (await other.read(b"Other", PLAIN)).text == "Other"
+        assert (await reader.read(b"One", PLAIN)).text == "One"
+    assert (await reader.read(b"Two", PLAIN)).text == "Two"
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(cpu_seconds=1), ("document-too-complex", False)),
+        (Limits(wall_seconds=0.5), ("document-too-complex", True)),
+    ],
+)
+async def test_time_is_limited(limits, expected):
+    """A document that takes too much of the processor is too complex; one that was not given it may be tried again."""
+    async with contextlib.aclosing(DocumentReader(limits)) as reader:
+        assert await code_of(reader.read(SLOW, PLAIN)) == expected
+        await until(lambda: not at_work())
+
+
+async def test_processes_know_no_secrets(reader, monkeypatch):
+    """What reads documents has none of the service's environment, and gives way to it."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    reading = asyncio.create_task(reader.read(SLOW, PLAIN))
+    await until(at_work)
+    for each in (*servers(), *at_work()):
+        assert "sk-secret" not in str(each.environ())
+        assert each.nice() >= 10
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+def test_another_event_loop():
+    """Documents are read under uvloop, as the service runs."""
+
+    async def read() -> str:
+        async with contextlib.aclosing(DocumentReader()) as reader:
+            text = (await reader.read(b"Hello " * 100_000, PLAIN)).text
+            return text.strip()[-5:]
+
+    assert uvloop.run(read()) == "Hello"
+
+
+KILLED = """
+import asyncio
+from app.rag.reader import DocumentReader
+
+async def main():
+    reading = asyncio.create_task(DocumentReader().read(b"pump " * 1_900_000, "text/plain"))
+    await reading
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_outlives_a_killed_service():
+    """When the service is killed its server and what that forked end."""
+    service = psutil.Popen([sys.executable, "-c", KILLED], stdin=subprocess.DEVNULL)
+    await until(lambda: len(service.children(recursive=True)) == 2)
+    left = service.children(recursive=True)
+    service.send_signal(signal.SIGKILL)
+    service.wait()
+    await until(lambda: not any(map(runs, left)))
+
+
+def test_what_reads_documents_is_installed():
+    """Whether documents can be read is known without loading anything."""
+    assert installed()
