@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from app.domain.documents import Passage
 from app.domain.questions import words_of
@@ -23,10 +24,25 @@ STOP_WORDS = frozenset(
     )
     for word in line.split()
 )
+
+
+class Bar(NamedTuple):
+    """What a passage has to reach in one of the two."""
+
+    similarity: float
+    coverage: float
+    words_alone: float
+    """The coverage where nothing was compared by meaning."""
+
+
 CONSIDERED = 3
-LENIENT = 0.2, 0.3
-STRICT = 0.45, 0.6
-"""The least similarity, or else the least coverage."""
+LENIENT = Bar(similarity=0.3, coverage=0.5, words_alone=0.25)
+STRICT = Bar(similarity=0.5, coverage=0.6, words_alone=0.6)
+"""Measured on SQuAD 2.0 with all-MiniLM-L6-v2 (decision 12).
+
+Of the questions that the documents answer the lenient bar turns 0.9 % away and the strict one 8.0 %; of those that they
+only seem to answer 1.8 % and 16.2 %; of those about something else 74 to 100 % and 83 to 100 %, depending on how far.
+"""
 
 
 def content_words(text: str) -> set[str]:
@@ -68,8 +84,8 @@ def is_evidence(passages: Sequence[Passage], *, strict: bool) -> bool:
     For a model that can say that they do not, whatever may be near is enough: of questions that the documents answer
     hardly any is to be refused. For one that cannot, the passage has to be near indeed.
     """
-    similarity, coverage = STRICT if strict else LENIENT
-    return any(
-        each.coverage >= coverage or (each.similarity is not None and each.similarity >= similarity)
-        for each in passages[:CONSIDERED]
-    )
+    bar = STRICT if strict else LENIENT
+    nearest = passages[:CONSIDERED]
+    if all(each.similarity is None for each in nearest):
+        return any(each.coverage >= bar.words_alone for each in nearest)
+    return any(each.coverage >= bar.coverage or (each.similarity or 0) >= bar.similarity for each in nearest)

@@ -32,6 +32,9 @@ def test_who_cannot_refuse_needs_nearer_passages() -> None:
     far, near = (replace(PASSAGE, similarity=each) for each in (0.05, 0.9))
     assert [is_evidence([far], strict=each) for each in (True, False)] == [False, False]
     assert [is_evidence([near], strict=each) for each in (True, False)] == [True, True]
-    words = replace(PASSAGE, coverage=0.35)
+    words = replace(PASSAGE, coverage=0.55)
     assert [is_evidence([words], strict=each) for each in (True, False)] == [False, True]
     assert not is_evidence([], strict=False)
+    few = replace(PASSAGE, coverage=0.3)
+    assert is_evidence([few], strict=False)
+    assert not is_evidence([replace(few, similarity=0.1)], strict=False)
