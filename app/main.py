@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from types import FrameType
 
 from fastapi import FastAPI
@@ -21,7 +21,6 @@ from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
 from app.domain.ids import new_id
-from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.errors import ProviderUnavailable
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
@@ -53,6 +52,7 @@ from app.services.lookups import Lookups
 from app.services.messages import Messages
 from app.services.removals import Removals
 from app.services.retention import Retention
+from app.services.retrieval import Retrieval
 from app.services.rewrites import Rewrites
 from app.services.running import Running
 from app.services.slots import Slots
@@ -148,7 +148,8 @@ async def served(
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
-    grounding = Grounding(router, Lookups(database, Rewrites(Asides(database, router)), nothing_found))
+    retrieval = Retrieval(database, embedder=None)
+    grounding = Grounding(router, Lookups(database, Rewrites(Asides(database, router)), retrieval.search))
     budgets = Budgets(database, settings.user_daily_tokens)
     running = Running(database, router, grounding, watches, slots, budgets, process_id)
     leases = Leases(database, running, process_id)
@@ -201,12 +202,6 @@ async def served(
             await tasks.drain(settings.drain_seconds)
             await ended(*loops)
             await leases.resign()
-
-
-async def nothing_found(
-    owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None
-) -> SearchResult:
-    return SearchResult((), RetrievalStatus.EMPTY)
 
 
 def keep_what_was_imported() -> None:

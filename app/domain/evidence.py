@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from app.domain.documents import Passage
 from app.domain.questions import words_of
@@ -23,12 +24,25 @@ STOP_WORDS = frozenset(
     )
     for word in line.split()
 )
-LEAST_SUPPORT = 2 / 3
+
+
+class Bar(NamedTuple):
+    """What a passage has to reach in one of the two."""
+
+    similarity: float
+    coverage: float
+    words_alone: float
+    """The coverage where nothing was compared by meaning."""
+
 
 CONSIDERED = 3
-LENIENT = 0.2, 0.3
-STRICT = 0.45, 0.6
-"""The least similarity, or else the least coverage."""
+LENIENT = Bar(similarity=0.3, coverage=0.5, words_alone=0.25)
+STRICT = Bar(similarity=0.5, coverage=0.6, words_alone=0.6)
+"""Measured on SQuAD 2.0 with all-MiniLM-L6-v2 (decision 12).
+
+Of the questions that the documents answer the lenient bar turns 0.9 % away and the strict one 8.0 %; of those that they
+only seem to answer 1.8 % and 16.2 %; of those about something else 74 to 100 % and 83 to 100 %, depending on how far.
+"""
 
 
 def content_words(text: str) -> set[str]:
@@ -55,13 +69,13 @@ def best_sentence(text: str, wanted: Collection[str]) -> str:
     return line if len(line) <= MAX_SENTENCE else f"{line[:MAX_SENTENCE].rpartition(' ')[0] or line[:MAX_SENTENCE]} …"
 
 
-def supported(answer: str, question: str, passages: Sequence[Passage]) -> bool:
-    """Whether what an answer adds to its question is in the passages: every number, and most of the words."""
-    told = " ".join(f"{each.heading} {each.text}" for each in passages)
+def supported(answer: str, question: str, sentence: str) -> bool:
+    """Whether a sentence says what an answer adds to its question: each number, and each word that says something.
+
+    Of 80 answers of the embedded model to questions with known answers 31 were right; of the 10 with support, 9.
+    """
     added = content_words(answer) - content_words(question)
-    if not added or not numbers(answer) <= numbers(told) | numbers(question):
-        return False
-    return len(added & content_words(told)) >= LEAST_SUPPORT * len(added)
+    return bool(added) and added <= content_words(sentence) and numbers(answer) <= numbers(f"{sentence} {question}")
 
 
 def is_evidence(passages: Sequence[Passage], *, strict: bool) -> bool:
@@ -70,8 +84,8 @@ def is_evidence(passages: Sequence[Passage], *, strict: bool) -> bool:
     For a model that can say that they do not, whatever may be near is enough: of questions that the documents answer
     hardly any is to be refused. For one that cannot, the passage has to be near indeed.
     """
-    similarity, coverage = STRICT if strict else LENIENT
-    return any(
-        each.coverage >= coverage or (each.similarity is not None and each.similarity >= similarity)
-        for each in passages[:CONSIDERED]
-    )
+    bar = STRICT if strict else LENIENT
+    nearest = passages[:CONSIDERED]
+    if all(each.similarity is None for each in nearest):
+        return any(each.coverage >= bar.words_alone for each in nearest)
+    return any(each.coverage >= bar.coverage or (each.similarity or 0) >= bar.similarity for each in nearest)

@@ -142,18 +142,17 @@ def harmless(text: str) -> str:
 def quoted(answer: str, question: str, passages: Sequence[Passage]) -> str:
     """What a reader gets of a model that cannot cite: what it says, where that has support, and the quote behind it.
 
-    The quote is the sentence with most words of question and answer; without support it stands alone.
+    The quote is the sentence with most words of the question; where it does not support the answer it stands alone.
     """
     if not passages:
         return NOTHING_FOUND
     answer = answer.strip().partition("\n")[0]
-    holds = supported(answer, question, passages)
-    looked_for = content_words(f"{question} {answer}" if holds else question)
+    looked_for = content_words(question)
     found = [(best_sentence(each.text, looked_for), number, each) for number, each in enumerate(passages, 1)]
     sentence, number, passage = max(found, key=lambda each: len(content_words(each[0]) & looked_for))
     page = f", page {passage.page}" if passage.page is not None else ""
     quote = f"“{without_marks(sentence)}” [{number}] ({' '.join(passage.document_name.split())}{page})"
-    return f"{answer}\n\n{quote}" if holds else quote
+    return f"{answer}\n\n{quote}" if supported(answer, question, sentence) else quote
 
 
 def openings_for(question: str, openings: Sequence[Passage]) -> list[Passage]:

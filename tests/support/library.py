@@ -1,30 +1,34 @@
-"""Documents that are there without an ingest, and a plain search among them."""
+"""Documents that are there without an ingest, found by their words, and what was searched for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, update
 
 from app.db.models import ChunkRow, DocumentRow, UserRow
-from app.domain.documents import Passage
-from app.domain.evidence import content_words
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.rag.words import indexed
+from app.services.lookups import Search
 from tests.support.service import Service
 
 
 class Library:
-    """The documents of a service's users, searched by the share of the query's words that a passage has."""
+    """The documents of a service's users, whose searches can be looked at and made to fail."""
 
     def __init__(self, service: Service) -> None:
         self.searches: list[tuple[str, list[str], list[str] | None]] = []
         """Owner, queries and documents of each search."""
         self.failure: Exception | None = None
-        self.status = RetrievalStatus.OK
+        self.status: RetrievalStatus | None = None
+        """What came of a search, where it is to be something else than it is."""
         self._database = service.database
-        service.services.turns.running.grounding.lookups.search = self.search
+        lookups = service.services.turns.running.grounding.lookups
+        before = getattr(lookups.search, "__self__", None)
+        self._search: Search = before._search if isinstance(before, Library) else lookups.search
+        lookups.search = self.search
 
     async def add(
         self,
@@ -38,11 +42,13 @@ class Library:
         """Stores a document, of a user who is there; its id."""
         document_id, generation, end = document_id or new_id(), 1, 0
         async with self._database.write() as session:
-            owner_id = await session.scalar(select(UserRow.id).where(UserRow.user_id == user_id))
+            changed = update(UserRow).values(documents_version=UserRow.documents_version + 1)
+            owner_id = await session.scalar(changed.where(UserRow.user_id == user_id).returning(UserRow.id))
             await session.execute(
                 insert(DocumentRow).values(
                     document_id=document_id, owner_id=owner_id, name=name, media_type="text/plain", bytes=1,
                     sha256=document_id, status="ready", done=0, total=0, attempt=1, generation=generation, title=title,
+                    chunk_count=len(chunks),
                     outline=[[1, title, 0]] if title else [], created_at=now_ms(),
                 )
             )  # fmt: skip
@@ -70,22 +76,5 @@ class Library:
         self.searches.append((owner_id, list(queries), None if document_ids is None else list(document_ids)))
         if self.failure is not None:
             raise self.failure
-        wanted = content_words(" ".join(queries))
-        among = select(ChunkRow, DocumentRow.name).join(DocumentRow, DocumentRow.document_id == ChunkRow.document_id)
-        async with self._database.read() as session:
-            rows = (await session.execute(among.where(ChunkRow.owner_id == owner_id))).all()
-        found = [
-            passage(chunk, name, len(content_words(chunk.content) & wanted) / len(wanted))
-            for chunk, name in rows
-            if document_ids is None or chunk.document_id in document_ids
-        ]
-        best = sorted((each for each in found if each.score), key=lambda each: -each.score)[:limit]
-        return SearchResult(best, self.status if best else RetrievalStatus.EMPTY)
-
-
-def passage(chunk: ChunkRow, name: str, share: float) -> Passage:
-    """A chunk as a search gives it."""
-    return Passage(
-        chunk_id=f"{chunk.document_id}:{chunk.position}", document_id=chunk.document_id, document_name=name,
-        page=chunk.page, start=chunk.start_at, end=chunk.end_at, text=chunk.content, score=share, coverage=share,
-    )  # fmt: skip
+        found = await self._search(owner_id, queries, limit, document_ids)
+        return replace(found, status=self.status or found.status)
