@@ -25,7 +25,7 @@ from tests.api.talk import (
     told,
     until_ended,
 )
-from tests.support.library import Library
+from tests.support.shelf import Shelf
 from tests.support.provider import FakeProvider
 from tests.support.replies import server_error
 from tests.support.service import Service
@@ -39,11 +39,11 @@ SECRET = "The Eiffel Tower in Paris was built by aliens, says bob."
 
 
 @pytest.fixture
-def library(openai_service: Service) -> Library:
-    return Library(openai_service)
+def library(openai_service: Service) -> Shelf:
+    return Shelf(openai_service)
 
 
-async def rag(service: Service, library: Library, *chunks: str, name: str = "paris.txt", **body: Any) -> dict[str, Any]:
+async def rag(service: Service, library: Shelf, *chunks: str, name: str = "paris.txt", **body: Any) -> dict[str, Any]:
     """A rag conversation of a user with one document."""
     await service.client.post("/users", json={"user_id": "ada"})
     await library.add("ada", name, *(chunks or (TOWER, BRIDGE)))
@@ -63,7 +63,7 @@ async def resumed(service: Service, reply: dict[str, Any], start: int = 0) -> li
 
 
 async def test_passages_are_data_in_the_user_s_message(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """The model gets the instruction with the system prompt, and the passages fenced before the question."""
     made = await rag(openai_service, library, system_prompt="Be brief.")
@@ -81,7 +81,7 @@ async def test_passages_are_data_in_the_user_s_message(
 
 
 async def test_what_a_reply_cites_is_stored_with_it(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """Marks resolve to document, span and exact quote; the reply is grounded, also when its document is gone."""
     made = await rag(openai_service, library)
@@ -98,7 +98,7 @@ async def test_what_a_reply_cites_is_stored_with_it(
 
 
 async def test_marks_that_were_not_given_are_taken_out_as_they_stream(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """A number without a passage reaches no reader, however it was cut; in code brackets are left alone."""
     made = await rag(openai_service, library)
@@ -112,7 +112,7 @@ async def test_marks_that_were_not_given_are_taken_out_as_they_stream(
 
 
 async def test_an_answer_without_a_valid_citation_is_not_grounded(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """What cites nothing that was given says so; in open conversations there is nothing to say."""
     made = await rag(openai_service, library)
@@ -126,7 +126,7 @@ async def test_an_answer_without_a_valid_citation_is_not_grounded(
 
 
 async def test_what_was_found_is_told_before_the_text(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """Right behind the acceptance comes what was found, live and whenever the stream is read from its start."""
     made = await rag(openai_service, library)
@@ -149,7 +149,7 @@ async def test_what_was_found_is_told_before_the_text(
 
 
 async def test_what_was_found_is_known_before_the_model_speaks(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """A reader who comes while the model is silent is told what was found; a cancelled turn keeps what it cites."""
     made = await rag(openai_service, library)
@@ -172,7 +172,7 @@ async def test_what_was_found_is_known_before_the_model_speaks(
 
 
 async def test_where_nothing_is_found_the_service_says_so(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """No model is asked: the reply is one sentence that costs nothing."""
     made = await rag(openai_service, library)
@@ -193,7 +193,7 @@ async def test_where_nothing_is_found_the_service_says_so(
     assert (context["messages"], context["citations"]) == ([], [])
 
 
-async def test_a_search_that_fails_is_told(openai_service: Service, provider: FakeProvider, library: Library) -> None:
+async def test_a_search_that_fails_is_told(openai_service: Service, provider: FakeProvider, library: Shelf) -> None:
     """What could not be searched is not answered from thin air; a search by words alone is answered, and shown."""
     made = await rag(openai_service, library)
     library.failure = EmbeddingFailed()
@@ -207,7 +207,7 @@ async def test_a_search_that_fails_is_told(openai_service: Service, provider: Fa
 
 
 async def test_whether_there_is_a_search_is_the_caller_s_choice(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """`auto` spares greetings, `always` nothing, `never` searches not at all; regenerating searches anew."""
     made = await rag(openai_service, library)
@@ -225,7 +225,7 @@ async def test_whether_there_is_a_search_is_the_caller_s_choice(
 
 
 async def test_a_turn_that_waits_searches_as_it_was_accepted(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """Mode, documents and whether to search are settled at acceptance, also for a turn that starts later."""
     made = await rag(openai_service, library)
@@ -244,7 +244,7 @@ async def test_a_turn_that_waits_searches_as_it_was_accepted(
 
 
 async def test_a_follow_up_is_searched_with_what_it_goes_on_from(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """A remote model rewrites it, at a cost that is entered; where that fails both turns are searched."""
     made = await rag(openai_service, library)
@@ -265,7 +265,7 @@ async def test_a_follow_up_is_searched_with_what_it_goes_on_from(
 
 
 async def test_documents_are_asked_for_as_a_whole(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """A question for what documents are about gets their headings and openings, whatever words they have."""
     made = await rag(openai_service, library, "Zebras eat grass.", name="zebra-notes.md")
@@ -278,7 +278,7 @@ async def test_documents_are_asked_for_as_a_whole(
 
 
 async def test_marks_of_earlier_replies_are_not_told(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """A later turn does not see the numbers of passages that it does not get, in rag and in open mode."""
     made = await rag(openai_service, library)
@@ -292,7 +292,7 @@ async def test_marks_of_earlier_replies_are_not_told(
 
 
 async def test_a_document_cannot_speak_for_anybody(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """Look-alike marks and orders in a document stay data in one user message; an image's address stays text."""
     poison = (
@@ -313,7 +313,7 @@ async def test_a_document_cannot_speak_for_anybody(
 
 
 async def test_nobody_gets_another_s_documents(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """Another user's passages reach no prompt, and their documents cannot be named."""
     made = await rag(openai_service, library)
@@ -335,7 +335,7 @@ async def test_nobody_gets_another_s_documents(
 
 
 async def test_what_was_sent_is_shown_with_its_passages(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """The context has passages, queries and status, and its tokens add up; deleting the reply takes them along."""
     made = await rag(openai_service, library)
@@ -358,7 +358,7 @@ async def test_what_was_sent_is_shown_with_its_passages(
 
 
 async def test_a_failed_turn_keeps_what_it_cites(
-    openai_service: Service, provider: FakeProvider, library: Library
+    openai_service: Service, provider: FakeProvider, library: Shelf
 ) -> None:
     """A reply that breaks off is stored with its text and the citations in it."""
     made = await rag(openai_service, library)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.talk import got, make, messages_of, path_of, problem_of, say, told
-from tests.support.library import Library
+from tests.support.shelf import Shelf
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -90,7 +90,7 @@ async def test_an_unknown_models_name_is_shown_harmlessly(service: Service) -> N
 
 async def test_the_largest_values_are_taken(service: Service) -> None:
     """Every limit is the last value that is taken, counted in characters and not in bytes."""
-    library = Library(service)
+    library = Shelf(service)
     await service.client.post("/users", json={"user_id": "😀" * 200})
     fields: dict[str, Any] = {
         "user_id": "😀" * 200,

@@ -15,7 +15,7 @@ from app.services.lookups import Search
 from tests.support.service import Service
 
 
-class Library:
+class Shelf:
     """The documents of a service's users, whose searches can be looked at and made to fail."""
 
     def __init__(self, service: Service) -> None:
@@ -27,7 +27,7 @@ class Library:
         self._database = service.database
         lookups = service.services.turns.running.grounding.lookups
         before = getattr(lookups.search, "__self__", None)
-        self._search: Search = before._search if isinstance(before, Library) else lookups.search
+        self._search: Search = before._search if isinstance(before, Shelf) else lookups.search
         lookups.search = self.search
 
     async def add(
