@@ -29,8 +29,6 @@ def openings(owner_id: str, document_ids: Sequence[str] | None, limit: int) -> S
     return [opening_of(row) for row in rows]
 
 
-
-
 def places(values: Sequence[object], first: int) -> str:
     """Places for so many values in SQL, from a number on."""
     return f"({', '.join(f'${number}' for number in range(first, first + len(values)))})"

@@ -24,8 +24,8 @@ from tests.api.talk import (
     until_accepted,
     without_request_id,
 )
-from tests.support.shelf import Shelf
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -25,10 +25,10 @@ from tests.api.talk import (
     told,
     until_ended,
 )
-from tests.support.shelf import Shelf
 from tests.support.provider import FakeProvider
 from tests.support.replies import server_error
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -312,9 +312,7 @@ async def test_a_document_cannot_speak_for_anybody(
     assert reply["citations"][0]["quote"] == poison
 
 
-async def test_nobody_gets_another_s_documents(
-    openai_service: Service, provider: FakeProvider, library: Shelf
-) -> None:
+async def test_nobody_gets_another_s_documents(openai_service: Service, provider: FakeProvider, library: Shelf) -> None:
     """Another user's passages reach no prompt, and their documents cannot be named."""
     made = await rag(openai_service, library)
     await openai_service.client.post("/users", json={"user_id": "bob"})

@@ -20,8 +20,8 @@ from tests.api.talk import (
     told,
     until_accepted,
 )
-from tests.support.shelf import Shelf
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

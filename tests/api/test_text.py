@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.api.talk import got, make, messages_of, path_of, problem_of, say, told
-from tests.support.shelf import Shelf
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXTS = [

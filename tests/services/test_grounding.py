@@ -12,10 +12,10 @@ from app.domain.grounding import NOTHING_FOUND
 from app.services.checkpoints import Checkpoints
 from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
 from tests.services.test_turns import change, checkpoints, dead_process, leases
-from tests.support.shelf import Shelf
 from tests.support.provider import FakeProvider
 from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
+from tests.support.shelf import Shelf
 
 QUESTION = "When was the tower built?"
 TEXT = "The tower was built in 1889."

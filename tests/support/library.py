@@ -1,0 +1,125 @@
+"""Documents of users, written as ingest writes them, with vectors that say what a test wants."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.db.engine import Database
+from app.db.models import DocumentRow, UserRow
+from app.db.script import Script, Statement
+from app.db.vectors import store_vectors
+from app.domain.ids import new_id
+from app.errors import EmbeddingFailed
+from app.rag.words import indexed
+
+CHUNK = """
+INSERT INTO chunks
+(document_id, owner_id, generation, position, start_at, end_at, content, heading, names, words, counts)
+VALUES ($1, $2, $3, $4, 0, $5, $6, $7, '', $8, $9) RETURNING chunk_key"""
+CHANGED = "UPDATE users SET documents_version = documents_version + 1 WHERE id = $1"
+
+
+@dataclass
+class Directions:
+    """An embedder that knows a few words, each in a direction of its own, and counts what it is asked."""
+
+    name: str = "test:directions"
+    weight: float = 1.0
+    fails: bool = False
+
+    async def embed_query(self, text: str) -> bytes:
+        if self.fails:
+            raise EmbeddingFailed
+        return direction(text)
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[bytes]:
+        return [direction(each) for each in texts]
+
+    async def aclose(self) -> None:
+        pass
+
+
+MEANINGS = (("cat", "feline"), ("car", "vehicle"), ("tea", "drink"))
+
+
+def direction(text: str) -> bytes:
+    """A vector towards what the text means; the last number keeps it from being none."""
+    numbers = [float(any(word in text.lower() for word in words)) for words in MEANINGS] + [0.1]
+    length = sum(each * each for each in numbers) ** 0.5
+    return struct.pack(f"<{len(numbers)}f", *(each / length for each in numbers))
+
+
+async def new_owner(database: Database, user_id: str = "ada") -> str:
+    """A user's row."""
+    owner_id = new_id()
+    async with database.write() as session:
+        session.add(UserRow(id=owner_id, user_id=user_id, created_at=1))
+    return owner_id
+
+
+async def new_document(
+    database: Database, owner_id: str, *texts: str, embedder: Directions | None = None, status: str = "ready"
+) -> str:
+    """A document of so many chunks; its name is its first text."""
+    document_id = new_id()
+    async with database.write() as session:
+        session.add(
+            DocumentRow(
+                document_id=document_id,
+                owner_id=owner_id,
+                name=texts[0],
+                media_type="text/plain",
+                bytes=1,
+                sha256=document_id,
+                status=status,
+                attempt=1,
+                generation=1,
+                embedding=embedder and embedder.name,
+                chunk_count=len(texts),
+                created_at=1,
+            )
+        )
+    await database.transact(chunks, database, owner_id, document_id, texts, 1, embedder)
+    return document_id
+
+
+def chunks(
+    database: Database,
+    owner_id: str,
+    document_id: str,
+    texts: Sequence[str],
+    generation: int,
+    embedder: Directions | None,
+) -> Script[None]:
+    """Chunks of a generation, with vectors where somebody gives them."""
+    keys = []
+    for position, text in enumerate(texts):
+        words, counts = indexed(owner_id, document_id, text)
+        values = (document_id, owner_id, generation, position, len(text), text, "", words, counts)
+        rows = yield Statement(CHUNK, values)
+        keys.append(rows[0][0])
+    if embedder is not None:
+        yield from store_vectors(database.kind, keys, embedder.name, [direction(each) for each in texts])
+    yield Statement(CHANGED, (owner_id,))
+
+
+async def changed(database: Database, owner_id: str, sql: str, *values: object) -> None:
+    """Does something to a user's documents, and says that they have changed."""
+
+    def script() -> Script[None]:
+        yield Statement(sql, values)
+        yield Statement(CHANGED, (owner_id,))
+
+    await database.transact(script)
+
+
+async def counted(database: Database, table: str) -> int:
+    """How many rows a table has."""
+
+    def script() -> Script[int]:
+        rows = yield Statement(f"SELECT COUNT(*) FROM {table}")
+        return int(rows[0][0])
+
+    return await database.query(script)
