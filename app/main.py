@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -134,34 +134,32 @@ async def started(settings: Settings) -> AsyncIterator[Services]:
         await schema.upgrade(database)
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
-        reader = DocumentReader() if reading.installed() else None
-        if reader is not None:
-            stack.push_async_callback(reader.aclose)
-        embedder: Embedder | None = None
+        rag = rag_of(settings)
+        for each in rag:
+            if each is not None:
+                stack.push_async_callback(each.aclose)
         warming = asyncio.create_task(warm(catalog.default))
         stack.push_async_callback(ended, warming)
-        async with served(settings, database, catalog, reader, embedder) as services:
+        async with served(settings, database, catalog, rag) as services:
             keep_what_was_imported()
             yield services
 
 
 @contextlib.asynccontextmanager
-async def served(
-    settings: Settings, database: Database, catalog: Catalog, reader: DocumentReader | None, embedder: Embedder | None
-) -> AsyncIterator[Services]:
+async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     process_id = new_id()
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
-    retrieval = Retrieval(database, embedder=None)
+    retrieval = Retrieval(database, rag.embedder, rag.reranker)
     grounding = Grounding(router, Lookups(database, Rewrites(Asides(database, router)), retrieval.search))
     budgets = Budgets(database, settings.user_daily_tokens)
     running = Running(database, router, grounding, watches, slots, budgets, process_id)
     leases = Leases(database, running, process_id)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = Removals(database, tasks, process_id)
-    ingest = Ingest(database, reader, embedder, process_id)
+    ingest = Ingest(database, rag.reader, rag.embedder, process_id)
     document_watches = DocumentWatches(database)
     write_beside(settings, database, router, running, asides)
     services = Services(
@@ -174,7 +172,7 @@ async def served(
             ingest,
             removals,
             document_watches,
-            running,
+            retrieval,
             process_id,
             max_bytes=settings.max_document_bytes,
         ),
@@ -297,6 +295,20 @@ def limits_of(settings: Settings) -> Limits:
         total=settings.turn_seconds,
         characters=settings.max_output_characters,
     )
+
+
+class Rag(NamedTuple):
+    """What reads documents, and finds what they say; None for what is not there."""
+
+    reader: DocumentReader | None
+    embedder: Embedder | None
+    reranker: Reranker | None
+
+
+def rag_of(settings: Settings) -> Rag:
+    """What documents are read and found with."""
+    reader = DocumentReader() if reading.installed() else None
+    return Rag(reader, embedder_of(settings), reranker_of(settings))
 
 
 def embedder_of(settings: Settings) -> Embedder | None:

@@ -15,6 +15,7 @@ from app.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 PART_BYTES = 256 * 1024
 MAX_REST = 64 * 1024
 """Bytes beside the file's own: boundaries, headers, the other field, and what stands before them."""
+MAX_FIELD_BYTES = 1024
 MAX_HEADERS = 16
 MAX_HEADER_BYTES = 16 * 1024
 FILE, USER_ID = "file", "user_id"
@@ -93,10 +94,13 @@ class FormParts:
             self.file_name = disposition.get_filename("").replace("%22", '"')  # as browsers write it (WHATWG HTML)
 
     def _take(self, data: bytes, start: int, end: int) -> None:
-        self.fields[self._name] += memoryview(data)[start:end]
+        field = self.fields[self._name]
+        field += memoryview(data)[start:end]
         if self._name == FILE:
             self.file_bytes += end - start
             refuse_too_large(self.file_bytes, self._max_file_bytes)
+        elif len(field) > MAX_FIELD_BYTES:
+            raise InvalidRequest("The field is too long.", pointer=f"#/{self._name}")
 
     def _end(self) -> None:
         self.ended = True

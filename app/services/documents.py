@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from app.db import documents
 from app.db.engine import Database
-from app.domain.documents import Document
+from app.domain.documents import Document, Passage
 from app.domain.principals import Principal
 from app.errors import Draining, NotInstalled
 from app.services.document_watches import DocumentWatches, WatchedDocument
 from app.services.ingest import Ingest
 from app.services.removals import Removals
-from app.services.running import Running
+from app.services.retrieval import Retrieval
 from app.services.uploads import Upload
 
 
@@ -23,7 +23,7 @@ class Documents:
         ingest: Ingest,
         removals: Removals,
         watches: DocumentWatches,
-        running: Running,
+        retrieval: Retrieval,
         process_id: str,
         *,
         max_bytes: int,
@@ -32,7 +32,7 @@ class Documents:
         self._ingest = ingest
         self._removals = removals
         self._watches = watches
-        self._running = running
+        self._retrieval = retrieval
         self._process_id = process_id
         self.max_bytes = max_bytes
         """How large a document may be."""
@@ -46,7 +46,7 @@ class Documents:
         """
         if not self._ingest.installed:
             raise NotInstalled
-        if self._running.draining:
+        if self._ingest.draining:
             raise Draining
         return Upload(self._database, self._removals, self._process_id, self._ingest.nudge)
 
@@ -72,6 +72,18 @@ class Documents:
         while (part := await self._database.query(documents.part, document.document_id, position)) is not None:
             yield part
             position += 1
+
+    async def search(
+        self, user_id: str, query: str, limit: int, document_ids: Sequence[str] | None
+    ) -> Sequence[Passage]:
+        """The passages that answer best to a query, the best first; of all documents that are ready, or only of some.
+
+        Raises:
+            NotInstalled: documents are not read here.
+        """
+        if not self._ingest.installed:
+            raise NotInstalled
+        return await self._retrieval.search_for(user_id, query, limit, document_ids)
 
     async def follow(self, who: Principal, document_id: str) -> WatchedDocument:
         """A document, and its states from now on."""

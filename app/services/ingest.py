@@ -41,6 +41,7 @@ class Ingest:
         self._reader = reader
         self._embedder = embedder if database.vectors_stored else None
         self._process_id = process_id
+        self.draining = False
         self._nudged = asyncio.Event()
         self._served: dict[str, int] = {}
         self._working: asyncio.Task[None] | None = None
@@ -66,6 +67,7 @@ class Ingest:
 
     async def drain(self) -> None:
         """Stops, and has others read what this process has begun."""
+        self.draining = True
         if self._working is None:
             return
         self._working.cancel()
@@ -101,8 +103,11 @@ class Ingest:
         while self._nudged.is_set():
             self._nudged.clear()
             while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
-                self._served[job.owner_id] = max(self._served.values(), default=0) + 1
+                self._note_turn(job.owner_id)
                 await Reading(self._database, reader, self._embedder, job).run()
+
+    def _note_turn(self, owner_id: str) -> None:
+        self._served[owner_id] = max(self._served.values(), default=0) + 1
 
     def _in_turn(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         """The users as they are served: whose last turn is longest ago comes first, then whose oldest upload is."""

@@ -17,12 +17,14 @@ import pytest_asyncio
 
 from tests.api.talk import UNKNOWN_ID, events_of, make, messages_of, path_of, problem_of, row_counts
 from tests.support.service import Service
+from tests.support.uploads import read, uploaded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CONVERSATION = f"/conversations/{UNKNOWN_ID}"
 MESSAGE = f"{CONVERSATION}/messages/{UNKNOWN_ID}"
 MESSAGES = f"{CONVERSATION}/messages"
+DOCUMENT = f"/documents/{UNKNOWN_ID}"
 ROUTES: dict[tuple[str, str], Any] = {
     ("GET", "/"): None,
     ("GET", "/health"): None,
@@ -38,6 +40,13 @@ ROUTES: dict[tuple[str, str], Any] = {
     ("PUT", MESSAGE): {"content": "Hello"},
     ("DELETE", MESSAGE): None,
     ("DELETE", CONVERSATION): None,
+    ("GET", "/documents"): None,
+    ("POST", "/documents/search"): {"user_id": "eve", "query": "foxes"},
+    ("GET", DOCUMENT): None,
+    ("GET", f"{DOCUMENT}/text"): None,
+    ("GET", f"{DOCUMENT}/content"): None,
+    ("GET", f"{DOCUMENT}/events"): None,
+    ("DELETE", DOCUMENT): None,
     ("POST", "/users"): {"user_id": "eve"},
     ("GET", "/users/eve"): None,
     ("PATCH", "/users/eve"): {"name": "Eve"},
@@ -69,7 +78,7 @@ async def test_what_is_no_uuid_is_refused(shared_service: Service, bad: str) -> 
     for route in WITH_IDS:
         response = await sent(shared_service, route, route[1].replace(UNKNOWN_ID, bad))
         problem = problem_of(response, 422, "validation-error")
-        assert problem["errors"][0]["pointer"] in {"path/conversation_id", "path/message_id"}
+        assert problem["errors"][0]["pointer"] in {"path/conversation_id", "path/message_id", "path/document_id"}
 
 
 async def test_a_uuid_may_be_written_in_capitals(shared_service: Service) -> None:
@@ -261,7 +270,9 @@ async def test_paths_answer_with_a_trailing_slash(shared_service: Service) -> No
     made = await make(shared_service, user_id="eve", message="Hello")
     message = f"{messages_of(made)}/{made['messages'][0]['message_id']}"
     for route in ROUTES:
+        document = await read(shared_service.client, await uploaded(shared_service.client, b"Foxes.", user_id="eve"))
         path = route[1].replace(MESSAGE, message).replace(CONVERSATION, path_of(made))
+        path = path.replace(UNKNOWN_ID, document["document_id"])
         response = await sent(shared_service, route, f"{path}/", params={"user_id": "eve"})
         assert response.is_success, response.text
 

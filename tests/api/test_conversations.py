@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import pytest_asyncio
 
 from tests.api.talk import (
     UNKNOWN_ID,
@@ -25,11 +26,12 @@ from tests.api.talk import (
     without_request_id,
 )
 from tests.support.service import Service
-from tests.support.shelf import Shelf
+from tests.support.uploads import add_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG_AGO = 1_000_000_000_000
+DOCUMENT = "0199f000-0000-7000-8000-00000000000d"
 FAR_AHEAD = 4_000_000_000_000
 SETTINGS: dict[str, Any] = {
     "title": "Mine",
@@ -39,16 +41,15 @@ SETTINGS: dict[str, Any] = {
     "model": "slow",
     "temperature": 0.5,
     "max_tokens": 7,
-    "document_ids": ["0199f000-0000-7000-8000-00000000000d"],
+    "document_ids": [DOCUMENT],
     "metadata": {"team": "blue"},
 }
 
 
-async def possible(service: Service) -> dict[str, Any]:
-    """The settings, once their document is there."""
-    await service.client.post("/users", json={"user_id": "ada"})
-    await Shelf(service).add("ada", "a.txt", document_id=SETTINGS["document_ids"][0])
-    return SETTINGS
+@pytest_asyncio.fixture(loop_scope="module")
+async def document(service: Service) -> None:
+    """The document that `SETTINGS` name, which nobody has read."""
+    await add_documents(service.database, "ada", [DOCUMENT])
 
 
 async def test_a_first_message_makes_title_and_both_messages(service: Service) -> None:
@@ -73,9 +74,10 @@ async def test_without_a_message_a_conversation_is_empty(service: Service) -> No
     assert {name: made[name] for name in expected} == expected
 
 
+@pytest.mark.usefixtures("document")
 async def test_all_settings_are_kept(service: Service) -> None:
     """What a conversation is made with is what is read of it, and a given title is the person's."""
-    made = await make(service, **await possible(service))
+    made = await make(service, **SETTINGS)
     read = await got(service, path_of(made))
     assert {name: read[name] for name in SETTINGS} == SETTINGS
     assert read["title_source"] == "user"
@@ -194,12 +196,13 @@ async def test_a_conversation_shows_its_latest_hundred_messages(service: Service
     assert [each["sequence_number"] for each in messages] == list(range(3, 103))
 
 
+@pytest.mark.usefixtures("document")
 async def test_each_setting_can_be_changed_alone(service: Service) -> None:
     """PATCH sets the field that it names and leaves every other as it was."""
     made = await make(service)
     expected = await got(service, path_of(made))
     del expected["messages"]
-    for name, value in (await possible(service)).items():
+    for name, value in SETTINGS.items():
         response = await service.client.patch(path_of(made), json={name: value})
         changed = response.json()
         expected |= {name: value, "title_source": "user", "updated_at": changed["updated_at"]}
@@ -207,9 +210,10 @@ async def test_each_setting_can_be_changed_alone(service: Service) -> None:
     assert (await got(service, path_of(made)))["metadata"] == SETTINGS["metadata"]
 
 
+@pytest.mark.usefixtures("document")
 async def test_null_takes_a_setting_away(service: Service) -> None:
     """PATCH with null brings a setting back to unset; mode and metadata always have a value."""
-    made = await make(service, **await possible(service))
+    made = await make(service, **SETTINGS)
     clearable = dict.fromkeys(SETTINGS.keys() - {"mode", "metadata"})
     changed = (await service.client.patch(path_of(made), json=clearable)).json()
     assert {name: changed[name] for name in clearable} == clearable
@@ -218,9 +222,10 @@ async def test_null_takes_a_setting_away(service: Service) -> None:
         problem_of(await service.client.patch(path_of(made), json={name: None}), 422, "validation-error")
 
 
+@pytest.mark.usefixtures("document")
 async def test_an_empty_change_changes_nothing(service: Service) -> None:
     """PATCH without a field leaves all settings, and may move `updated_at` alone."""
-    made = await make(service, **await possible(service))
+    made = await make(service, **SETTINGS)
     changed = (await service.client.patch(path_of(made), json={})).json()
     assert {name: changed[name] for name in SETTINGS} == SETTINGS
 

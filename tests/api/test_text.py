@@ -11,7 +11,7 @@ import pytest
 from tests.api.talk import got, make, messages_of, path_of, problem_of, say, told
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
-from tests.support.shelf import Shelf
+from tests.support.uploads import add_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXTS = [
@@ -90,17 +90,16 @@ async def test_an_unknown_models_name_is_shown_harmlessly(service: Service) -> N
 
 async def test_the_largest_values_are_taken(service: Service) -> None:
     """Every limit is the last value that is taken, counted in characters and not in bytes."""
-    library = Shelf(service)
-    await service.client.post("/users", json={"user_id": "😀" * 200})
     fields: dict[str, Any] = {
         "user_id": "😀" * 200,
         "title": "😀" * 200,
         "system_prompt": "😀" * 16_000,
         "temperature": 2,
         "max_tokens": 2**31 - 1,
-        "document_ids": [await library.add("😀" * 200, f"{n}.txt") for n in range(100)],
+        "document_ids": [f"0199f000-0000-7000-8000-{n:012x}" for n in range(100)],
         "metadata": {f"{n:02}" + "é" * 62: "é" * 512 for n in range(16)},
     }
+    await add_documents(service.database, fields["user_id"], fields["document_ids"])
     made = await make(service, **fields)
     assert {name: made[name] for name in fields} == fields
     answer = await told(service, made, "😀" * 32_000, max_tokens=1, temperature=0)

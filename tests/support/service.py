@@ -20,8 +20,8 @@ from tests.support.provider import FakeProvider
 
 
 def settings(**overrides: Any) -> Settings:
-    """Settings that depend on nothing but what is given: the scripted model answers by default."""
-    given: dict[str, Any] = {"llm_provider": "scripted", "drain_seconds": 3} | overrides
+    """Settings that depend on nothing but what is given: the scripted model answers, documents have no vectors."""
+    given: dict[str, Any] = {"llm_provider": "scripted", "embedding_provider": "none", "drain_seconds": 3} | overrides
     return Settings(_env_file=None, **given)
 
 

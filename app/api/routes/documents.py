@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from app.api import cursor
 from app.api.deps import Call, Scope, author, json_response, services_of
 from app.api.multipart import FILE, USER_ID, read_form
-from app.api.schemas.documents import DocumentOut, document_json
+from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
 from app.api.schemas.events import DOCUMENT_EVENTS_SCHEMA
 from app.api.schemas.fields import Limit, UserId
 from app.api.sse import MEDIA_TYPE, EventStream, event
@@ -93,6 +93,15 @@ def user_id_of(given: str) -> str:
         return USER_IDS.validate_python(given)
     except ValidationError as error:
         raise InvalidRequest(error.errors()[0]["msg"], pointer=f"#/{USER_ID}") from error
+
+
+@router.post("/search", response_model=list[PassageOut])
+async def search_documents(body: SearchBody, call: Call) -> Response:
+    """The passages of a user's documents that answer best to a query, the best first."""
+    user_id = author(body.user_id, call.who)
+    document_ids = None if body.document_ids is None else [str(each) for each in body.document_ids]
+    found = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
+    return json_response([passage_json(each) for each in found])
 
 
 @router.get("", response_model=list[DocumentOut])

@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.db import check, documents, ingests, leases, schema
+from app.db.connect import connect
+from app.db.engine import LEASE_MS, Database
+from app.db.script import Script, Statement
+from app.domain.documents import Document, DocumentStatus
+from app.domain.ids import new_id
+from app.errors import DocumentNotFound
+from app.rag.embedding.base import Embedder
+from app.rag.reader import DocumentReader
+from app.services import embeddings
+from app.services.ingest import Ingest
+from app.services.readings import NOT_EMBEDDED
+from app.services.removals import Removals
+from app.services.tasks import TaskOwner
+from app.services.uploads import Upload
+from tests.support.embedder import FakeEmbedder
+from tests.support.uploads import NOTHING, counts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SENTENCE = "The quick brown fox jumps over the lazy dog, and then it goes home to sleep. "
+TEXT = "".join(f"# Part {each}\n\n{SENTENCE * 8}\n\n" for each in range(100)).encode()
+"""A hundred chunks, at least: more than are stored at once."""
+IN_HAND = "SELECT DISTINCT embedding, process_id FROM documents"
+
+
+class Host:
+    """What a process does to documents, with a lease that nobody renews."""
+
+    def __init__(self, database: Database, reader: DocumentReader, embedder: Embedder | None) -> None:
+        self.database = database
+        self.process_id = new_id()
+        self.tasks = TaskOwner()
+        self.removals = Removals(database, self.tasks, self.process_id)
+        self.ingest = Ingest(database, reader, embedder, self.process_id)
+        self.running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to work."""
+        await self.database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        self.ingest.nudge()
+        self.running = asyncio.create_task(self.ingest.run())
+
+    async def die(self) -> None:
+        """Stops amid whatever it does, with its lease."""
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.gather(self.running, return_exceptions=True)
+        await self.database.transact(leases.resign, self.process_id)
+
+    async def upload(self, content: bytes = TEXT, user_id: str = "ada", name: str = "a.md") -> Document:
+        """A document that has arrived here."""
+        async with Upload(self.database, self.removals, self.process_id, self.ingest.nudge) as upload:
+            for place in range(0, len(content), 256 * 1024):
+                await upload.write(content[place : place + 256 * 1024])
+            document, _ = await upload.finish(user_id, name)
+        return document
+
+    async def until(self, document: Document, is_so: Callable[[Document], bool]) -> Document:
+        """A document once it is as wanted; nothing tells it but asking."""
+        async with asyncio.timeout(30):
+            while not is_so(found := await self.now(document)):  # noqa: ASYNC110  see above
+                await asyncio.sleep(0.01)
+            return found
+
+    async def now(self, document: Document) -> Document:
+        """A document as it is now."""
+        return await self.database.query(documents.by_id, document.document_id)
+
+    async def ready(self, document: Document) -> Document:
+        """A document once it is ready, or has failed."""
+        return await self.until(document, lambda found: found.status.terminal)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An empty database."""
+    made = connect(database_url, pool_size=5)
+    await schema.upgrade(made)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader() -> AsyncIterator[DocumentReader]:
+    """What reads documents, for all tests."""
+    made = DocumentReader()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def embedder() -> FakeEmbedder:
+    """An embedder that works, until it is told otherwise."""
+    return FakeEmbedder()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hosts(
+    database: Database, reader: DocumentReader, embedder: FakeEmbedder
+) -> AsyncIterator[Callable[..., Any]]:
+    """Makes hosts, which stop with the test; what they leave is sound then."""
+    made: list[Host] = []
+
+    async def make(own: Embedder | None = embedder) -> Host:
+        host = Host(database, reader, own)
+        made.append(host)
+        await host.start()
+        return host
+
+    yield make
+    for host in made:
+        await host.die()
+        await host.tasks.drain(5)
+    await database.transact(ingests.take_back)
+    assert await database.query(check.findings, database.kind) == []
+
+
+async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """What a statement gives."""
+
+    def script() -> Script[list[tuple[Any, ...]]]:
+        return [tuple(row) for row in (yield Statement(sql, values))]
+
+    return await database.transact(script)
+
+
+async def embedding_of(database: Database, document: Document) -> str | None:
+    """Whose vectors a document has, where it has one for each chunk, and no others."""
+    [(embedding, generation)] = await rows(
+        database, "SELECT embedding, generation FROM documents WHERE document_id = $1", document.document_id
+    )
+    if embedding is None:
+        return None
+    found = await rows(
+        database,
+        "SELECT v.embedder, COUNT(*) FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key "
+        "WHERE c.document_id = $1 AND c.generation = $2 GROUP BY v.embedder",
+        document.document_id,
+        generation,
+    )
+    chunk_count = (await database.query(documents.by_id, document.document_id)).chunk_count
+    assert found == [(embedding, chunk_count)]
+    return str(embedding)
+
+
+def needs_vectors(database: Database) -> None:
+    """Leaves a test out where this server cannot store vectors."""
+    if not database.vectors_stored:
+        pytest.skip("this PostgreSQL lacks the extension vector")
+
+
+async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Every chunk is embedded once, stored with its vector, and counted; the text is what chunks are spans of."""
+    host = await hosts()
+    document = await host.ready(await host.upload())
+    assert (document.status, document.stage) == (DocumentStatus.READY, None)
+    assert document.chunk_count is not None
+    assert document.chunk_count >= 100
+    text = await database.query(documents.text, "ada", document.document_id)
+    spans = await rows(database, "SELECT start_at, end_at, content FROM chunks")
+    assert all(text[start:end] == content for start, end, content in spans)
+    if database.vectors_stored:
+        assert await embedding_of(database, document) == embedder.name
+        assert len(embedder.texts) == len(set(embedder.texts)) == document.chunk_count
+
+
+async def test_without_an_embedder_words_are_all(database: Database, hosts: Any) -> None:
+    """Where there is no embedder the document is ready, and says that it has no vectors."""
+    host = await hosts(None)
+    document = await host.ready(await host.upload())
+    assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, None)
+
+
+@pytest.mark.parametrize("stage", ["extracting", "embedding"])
+async def test_a_dead_process_s_document_is_taken_up(
+    database: Database, hosts: Any, embedder: FakeEmbedder, stage: str
+) -> None:
+    """What a process leaves half done is done by another, and nothing of it is there twice."""
+    needs_vectors(database)
+    embedder.open.clear()
+    one = await hosts()
+    document = await one.upload()
+    if stage == "embedding":
+        await embedder.asked.wait()
+    else:
+        await one.until(document, lambda found: found.status is DocumentStatus.PROCESSING)
+    await one.die()
+    embedder.open.set()
+    other = await hosts()
+    await database.transact(ingests.take_back)
+    other.ingest.nudge()
+    found = await other.ready(document)
+    assert found.status is DocumentStatus.READY
+    assert await embedding_of(database, found) == embedder.name
+    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+
+
+async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A process that stood still finds its document read by another, and lets go of it."""
+    needs_vectors(database)
+    slow = FakeEmbedder(embedder.name)
+    slow.open.clear()
+    one = await hosts(slow)
+    document = await one.upload()
+    await slow.asked.wait()
+    await database.transact(leases.resign, one.process_id)
+    await database.transact(ingests.take_back)
+    other = await hosts()
+    found = await other.ready(document)
+    slow.open.set()
+    await one.until(document, lambda _: True)
+    assert (found.status, await embedding_of(database, found)) == (DocumentStatus.READY, embedder.name)
+    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+
+
+async def test_a_document_that_kills_processes_is_given_up(
+    database: Database, hosts: Any, embedder: FakeEmbedder
+) -> None:
+    """After three processes have died over it, it has failed, can be tried again, and is ready then."""
+    needs_vectors(database)
+    embedder.open.clear()
+    document = None
+    for _ in range(3):
+        embedder.asked.clear()
+        host = await hosts()
+        document = document or await host.upload()
+        await embedder.asked.wait()
+        await host.die()
+        await database.transact(ingests.take_back)
+    assert document is not None
+    embedder.open.set()
+    host = await hosts()
+    failed = await host.ready(document)
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable) == ("ingest-interrupted", True)
+    assert (await counts(database))["chunks"] == 0
+    again = await host.upload()
+    assert (again.document_id, (await host.ready(again)).status) == (document.document_id, DocumentStatus.READY)
+
+
+async def test_an_embedder_that_fails_is_asked_again(
+    database: Database, hosts: Any, embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
+    needs_vectors(database)
+    monkeypatch.setattr(embeddings, "PAUSES", (0.01, 0.01))
+    host = await hosts()
+    embedder.failures = 2
+    document = await host.ready(await host.upload(b"# One\n\nSome text."))
+    assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, embedder.name)
+    embedder.failures = 3
+    failed = await host.ready(await host.upload(b"# Two\n\nSome text."))
+    assert failed.error is not None
+    assert (failed.status, failed.error.code) == (DocumentStatus.FAILED, "embedding-failed")
+    assert failed.error.retryable
+    again = await host.ready(await host.upload(b"# Two\n\nSome text."))
+    assert (again.document_id, again.status) == (failed.document_id, DocumentStatus.READY)
+
+
+async def test_what_cannot_be_read_has_failed(database: Database, hosts: Any) -> None:
+    """A document that says it is what it is not, or says nothing, ends with a code, and its text is nowhere."""
+    host = await hosts()
+    for content, code in ((b"%PDF-1.7\nnothing", "document-corrupt"), (b" \n\n \t", "document-empty")):
+        failed = await host.ready(await host.upload(content))
+        assert failed.error is not None
+        assert (failed.status, failed.error.code, failed.error.retryable) == (DocumentStatus.FAILED, code, False)
+    found = await counts(database)
+    assert (found["documents"], found["chunks"], found["document_texts"]) == (2, 0, 0)
+
+
+async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A document that is deleted while it is embedded is gone at once, and nothing of it comes back."""
+    needs_vectors(database)
+    embedder.open.clear()
+    host = await hosts()
+    document = await host.upload()
+    await embedder.asked.wait()
+    await database.transact(documents.delete, "ada", document.document_id, host.process_id)
+    with pytest.raises(DocumentNotFound):
+        await database.query(documents.get, "ada", document.document_id)
+    embedder.open.set()
+    await host.removals.remove(document.document_id)
+    other = await host.ready(await host.upload(b"Another text."))  # so that the first is out of hand
+    await database.transact(documents.delete, "ada", other.document_id, host.process_id)
+    await host.removals.remove(other.document_id)
+    assert await counts(database) == NOTHING
+
+
+async def test_a_draining_process_gives_its_document_back(
+    database: Database, hosts: Any, embedder: FakeEmbedder
+) -> None:
+    """Another process goes on at once with what was begun; no death is counted."""
+    needs_vectors(database)
+    embedder.open.clear()
+    one = await hosts()
+    document = await one.upload()
+    await embedder.asked.wait()
+    await one.ingest.drain()
+    given_back = await database.query(documents.by_id, document.document_id)
+    assert (given_back.status, given_back.stage) == (DocumentStatus.QUEUED, None)
+    embedder.open.set()
+    other = await hosts()
+    assert (await other.ready(document)).status is DocumentStatus.READY
+    assert await rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
+
+
+async def test_processes_share_the_work(database: Database, hosts: Any) -> None:
+    """Of many documents each is read by one of two processes, once."""
+    one, other = await hosts(), await hosts()
+    uploaded = [await one.upload(b"Text %d." % each, name="a.txt") for each in range(20)]
+    other.ingest.nudge()
+    found = [await one.ready(each) for each in uploaded]
+    assert {each.status for each in found} == {DocumentStatus.READY}
+    assert await rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
+    assert (await counts(database))["chunks"] == 20
+
+
+async def test_users_take_turns(database: Database, reader: DocumentReader) -> None:
+    """Whoever uploads much keeps nobody waiting for more than one document."""
+    embedder = FakeEmbedder()
+    host = Host(database, reader, embedder)
+    await database.transact(leases.heartbeat, host.process_id, LEASE_MS)
+    for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
+        await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
+    order = []
+    while (job := await database.transact(ingests.take, host.process_id, host.ingest._in_turn)) is not None:
+        host.ingest._note_turn(job.owner_id)
+        order.append((await database.query(documents.by_id, job.document_id)).sha256)
+        await database.transact(ingests.fail, job, NOT_EMBEDDED)
+    assert order == [
+        hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
+    ]
+
+
+async def test_another_model_has_documents_embedded_anew(
+    database: Database, hosts: Any, embedder: FakeEmbedder
+) -> None:
+    """Documents stay ready with the old vectors until the new ones are complete, and have only these then."""
+    needs_vectors(database)
+    one = await hosts()
+    document = await one.ready(await one.upload())
+    await one.die()
+    new = FakeEmbedder("new")
+    new.open.clear()
+    other = await hosts(new)
+    await new.asked.wait()
+    assert (await database.query(documents.by_id, document.document_id)).status is DocumentStatus.READY
+    assert await rows(database, "SELECT embedding FROM documents") == [(embedder.name,)]
+    new.open.set()
+    await until_embedded(database, "new")
+    assert await embedding_of(database, document) == "new"
+    await other.die()
+    await hosts(FakeEmbedder("new"))
+    assert sorted(new.texts) == sorted(embedder.texts)
+
+
+async def until_embedded(database: Database, name: str) -> None:
+    """Waits until all documents have one embedder's vectors, and nobody is at them; nothing tells it but asking."""
+    async with asyncio.timeout(30):
+        while await rows(database, IN_HAND) != [(name, None)]:  # noqa: ASYNC110  see above
+            await asyncio.sleep(0.01)
+
+
+async def test_embedding_anew_goes_on_after_a_crash_and_lets_uploads_pass(
+    database: Database, hosts: Any, embedder: FakeEmbedder
+) -> None:
+    """A process that dies over it is followed by another; a new document does not wait for the old ones' vectors."""
+    needs_vectors(database)
+    one = await hosts()
+    document = await one.ready(await one.upload())
+    await one.die()
+    new = FakeEmbedder("new")
+    new.open.clear()
+    dying = await hosts(new)
+    await new.asked.wait()
+    await dying.die()
+    new.open.set()
+    other = await hosts(new)
+    added = await other.ready(await other.upload(b"Another text.", name="b.txt"))
+    await until_embedded(database, "new")
+    assert await embedding_of(database, document) == await embedding_of(database, added) == "new"
+
+
+async def test_what_had_no_vectors_gets_them(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Documents that were stored for words alone are embedded when there is an embedder."""
+    needs_vectors(database)
+    one = await hosts(None)
+    document = await one.ready(await one.upload())
+    await one.die()
+    await hosts()
+    await until_embedded(database, embedder.name)
+    assert await embedding_of(database, document) == embedder.name
+
+
+async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any) -> None:
+    """What had arrived in part at a process that died goes with it, and so does what it had half deleted."""
+    host = await hosts()
+    await host.die()
+    upload = Upload(database, host.removals, host.process_id, host.ingest.nudge)
+    await upload.write(SENTENCE.encode())
+    document = await host.upload()
+    await database.transact(documents.delete, "ada", document.document_id, host.process_id)
+    assert (await counts(database))["document_contents"] == 2
+    await database.transact(ingests.take_back)
+    await host.removals.sweep()
+    assert await counts(database) == NOTHING

@@ -1,0 +1,54 @@
+"""An embedder that does what a test wants: it waits, fails, and says what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import struct
+from collections.abc import Sequence
+
+from app.errors import EmbeddingFailed
+from app.rag.embedding.base import Vector
+
+DIMENSIONS = 8
+
+
+class FakeEmbedder:
+    """Gives each text a direction of its own."""
+
+    weight = 0.5
+
+    def __init__(self, name: str = "fake") -> None:
+        self.name = name
+        self.texts: list[str] = []
+        """What has been embedded, in order."""
+        self.open = asyncio.Event()
+        """Nothing is embedded before it is set."""
+        self.open.set()
+        self.asked = asyncio.Event()
+        """Set when something is to be embedded."""
+        self.failures = 0
+        """How many of the next calls fail."""
+
+    async def embed_query(self, text: str) -> Vector:
+        return vector(text)
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+        self.asked.set()
+        await self.open.wait()
+        if self.failures:
+            self.failures -= 1
+            raise EmbeddingFailed
+        self.texts += texts
+        return [vector(text) for text in texts]
+
+    async def aclose(self) -> None:
+        pass
+
+
+def vector(text: str) -> Vector:
+    """A vector of length one that only this text has."""
+    numbers = [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[:DIMENSIONS]]
+    length = math.hypot(*numbers)
+    return struct.pack(f"<{DIMENSIONS}f", *(number / length for number in numbers))
