@@ -194,7 +194,7 @@ async def answer(
                 progress(*receiver.progress)
     except (ConnectionError, asyncio.IncompleteReadError):
         return None
-    except (ValueError, TypeError, KeyError) as error:  # it is not itself any more
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # it is not itself any more
         raise Unreadable(CORRUPT) from error
     finally:
         writer.transport.abort()

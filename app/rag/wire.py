@@ -66,7 +66,10 @@ def failure_frame(failure: DocumentFailure, cause: str = "") -> bytes:
 
 
 class Receiver:
-    """Puts a document together from frames; raises `ValueError`, `TypeError` or `KeyError` at what is none."""
+    """Puts a document together from frames.
+
+    Raises `ValueError`, `TypeError`, `LookupError` or `AttributeError` at anything else.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.document: ExtractedDocument | None = None
@@ -98,6 +101,7 @@ class Receiver:
             self._take_chunks(values)
         elif kind == END:
             title, pages, textless = values
+            title = storable(title) if title is not None else None
             self.document = ExtractedDocument(self._whole(), self._chunks, title, self._headings, pages, textless)
         elif kind == FAILED:
             failure, cause = values
@@ -116,7 +120,8 @@ class Receiver:
     def _take_chunks(self, values: list[tuple[int, int, int | None, str, str]]) -> None:
         text = self._whole()
         self._chunks += [
-            Chunk(text[start:end], start, end, page, head, names) for start, end, page, head, names in values
+            Chunk(text[start:end], start, end, page, storable(heading), storable(names))
+            for start, end, page, heading, names in values
         ]
         if len(self._chunks) > self._limits.chunks:
             raise Unreadable(TOO_LARGE)

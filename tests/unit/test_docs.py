@@ -7,6 +7,8 @@ import pytest
 
 from app import errors
 from app.api.views import TERMINAL_EVENTS
+from app.domain.documents import DocumentFailure
+from app.rag import unreadable
 
 ROOT = Path(__file__).parents[2]
 API = (ROOT / "docs" / "http-api.md").read_text()
@@ -54,3 +56,12 @@ def test_the_readme_s_commands_are_targets(target: str) -> None:
     """Each `make` command that the README names is in the Makefile."""
     assert f"make {target}" in (ROOT / "README.md").read_text()
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_failure_of_a_document_is_documented() -> None:
+    """The table in docs/documents.md names each code with which a document fails."""
+    page = (ROOT / "docs" / "documents.md").read_text()
+    failures = [each for each in vars(unreadable).values() if isinstance(each, DocumentFailure)]
+    assert len(failures) == 8
+    for failure in failures:
+        assert f"| `{failure.code}` |" in page

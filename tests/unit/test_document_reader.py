@@ -12,6 +12,7 @@ from app.rag.limits import Limits
 from app.rag.reader import DocumentReader, installed
 from app.rag.sniff import MARKDOWN, PDF, PLAIN
 from app.rag.unreadable import Unreadable
+from app.rag.wire import Receiver, frame_head
 from tests.support.documents import pdf
 
 FORK_SERVER = "app.rag.fork_server"
@@ -226,3 +227,30 @@ async def test_nothing_outlives_a_killed_service():
 def test_what_reads_documents_is_installed():
     """Whether documents can be read is known without loading anything."""
     assert installed()
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        (b"?", b"[]"),
+        (b"p", b"{"),
+        (b"p", b"[1]"),
+        (b"h", b"[[1]]"),
+        (b"c", b"[[0, 1, null, 5, 6]]"),
+        (b"t", b"\xff"),
+        (b"e", b"7"),
+    ],
+)
+def test_frames_that_are_none(kind, payload):
+    """What a process that is not itself any more sends is refused, and nothing else happens."""
+    with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
+        Receiver(Limits()).take(kind, payload)
+
+
+def test_a_process_cannot_send_more_than_it_may():
+    """Text over the limit and frames of any length are refused, whatever the process was told."""
+    receiver = Receiver(Limits(characters=10))
+    with pytest.raises(Unreadable):
+        receiver.take(b"t", b"x" * 11)
+    with pytest.raises(ValueError):
+        frame_head(b"t\xff\xff\xff\xff")
