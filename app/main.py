@@ -51,6 +51,7 @@ from app.services.documents import Documents
 from app.services.grounding import Grounding
 from app.services.health import Health
 from app.services.ingest import Ingest, IngestSweep
+from app.services.indexing import Indexing
 from app.services.leases import Leases
 from app.services.ledger import Ledger
 from app.services.lookups import Lookups
@@ -194,6 +195,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         Checkpoints(database, running, process_id).run(),
         Stops(database, running, process_id).run(),
         Retention(database).run(),
+        Indexing(database).run(),
         services.users.finish_erasures(),
     )
     loops = [asyncio.create_task(each) for each in beside]

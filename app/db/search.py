@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.db.engine import Kind
 from app.db.script import Row, Script, Statement, one
+from app.db.vector_indexes import Indexed
 from app.db.vectors import literal
 
 SEEN = "d.status = 'ready' AND d.generation = c.generation"
@@ -37,16 +38,16 @@ CROSS JOIN documents d ON d.document_id = c.document_id
 WHERE chunk_words MATCH $1 AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
     "postgresql": f"""
 SELECT c.chunk_key, c.words, c.counts FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE array_to_tsvector(string_to_array(c.words, ' ')) @@ (SELECT $1::text::tsquery)
+WHERE lexemes(c.words) @@ (SELECT $1::text::tsquery)
 AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
 }
 # The subqueries are read once; a cast in their place might be, for each row.
 NEAREST = """
-SELECT c.chunk_key, -(c.vector <#> (SELECT $3::text::vector)) AS cosine
+SELECT c.chunk_key, -(c.vector{cast} <#> (SELECT $2::text::halfvec)) AS cosine
 FROM chunk_vectors c JOIN documents d ON d.document_id = c.document_id
-WHERE c.owner_id = $1 AND c.embedder = $2 AND d.owner_id = $1 AND {seen}{within}
-ORDER BY cosine DESC LIMIT $4"""
-WITHIN = " AND c.document_id IN (SELECT value::uuid FROM jsonb_array_elements_text($5::jsonb))"
+WHERE {predicate} AND d.owner_id = $1 AND {seen}{within}
+ORDER BY c.vector{cast} <#> (SELECT $2::text::halfvec) LIMIT $3"""
+WITHIN = " AND c.document_id IN (SELECT value::uuid FROM jsonb_array_elements_text($4::jsonb))"
 VECTORS = """
 SELECT v.chunk_key, v.vector FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key AND v.embedder = $3
 WHERE c.document_id = $1 AND c.generation = $2 ORDER BY c.position"""
@@ -133,13 +134,17 @@ def wanted(kind: Kind, clauses: Sequence[Sequence[str]], documents: Sequence[str
 
 
 def nearest(
-    owner_id: str, embedder: str, vector: bytes, limit: int, document_ids: Collection[str] | None
+    owner_id: str, embedder: str, vector: bytes, limit: int, document_ids: Collection[str] | None, *, indexed: bool
 ) -> Script[list[Row]]:
-    """Key and cosine of the chunks that are nearest to a vector, on PostgreSQL."""
-    values: tuple[Any, ...] = (owner_id, embedder, literal(vector), limit)
-    if document_ids is not None:
-        values += (json.dumps(list(document_ids)),)
-    return (yield Statement(NEAREST.format(seen=SEEN, within="" if document_ids is None else WITHIN), values))
+    """Key and cosine of the chunks that are nearest to a vector, on PostgreSQL: of all, or by the owner's index."""
+    sql = NEAREST.format(
+        cast=f"::halfvec({len(vector) // 4})" if indexed else "",
+        predicate=Indexed(owner_id, embedder).predicate("c."),
+        seen=SEEN,
+        within="" if document_ids is None else WITHIN,
+    )
+    within = () if document_ids is None else (json.dumps(list(document_ids)),)
+    return (yield Statement(sql, (owner_id, literal(vector), limit, *within)))
 
 
 def vectors(document: Searchable, embedder: str) -> Script[list[Row]]:

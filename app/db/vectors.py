@@ -11,6 +11,7 @@ from sqlalchemy import Connection, exc, text
 from app.db.engine import Kind
 from app.db.script import Script, Statement
 
+# Half the precision is half the memory, and more than nearness can tell: 0.001 of a cosine.
 TABLE = """
 CREATE TABLE chunk_vectors (
     chunk_key bigint NOT NULL REFERENCES chunks ON DELETE CASCADE,
@@ -18,7 +19,7 @@ CREATE TABLE chunk_vectors (
     owner_id uuid NOT NULL,
     document_id uuid NOT NULL,
     generation integer NOT NULL,
-    vector vector NOT NULL,
+    vector halfvec NOT NULL,
     PRIMARY KEY (chunk_key, embedder)
 )"""
 BY_OWNER = "CREATE INDEX ix_chunk_vectors_owner_id_embedder ON chunk_vectors (owner_id, embedder)"
@@ -27,7 +28,7 @@ INSERT INTO chunk_vectors (chunk_key, embedder, vector) VALUES ($1, $2, $3)
 ON CONFLICT (chunk_key, embedder) DO UPDATE SET vector = excluded.vector"""
 AT_POSTGRES = """
 INSERT INTO chunk_vectors (chunk_key, embedder, owner_id, document_id, generation, vector)
-SELECT c.chunk_key, $2::text, c.owner_id, c.document_id, c.generation, given.vector::real[]::vector
+SELECT c.chunk_key, $2::text, c.owner_id, c.document_id, c.generation, given.vector::real[]::halfvec
 FROM unnest($1::bigint[], $3::text[]) AS given (chunk_key, vector) JOIN chunks c USING (chunk_key)
 ON CONFLICT (chunk_key, embedder) DO UPDATE SET vector = excluded.vector"""
 

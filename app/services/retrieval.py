@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from app.db import search
 from app.db.engine import Database
 from app.db.search import Found, Searchable
+from app.db.vector_indexes import LARGE
 from app.domain.documents import Passage
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.errors import DocumentNotFound, EmbeddingFailed
@@ -113,7 +115,10 @@ class Retrieval:
     async def _nearest(self, scope: Scope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
         within = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            rows = await self._database.scan(search.nearest, scope.owner_id, embedder.name, vector, DEPTH, within)
+            large = scope.whole and scope.chunks > LARGE
+            rows = await self._database.scan(
+                functools.partial(search.nearest, indexed=large), scope.owner_id, embedder.name, vector, DEPTH, within
+            )
             return [Ranked(*row) for row in rows]
         if (matrix := scope.library.matrix) is None:
             return await self._libraries.nearest(scope.documents, embedder.name, vector, DEPTH)

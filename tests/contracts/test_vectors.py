@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
+from app.db.vector_indexes import indexes, keep_vector_indexes
 from app.domain.retrieval import RetrievalStatus
 from app.services.retrieval import Retrieval
 from tests.support.databases import PostgresTemplate
@@ -66,3 +67,27 @@ async def degraded(database: Database) -> None:
     result = await Retrieval(database, Directions()).search(owner, ["cat"], 8)
     assert [each.text for each in result.passages] == ["a cat"]
     assert result.status is RetrievalStatus.DEGRADED
+
+
+async def test_a_large_library_gets_an_index_and_loses_it(
+    postgres_template: PostgresTemplate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is one user's, is what the search uses, finds the same, and goes with the documents."""
+    for module in ("app.db.vector_indexes", "app.services.retrieval"):
+        monkeypatch.setattr(f"{module}.LARGE", 3)
+    with postgres_template.copy() as url:
+        database, embedder = connect(url, pool_size=2), Directions("it's:one")
+        await schema.upgrade(database)
+        owner, other = await new_owner(database), await new_owner(database, "eve")
+        await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)
+        await new_document(database, other, "eve's cat", embedder=embedder)
+        search = Retrieval(database, embedder)
+        before = await search.search(owner, ["cat"], 4)
+        await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
+        assert list((await database.query(indexes)).values()) == [True]
+        assert await search.search(owner, ["cat"], 4) == before
+        async with database.write() as session:
+            await session.execute(text("DELETE FROM documents"))
+        await keep_vector_indexes(database)
+        assert await database.query(indexes) == {}
+        await database.close()

@@ -67,7 +67,7 @@ async def test_meaning_finds_what_words_do_not(database: Database) -> None:
     await new_document(database, owner, "The feline sleeps.", "A vehicle stands there.", embedder=embedder)
     result = await Retrieval(database, embedder).search(owner, ["cat"], 1)
     assert texts(result.passages) == ["The feline sleeps."]
-    assert result.passages[0].similarity == pytest.approx(1.0, abs=1e-5)
+    assert result.passages[0].similarity == pytest.approx(1.0, abs=1e-3)
     assert result.status is RetrievalStatus.OK
 
 
@@ -196,7 +196,7 @@ async def test_memory_is_bounded(sqlite_template) -> None:
         for search in (roomy, tight):
             for owner in owners:
                 assert set(await found(search, owner, "cat")) == {"a feline"}
-            assert (await search.search(owner, ["cat"], 1)).passages[0].similarity == pytest.approx(1.0)
+            assert (await search.search(owner, ["cat"], 1)).passages[0].similarity == pytest.approx(1.0, abs=1e-3)
         assert 0 < roomy._libraries.size <= 3_000
         await database.close()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.main import embedder_of, reranker_of
 from app.settings import Provider, Settings
 from tests.support.service import settings
 
@@ -208,3 +209,41 @@ def test_models_that_are_there_are_accepted(tmp_path: Path) -> None:
     settings(llm_fallbacks="openai:any,local:own,scripted:slow", openai_api_key="k", local_model_path=file)
     settings(llm_provider="local", llm_model="any", title_model="smollm2-135m-instruct")
     settings(llm_provider="openai", openai_api_key="k", title_model="ollama:any", llm_providers=FURTHER)
+
+
+SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"embedding_provider": "elsewhere"}, "has to be one of local, openai, none"),
+        ({"embedding_provider": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL is needed"),
+        ({"embedding_provider": "tei", "llm_providers": SERVER}, "EMBEDDING_MODEL is needed"),
+        ({"rerank_model": "judge"}, "has to be provider:model"),
+        ({"rerank_model": "tei:", "llm_providers": SERVER}, "has to be provider:model"),
+    ],
+)
+def test_what_searches_is_checked_at_the_start(given: dict[str, Any], says: str) -> None:
+    """An embedder or reranker that cannot work stops the start, with what is wrong."""
+    with pytest.raises(ValidationError, match=says):
+        settings(**given)
+
+
+async def test_settings_choose_who_embeds() -> None:
+    """The embedded model by default, another by name, nobody where words are to do."""
+    openai = {"embedding_provider": "openai", "openai_api_key": "k"}
+    further = {"embedding_provider": "TEI", "embedding_model": "bge", "llm_providers": SERVER}
+    names: dict[str, dict[str, Any]] = {
+        "local:all-MiniLM-L6-v2-int8": {},
+        "openai:text-embedding-3-small": openai,
+        "tei:bge": further,
+    }
+    for name, given in names.items():
+        embedder = embedder_of(settings(**given))
+        assert embedder is not None
+        assert embedder.name == name
+        await embedder.aclose()
+    assert embedder_of(settings(embedding_provider="none")) is None
+    assert reranker_of(settings()) is None
+    assert reranker_of(settings(rerank_model="tei:judge", llm_providers=SERVER)) is not None
