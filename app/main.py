@@ -50,8 +50,8 @@ from app.services.document_watches import DocumentWatches
 from app.services.documents import Documents
 from app.services.grounding import Grounding
 from app.services.health import Health
-from app.services.ingest import Ingest, IngestSweep
 from app.services.indexing import Indexing
+from app.services.ingest import Ingest, IngestSweep
 from app.services.leases import Leases
 from app.services.ledger import Ledger
 from app.services.lookups import Lookups

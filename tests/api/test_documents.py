@@ -10,6 +10,7 @@ from app.db import check, leases
 from app.db.engine import LEASE_MS
 from app.db.script import Script, Statement
 from app.domain.ids import new_id
+from app.rag import reader
 from tests.api.talk import (
     UNKNOWN_ID,
     Event,
@@ -243,6 +244,37 @@ async def test_a_conversation_names_documents_of_its_user(service: Service) -> N
     found = (await service.client.get(path_of(conversation))).json()
     assert found["document_ids"] == [mine["document_id"]]
     assert (await service.client.patch(path_of(conversation), json={"document_ids": []})).json()["document_ids"] == []
+
+
+async def test_an_installation_without_the_extra_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """501 for an upload and a search where nothing is there to read with; what was read elsewhere is shown."""
+    async with serving(settings(database_url=database_url)) as service:
+        document = await read(service.client, await uploaded(service.client, b"Some text."))
+    monkeypatch.setattr(reader, "LIBRARIES", ("no_such_library",))
+    async with serving(settings(database_url=database_url)) as service:
+        problem_of(await upload(service.client, b"Another text."), 501, "not-installed")
+        searched = await service.client.post("/documents/search", json={"user_id": "ada", "query": "text"})
+        problem_of(searched, 501, "not-installed")
+        assert (await service.client.get("/documents?user_id=ada")).json() == [document]
+        assert (await service.client.get(f"/documents/{document['document_id']}/text")).text == "Some text."
+
+
+async def test_a_search_finds_the_user_s_own(service: Service) -> None:
+    """What is found is the user's, exactly as its document's text has it; to name another's document is a 404."""
+    mine = await read(service.client, await uploaded(service.client, PAGE, "foxes.html"))
+    other = await read(service.client, await uploaded(service.client, PAGE, "foxes.html", user_id="bob"))
+    asked = {"user_id": "ada", "query": 'clever "animals" NEAR :*'}
+    [found] = (await service.client.post("/documents/search", json=asked)).json()
+    text = (await service.client.get(f"/documents/{mine['document_id']}/text")).text
+    assert found["text"] == text[found["start"] : found["end"]]
+    assert (found["document_id"], found["document_name"]) == (mine["document_id"], "foxes.html")
+    assert found["chunk_id"] == f"{mine['document_id']}:0"
+    named = asked | {"document_ids": [other["document_id"]]}
+    problem_of(await service.client.post("/documents/search", json=named), 404, "document-not-found")
+    for bad in ({"query": ""}, {"query": " "}, {"query": "x" * 1_001}, {"limit": 0}, {"limit": 101}):
+        problem_of(await service.client.post("/documents/search", json=asked | bad), 422, "validation-error")
+    await service.client.delete(f"/documents/{mine['document_id']}")
+    assert (await service.client.post("/documents/search", json=asked)).json() == []
 
 
 async def test_an_erased_user_leaves_no_document(service: Service) -> None:

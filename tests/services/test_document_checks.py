@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from app.db import check, leases
+from app.db.engine import LEASE_MS
+from app.db.script import Script, Statement
+from app.domain.ids import new_id
+from tests.support.service import Service
+from tests.support.uploads import read, uploaded
+
+UNTIED = {
+    "sqlite": ["PRAGMA foreign_keys = OFF"],
+    "postgresql": ["SET session_replication_role = replica"],  # in which no trigger looks at references
+}
+
+
+async def test_orphans_are_found(service: Service) -> None:
+    """What is left of a document whose row has gone, as by hands that switched references off, is told one by one."""
+    document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
+
+    def harm() -> Script[list[str]]:
+        for statement in UNTIED[service.database.kind]:
+            yield Statement(statement)
+        yield Statement(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
+        return (yield from check.findings(service.database.kind))
+
+    found = await service.database.query(harm)
+    assert {each.partition(" is gone and ")[2] for each in found} >= {
+        "bytes of it are left",
+        "its text is left",
+        "chunks of it are left",
+    }
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        ("UPDATE documents SET chunk_count = 7 WHERE document_id = $1", "has other chunks than it counts"),
+        ("UPDATE documents SET bytes = 7 WHERE document_id = $1", "has other bytes than it counts"),
+        ("UPDATE documents SET status = 'failed' WHERE document_id = $1", "chunks of an attempt at it are left"),
+        ("UPDATE chunks SET generation = 9 WHERE document_id = $1", "chunks of an attempt at it are left"),
+        ("UPDATE documents SET embedding = 'x' WHERE document_id = $1", "without its embedder's vectors"),
+        ("DELETE FROM document_texts WHERE document_id = $1", "is ready and has no text"),
+        ("UPDATE documents SET status = 'processing' WHERE document_id = $1", "its process has no lease"),
+        ("UPDATE documents SET status = 'deleting' WHERE document_id = $1", "its process has no lease"),
+        ("UPDATE documents SET status = 'uploading' WHERE document_id = $1", "its process has no lease"),
+        ("UPDATE documents SET owner_id = NULL WHERE document_id = $1", "belongs to no user"),
+    ],
+)
+async def test_what_is_out_of_step_is_found(service: Service, damage: str, finding: str) -> None:
+    """A sentence for each document that is not as it has to be; none for one that is."""
+    document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
+    assert await findings(service) == []
+
+    def harm() -> Script[list[str]]:
+        yield Statement(damage, (document["document_id"],))
+        return (yield from check.findings(service.database.kind))  # before anybody mends it
+
+    found = await service.database.transact(harm)
+    assert any(finding in each and document["document_id"] in each for each in found), found
+
+
+async def findings(service: Service) -> list[str]:
+    """What `parley check` would say."""
+    return await service.database.query(check.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
+
+
+async def test_work_under_a_lease_is_sound(service: Service) -> None:
+    """What a living process is at is not out of step."""
+    document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
+    process_id = new_id()
+    await service.database.transact(leases.heartbeat, process_id, LEASE_MS)
+
+    def lease() -> Script[None]:
+        yield Statement(
+            "UPDATE documents SET status = 'processing', process_id = $2 WHERE document_id = $1",
+            (document["document_id"], process_id),
+        )
+
+    await service.database.transact(lease)
+    assert await findings(service) == []
