@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -28,11 +30,15 @@ from app.llm.groq import GroqModel
 from app.llm.listener import Limits
 from app.llm.local import CONTEXT_TOKENS as LOCAL_CONTEXT_TOKENS
 from app.llm.local import LocalModel
-from app.llm.openai import OpenAIModel
+from app.llm.openai import OpenAIModel, openai_client
 from app.llm.router import Router
 from app.llm.scripted import ScriptedModel
 from app.llm.windows import UNKNOWN
 from app.log import configure_logging
+from app.rag.embedding.base import Embedder
+from app.rag.embedding.local import LocalEmbedder
+from app.rag.embedding.openai import OpenAIEmbedder
+from app.rag.rerank import RemoteReranker, Reranker
 from app.services.asides import Asides
 from app.services.budgets import Budgets
 from app.services.checkpoints import Checkpoints
@@ -61,6 +67,7 @@ from app.settings import Provider, Settings
 SAME_SIGNAL_SECONDS = 2.0
 """When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
 
+DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 NO_KEY = "none"
 """What a server without keys is sent, since the SDK insists on one."""
 
@@ -123,19 +130,24 @@ async def started(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(catalog.aclose)
         warming = asyncio.create_task(warm(catalog.default))
         stack.push_async_callback(ended, warming)
-        async with served(settings, database, catalog) as services:
+        embedder = embedder_of(settings)
+        if embedder is not None:
+            stack.push_async_callback(embedder.aclose)
+        async with served(settings, database, catalog, embedder) as services:
             keep_what_was_imported()
             yield services
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, database: Database, catalog: Catalog) -> AsyncIterator[Services]:
+async def served(
+    settings: Settings, database: Database, catalog: Catalog, embedder: Embedder | None
+) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     process_id = new_id()
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
-    retrieval = Retrieval(database, embedder=None)
+    retrieval = Retrieval(database, embedder, reranker_of(settings))
     grounding = Grounding(router, Lookups(database, Rewrites(Asides(database, router)), retrieval.search))
     budgets = Budgets(database, settings.user_daily_tokens)
     running = Running(database, router, grounding, watches, slots, budgets, process_id)
@@ -262,6 +274,33 @@ def limits_of(settings: Settings) -> Limits:
         total=settings.turn_seconds,
         characters=settings.max_output_characters,
     )
+
+
+def embedder_of(settings: Settings) -> Embedder | None:
+    """Who gives vectors to what documents say and to what is asked; None where words have to do."""
+    provider = settings.effective_embedding_provider
+    if provider is None:
+        return None
+    if provider == Provider.LOCAL:
+        return LocalEmbedder()
+    return OpenAIEmbedder(provider, settings.embedding_model or DEFAULT_EMBEDDING_MODEL, client_of(settings, provider))
+
+
+def reranker_of(settings: Settings) -> Reranker | None:
+    """Who puts in order what was found, where that is wanted."""
+    if settings.rerank_model is None:
+        return None
+    provider, _, model = settings.rerank_model.partition(":")
+    return RemoteReranker(model, client_of(settings, provider))
+
+
+def client_of(settings: Settings, provider: str) -> Callable[[], Any]:
+    """What makes a client for a provider that speaks OpenAI's API."""
+    further = settings.llm_providers.get(provider)
+    key, base_url = (
+        (further.api_key, further.base_url) if further else (settings.openai_api_key, settings.openai_base_url)
+    )
+    return functools.partial(openai_client, secret(key), base_url, settings.connect_seconds)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -21,9 +21,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.llm.addresses import refusal_of
+from app.rag.embedding.minilm import weights
 
 DATABASE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+|postgres(ql)?(\+\w+)?://.+")
 PROVIDER_NAME = r"[a-z][a-z0-9_-]{0,39}"
+NO_VECTORS = "none"
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -199,7 +201,23 @@ class Settings(BaseSettings):
             raise ValueError(f"has to be one of {', '.join(names)}")
         return value
 
-    @field_validator("llm_provider", "log_level", mode="before")
+    @field_validator("embedding_provider")
+    @classmethod
+    def _gives_vectors(cls, value: str | None, info: ValidationInfo) -> str | None:
+        names = [Provider.LOCAL, Provider.OPENAI, *info.data.get("llm_providers", {}), NO_VECTORS]
+        if value is not None and value not in names:
+            raise ValueError(f"has to be one of {', '.join(names)}")
+        return value
+
+    @field_validator("rerank_model")
+    @classmethod
+    def _of_a_further_provider(cls, value: str | None, info: ValidationInfo) -> str | None:
+        provider, _, model = (value or "").partition(":")
+        if value is not None and (provider not in info.data.get("llm_providers", {}) or not model):
+            raise ValueError("has to be provider:model, with a provider of LLM_PROVIDERS")
+        return value
+
+    @field_validator("llm_provider", "embedding_provider", "log_level", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -216,6 +234,24 @@ class Settings(BaseSettings):
             if provider not in self.providers:
                 raise ValueError(f"LLM_FALLBACKS names {provider!r}: there are {', '.join(self.providers)}")
         return self
+
+    @model_validator(mode="after")
+    def _with_what_embeds(self) -> Settings:
+        provider = self.embedding_provider
+        if provider == Provider.LOCAL and weights() is None:
+            raise ValueError("EMBEDDING_PROVIDER is local: the extra `documents` is not installed")
+        if provider == Provider.OPENAI and provider not in self.providers:
+            raise ValueError("EMBEDDING_PROVIDER is openai: OPENAI_API_KEY or OPENAI_BASE_URL is needed")
+        if provider in self.llm_providers and self.embedding_model is None:
+            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: EMBEDDING_MODEL is needed")
+        return self
+
+    @property
+    def effective_embedding_provider(self) -> str | None:
+        """Whose vectors are compared; None for nobody's."""
+        if self.embedding_provider is None:
+            return None if weights() is None else Provider.LOCAL
+        return None if self.embedding_provider == NO_VECTORS else self.embedding_provider
 
     @property
     def providers(self) -> list[str]:

@@ -37,13 +37,15 @@ CROSS JOIN documents d ON d.document_id = c.document_id
 WHERE chunk_words MATCH $1 AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
     "postgresql": f"""
 SELECT c.chunk_key, c.words, c.counts FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE array_to_tsvector(string_to_array(c.words, ' ')) @@ $1::text::tsquery AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
+WHERE array_to_tsvector(string_to_array(c.words, ' ')) @@ (SELECT $1::text::tsquery)
+AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
 }
+# The subqueries are read once; a cast in their place might be, for each row.
 NEAREST = """
-SELECT c.chunk_key, -(c.vector <#> $3::text::vector)
+SELECT c.chunk_key, -(c.vector <#> (SELECT $3::text::vector)) AS cosine
 FROM chunk_vectors c JOIN documents d ON d.document_id = c.document_id
 WHERE c.owner_id = $1 AND c.embedder = $2 AND d.owner_id = $1 AND {seen}{within}
-ORDER BY c.vector <#> $3::text::vector LIMIT $4"""
+ORDER BY cosine DESC LIMIT $4"""
 WITHIN = " AND c.document_id IN (SELECT value::uuid FROM jsonb_array_elements_text($5::jsonb))"
 VECTORS = """
 SELECT v.chunk_key, v.vector FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key AND v.embedder = $3
@@ -51,12 +53,12 @@ WHERE c.document_id = $1 AND c.generation = $2 ORDER BY c.position"""
 FOUND = {
     "sqlite": f"""
 SELECT c.chunk_key, c.document_id, c.position, d.name, c.page, c.start_at, c.end_at, c.content, c.heading, c.words
-FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE c.chunk_key IN (SELECT value FROM json_each($1)) AND d.owner_id = $2 AND {SEEN}""",
+FROM json_each($1) wanted CROSS JOIN chunks c ON c.chunk_key = wanted.value
+CROSS JOIN documents d ON d.document_id = c.document_id WHERE d.owner_id = $2 AND {SEEN}""",
     "postgresql": f"""
 SELECT c.chunk_key, c.document_id, c.position, d.name, c.page, c.start_at, c.end_at, c.content, c.heading, c.words
-FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE c.chunk_key IN (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb)) AND d.owner_id = $2 AND {SEEN}""",
+FROM jsonb_array_elements_text($1::jsonb) wanted JOIN chunks c ON c.chunk_key = wanted.value::bigint
+JOIN documents d ON d.document_id = c.document_id WHERE d.owner_id = $2 AND {SEEN}""",
 }
 OPERATORS = {"sqlite": (" AND ", " OR ", '"{}"'), "postgresql": (" & ", " | ", "{}")}
 

@@ -31,6 +31,8 @@ SELECT c.chunk_key, $2::text, c.owner_id, c.document_id, c.generation, given.vec
 FROM unnest($1::bigint[], $3::text[]) AS given (chunk_key, vector) JOIN chunks c USING (chunk_key)
 ON CONFLICT (chunk_key, embedder) DO UPDATE SET vector = excluded.vector"""
 
+# Not to_regclass(), which may remember within a transaction that there was none.
+THERE = "SELECT 1 FROM pg_tables WHERE tablename = 'chunk_vectors' AND schemaname = ANY (current_schemas(false))"
 AVAILABLE = """
 SELECT 1 FROM pg_available_extension_versions
 WHERE name = 'vector' AND string_to_array(version, '.')::int[] >= '{0,8}'"""
@@ -58,7 +60,7 @@ def literal(vector: bytes, brackets: str = "[]") -> str:
 
 def there(connection: Connection) -> bool:
     """Whether PostgreSQL has the table."""
-    return bool(connection.execute(text("SELECT to_regclass('chunk_vectors') IS NOT NULL")).scalar_one())
+    return connection.execute(text(THERE)).first() is not None
 
 
 def possible(connection: Connection) -> bool:

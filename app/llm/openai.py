@@ -29,8 +29,16 @@ class OpenAIModel(SdkModel):
     def _build(self) -> Sdk:
         import httpx2
         import openai
-        from httpx_aiohttp.httpx2 import AiohttpTransport
 
-        options = client_options(httpx2, openai.DefaultAioHttpClient, AiohttpTransport, self._connect_seconds)
-        client = openai.AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, **options)
+        client = openai_client(self._api_key, self._base_url, self._connect_seconds)
         return Sdk(client, openai, httpx2, self.path)
+
+
+def openai_client(api_key: str, base_url: str | None, connect_seconds: float) -> Any:
+    """The SDK's client, with nothing left of its own retries, redirects and time-outs; blocks while it is imported."""
+    import httpx2
+    import openai
+    from httpx_aiohttp.httpx2 import AiohttpTransport
+
+    options = client_options(httpx2, openai.DefaultAioHttpClient, AiohttpTransport, connect_seconds)
+    return openai.AsyncOpenAI(api_key=api_key, base_url=base_url, **options)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.rag.bm25 import Ranked
 from app.rag.embedding.base import Vector
+from app.rag.numbers import numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,12 +84,3 @@ def nearest(within: Block, query: Vector, limit: int) -> list[Ranked]:
 def best(found: Sequence[Ranked], limit: int) -> list[Ranked]:
     """The first of all; of equal ones the older."""
     return sorted(found, key=lambda each: (-each.score, each.chunk_key))[:limit]
-
-
-def numbers() -> Any:
-    """NumPy, imported on first use and told to keep to one thread."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    import numpy as np
-
-    return np

@@ -106,7 +106,7 @@ class Retrieval:
         try:
             vectors = await asyncio.gather(*(embedder.embed_query(each) for each in queries))
         except EmbeddingFailed as error:
-            logger.warning("a query was not embedded: searched by words alone", exc_info=error)
+            logger.warning("a query was not embedded, words alone are searched for: %s", error.detail)
             return None
         return await asyncio.gather(*(self._nearest(scope, embedder, each) for each in vectors))
 
@@ -135,7 +135,7 @@ class Retrieval:
         try:
             scores = await reranker.scores(query, [each.text for each in passages])
         except EmbeddingFailed as error:
-            logger.warning("passages were not reranked", exc_info=error)
+            logger.warning("what was found is not reranked: %s", error.detail)
             return passages
         again = [replace(each, score=score) for each, score in zip(passages, scores, strict=True)]
         return sorted(again, key=lambda each: -each.score)

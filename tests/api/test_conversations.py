@@ -24,8 +24,8 @@ from tests.api.talk import (
     until_accepted,
     without_request_id,
 )
-from tests.support.library import Library
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +47,7 @@ SETTINGS: dict[str, Any] = {
 async def possible(service: Service) -> dict[str, Any]:
     """The settings, once their document is there."""
     await service.client.post("/users", json={"user_id": "ada"})
-    await Library(service).add("ada", "a.txt", document_id=SETTINGS["document_ids"][0])
+    await Shelf(service).add("ada", "a.txt", document_id=SETTINGS["document_ids"][0])
     return SETTINGS
 
 

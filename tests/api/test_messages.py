@@ -20,8 +20,8 @@ from tests.api.talk import (
     told,
     until_accepted,
 )
-from tests.support.library import Library
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -103,7 +103,7 @@ async def test_the_list_is_bounded_ordered_and_paged(service: Service) -> None:
 async def test_a_conversation_of_documents_has_turns(service: Service) -> None:
     """A conversation that names documents, and one in rag mode, is answered like any other."""
     await service.client.post("/users", json={"user_id": "ada"})
-    documents = [await Library(service).add("ada", "greetings.txt", "Hello again and again")]
+    documents = [await Shelf(service).add("ada", "greetings.txt", "Hello again and again")]
     for mode in ("open", "rag"):
         made = await make(service, mode=mode, document_ids=documents, message="Hello")
         assert (made["assistant_reply"], made["document_ids"]) == ("Hello", documents)

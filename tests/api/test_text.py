@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.api.talk import got, make, messages_of, path_of, problem_of, say, told
-from tests.support.library import Library
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXTS = [
@@ -90,7 +90,7 @@ async def test_an_unknown_models_name_is_shown_harmlessly(service: Service) -> N
 
 async def test_the_largest_values_are_taken(service: Service) -> None:
     """Every limit is the last value that is taken, counted in characters and not in bytes."""
-    library = Library(service)
+    shelf = Shelf(service)
     await service.client.post("/users", json={"user_id": "😀" * 200})
     fields: dict[str, Any] = {
         "user_id": "😀" * 200,
@@ -98,7 +98,7 @@ async def test_the_largest_values_are_taken(service: Service) -> None:
         "system_prompt": "😀" * 16_000,
         "temperature": 2,
         "max_tokens": 2**31 - 1,
-        "document_ids": [await library.add("😀" * 200, f"{n}.txt") for n in range(100)],
+        "document_ids": [await shelf.add("😀" * 200, f"{n}.txt") for n in range(100)],
         "metadata": {f"{n:02}" + "é" * 62: "é" * 512 for n in range(16)},
     }
     made = await make(service, **fields)

@@ -12,10 +12,10 @@ from app.domain.grounding import NOTHING_FOUND
 from app.services.checkpoints import Checkpoints
 from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
 from tests.services.test_turns import change, checkpoints, dead_process, leases
-from tests.support.library import Library
 from tests.support.provider import FakeProvider
 from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
+from tests.support.shelf import Shelf
 
 QUESTION = "When was the tower built?"
 TEXT = "The tower was built in 1889."
@@ -23,9 +23,9 @@ TEXT = "The tower was built in 1889."
 
 async def rag(service: Service, **body: Any) -> dict[str, Any]:
     """A rag conversation of a user with a document."""
-    library = Library(service)
+    shelf = Shelf(service)
     await service.client.post("/users", json={"user_id": "ada"})
-    await library.add("ada", "tower.txt", TEXT)
+    await shelf.add("ada", "tower.txt", TEXT)
     return await make(service, mode="rag", **body)
 
 

@@ -1,80 +1,125 @@
-"""Documents that are there without an ingest, found by their words, and what was searched for."""
+"""Documents of users, written as ingest writes them, with vectors that say what a test wants."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, update
-
-from app.db.models import ChunkRow, DocumentRow, UserRow
-from app.domain.ids import new_id, now_ms
-from app.domain.retrieval import RetrievalStatus, SearchResult
+from app.db.engine import Database
+from app.db.models import DocumentRow, UserRow
+from app.db.script import Script, Statement
+from app.db.vectors import store_vectors
+from app.domain.ids import new_id
+from app.errors import EmbeddingFailed
 from app.rag.words import indexed
-from app.services.lookups import Search
-from tests.support.service import Service
+
+CHUNK = """
+INSERT INTO chunks
+(document_id, owner_id, generation, position, start_at, end_at, content, heading, names, words, counts)
+VALUES ($1, $2, $3, $4, 0, $5, $6, $7, '', $8, $9) RETURNING chunk_key"""
+CHANGED = "UPDATE users SET documents_version = documents_version + 1 WHERE id = $1"
 
 
-class Library:
-    """The documents of a service's users, whose searches can be looked at and made to fail."""
+@dataclass
+class Directions:
+    """An embedder that knows a few words, each in a direction of its own, and counts what it is asked."""
 
-    def __init__(self, service: Service) -> None:
-        self.searches: list[tuple[str, list[str], list[str] | None]] = []
-        """Owner, queries and documents of each search."""
-        self.failure: Exception | None = None
-        self.status: RetrievalStatus | None = None
-        """What came of a search, where it is to be something else than it is."""
-        self._database = service.database
-        lookups = service.services.turns.running.grounding.lookups
-        before = getattr(lookups.search, "__self__", None)
-        self._search: Search = before._search if isinstance(before, Library) else lookups.search
-        lookups.search = self.search
+    name: str = "test:directions"
+    weight: float = 1.0
+    fails: bool = False
 
-    async def add(
-        self,
-        user_id: str,
-        name: str,
-        *chunks: str,
-        title: str | None = None,
-        page: int | None = None,
-        document_id: str = "",
-    ) -> str:
-        """Stores a document, of a user who is there; its id."""
-        document_id, generation, end = document_id or new_id(), 1, 0
-        async with self._database.write() as session:
-            changed = update(UserRow).values(documents_version=UserRow.documents_version + 1)
-            owner_id = await session.scalar(changed.where(UserRow.user_id == user_id).returning(UserRow.id))
-            await session.execute(
-                insert(DocumentRow).values(
-                    document_id=document_id, owner_id=owner_id, name=name, media_type="text/plain", bytes=1,
-                    sha256=document_id, status="ready", done=0, total=0, attempt=1, generation=generation, title=title,
-                    chunk_count=len(chunks),
-                    outline=[[1, title, 0]] if title else [], created_at=now_ms(),
-                )
-            )  # fmt: skip
-            for position, content in enumerate(chunks):
-                start, end = end, end + len(content)
-                found_by = indexed(owner_id, document_id, content)
-                await session.execute(
-                    insert(ChunkRow).values(
-                        document_id=document_id, owner_id=owner_id, generation=generation, position=position,
-                        start_at=start, end_at=end, page=page, content=content, heading="", names="",
-                        words=found_by.words, counts=found_by.counts,
-                    )
-                )  # fmt: skip
-        return document_id
+    async def embed_query(self, text: str) -> bytes:
+        if self.fails:
+            raise EmbeddingFailed
+        return direction(text)
 
-    async def remove(self, document_id: str) -> None:
-        """Deletes a document."""
-        async with self._database.write() as session:
-            await session.execute(delete(DocumentRow).where(DocumentRow.document_id == document_id))
+    async def embed_passages(self, texts: Sequence[str]) -> list[bytes]:
+        return [direction(each) for each in texts]
 
-    async def search(
-        self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
-    ) -> SearchResult:
-        """See `services.retrieval.Retrieval.search`."""
-        self.searches.append((owner_id, list(queries), None if document_ids is None else list(document_ids)))
-        if self.failure is not None:
-            raise self.failure
-        found = await self._search(owner_id, queries, limit, document_ids)
-        return replace(found, status=self.status or found.status)
+    async def aclose(self) -> None:
+        pass
+
+
+MEANINGS = (("cat", "feline"), ("car", "vehicle"), ("tea", "drink"))
+
+
+def direction(text: str) -> bytes:
+    """A vector towards what the text means; the last number keeps it from being none."""
+    numbers = [float(any(word in text.lower() for word in words)) for words in MEANINGS] + [0.1]
+    length = sum(each * each for each in numbers) ** 0.5
+    return struct.pack(f"<{len(numbers)}f", *(each / length for each in numbers))
+
+
+async def new_owner(database: Database, user_id: str = "ada") -> str:
+    """A user's row."""
+    owner_id = new_id()
+    async with database.write() as session:
+        session.add(UserRow(id=owner_id, user_id=user_id, created_at=1))
+    return owner_id
+
+
+async def new_document(
+    database: Database, owner_id: str, *texts: str, embedder: Directions | None = None, status: str = "ready"
+) -> str:
+    """A document of so many chunks; its name is its first text."""
+    document_id = new_id()
+    async with database.write() as session:
+        session.add(
+            DocumentRow(
+                document_id=document_id,
+                owner_id=owner_id,
+                name=texts[0],
+                media_type="text/plain",
+                bytes=1,
+                sha256=document_id,
+                status=status,
+                attempt=1,
+                generation=1,
+                embedding=embedder and embedder.name,
+                chunk_count=len(texts),
+                created_at=1,
+            )
+        )
+    await database.transact(chunks, database, owner_id, document_id, texts, 1, embedder)
+    return document_id
+
+
+def chunks(
+    database: Database,
+    owner_id: str,
+    document_id: str,
+    texts: Sequence[str],
+    generation: int,
+    embedder: Directions | None,
+) -> Script[None]:
+    """Chunks of a generation, with vectors where somebody gives them."""
+    keys = []
+    for position, text in enumerate(texts):
+        words, counts = indexed(owner_id, document_id, text)
+        values = (document_id, owner_id, generation, position, len(text), text, "", words, counts)
+        rows = yield Statement(CHUNK, values)
+        keys.append(rows[0][0])
+    if embedder is not None:
+        yield from store_vectors(database.kind, keys, embedder.name, [direction(each) for each in texts])
+    yield Statement(CHANGED, (owner_id,))
+
+
+async def changed(database: Database, owner_id: str, sql: str, *values: object) -> None:
+    """Does something to a user's documents, and says that they have changed."""
+
+    def script() -> Script[None]:
+        yield Statement(sql, values)
+        yield Statement(CHANGED, (owner_id,))
+
+    await database.transact(script)
+
+
+async def counted(database: Database, table: str) -> int:
+    """How many rows a table has."""
+
+    def script() -> Script[int]:
+        rows = yield Statement(f"SELECT COUNT(*) FROM {table}")
+        return int(rows[0][0])
+
+    return await database.query(script)

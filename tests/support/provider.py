@@ -72,6 +72,8 @@ class FakeProvider:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.default: Answer | Callable[[Call], Answer] = echo
+        self.further_paths: set[str] = set()
+        """What is answered beside chat completions."""
         self.port = 0
         self._queued: deque[Answer] = deque()
         self._arrival = asyncio.Event()
@@ -141,7 +143,7 @@ class FakeProvider:
         self.calls.append(call)
         self._arrival.set()
         self._arrival = asyncio.Event()
-        if call.dialect is None:
+        if call.dialect is None and call.path not in self.further_paths:
             return NOT_FOUND
         if self._queued:
             return self._queued.popleft()

