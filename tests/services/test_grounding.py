@@ -23,9 +23,9 @@ TEXT = "The tower was built in 1889."
 
 async def rag(service: Service, **body: Any) -> dict[str, Any]:
     """A rag conversation of a user with a document."""
-    library = Shelf(service)
+    shelf = Shelf(service)
     await service.client.post("/users", json={"user_id": "ada"})
-    await library.add("ada", "tower.txt", TEXT)
+    await shelf.add("ada", "tower.txt", TEXT)
     return await make(service, mode="rag", **body)
 
 

@@ -11,7 +11,7 @@ from app.db.models import ChunkRow, DocumentRow, UserRow
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.rag.words import indexed
-from app.services.lookups import Search
+from app.services.retrieval import Retrieval
 from tests.support.service import Service
 
 
@@ -25,10 +25,8 @@ class Shelf:
         self.status: RetrievalStatus | None = None
         """What came of a search, where it is to be something else than it is."""
         self._database = service.database
-        lookups = service.services.turns.running.grounding.lookups
-        before = getattr(lookups.search, "__self__", None)
-        self._search: Search = before._search if isinstance(before, Shelf) else lookups.search
-        lookups.search = self.search
+        self._search = Retrieval(service.database, embedder=None).search
+        service.services.turns.running.grounding.lookups.search = self.search
 
     async def add(
         self,
