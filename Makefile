@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test soak lint bench lock clean
+.PHONY: install run test soak lint bench eval lock clean
 
 run: install
 	$(BIN)/parley serve
@@ -25,6 +25,11 @@ lint: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks
+
+# EVALS is a folder with sets of data; DATABASES, ONLY and LIMIT choose among what is measured.
+eval: .venv/.installed-dev
+	$(BIN)/python -m evals $(EVALS) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(LIMIT),--limit $(LIMIT))
 
 # The three locks differ in reach only: the small image, running, developing.
 lock: .venv/.installed-dev

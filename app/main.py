@@ -79,12 +79,15 @@ NO_KEY = "none"
 """What a server without keys is sent, since the SDK insists on one."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application for these settings; it opens nothing before its lifespan starts."""
+def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
+    """The application for these settings; it opens nothing before its lifespan starts.
+
+    An embedder that is given stands in the place of the one that they name, and is closed with the application.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with started(settings) as services:
+        async with started(settings, embedder) as services:
             app.state.services = services
             yield
 
@@ -127,7 +130,7 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[Services]:
+async def started(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Services]:
     """Builds everything, and closes it in reverse."""
     database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
@@ -135,7 +138,7 @@ async def started(settings: Settings) -> AsyncIterator[Services]:
         await schema.upgrade(database)
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
-        rag = rag_of(settings)
+        rag = rag_of(settings, embedder)
         for each in rag:
             if each is not None:
                 stack.push_async_callback(each.aclose)
@@ -307,10 +310,10 @@ class Rag(NamedTuple):
     reranker: Reranker | None
 
 
-def rag_of(settings: Settings) -> Rag:
+def rag_of(settings: Settings, embedder: Embedder | None) -> Rag:
     """What documents are read and found with."""
     reader = DocumentReader() if reading.installed() else None
-    return Rag(reader, embedder_of(settings), reranker_of(settings))
+    return Rag(reader, embedder or embedder_of(settings), reranker_of(settings))
 
 
 def embedder_of(settings: Settings) -> Embedder | None:

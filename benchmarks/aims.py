@@ -31,6 +31,9 @@ AIMS = (
     Aim("late gaps of slow streams, p99 ms", "slow", "1,000 streams", "late_p99_ms", 250, 1_000),
     Aim("memory of a slow stream, KB", "slow", "1,000 streams", "kb_per_stream", 100, 1_000),
     Aim("refused when full, p99 ms", "overload", "full", "refused_p99_ms", 50, 16),
+    Aim("turns beside ingest, endpoint: x p99", "ingest", "endpoint", "p99_ratio", 1.5),
+    Aim("turns beside ingest, local: x p99", "ingest", "local", "p99_ratio", 1.5),
+    Aim("search at 100,000 chunks, p95 ms", "search", "100,000 chunks", "p95_ms", 50),
 )
 SAME = 1.5
 """Up to this factor two pages cost the same; planning and caches differ a little."""

@@ -13,6 +13,7 @@ import orjson
 
 HOST = "127.0.0.1"
 PATIENCE_SECONDS = 30.0
+BOUNDARY = b"a-part-of-a-benchmark"
 
 
 @dataclass(slots=True)
@@ -98,6 +99,16 @@ def request(method: str, path: str, document: Any = None, **headers: str) -> byt
     if body:
         lines.append("Content-Type: application/json")
     lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def upload(user_id: str, name: str, content: bytes) -> bytes:
+    """The bytes of a request that brings a document."""
+    part = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n%b\r\n"
+    body = part % (BOUNDARY, b'"user_id"', user_id.encode())
+    body += part % (BOUNDARY, b'"file"; filename="%b"' % name.encode(), content) + b"--%b--\r\n" % BOUNDARY
+    kind = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+    lines = ("POST /documents HTTP/1.1", f"Host: {HOST}", f"Content-Length: {len(body)}", f"Content-Type: {kind}")
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 

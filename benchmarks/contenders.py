@@ -34,6 +34,8 @@ class Contender:
     label: str
     server: Server
     store: Store
+    url: str = ""
+    """Of its database."""
     prefer: str = "return=minimal"
     rates: dict[bool, float] = field(default_factory=dict)
     """Turns a second that were seen, by whether they were streamed."""
@@ -78,25 +80,27 @@ class House:
             pids["database"] = self._database_pid
         return Watch(pids)
 
-    def new(self, label: str, database: str) -> Contender:
+    def new(self, label: str, database: str, **settings: str) -> Contender:
         """A contender that is not started, on an empty database."""
-        url = self._empty(database)
+        url = self.empty(database)
         rows = SqliteFile(url) if database == "sqlite" else PostgresServer(url)
-        return self.on(url, label, rows)
+        return self.on(url, label, rows, **settings)
 
     def direct(self) -> Contender:
         """The provider itself."""
         return Direct(DIRECT, self.provider.server, NoStore())
 
-    def on(self, url: str, label: str, rows: Database) -> Contender:
+    def on(self, url: str, label: str, rows: Database, **settings: str) -> Contender:
         """The same on a database that is there."""
         if label == SERVICE:
-            server = Server(PARLEY, self._parley_settings(url), self._directory)
-            return Contender(label, server, ParleyStore(rows))
+            given = self._parley_settings(url) | {name.upper(): value for name, value in settings.items()}
+            server = Server(PARLEY, given, self._directory)
+            return Contender(label, server, ParleyStore(rows), url)
         server = Server(FLOOR, self._floor_settings(url, SYNCHRONOUS[label]), self._directory)
-        return Contender(label, server, FloorStore(rows))
+        return Contender(label, server, FloorStore(rows), url)
 
-    def _empty(self, database: str) -> str:
+    def empty(self, database: str) -> str:
+        """The URL of an empty database."""
         name = f"bench_{next(self._numbers)}"
         if database == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
@@ -124,9 +128,12 @@ class House:
         }
 
     @contextlib.asynccontextmanager
-    async def started(self, labels: Sequence[str], database: str) -> AsyncIterator[list[Contender]]:
-        """Fresh servers, so that the memory of one group of loads is not that of the one before."""
-        contenders = [self.new(label, database) for label in labels]
+    async def started(self, labels: Sequence[str], database: str, **settings: str) -> AsyncIterator[list[Contender]]:
+        """Fresh servers, so that the memory of one group of loads is not that of the one before.
+
+        The settings are Parley's, by their names in small letters.
+        """
+        contenders = [self.new(label, database, **settings) for label in labels]
         with stopping(contenders):
             started = await asyncio.gather(*(each.server.start() for each in contenders), return_exceptions=True)
             for failure in filter(lambda result: isinstance(result, BaseException), started):

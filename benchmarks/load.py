@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -92,6 +94,32 @@ async def paced(
     async with watch:
         await asyncio.gather(*(stream(*each) for each in enumerate(conversations)))
     note_lateness(outcome, answers, interval, begun + ramp + SETTLING_SECONDS)
+    return outcome
+
+
+async def steady(
+    load: Load, conversations: Sequence[str], interval: float, lasting: asyncio.Future[Any], watch: Watch
+) -> Outcome:
+    """A request each `interval` seconds, whatever has become of those before, for as long as something lasts."""
+    outcome, idle, running = Outcome(watch), list[Connection](), set[asyncio.Task[None]]()
+    due = time.perf_counter()
+
+    async def once(conversation: str) -> None:
+        connection = idle.pop() if idle else Connection(load.port)
+        await ask(connection, load, conversation, outcome)
+        idle.append(connection)
+
+    async with watch:
+        for conversation in itertools.cycle(conversations):
+            if lasting.done() or outcome.hopeless:
+                break
+            running.add(task := asyncio.create_task(once(conversation)))
+            task.add_done_callback(running.discard)
+            due += interval
+            await asyncio.wait([lasting], timeout=max(0.0, due - time.perf_counter()))
+        await asyncio.gather(*running)
+    for connection in idle:
+        connection.close()
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""A provider that answers at once: chat completions on OpenAI's wire, with a text that can be checked.
+"""A provider that answers at once: chat completions on OpenAI's wire, with a text that can be checked, and embeddings.
 
 Its knobs are set over HTTP, `PUT /knobs {"tokens": 64, "interval": 0.05}`, so that all servers that are
 compared meet the same one; `GET /tally` says what it was asked since the last look.
@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import functools
 import gc
+import math
+import random
+import struct
+import zlib
 from dataclasses import asdict, dataclass
 
 import httptools
@@ -68,6 +73,36 @@ def delta_event(delta: dict[str, str], finish_reason: str | None = None) -> byte
 
 def event(data: dict[str, object]) -> bytes:
     return b"data: %b\n\n" % orjson.dumps(data)
+
+
+DIMENSION = 384
+VECTORS = 256
+
+
+@functools.cache
+def vectors() -> list[list[float]]:
+    """Vectors of length one, of which a text gets one by its sum."""
+    chance = random.Random(DIMENSION)
+    drawn = ([chance.gauss(0, 1) for _ in range(DIMENSION)] for _ in range(VECTORS))
+    return [normalised(each) for each in drawn]
+
+
+def normalised(vector: list[float]) -> list[float]:
+    length = math.hypot(*vector)
+    return [value / length for value in vector]
+
+
+def embeddings(texts: list[str], encoding: str) -> bytes:
+    """The answer to a request for embeddings, as numbers or as base64."""
+    found = (vectors()[zlib.crc32(each.encode()) % VECTORS] for each in texts)
+    told = [packed(each) if encoding == "base64" else each for each in found]
+    data = [{"object": "embedding", "index": place, "embedding": each} for place, each in enumerate(told)]
+    usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+    return orjson.dumps({"object": "list", "model": "bench", "data": data, "usage": usage})
+
+
+def packed(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 @dataclass
@@ -132,6 +167,8 @@ class Connection(asyncio.Protocol):
         match self._parser.get_method(), self._url:
             case b"POST", b"/v1/chat/completions":
                 self._complete(orjson.loads(body))
+            case b"POST", b"/v1/embeddings":
+                self._embed(orjson.loads(body))
             case b"PUT", b"/knobs":
                 self._provider.knobs = Knobs(**orjson.loads(body))
                 self._answer(200, b"{}")
@@ -142,6 +179,10 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, status: int, body: bytes) -> None:
         self._transport.write(JSON_HEAD % (status, len(body)) + body)
+
+    def _embed(self, asked: dict) -> None:
+        texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
+        self._answer(200, embeddings(texts, asked.get("encoding_format", "float")))
 
     def _complete(self, asked: dict) -> None:
         knobs, tally = self._provider.knobs, self._provider.tally

@@ -51,6 +51,19 @@ OVERLOAD = (
     *(Column("refused_p50_ms", "refused p50", 12, 1), Column("refused_p99_ms", "p99", 8, 1)),
     *(Column("read_p50_ms", "read p50", 9, 1), Column("read_p99_ms", "p99", 8, 1), Column("failed", "failed", 7)),
 )
+INGEST = (
+    *(Column("scenario", "embedded by", 22), Column("alone_p50_ms", "alone p50", 10, 2)),
+    *(Column("alone_p99_ms", "p99", 8, 2), Column("p50_ms", "beside p50", 11, 2), Column("p99_ms", "p99", 8, 2)),
+    *(Column("p50_ratio", "x p50", 7, 2), Column("p99_ratio", "x p99", 7, 2), Column("chunks", "chunks", 8)),
+    *(Column("chunks_per_second", "chunks/s", 9, 1), Column("memory_mb", "peak MB", 8, 1)),
+    Column("failed", "failed", 7),
+)
+SEARCH = (
+    *(Column("scenario", "", 16), Column("clients", "clients", 7), Column("first_ms", "first ms", 9, 1)),
+    *(Column("per_second", "per s", 7, 1), *LATENCY, Column("cpu_ms", "CPU ms", 8, 2)),
+    *(Column("database_cpu_ms", "db ms", 7, 2), Column("idle_mb", "idle MB", 8, 1)),
+    *(Column("memory_mb", "peak MB", 8, 1), Column("failed", "failed", 7)),
+)
 START = (
     *(Column("scenario", "", 22), Column("server", "server", 20)),
     *(Column("ready_s", "ready s", 8, 2), Column("idle_mb", "idle MB", 8, 1), Column("failed", "failed", 7)),

@@ -12,11 +12,13 @@ import orjson
 from benchmarks import report
 from benchmarks.client import request
 from benchmarks.contenders import WHOLE, Contender, House, labels, stopping
+from benchmarks.ingest import ingest
 from benchmarks.load import Load, Outcome, closed, listed, paced, replied, streamed
 from benchmarks.overload import overload
 from benchmarks.processes import resident_mb
 from benchmarks.provider import reply_text
 from benchmarks.report import Column, Report, Row
+from benchmarks.search import search
 from benchmarks.stores import REPLY_TOKENS, Shelf
 
 CLIENTS = (1, 16, 64)
@@ -237,4 +239,6 @@ GROUPS: dict[str, Callable[[Bench, str], Awaitable[None]]] = {
     "list": lists,
     "slow": slow,
     "overload": overload,
+    "ingest": ingest,
+    "search": search,
 }

@@ -15,6 +15,11 @@ from app.db.vector_indexes import Indexed
 from app.db.vectors import literal
 
 SEEN = "d.status = 'ready' AND d.generation = c.generation"
+# Not a join: until PostgreSQL has looked at new tables, it would meet each chunk with each document.
+SEEN_OF = (
+    "c.generation = (SELECT d.generation FROM documents d "
+    "WHERE d.document_id = c.document_id AND d.owner_id = {owner} AND d.status = 'ready')"
+)
 VERSION = "SELECT documents_version FROM users WHERE id = $1"
 OWNER = "SELECT id FROM users WHERE user_id = $1"
 OWNED = """
@@ -37,15 +42,13 @@ SELECT c.chunk_key, c.words, c.counts FROM chunk_words CROSS JOIN chunks c ON c.
 CROSS JOIN documents d ON d.document_id = c.document_id
 WHERE chunk_words MATCH $1 AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
     "postgresql": f"""
-SELECT c.chunk_key, c.words, c.counts FROM chunks c JOIN documents d ON d.document_id = c.document_id
-WHERE lexemes(c.words) @@ (SELECT $1::text::tsquery)
-AND d.owner_id = $2 AND {SEEN} LIMIT $3""",
+SELECT c.chunk_key, c.words, c.counts FROM chunks c
+WHERE lexemes(c.words) @@ (SELECT $1::text::tsquery) AND {SEEN_OF.format(owner="$2")} LIMIT $3""",
 }
 # The subqueries are read once; a cast in their place might be, for each row.
 NEAREST = """
 SELECT c.chunk_key, -(c.vector{cast} <#> (SELECT $2::text::halfvec)) AS cosine
-FROM chunk_vectors c JOIN documents d ON d.document_id = c.document_id
-WHERE {predicate} AND d.owner_id = $1 AND {seen}{within}
+FROM chunk_vectors c WHERE {predicate} AND {seen}{within}
 ORDER BY c.vector{cast} <#> (SELECT $2::text::halfvec) LIMIT $3"""
 WITHIN = " AND c.document_id IN (SELECT value::uuid FROM jsonb_array_elements_text($4::jsonb))"
 VECTORS = """
@@ -140,7 +143,7 @@ def nearest(
     sql = NEAREST.format(
         cast=f"::halfvec({len(vector) // 4})" if indexed else "",
         predicate=Indexed(owner_id, embedder).predicate("c."),
-        seen=SEEN,
+        seen=SEEN_OF.format(owner="$1"),
         within="" if document_ids is None else WITHIN,
     )
     within = () if document_ids is None else (json.dumps(list(document_ids)),)

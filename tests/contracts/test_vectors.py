@@ -82,10 +82,10 @@ async def test_a_large_library_gets_an_index_and_loses_it(
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)
         await new_document(database, other, "eve's cat", embedder=embedder)
         search = Retrieval(database, embedder)
-        before = await search.search(owner, ["cat"], 4)
+        before = set((await search.search(owner, ["cat"], 4)).passages)
         await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
         assert list((await database.query(indexes)).values()) == [True]
-        assert await search.search(owner, ["cat"], 4) == before
+        assert set((await search.search(owner, ["cat"], 4)).passages) == before  # two are equally near
         async with database.write() as session:
             await session.execute(text("DELETE FROM documents"))
         await keep_vector_indexes(database)

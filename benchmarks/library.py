@@ -1,0 +1,85 @@
+"""A user with very many chunks, put there by the scripts that ingest itself uses."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from sqlalchemy import text
+
+from app.db import documents, ingests, schema
+from app.db.connect import connect
+from app.db.documents import Arrived
+from app.db.engine import Database
+from app.db.ingests import Progress
+from app.domain.documents import Chunk, ExtractedDocument, Stage
+from app.domain.ids import new_id, now_ms
+from app.services.readings import indexed_chunks
+from benchmarks import texts
+
+PER_DOCUMENT = 500
+BATCH = 100
+TOKENS = 200
+DIMENSION = 384
+SEED = 1935
+
+
+async def filled(url: str, user_id: str, chunks: int, embedder: str) -> None:
+    """Gives a user so many chunks of words as frequent as Zipf has them, with vectors drawn at random."""
+    database, chance, draw = connect(url, pool_size=1), random.Random(SEED), np.random.default_rng(SEED)
+    try:
+        await schema.upgrade(database)
+        for _ in range(chunks // PER_DOCUMENT):
+            passages = [texts.passage(chance, TOKENS) for _ in range(PER_DOCUMENT)]
+            await stored(database, user_id, extracted(passages), vectors(draw), embedder)
+        if database.kind == "postgresql":
+            await analysed(database)
+    finally:
+        await database.close()
+
+
+async def analysed(database: Database) -> None:
+    """Does what PostgreSQL does by itself within a minute."""
+    async with database.engine.connect() as connection:
+        await connection.execute(text("ANALYZE"))
+        await connection.commit()
+
+
+def extracted(passages: Sequence[str]) -> ExtractedDocument:
+    """A document with a chunk for each passage."""
+    return ExtractedDocument("\n".join(passages), list(spans(passages)))
+
+
+def spans(passages: Sequence[str]) -> Iterator[Chunk]:
+    start = 0
+    for each in passages:
+        yield Chunk(each, start, start + len(each))
+        start += len(each) + 1
+
+
+def vectors(draw: np.random.Generator) -> list[bytes]:
+    """Vectors of length one, in all directions."""
+    drawn = draw.standard_normal((PER_DOCUMENT, DIMENSION), np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return [each.astype("<f4").tobytes() for each in drawn]
+
+
+async def stored(
+    database: Database, user_id: str, document: ExtractedDocument, embedded: Sequence[bytes], embedder: str
+) -> None:
+    """What an upload and its reading store."""
+    process_id, document_id, content = new_id(), new_id(), document.text[:1_000].encode()
+    await database.transact(documents.arrive, document_id, process_id, now_ms())
+    await database.transact(documents.store_part, document_id, process_id, 0, content)
+    arrived = Arrived(document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest())
+    await database.transact(documents.queue, user_id, arrived, now_ms())
+    job, progress = await database.transact(ingests.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
+    await database.transact(ingests.store_text, job, progress, document.text)
+    found_by = indexed_chunks(job, document.chunks)
+    for first in range(0, len(found_by), BATCH):
+        part = slice(first, first + BATCH)
+        batch = ingests.Batch(database.kind, first, found_by[part], embedder, embedded[part])
+        await database.transact(ingests.store_chunks, job, progress, batch)
+    await database.transact(ingests.finish, job, document, embedder)

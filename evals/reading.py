@@ -1,0 +1,169 @@
+"""Files of data become sets. Fields that are not known are ignored, and what may be missing is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.data import (
+    EvidenceQuestion,
+    FormatSet,
+    Item,
+    PassageSet,
+    Query,
+    Question,
+    RankedSet,
+    Span,
+    SpanQuestion,
+    SpanSet,
+)
+
+JUDGEMENTS = ("qrels.tsv", "qrels/test.tsv", "qrels/*.tsv", "*qrels*", "*.trec")
+
+
+class NotReadable(ValueError):
+    """A set has not what its kind needs; the message says what."""
+
+
+def ranked_set(folder: Path, name: str) -> RankedSet:
+    """A corpus with queries and judgements; queries without any are left out.
+
+    Raises:
+        NotReadable: there are no judgements.
+    """
+    grades = judgements(folder)
+    fields = {identity(each): each for each in lines(folder / "queries.jsonl")}
+    queries = [query(key, each, grades[key]) for key, each in fields.items() if key in grades]
+    return RankedSet(name, corpus(folder), queries)
+
+
+def query(query_id: str, fields: Mapping[str, Any], grades: Mapping[str, float]) -> Query:
+    """A query with what was said before it."""
+    history = fields.get("history") or []
+    before = [str(each["content"]) for each in history if each.get("role") == "user" and each.get("content")]
+    return Query(query_id, asked(fields), grades, before, fields.get("rewrite") or None)
+
+
+def passage_set(folder: Path, name: str) -> PassageSet:
+    """A corpus with questions, each about one passage."""
+    found = (each for path in sorted(folder.glob("*.jsonl")) for each in lines(path) if "passage_id" in each)
+    return PassageSet(name, corpus(folder), [question(each) for each in found])
+
+
+def question(fields: Mapping[str, Any]) -> Question:
+    """A question; without answers it counts as one that has none."""
+    answers = [str(each) for each in listed(fields.get("answers") or fields.get("answer"))]
+    unanswerable = bool(fields.get("unanswerable", fields.get("is_impossible", not answers)))
+    return Question(identity(fields), asked(fields), str(fields["passage_id"]), answers, unanswerable)
+
+
+def span_set(folder: Path, name: str) -> SpanSet:
+    """Documents with questions about spans of them.
+
+    Raises:
+        NotReadable: a document that is asked about is not there.
+    """
+    files = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+    questions = [
+        SpanQuestion(identity(each), asked(each), Path(each["doc"]).name, [span(one) for one in each["spans"]])
+        for each in lines(folder / "questions.jsonl")
+        if each.get("spans")
+    ]
+    return SpanSet(name, of_names(files, {each.document for each in questions}), questions)
+
+
+def span(fields: Mapping[str, Any]) -> Span:
+    """A span with its text."""
+    return Span(int(fields["start"]), int(fields["end"]), str(fields["content"]))
+
+
+def format_set(folder: Path, name: str) -> FormatSet:
+    """The folders with a file for each document, and questions with their evidence; unanswerable ones are left out.
+
+    Raises:
+        NotReadable: there is no folder with such files.
+    """
+    questions = [
+        EvidenceQuestion(identity(each), asked(each), Path(each["doc"]).name, str(each["evidence"]))
+        for each in lines(folder / "questions.jsonl")
+        if each.get("doc") and each.get("evidence")
+    ]
+    wanted = {each.document for each in questions}
+    formats = {path.name: by_stem(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+    formats = {each: files for each, files in formats.items() if wanted & files.keys()}
+    if not formats:
+        raise NotReadable("no folder has the documents that are asked about")
+    return FormatSet(name, formats, questions)
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+    """A folder's files by their names without an ending."""
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def of_names(files: Mapping[str, Path], names: set[str]) -> dict[str, Path]:
+    """The files with these names."""
+    if missing := names - files.keys():
+        raise NotReadable(f"not there: {', '.join(sorted(missing))}")
+    return {name: files[name] for name in sorted(names)}
+
+
+def corpus(folder: Path) -> list[Item]:
+    """The items of corpus.jsonl; titles may be missing."""
+    return [
+        Item(identity(each), str(each.get("title") or ""), str(each.get("text") or ""))
+        for each in lines(folder / "corpus.jsonl")
+    ]
+
+
+def judgements(folder: Path) -> dict[str, dict[str, float]]:
+    """How relevant which items are, by query."""
+    path = next((path for form in JUDGEMENTS for path in sorted(folder.glob(form)) if path.is_file()), None)
+    if path is None:
+        raise NotReadable("there are no judgements: qrels.tsv is missing")
+    grades: dict[str, dict[str, float]] = {}
+    for query_id, item_id, grade in judged(path.read_text("utf-8").splitlines()):
+        grades.setdefault(query_id, {})[item_id] = grade
+    return {query_id: items for query_id, items in grades.items() if max(items.values()) > 0}
+
+
+def judged(rows: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    """Query, item and grade of each row: three columns, or the four of trec_eval; a header is passed over."""
+    for row in rows:
+        fields = row.split("\t") if "\t" in row else row.split()
+        grade = number(fields[-1]) if len(fields) in {3, 4} else None
+        if grade is not None:
+            yield fields[0].strip(), fields[-2].strip(), grade
+
+
+def number(text: str) -> float | None:
+    """The number that a text is; None where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file with one in each line."""
+    with path.open(encoding="utf-8") as rows:
+        yield from (json.loads(row) for row in rows if row.strip())
+
+
+def identity(fields: Mapping[str, Any]) -> str:
+    """Under which id a line is known."""
+    return str(next(fields[name] for name in ("_id", "id", "query_id", "doc_id") if name in fields))
+
+
+def asked(fields: Mapping[str, Any]) -> str:
+    """What a line asks."""
+    return str(next(fields[name] for name in ("text", "question", "query") if fields.get(name)))
+
+
+def listed(value: Any) -> list[Any]:
+    """A list as it is, nothing as an empty one, anything else as the only one in it."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,57 @@
+"""Vectors that are computed once: the embedder of the service, with a file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.rag.embedding.base import Embedder, Vector
+
+
+class Remembered:
+    """An embedder whose vectors of passages are looked up first. Queries are embedded each time, as they are timed."""
+
+    def __init__(self, embedder: Embedder, path: Path) -> None:
+        self.name, self.weight = embedder.name, embedder.weight
+        self.computed = self.remembered = 0
+        """Passages so far, by where their vectors came from."""
+        self._embedder = embedder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = sqlite3.connect(path, isolation_level=None, timeout=60)
+        self._file.execute("PRAGMA journal_mode=WAL")
+        self._file.execute("PRAGMA synchronous=OFF")  # what is lost is computed again
+        self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+
+    async def embed_query(self, text: str) -> Vector:
+        """See `Embedder`."""
+        return await self._embedder.embed_query(text)
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+        """See `Embedder`."""
+        known = {text: vector for text in texts if (vector := self._looked_up(text)) is not None}
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        self.remembered += len(texts) - len(missing)
+        if missing:
+            made = await self._embedder.embed_passages(missing)
+            self.computed += len(missing)
+            self._keep(missing, made)
+            known |= zip(missing, made, strict=True)
+        return [known[text] for text in texts]
+
+    async def aclose(self) -> None:
+        """See `Embedder`."""
+        self._file.close()
+        await self._embedder.aclose()
+
+    def _looked_up(self, text: str) -> Vector | None:
+        row = self._file.execute("SELECT vector FROM vectors WHERE key = ?", (self._key(text),)).fetchone()
+        return row[0] if row else None
+
+    def _keep(self, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
+        rows = [(self._key(text), vector) for text, vector in zip(texts, vectors, strict=True)]
+        self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+    def _key(self, text: str) -> bytes:
+        return hashlib.sha256(f"{self.name}\0{text}".encode(errors="surrogatepass")).digest()

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from typing import Any
+
+import pytest
+
+from app.db import schema, search
+from app.db.connect import connect
+from app.db.engine import Database
+from app.db.script import Row, Script, Statement
+from tests.support.databases import PostgresTemplate
+from tests.support.library import Directions, direction, new_document, new_owner
+
+
+@pytest.fixture
+async def database(postgres_template: PostgresTemplate) -> AsyncIterator[Database]:
+    with postgres_template.copy() as url:
+        opened = connect(url, pool_size=2)
+        await schema.upgrade(opened)
+        yield opened
+        await opened.close()
+
+
+def plan_of(script: Generator[Statement, list[Row], Any]) -> Script[str]:
+    """How PostgreSQL would run a script's first statement."""
+    statement = next(script)
+    return "\n".join(row[0] for row in (yield Statement(f"EXPLAIN {statement.sql}", statement.values)))
+
+
+@pytest.mark.parametrize("what", ["words", "meaning"])
+async def test_in_tables_that_are_not_known_yet_each_chunk_asks_for_its_own_document(
+    database: Database, what: str
+) -> None:
+    """Before PostgreSQL has statistics it takes any table for small: it must not meet all chunks with all documents."""
+    owner, embedder = await new_owner(database), Directions()
+    await new_document(database, owner, "The cat sleeps.", embedder=embedder)
+    scripts = {
+        "words": search.having_words("postgresql", owner, [["abcdefgh"]], [], 8),
+        "meaning": search.nearest(owner, embedder.name, direction("cat"), 8, None, indexed=False),
+    }
+    plan = await database.query(plan_of, scripts[what])
+    assert "Join" not in plan
+    assert "Nested Loop" not in plan
+    assert "document_id = c.document_id" in plan
