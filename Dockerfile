@@ -1,5 +1,5 @@
-# docker build -t parley .                   the service without the embedded model
-# docker build -t parley --target local .    with it
+# docker build -t parley .                   the service without embedded models, which reads no documents
+# docker build -t parley --target local .    with them, and with what reads documents
 #
 # It runs with a read-only root and one volume:
 #   docker run --read-only -v parley:/data -p 8000:8000 -e OPENAI_API_KEY parley
@@ -21,6 +21,8 @@ FROM build AS build-local
 COPY requirements.lock ./
 RUN pip --python /opt/parley/bin/python install --no-cache-dir --no-compile --require-hashes --no-deps \
     -r requirements.lock
+RUN /opt/parley/bin/python -m compileall -q -x '/(openai|groq)/(types|resources)/|/tests?/|/testing/|/dialects/(mysql|oracle|mssql)' \
+    /opt/parley/lib
 
 FROM python:3.13-slim AS base
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*

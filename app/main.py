@@ -48,15 +48,18 @@ from app.services.contexts import Contexts
 from app.services.conversations import Conversations
 from app.services.document_watches import DocumentWatches
 from app.services.documents import Documents
+from app.services.grounding import Grounding
 from app.services.health import Health
 from app.services.indexing import Indexing
 from app.services.ingest import Ingest, IngestSweep
 from app.services.leases import Leases
 from app.services.ledger import Ledger
+from app.services.lookups import Lookups
 from app.services.messages import Messages
 from app.services.removals import Removals
 from app.services.retention import Retention
 from app.services.retrieval import Retrieval
+from app.services.rewrites import Rewrites
 from app.services.running import Running
 from app.services.slots import Slots
 from app.services.stops import Stops
@@ -153,7 +156,10 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
-    running = Running(database, router, watches, slots, Budgets(database, settings.user_daily_tokens), process_id)
+    retrieval = Retrieval(database, rag.embedder, rag.reranker)
+    grounding = Grounding(router, Lookups(database, Rewrites(Asides(database, router)), retrieval.search))
+    budgets = Budgets(database, settings.user_daily_tokens)
+    running = Running(database, router, grounding, watches, slots, budgets, process_id)
     leases = Leases(database, running, process_id)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = Removals(database, tasks, process_id)
@@ -170,7 +176,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
             ingest,
             removals,
             document_watches,
-            Retrieval(database, rag.embedder, rag.reranker),
+            retrieval,
             process_id,
             max_bytes=settings.max_document_bytes,
         ),

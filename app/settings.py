@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.llm.addresses import refusal_of
+from app.llm.local import BUNDLED_MODEL
+from app.llm.scripted import SCRIPTS
 from app.rag.embedding.minilm import weights
 
 DATABASE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+|postgres(ql)?(\+\w+)?://.+")
@@ -234,6 +237,26 @@ class Settings(BaseSettings):
             if provider not in self.providers:
                 raise ValueError(f"LLM_FALLBACKS names {provider!r}: there are {', '.join(self.providers)}")
         return self
+
+    @model_validator(mode="after")
+    def _with_models_that_are_there(self) -> Settings:
+        local = self.local_model_path.stem if self.local_model_path else BUNDLED_MODEL
+        there: dict[str, list[str]] = {Provider.LOCAL: [local], Provider.SCRIPTED: [*SCRIPTS]}
+        for setting, provider, model in self._models_named():
+            if model and model not in there.get(provider, [model]):
+                raise ValueError(f"{setting} names {model!r}: {provider} has {', '.join(there[provider])}")
+        return self
+
+    def _models_named(self) -> Iterator[tuple[str, str, str | None]]:
+        """Each model that a setting names, by the setting, and whose it is."""
+        if self.effective_provider != Provider.LOCAL:  # which has the one of LOCAL_MODEL_PATH
+            yield "LLM_MODEL", self.effective_provider, self.llm_model
+        for provider, fallback in self.fallbacks:
+            yield "LLM_FALLBACKS", provider, fallback
+        if self.title_model:
+            provider, _, model = self.title_model.partition(":")
+            known = provider in self.providers
+            yield "TITLE_MODEL", *((provider, model) if known else (self.effective_provider, self.title_model))
 
     @model_validator(mode="after")
     def _with_what_embeds(self) -> Settings:

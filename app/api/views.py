@@ -15,6 +15,7 @@ from app.api.schemas.fields import JsonObject, Output
 from app.api.schemas.messages import AnswerBody, message_json, messages_json
 from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
+from app.domain.retrieval import Retrieval
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted, error_of
 from app.services.turns import Turn
@@ -143,6 +144,9 @@ async def events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
     reply, sent = turn.reply, start
     if start == 0 and reply.message.role is Role.ASSISTANT:
         yield event("turn.started", 0, started_json(turn))
+        await reply.until_looked_up()
+        if reply.retrieval is not None:
+            yield event("retrieval.completed", 0, retrieval_json(reply.retrieval))
     while True:
         if reply.closing and not reply.ended:
             yield event("stream.closing", sent, {"message_id": reply.message.message_id})
@@ -166,6 +170,15 @@ def started_json(turn: Turn) -> dict[str, Any]:
         "title": accepted.title,
         "user_message": accepted.question and message_json(accepted.question),
         "assistant_message": message_json(as_accepted(accepted.reply)),
+    }
+
+
+def retrieval_json(retrieval: Retrieval) -> JsonObject:
+    """What was looked up for a reply, and what it may cite of that."""
+    return {
+        "citations": retrieval.candidates,
+        "queries": retrieval.queries,
+        "retrieval": {"status": retrieval.status},
     }
 
 

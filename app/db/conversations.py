@@ -20,11 +20,18 @@ VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"""
 
 
 TITLE = "SELECT title FROM conversations WHERE conversation_id = $1"
+TITLE_SOURCE = "SELECT title_source FROM conversations WHERE conversation_id = $1"
 
 
 # Only over the title that was made from the first message: one that a person has set, or taken away, stays.
 RETITLE = """
 UPDATE conversations SET title = $2, title_source = 'model' WHERE conversation_id = $1 AND title_source = 'message'"""
+
+
+def awaits_title(conversation_id: str) -> Script[bool]:
+    """Whether a conversation still has the title that was made from its first message."""
+    row = yield from one(Statement(TITLE_SOURCE, (conversation_id,)))
+    return row is not None and row[0] == "message"
 
 
 def retitle(conversation_id: str, title: str) -> Script[None]:

@@ -36,7 +36,9 @@ TURN_UNFINISHED = """
 SELECT 1 FROM messages WHERE conversation_id = $1 AND (sequence_number = $2 OR answers = $2)
 AND status IN ('queued', 'in_progress')"""
 EDIT = "UPDATE messages SET content = $2, edited_at = $3 WHERE message_id = $1"
-EMPTY = "UPDATE messages SET content = '', citations = NULL, reasoning = NULL, deleted_at = $2 WHERE message_id = $1"
+EMPTY = """
+UPDATE messages SET content = '', citations = NULL, retrieval = NULL, reasoning = NULL, deleted_at = $2
+WHERE message_id = $1"""
 REASONING = """
 SELECT message_id, reasoning FROM messages
 WHERE conversation_id = $1 AND sequence_number >= $2 AND sequence_number <= $3 AND reasoning IS NOT NULL"""

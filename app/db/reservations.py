@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from app.db import attempts, idempotency, messages, summaries
 from app.db.messages import OWNED
+from app.db.retrievals import lookup_of
 from app.db.script import Script, Statement, one
 from app.db.turns import REQUEST_CANCEL, history, history_of
 from app.domain.conversations import Mode
@@ -18,6 +19,7 @@ from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id
 from app.domain.messages import Message, Role, Sampling, Status
 from app.domain.quotas import quota_exceeded
+from app.domain.retrieval import RetrievalMode
 from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewTurn, OnBusy
 from app.errors import (
     CannotRegenerate,
@@ -46,10 +48,11 @@ UPDATE messages SET status = 'cancelled', completed_at = $2
 WHERE conversation_id = $1 AND status IN ('queued', 'in_progress') AND status = 'queued' RETURNING message_id"""
 INTO = """
 INSERT INTO messages (message_id, conversation_id, sequence_number, role, content, status, answers, process_id,
-provider, model, temperature, max_tokens, mode, document_ids, grounded, created_at, started_at, completed_at) VALUES"""
-REPLY = "($1, $2, $3, 'assistant', '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, NULL)"
+provider, model, temperature, max_tokens, mode, document_ids, retrieval_mode, grounded, created_at, started_at,
+completed_at) VALUES"""
+REPLY = "($1, $2, $3, 'assistant', '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, NULL)"
 QUESTION = """
-($16, $2, $5, 'user', $17, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $14, NULL, $14)"""
+($17, $2, $5, 'user', $18, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $15, NULL, $15)"""
 INSERT_REPLY = f"{INTO} {REPLY}"
 INSERT_TURN = f"{INTO} {QUESTION}, {REPLY}"
 SUPERSEDE = "UPDATE messages SET superseded_by = $2 WHERE message_id = $1"
@@ -68,11 +71,13 @@ class Reservation:
     """Gives the turn's sampling, from the conversation's own."""
     place: Callable[[str, bool], bool]
     """Given a provider, and whether the turn is first in line: whether it starts at once. Raises Overloaded."""
-    fit: Callable[[Sampling, str | None, str], None]
-    """Given a sampling, a system prompt and a message: raises MessageTooLong when they do not fit the model."""
+    fit: Callable[[Sampling, str, str | None, str], None]
+    """Given sampling, mode, system prompt and message: raises MessageTooLong when they do not fit the model."""
     daily_tokens: int | None
     """What a user may spend in a day."""
     key: IdempotencyKey | None
+    retrieval: RetrievalMode
+    """Whether documents are searched, where the conversation is one with documents."""
     now: int
     """Milliseconds since the epoch."""
 
@@ -118,13 +123,21 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[Acc
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
     sampling = wanted.settle(numbered.sampling)
-    wanted.fit(sampling, numbered.system_prompt, turn.message)
+    wanted.fit(sampling, numbered.mode, numbered.system_prompt, turn.message)
     yield from afford(wanted, numbered)
     passage = yield from passage_of(wanted, turn.on_busy)
     starts = wanted.place(str(sampling.provider), passage.clear)
     question = new_question(wanted, numbered.last_sequence - 1, turn.message)
     reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
-    accepted = AcceptedTurn(numbered.title, question, reply, sampling, numbered.owner_id, interrupts=passage.interrupts)
+    accepted = AcceptedTurn(
+        title=numbered.title,
+        question=question,
+        reply=reply,
+        sampling=sampling,
+        owner_id=numbered.owner_id,
+        interrupts=passage.interrupts,
+        lookup=lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval),
+    )
     values = reply_values(accepted, wanted.process_id, numbered)
     yield Statement(INSERT_TURN, (*values, question.message_id, question.content))
     return (yield from begun(accepted, numbered))
@@ -144,11 +157,12 @@ def reserve_another(wanted: Reservation, message_id: str) -> Script[AcceptedTurn
     yield from claim(wanted, numbered, reply_id)
     question = yield from question_again(wanted, message_id)
     sampling = wanted.settle(numbered.sampling)
-    wanted.fit(sampling, numbered.system_prompt, question.content)
+    wanted.fit(sampling, numbered.mode, numbered.system_prompt, question.content)
     yield from afford(wanted, numbered)
     starts = wanted.place(str(sampling.provider), True)
     reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
-    accepted = AcceptedTurn(numbered.title, question, reply, sampling, numbered.owner_id)
+    lookup = lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval)
+    accepted = AcceptedTurn(numbered.title, question, reply, sampling, numbered.owner_id, lookup=lookup)
     yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
     yield Statement(SUPERSEDE, (message_id, reply_id))
     yield from summaries.forget(wanted.conversation_id, question.sequence_number)
@@ -289,6 +303,7 @@ def reply_values(accepted: AcceptedTurn, process_id: str, numbered: Numbered) ->
         sampling.max_tokens,
         numbered.mode,
         numbered.document_ids,
+        accepted.lookup and accepted.lookup.mode,
         reply.grounded,
         reply.created_at,
         reply.created_at if reply.status is Status.IN_PROGRESS else None,

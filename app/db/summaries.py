@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.db.script import Script, Statement, one
+from app.db.script import Row, Script, Statement, one
+from app.domain.citations import without_marks
 from app.domain.turns import HistoryMessage, Summary
 
 LATEST = """
@@ -15,7 +17,7 @@ ORDER BY l.last_sequence DESC LIMIT 1)
 WHERE c.conversation_id = $1"""
 BY_ID = "SELECT summary_id, last_sequence, content FROM summaries WHERE summary_id = $1"
 NEXT = """
-SELECT sequence_number, content, answers FROM messages
+SELECT sequence_number, content, answers, grounded IS NOT NULL FROM messages
 WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number <= $3
 AND deleted_at IS NULL AND superseded_by IS NULL ORDER BY sequence_number LIMIT $4"""
 AS_READ = """
@@ -56,7 +58,12 @@ def summary_by_id(summary_id: str) -> Script[Summary | None]:
 def following(conversation_id: str, after: int, to: int, limit: int) -> Script[list[HistoryMessage]]:
     """Messages behind a sequence number up to another, in order."""
     rows = yield Statement(NEXT, (conversation_id, after, to, limit))
-    return [(row[0], row[1], row[2]) for row in rows]
+    return told_messages(rows)
+
+
+def told_messages(rows: Sequence[Row]) -> list[HistoryMessage]:
+    """Messages as models are told them: without the marks by which earlier replies cited passages of their own."""
+    return [(row[0], without_marks(row[1]) if row[3] else row[1], row[2]) for row in rows]
 
 
 def store(conversation_id: str, revision: int, summary: Summary, now: int) -> Script[bool]:

@@ -6,19 +6,21 @@ Lock order: the conversation's row comes first, wherever messages of it are writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import NamedTuple, TypeAlias, cast
+from dataclasses import asdict, replace
+from typing import NamedTuple
 
 import orjson
 
-from app.db import attempts, summaries
+from app.db import attempts, retrievals, summaries
 from app.db.messages import COLUMNS, message_by_id, message_of
 from app.db.script import Script, Statement, one
 from app.domain.attempts import INTERRUPTED, Attempt
+from app.domain.citations import citations_in
 from app.domain.context import Context
 from app.domain.ids import new_id
 from app.domain.messages import Message, Sampling, Status, Usage
 from app.domain.outcomes import Outcome, Work
+from app.domain.retrieval import Lookup, Retrieval
 from app.domain.text import estimated_tokens
 from app.domain.turns import History, HistoryMessage, Summary
 
@@ -34,13 +36,13 @@ START = """
 UPDATE messages SET status = 'in_progress', started_at = COALESCE(started_at, $3)
 WHERE message_id = $1 AND status IN ('queued', 'in_progress') AND process_id = $2 RETURNING 1"""
 HISTORY = """
-SELECT sequence_number, content, answers FROM messages
+SELECT sequence_number, content, answers, grounded IS NOT NULL FROM messages
 WHERE conversation_id = $1 AND sequence_number < $2 AND sequence_number > $4
 AND deleted_at IS NULL AND superseded_by IS NULL ORDER BY sequence_number DESC LIMIT $3"""
 MINE = """
 SELECT message_id, cancel_requested_at FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
 CHECKPOINT = """
-UPDATE messages SET content = $3, context = COALESCE($4, context)
+UPDATE messages SET content = $3, context = COALESCE($4, context), retrieval = COALESCE($5, retrieval)
 WHERE message_id = $1 AND status = 'in_progress' AND process_id = $2 RETURNING 1"""
 TOUCH = """
 UPDATE conversations SET updated_at = CASE WHEN updated_at < $2 THEN $2 ELSE updated_at END
@@ -48,7 +50,8 @@ WHERE conversation_id = $1 RETURNING 1"""
 SETTLE = """
 UPDATE messages SET status = $3, content = $4, finish_reason = $5, input_tokens = $6, output_tokens = $7,
 usage_estimated = $8, error_code = $9, error_detail = $10, completed_at = $11, provider = COALESCE($12, provider),
-model = COALESCE($13, model), reasoning = $14, context = COALESCE($15, context)
+model = COALESCE($13, model), reasoning = $14, context = COALESCE($15, context), citations = $16,
+grounded = COALESCE($17, grounded), retrieval = COALESCE($18, retrieval)
 WHERE message_id = $1 AND process_id = $2 AND status IN ('queued', 'in_progress') RETURNING 1"""
 CANCEL_QUEUED = """
 UPDATE messages SET status = 'cancelled', completed_at = $2 WHERE message_id = $1 AND status = 'queued' RETURNING 1"""
@@ -69,14 +72,16 @@ WHERE m.message_id = $1 AND m.status = 'in_progress' AND {DEAD_OWNER} RETURNING 
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
 WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD_OWNER}))
-RETURNING temperature, max_tokens"""
+RETURNING temperature, max_tokens, mode, CAST(document_ids AS TEXT), retrieval_mode"""
 OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
 LEFT_BEHIND = """
 SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((SELECT length(q.content)
-FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), 0)
+FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), 0),
+CAST(m.retrieval AS TEXT)
 FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
 ESTIMATE = """
-UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4 WHERE message_id = $1"""
+UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4, provider = $5, model = $6
+WHERE message_id = $1"""
 
 
 def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Script[list[str]]:
@@ -105,8 +110,14 @@ def history_of(reply: Message, system_prompt: str | None, summary: Summary | Non
     covered = summary.last if summary else 0
     rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered))
     rows.reverse()
-    cut = rows[0][0] - 1 if len(rows) == MAX_HISTORY else 0
-    return History(system_prompt, cast("list[HistoryMessage]", rows), summary, cut)
+    found = summaries.told_messages(rows)
+    return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
+
+
+def unread(messages: Sequence[HistoryMessage]) -> int:
+    """The sequence number up to which turns were not read whole: a reply whose question was not is among them."""
+    number, _, answers = messages[0]
+    return number - 1 if answers is None else number
 
 
 class Checkpoint(NamedTuple):
@@ -121,7 +132,8 @@ class Checkpoint(NamedTuple):
 def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Script[None]:
     """Saves many replies so far."""
     for message_id, text, work in replies:
-        yield Statement(CHECKPOINT, (message_id, process_id, text, work and told(work)))
+        values = (work and told(work), work and retrievals.stored(work.retrieval))
+        yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
 def unfinished(process_id: str) -> Script[dict[str, bool]]:
@@ -130,21 +142,38 @@ def unfinished(process_id: str) -> Script[dict[str, bool]]:
     return {str(message_id): requested_at is not None for message_id, requested_at in rows}
 
 
-Progress: TypeAlias = tuple[str, Message | None]
-"""More of a reply's text; and the message once it has ended."""
+class Watched(NamedTuple):
+    """A reply that is followed."""
+
+    message_id: str
+    length: int
+    """The characters that are known."""
+    awaits_retrieval: bool
+    """Whether it is not known yet what was looked up for it."""
 
 
-def progress(watched: Sequence[tuple[str, int]]) -> Script[dict[str, Progress]]:
-    """What has become of replies since they had so many characters; those that are gone are left out."""
+class Progress(NamedTuple):
+    """What has become of a reply."""
+
+    text: str
+    """More of it."""
+    message: Message | None
+    """Once it has ended."""
+    retrieval: Retrieval | None = None
+
+
+def progress(watched: Sequence[Watched]) -> Script[dict[str, Progress]]:
+    """What has become of replies; those that are gone are left out."""
     found: dict[str, Progress] = {}
-    for message_id, length in watched:
+    for message_id, length, awaits_retrieval in watched:
         row = yield from one(Statement(PROGRESS, (message_id, length + 1)))
         if row is None:
             continue
+        retrieval = (yield from retrievals.of_message(message_id)) if awaits_retrieval else None
         if not Status(row[0]).terminal:
-            found[message_id] = (row[1], None)
+            found[message_id] = Progress(row[1], None, retrieval)
         elif (message := (yield from message_by_id(message_id))) is not None:
-            found[message_id] = (message.content[length:], message)
+            found[message_id] = Progress(message.content[length:], message, retrieval)
     return found
 
 
@@ -187,6 +216,9 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
         work.model,
         work.reasoning,
         told(work),
+        orjson.dumps(outcome.citations).decode() if outcome.citations else None,
+        None if reply.grounded is None else bool(outcome.citations),
+        retrievals.stored(work.retrieval),
     )
     if (yield Statement(SETTLE, values)):
         yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
@@ -221,6 +253,8 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
         usage=outcome.usage,
         error=outcome.error,
         completed_at=now,
+        citations=[asdict(each) for each in outcome.citations],
+        grounded=None if reply.grounded is None else bool(outcome.citations),
         provider=outcome.work.provider or reply.provider,
         model=outcome.work.model or reply.model,
     )
@@ -246,7 +280,9 @@ def record_left_behind(reply: Message, now: int) -> Script[None]:
     """Enters what a dead process had done for a reply, as far as its last checkpoint tells; at least the question."""
     row = yield from one(Statement(LEFT_BEHIND, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
-    owner_id, text, context, started_at, question_length = row
+    owner_id, text, context, started_at, question_length, looked_up = row
+    if (retrieval := retrievals.retrieval_of(looked_up)) is not None:
+        yield from retrievals.cite(reply.message_id, citations_in(text, retrieval.candidates))
     work = context_of(context) or Work(reply.provider, reply.model)
     sent = work.context.tokens if work.context else estimated_tokens(question_length)
     usage = Usage(sent, estimated_tokens(len(text)), estimated=True)
@@ -261,7 +297,8 @@ def record_left_behind(reply: Message, now: int) -> Script[None]:
         usage=usage,
         started_at=started_at,
     )
-    yield Statement(ESTIMATE, (reply.message_id, usage.input_tokens, usage.output_tokens, usage.estimated))
+    spent = usage.input_tokens, usage.output_tokens, usage.estimated
+    yield Statement(ESTIMATE, (reply.message_id, *spent, attempt.provider, attempt.model))
     yield from attempts.record(str(owner_id), reply.conversation_id, reply.message_id, [attempt])
 
 
@@ -270,6 +307,7 @@ class Adopted(NamedTuple):
 
     sampling: Sampling
     owner_id: str
+    lookup: Lookup | None
 
 
 def adopt(process_id: str, reply: Message) -> Script[Adopted | None]:
@@ -281,4 +319,5 @@ def adopt(process_id: str, reply: Message) -> Script[Adopted | None]:
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
-    return Adopted(Sampling(reply.provider, reply.model, row[0], row[1]), str(owner_id))
+    sampling = Sampling(reply.provider, reply.model, row[0], row[1])
+    return Adopted(sampling, str(owner_id), retrievals.lookup_of(*row[2:5]))

@@ -37,11 +37,13 @@ class Window:
     """What the reply may have of it, though never more than half."""
     correction: float = 1.0
     """The model's own count of tokens over ours."""
+    cites: bool = True
+    """Whether the model can be told to cite what it was given, and to say that something is not in it."""
 
     @classmethod
-    def of(cls, tokens: int, max_tokens: int | None, correction: float = 1.0) -> Window:
+    def of(cls, tokens: int, max_tokens: int | None, correction: float = 1.0, *, cites: bool = True) -> Window:
         """The window of a model for a reply of at most so many tokens."""
-        return cls(tokens, min(max_tokens or REPLY_TOKENS, tokens // 2), correction)
+        return cls(tokens, min(max_tokens or REPLY_TOKENS, tokens // 2), correction, cites)
 
     @property
     def room(self) -> int:
@@ -54,7 +56,8 @@ class Window:
 
     def smaller(self, prompt: Prompt) -> Window | None:
         """A window for half of what this prompt told beside system prompt and question; None when that was nothing."""
-        if prompt.context.summary_id is None and not prompt.context.sent:
+        told = prompt.context
+        if told.summary_id is None and not told.sent and not told.passages:
             return None
         room = prompt.fixed + (prompt.estimate - prompt.fixed) // 2
         return replace(self, tokens=self.counted(room) + self.reply)
@@ -77,6 +80,10 @@ class Context:
     tokens: int = 0
     """Tokens of the whole, as the model was expected to count them."""
     correction: float = 1.0
+    passages: int = 0
+    """How many passages of documents stood before the question, the first of those that were found."""
+    passage_tokens: int = 0
+    """Tokens of these, as the model was expected to count them."""
 
 
 class Prompt(NamedTuple):
@@ -88,6 +95,10 @@ class Prompt(NamedTuple):
     """Tokens of it all, by our own count."""
     fixed: int
     """Those of the system prompt and the question, which cannot be left out."""
+    asked: str = ""
+    """The question as its user has put it."""
+    draft: bool = False
+    """Whether what the model writes is looked at before anybody reads it."""
 
 
 class Chosen(NamedTuple):
@@ -132,7 +143,7 @@ def prompt(history: History, question: int, window: Window) -> Prompt:
         correction=window.correction,
     )
     messages = [*system_message(history.system_prompt, summary), *chosen.messages, told(Role.USER, asked)]
-    return Prompt(messages, context, estimate, fixed)
+    return Prompt(messages, context, estimate, fixed, asked)
 
 
 def fixed_cost(system_prompt: str | None, asked: str, window: Window) -> int:

@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 from app.domain.context import SUMMARY_MARK, Context, Range, cost
 from app.domain.messages import Role
+from app.domain.retrieval import Retrieval, RetrievalStatus
 from app.domain.text import estimated_tokens
 from app.domain.turns import Summary
 
 TOO_MUCH, IN_SUMMARY, DELETED, SUPERSEDED = "window", "summarised", "deleted", "superseded"
 NO_REPLY, HALF = "no-reply", "half-deleted"
+
+NO_RETRIEVAL = Retrieval(RetrievalStatus.SKIPPED)
 
 
 class Neighbour(NamedTuple):
@@ -68,17 +71,27 @@ class SentContext:
     summary: SentSummary | None = None
     estimated_tokens: int = 0
     omitted: Sequence[Omitted] = ()
+    retrieval: Retrieval = NO_RETRIEVAL
+    """The search for it, with the passages that were sent."""
 
 
 def sent_messages(context: Context, neighbours: Sequence[Neighbour]) -> list[SentMessage]:
-    """The messages that were sent, in order; tokens by the length that they have now."""
+    """The messages that were sent, in order; tokens by the length that they have now.
+
+    The question's are with those of the passages that stood before it.
+    """
     system = [] if context.system is None else [SentMessage(None, Role.SYSTEM, context.system)]
     told = numbers_of([*context.sent, (context.question, context.question)])
     return system + [
-        SentMessage(each.sequence_number, each.role, tokens(context, each.length))
+        SentMessage(each.sequence_number, each.role, tokens(context, each.length) + beside(context, each))
         for each in neighbours
         if each.sequence_number in told
     ]
+
+
+def beside(context: Context, message: Neighbour) -> int:
+    """Tokens of what stood in a message beside its own text."""
+    return context.passage_tokens if message.sequence_number == context.question else 0
 
 
 def sent_summary(context: Context, summary: Summary | None) -> SentSummary | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from app.domain.attempts import Attempt
 from app.domain.context import Context
+from app.domain.documents import Citation
 from app.domain.messages import Failure, FinishReason, Status, Usage
+from app.domain.retrieval import Retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Work:
     reasoning: str | None = None
     context: Context | None = None
     attempts: Sequence[Attempt] = ()
+    retrieval: Retrieval | None = None
+    """None in an open conversation, and where the turn did not come to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +34,5 @@ class Outcome:
     usage: Usage | None = None
     error: Failure | None = None
     work: Work = field(default_factory=Work)
+    citations: Sequence[Citation] = ()
+    """Of what was found for it, what the text cites."""

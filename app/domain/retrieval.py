@@ -30,6 +30,15 @@ class RetrievalStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a turn of a rag conversation may look up, as settled when it was accepted."""
+
+    mode: RetrievalMode = RetrievalMode.AUTO
+    document_ids: Sequence[str] | None = None
+    """The documents to search; None for all of the user's."""
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """What a search has found, the best first."""
 

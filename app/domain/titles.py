@@ -101,8 +101,12 @@ def title_request(question: str, reply: str) -> list[PromptMessage]:
 def title_written(text: str) -> str | None:
     """A model's answer as a title: at most 60 characters without thinking, label, marks and quotes; None when empty."""
     text = _LABEL.sub("", _THOUGHTS.sub("", text).lstrip(), count=1)
-    bare = text.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
-    return title_from(bare) if bare else None
+    title = title_from("\n".join(map(_bare, text.splitlines())))
+    return (title and _bare(title)) or None  # quotes may have stood within marks
+
+
+def _bare(line: str) -> str:
+    return line.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
 
 
 def _first_text(message: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import Message, Sampling, Status
+from app.domain.retrieval import Lookup, Retrieval, RetrievalMode
 
 MAX_UNFINISHED = 64
 """Turns of one conversation that may be unfinished at once."""
@@ -28,6 +29,7 @@ class NewTurn:
     sampling: Sampling = field(default_factory=Sampling)
     on_busy: OnBusy = OnBusy.QUEUE
     key: IdempotencyKey | None = None
+    retrieval: RetrievalMode = RetrievalMode.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class NewReply:
     """The reply whose place it takes."""
     sampling: Sampling = field(default_factory=Sampling)
     key: IdempotencyKey | None = None
+    retrieval: RetrievalMode = RetrievalMode.AUTO
 
 
 HistoryMessage: TypeAlias = tuple[int, str, int | None]
@@ -84,11 +87,22 @@ class AcceptedTurn:
     """What it starts from, when it has started at once."""
     interrupts: Sequence[str] = ()
     """The replies that are stopped for it, by their ids."""
+    lookup: Lookup | None = None
+    """What it may look up, before it is generated; None where its conversation is open, or it is only followed."""
+    retrieval: Retrieval | None = None
+    """What was looked up for it, as far as that is stored."""
 
 
 def as_accepted(reply: Message) -> Message:
     """A reply as it was before its first character, for those who follow its text from there."""
-    status = reply.status if reply.status is Status.QUEUED else Status.IN_PROGRESS
     return replace(
-        reply, status=status, content="", finish_reason=None, usage=None, citations=[], error=None, completed_at=None
+        reply,
+        status=reply.status if reply.status is Status.QUEUED else Status.IN_PROGRESS,
+        content="",
+        finish_reason=None,
+        usage=None,
+        citations=[],
+        grounded=None if reply.grounded is None else False,
+        error=None,
+        completed_at=None,
     )

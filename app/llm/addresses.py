@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import threading
 from urllib.parse import urlsplit
 
 LOOKUP_SECONDS = 2.0
 
+ENCODED = re.compile(r"^[^\[]*%")
+"""A host with an escape in it, which readers of URLs read differently."""
+
 METADATA_HOSTS = {"metadata", "metadata.google.internal", "metadata.goog", "instance-data"}
-METADATA_ADDRESSES = {ipaddress.ip_address(each) for each in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254")}
-"""Alibaba's, Oracle's and Amazon's, which are no link-local ones."""
+METADATA_ADDRESSES = {
+    ipaddress.ip_address(each) for each in ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254")
+}
+"""Alibaba's, Oracle's, Azure's and Amazon's, which are no link-local ones."""
+
+LEADING_TO_IPV4 = [ipaddress.ip_network(each) for each in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+"""Prefixes before an IPv4 address: compatible and translated ones (RFC 4291, 2765), and NAT64 (RFC 6052)."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def forbidden_address(address: str) -> bool:
@@ -21,8 +32,17 @@ def forbidden_address(address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    return mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast or mapped in METADATA_ADDRESSES
+    reached = inner_address(parsed)
+    return reached.is_link_local or reached.is_unspecified or reached.is_multicast or reached in METADATA_ADDRESSES
+
+
+def inner_address(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one carries, if it carries one, else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if any(address in each for each in LEADING_TO_IPV4) and int(address) > 1:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def numeric_address(host: str) -> str:
@@ -56,10 +76,13 @@ def refusal_of(base_url: str) -> str | None:
     try:
         parts = urlsplit(base_url)
         host = (parts.hostname or "").rstrip(".").lower()
+        parts.port  # noqa: B018  raises what is no port
     except ValueError:
         return "is no URL"
     if parts.scheme not in {"http", "https"} or not host:
         return "has to be http://… or https://…"
+    if ENCODED.search(parts.netloc) or not base_url.isprintable() or " " in base_url:
+        return "is no URL"
     if parts.username is not None or parts.query or parts.fragment:
         return "has more than scheme, host, port and path"
     if host in METADATA_HOSTS or forbidden_address(numeric_address(host)):

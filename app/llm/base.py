@@ -70,6 +70,14 @@ class ChatModel(Protocol):
         ...
 
     @property
+    def cites(self) -> bool:
+        """Whether it can be told to cite what it was given, and to say that something is not in it.
+
+        One that cannot answers from a single passage, and the service quotes that.
+        """
+        ...
+
+    @property
     def present(self) -> bool:
         """Whether it can be asked at all, as far as is known without asking."""
         ...

@@ -43,6 +43,10 @@ NO_COMPLETION = "The provider sent something that is no chat completion."
 NOTHING: dict[str, Any] = {}
 MALFORMED = None
 
+# Many servers, vLLM and Ollama among them, say these in their words alone.
+CONTEXT_TOO_LONG = re.compile(r"context[ _]?(length|size|window)|prompt is too long", re.IGNORECASE)
+NO_SUCH_MODEL = re.compile(r"\bmodel\b.{1,200}\b(not found|does not exist)", re.IGNORECASE)
+
 # What servers put into an error's `code` or `type`, be it a word or an HTTP status.
 RATE_LIMIT_KINDS = {"429", "rate_limit_exceeded", "rate_limit_error"}
 MODEL_KINDS = {"model_not_found", "model_decommissioned", "NotFoundError"}
@@ -54,6 +58,9 @@ FINISH_REASONS = {
     "max_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
+
+FAILURE_REASONS = {"error", "insufficient_system_resource"}
+"""With these OpenRouter and DeepSeek end a reply that they could not bring to its end."""
 
 
 def request_body(request: ChatRequest, **extra: Any) -> bytes:
@@ -141,7 +148,7 @@ def parsed_singly(payloads: Sequence[bytes]) -> Iterator[Any]:
     for payload in payloads:
         try:
             yield json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield MALFORMED
             return
 
@@ -156,12 +163,12 @@ class ReplyReader:
         self._failure: TurnFailed | None = None
 
     def read(self, payloads: Sequence[bytes]) -> Chunk | None:
-        """One chunk for these events, or None when they hold no text, no thinking and no end.
+        """One chunk for these events, or None when they hold no text, no thinking, no usage and no end.
 
         What stands before an error is part of the reply, so the error waits for `check`.
         """
         text, reasoning = "", ""
-        unfinished = not self.finished
+        unfinished, known = not self.finished, self._usage
         for event in events_of(payloads):
             try:
                 if self._ends(event):
@@ -171,14 +178,15 @@ class ReplyReader:
                     text += delta.get("content") or ""
                     reasoning += delta.get("reasoning_content") or delta.get("reasoning") or ""
                     if reason := choice.get("finish_reason"):
-                        self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
+                        self._finish(reason)
             except (AttributeError, TypeError):  # members of other types than a completion's
                 self._failure = ProviderFailed(NO_COMPLETION)
                 break
         ends = self._finish_reason if unfinished else None
-        if not (text or reasoning or ends):
+        usage = None if self._usage is known else self._usage
+        if not (text or reasoning or ends or usage):
             return None
-        return Chunk(self._text.feed(text), storable(reasoning), ends)
+        return Chunk(self._text.feed(text), storable(reasoning), ends, usage)
 
     @property
     def finished(self) -> bool:
@@ -210,10 +218,16 @@ class ReplyReader:
             raise ProviderTruncated
         return Chunk(text=self._text.flush(), finish_reason=self._finish_reason, usage=self._usage)
 
+    def _finish(self, reason: str) -> None:
+        if reason in FAILURE_REASONS:
+            self._failure = ProviderFailed()
+        else:
+            self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
+
     def _ends(self, event: Any) -> bool:
         if not isinstance(event, dict):
             self._failure = ProviderFailed(NO_COMPLETION)
-        elif error := event.get("error"):
+        elif error := event.get("error") or members(event.get("x_groq")).get("error"):
             self._failure = failure_of(error)
         elif "usage" in event or "x_groq" in event:
             self._usage = usage_of(event) or self._usage
@@ -222,7 +236,7 @@ class ReplyReader:
 
 def usage_of(event: dict[str, Any]) -> Usage | None:
     """The tokens an event reports: OpenAI at its top, Groq in `x_groq`; None for what cannot be a count."""
-    usage = event.get("usage") or (event.get("x_groq") or {}).get("usage")
+    usage = members(event.get("usage") or members(event.get("x_groq")).get("usage"))
     if not usage:
         return None
     sent, received = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
@@ -231,15 +245,20 @@ def usage_of(event: dict[str, Any]) -> Usage | None:
     return Usage(sent, received)
 
 
+def members(value: Any) -> dict[str, Any]:
+    """The members of a JSON object; none of what is something else."""
+    return value if isinstance(value, dict) else NOTHING
+
+
 def failure_of(error: Any) -> TurnFailed:
     """An error object as ours. Its own words may hold a key or another customer's data: they go nowhere."""
-    members = error if isinstance(error, dict) else {}
-    kinds = {str(members.get("code")), str(members.get("type"))}
-    if any("context_length" in kind or "context_size" in kind for kind in kinds):
+    said = members(error)
+    words, kinds = str(said.get("message")), {str(said.get("code")), str(said.get("type"))}
+    if any(map(CONTEXT_TOO_LONG.search, [words, *kinds])):
         return ContextTooLong()
     if kinds & RATE_LIMIT_KINDS:
         return ProviderRateLimited()
-    if kinds & MODEL_KINDS:
+    if kinds & MODEL_KINDS or NO_SUCH_MODEL.search(words):
         return ModelNotFound()
     if kinds & AUTH_KINDS:
         return ProviderAuth()

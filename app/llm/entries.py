@@ -55,7 +55,7 @@ class Entry:
 
     def _refused(self, error: AppError | None) -> bool:
         """Whether the provider has surely not worked: where it took the request and fell silent, it may have."""
-        if error is None or self.listener.first_at is not None:
+        if error is None or self.listener.first_at is not None or self.listener.usage is not None:
             return False
         if isinstance(error, ProviderTimeout):
             return error.phase == "connect"

@@ -41,7 +41,7 @@ class Listener:
         self.first_at: float | None = None
         """When the first text or thought came, by the event loop's clock."""
         self.usage: Usage | None = None
-        """What the provider has reported."""
+        """What the provider has reported; None again while more has come of the reply since."""
         self.finish_reason: FinishReason | None = None
         """Why the model stopped, once it has."""
         self.characters = 0
@@ -85,14 +85,15 @@ class Listener:
             self.finish_reason = chunk.finish_reason
             self._rewind_at = math.inf
             clock.reschedule(min(now + USAGE_SECONDS, self._call.deadline))
-        elif now >= self._rewind_at:
+        elif self.first_at is not None and now >= self._rewind_at:
             self._rewind_at = now + self._limits.idle / 16
             clock.reschedule(min(self._rewind_at + self._limits.idle, self._call.deadline))
 
     def _take(self, chunk: Chunk) -> bool:
         """Hands a chunk on; whether the reply is to end here."""
-        self.usage = chunk.usage or self.usage
-        if self.first_at is None and (chunk.text or chunk.reasoning):
+        said = chunk.text or chunk.reasoning
+        self.usage = chunk.usage or (None if said else self.usage)
+        if self.first_at is None and said:
             self._call.begun = True
             self.first_at = self._now()
         if self._thinking.decided:

@@ -71,6 +71,7 @@ class LocalModel:
         self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = CONTEXT_TOKENS
     ) -> None:
         self.default_model = path.stem if path else BUNDLED_MODEL
+        self.cites = path is not None  # whoever brings a model has chosen one for what they ask of it
         self.models = (self.default_model,)
         self.concurrency = concurrency
         self._context_tokens = context_tokens

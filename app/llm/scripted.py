@@ -48,6 +48,7 @@ class ScriptedModel:
     models = tuple(SCRIPTS)
     concurrency = None
     remote = False
+    cites = True
     present = True
 
     def __init__(self, default_model: str = "echo", context_tokens: int = 128_000) -> None:

@@ -33,6 +33,9 @@ from app.llm.windows import known_window
 CONNECT_SECONDS = 5.0
 WRITE_SECONDS = 30.0
 MAX_REFUSAL_BYTES = 16 * 2**10
+NO_HTTP = "The provider's answer is no HTTP."
+LONGEST_WAIT = 10**9
+"""Seconds; whoever asks for more never wants to see us again."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class SdkModel(ABC):
     models = None
     concurrency = None
     remote = True
+    cites = True
     present = True
 
     def __init__(
@@ -89,7 +93,7 @@ class SdkModel(ABC):
         with opening(sdk):
             response = await self._send(sdk, request)
         try:
-            with reading(sdk):
+            with answering(response.status_code), reading(sdk):
                 async for chunk in read_chunks(
                     response.aiter_raw(), (sdk.errors.APIError, sdk.http.HTTPError, OSError)
                 ):
@@ -142,6 +146,7 @@ def client_options(http: Any, http_client_class: Any, transport_class: Any, conn
 
 def bounded(http: Any, transport_class: Any) -> Any:
     """A transport of which the SDK, which reads refusals whole, gets no more than their beginning."""
+    from aiohttp import ClientResponseError
 
     class Beginning(http.AsyncByteStream):  # type: ignore[misc]  # either SDK's
         def __init__(self, stream: Any) -> None:
@@ -160,7 +165,10 @@ def bounded(http: Any, transport_class: Any) -> Any:
 
     class Bounded(transport_class):  # type: ignore[misc]  # either SDK's
         async def handle_async_request(self, request: Any) -> Any:
-            response = await super().handle_async_request(request)
+            try:
+                response = await super().handle_async_request(request)
+            except ClientResponseError as error:  # an answer that is no HTTP; the transport lets it through
+                raise http.RemoteProtocolError(NO_HTTP, request=request) from error
             if response.status_code >= 300:
                 response.stream = Beginning(response.stream)
             return response
@@ -177,6 +185,16 @@ def opening(sdk: Sdk) -> Iterator[None]:
         raise failure_of_status(error) from error
     except (sdk.errors.APIError, sdk.http.HTTPError, OSError) as error:
         raise failure_of_connection(error) from error
+
+
+@contextlib.contextmanager
+def answering(status: int) -> Iterator[None]:
+    """Says of what fails that the provider had answered, and with what."""
+    try:
+        yield
+    except TurnFailed as failure:
+        failure.provider_status = status
+        raise
 
 
 @contextlib.contextmanager
@@ -219,11 +237,11 @@ def seconds_to_wait(value: str | None) -> int | None:
     """`Retry-After`, seconds or a date, in seconds from now (RFC 9110, section 10.2.3); None when it is neither."""
     if not value:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", value.strip()):  # some send fractions
-        return math.ceil(float(value))
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value.strip()):  # some send fractions
+        return math.ceil(min(float(value), LONGEST_WAIT))
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -236,5 +254,7 @@ def failure_of_connection(error: BaseException) -> TurnFailed:
     while cause is not None:
         if type(cause).__name__ in {"ConnectionTimeoutError", "ServerTimeoutError"}:
             return ProviderTimeout("connect")
+        if type(cause).__name__ == "ClientResponseError":
+            return ProviderFailed(NO_HTTP)
         cause = cause.__cause__
     return ProviderUnavailable()

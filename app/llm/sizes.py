@@ -48,7 +48,7 @@ class Sizes:
         """The window for a prompt to this model."""
         size = self._sizes.get(target) or Size()
         tokens = model.context_window(target.model)
-        return Window.of(min(tokens, size.ceiling or tokens), max_tokens, size.correction)
+        return Window.of(min(tokens, size.ceiling or tokens), max_tokens, size.correction, cites=model.cites)
 
     def learn(self, target: Target, prompt: Prompt, input_tokens: int) -> None:
         """Takes in what a provider has counted of a prompt; one that counts nothing does not count."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from app.db import attempts
 from app.db.engine import Database
 from app.domain.ids import now_ms
-from app.domain.quotas import quota_exceeded
+from app.domain.quotas import DAY_MS, quota_exceeded
 from app.domain.text import estimated_tokens
 from app.errors import DatabaseUnavailable
 from app.services.replies import Reply
@@ -54,7 +54,8 @@ class Budgets:
     def __init__(self, database: Database, daily_tokens: int | None) -> None:
         self.daily_tokens = daily_tokens
         self._database = database
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[tuple[str, int], Account] = {}
+        """By user and day."""
 
     @contextlib.asynccontextmanager
     async def spending(self, reply: Reply) -> AsyncIterator[Spending | None]:
@@ -66,7 +67,8 @@ class Budgets:
         if self.daily_tokens is None:
             yield None
             return
-        account = self._accounts.setdefault(reply.owner_id, Account())
+        whose = reply.owner_id, now_ms() // DAY_MS
+        account = self._accounts.setdefault(whose, Account())
         account.turns += 1
         spending = Spending(reply, account, self.daily_tokens)
         try:
@@ -76,7 +78,7 @@ class Budgets:
             spending.settle()
             account.turns -= 1
             if not account.turns:
-                self._accounts.pop(reply.owner_id, None)
+                self._accounts.pop(whose, None)
 
     async def _look(self, owner_id: str, account: Account, daily_tokens: int) -> None:
         """Asks the ledger, which also knows of other processes' turns."""

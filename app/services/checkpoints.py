@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from app.db import turns
 from app.db.engine import Database
 from app.db.turns import Checkpoint
+from app.domain.context import Context
 from app.errors import DatabaseUnavailable
+from app.llm.base import Target
 from app.services.generation import work_of
 from app.services.replies import Reply
 from app.services.running import Running
@@ -16,6 +19,22 @@ CHECKPOINT_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
+class State(NamedTuple):
+    """How far a reply is."""
+
+    length: int = 0
+    author: Target | None = None
+    context: Context | None = None
+    """What was told for it last, and whom: another provider may have been asked since."""
+
+
+def state_of(reply: Reply) -> State:
+    """How far a reply is now."""
+    if reply.call is None:
+        return State(reply.length)
+    return State(reply.length, reply.call.author, reply.call.prompt and reply.call.prompt.context)
+
+
 class Checkpoints:
     """Saves the text so far of all running turns once a second, in one transaction."""
 
@@ -23,7 +42,7 @@ class Checkpoints:
         self._database = database
         self._running = running
         self._process_id = process_id
-        self._saved: dict[str, int] = {}
+        self._saved: dict[str, State] = {}
 
     async def run(self) -> None:
         """Saves, for ever."""
@@ -35,24 +54,16 @@ class Checkpoints:
                 log.warning("cannot save the text of running turns: the database is out of reach")
 
     async def save(self) -> None:
-        """Saves what has grown."""
-        dirty = [self._checkpoint(message_id, reply) for message_id, reply in self._dirty().items()]
+        """Saves what has changed."""
+        running = self._running.replies
+        states = {message_id: state_of(reply) for message_id, reply in running.items()}
+        dirty = [message_id for message_id, state in states.items() if state != self._saved.get(message_id, State())]
         if dirty:
-            await self._database.transact(turns.checkpoint, self._process_id, dirty)
-        self._saved = self._still_running() | {each.message_id: len(each.text) for each in dirty}
+            found = [self._checkpoint(message_id, running[message_id]) for message_id in dirty]
+            await self._database.transact(turns.checkpoint, self._process_id, found)
+        self._saved = states
 
     def _checkpoint(self, message_id: str, reply: Reply) -> Checkpoint:
-        told = reply.call is not None and message_id not in self._saved
+        known = self._saved.get(message_id, State())
+        told = reply.call is not None and state_of(reply)[1:] != known[1:]
         return Checkpoint(message_id, reply.text(), work_of(reply, reply.call) if told and reply.call else None)
-
-    def _dirty(self) -> dict[str, Reply]:
-        """The replies that have grown, and those for which a model is being asked since the last look."""
-        return {
-            message_id: reply
-            for message_id, reply in self._running.replies.items()
-            if reply.length > self._saved.get(message_id, 0 if reply.call is None or not reply.call.prompt else -1)
-        }
-
-    def _still_running(self) -> dict[str, int]:
-        running = self._running.replies
-        return {message_id: size for message_id, size in self._saved.items() if message_id in running}

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from app.db import contexts
+from dataclasses import replace
+
+from app.db import contexts, retrievals
 from app.db.contexts import Told
 from app.db.engine import Database
 from app.db.script import Script
-from app.domain.contexts import SentContext, omitted, sent_messages, sent_summary
+from app.domain.contexts import NO_RETRIEVAL, SentContext, omitted, sent_messages, sent_summary
 from app.domain.messages import Message
 from app.domain.principals import Principal
+from app.domain.retrieval import Retrieval
 from app.errors import InvalidRequest
 from app.services.messages import get
 
@@ -24,9 +27,9 @@ class Contexts:
             ConversationNotFound, MessageNotFound: the principal has none such.
             InvalidRequest: it is no reply.
         """
-        reply, told = await self._database.query(told_for, who.user_id, conversation_id, message_id)
+        reply, told, retrieval = await self._database.query(told_for, who.user_id, conversation_id, message_id)
         if told is None or told.work.context is None:
-            return SentContext(reply.provider, reply.model)
+            return SentContext(reply.provider, reply.model, retrieval=retrieval)
         known = told.work.context
         return SentContext(
             provider=told.work.provider,
@@ -35,12 +38,16 @@ class Contexts:
             summary=sent_summary(known, told.summary),
             estimated_tokens=known.tokens,
             omitted=omitted(known, told.neighbours),
+            retrieval=replace(retrieval, candidates=retrieval.candidates[: known.passages]),
         )
 
 
-def told_for(owner: str | None, conversation_id: str, message_id: str) -> Script[tuple[Message, Told | None]]:
-    """Reads what was told for a reply that the owner has."""
+def told_for(
+    owner: str | None, conversation_id: str, message_id: str
+) -> Script[tuple[Message, Told | None, Retrieval]]:
+    """Reads what was told for a reply that the owner has, and what was looked up for it."""
     reply = yield from get(owner, conversation_id, message_id)
     if reply.answers is None:
         raise InvalidRequest("Only a reply has a context.")
-    return reply, (yield from contexts.told_for(reply))
+    retrieval = None if reply.grounded is None else (yield from retrievals.of_message(message_id))
+    return reply, (yield from contexts.told_for(reply)), retrieval or NO_RETRIEVAL

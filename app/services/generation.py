@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from app.domain.citations import citations_in
 from app.domain.messages import Status, Usage
 from app.domain.outcomes import Outcome, Work
 from app.errors import AppError, InternalError
@@ -37,6 +38,9 @@ def failed(reply: Reply, call: Call, error: AppError) -> Outcome:
 
 def with_work(outcome: Outcome, reply: Reply, call: Call | None) -> Outcome:
     """An outcome with what was done for it; a turn that was stopped or failed has cost what its last attempt has."""
+    if reply.retrieval is not None:
+        cited = citations_in(outcome.text, reply.retrieval.candidates)
+        outcome = replace(outcome, citations=cited, work=Work(retrieval=reply.retrieval))
     if call is None or call.author is None:
         return outcome
     usage: Usage | None = outcome.usage or (call.attempts[-1].usage if call.attempts else None)
@@ -47,4 +51,4 @@ def work_of(reply: Reply, call: Call) -> Work:
     """What has been done for a reply so far."""
     provider, model = call.author or call.target
     context = call.prompt and call.prompt.context
-    return Work(provider, model, reply.reasoning() or None, context, tuple(call.attempts))
+    return Work(provider, model, reply.reasoning() or None, context, tuple(call.attempts), reply.retrieval)

@@ -7,6 +7,7 @@ import io
 from app.domain.ids import now_ms
 from app.domain.messages import Failure, Message, Sampling, Status
 from app.domain.outcomes import Outcome
+from app.domain.retrieval import Lookup, Retrieval
 from app.domain.turns import History
 from app.errors import AppError, Draining, InternalError
 from app.llm.calls import Call
@@ -19,7 +20,12 @@ class Reply:
     """
 
     def __init__(
-        self, message: Message, sampling: Sampling | None = None, history: History | None = None, owner_id: str = ""
+        self,
+        message: Message,
+        sampling: Sampling | None = None,
+        history: History | None = None,
+        owner_id: str = "",
+        lookup: Lookup | None = None,
     ) -> None:
         self.message = message
         """As it was accepted; once the turn has ended, as it ended."""
@@ -28,6 +34,10 @@ class Reply:
         """What it answers to, when that has been read already."""
         self.owner_id = owner_id
         """The row of the user whose it is; empty where it is only read."""
+        self.lookup = lookup
+        """What may be looked up for it; None in an open conversation, or where it is only read."""
+        self.retrieval: Retrieval | None = None
+        """What was looked up for it, as soon as that is known."""
         self.call: Call | None = None
         """What is done for it."""
         self.length = 0
@@ -54,6 +64,16 @@ class Reply:
     def ended(self) -> bool:
         """Whether `message` is terminal."""
         return self.message.status.terminal
+
+    @property
+    def awaits_retrieval(self) -> bool:
+        """Whether it is made from documents, and not known yet from what."""
+        return self.retrieval is None and self.message.grounded is not None
+
+    def looked_up(self, retrieval: Retrieval) -> None:
+        """Takes note of what was looked up for it."""
+        self.retrieval = retrieval
+        self._wake()
 
     def append(self, text: str) -> None:
         """Adds to the text."""
@@ -109,6 +129,13 @@ class Reply:
     async def more_than(self, length: int) -> None:
         """Waits until there is more text than so many characters, or the end, or readers should go."""
         while self.length <= length and not (self.ended or self.closing):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    async def until_looked_up(self) -> None:
+        """Waits until it is known what was looked up, or no longer matters: there is text, or the end."""
+        while self.awaits_retrieval and not (self.length or self.ended or self.closing):
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter

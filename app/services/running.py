@@ -13,12 +13,14 @@ from app.domain.context import prompt
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.outcomes import Outcome
+from app.domain.turns import History
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
 from app.llm.base import Target
 from app.llm.calls import Call
 from app.llm.router import Router
 from app.services.budgets import Budgets, Spending
 from app.services.generation import generate, with_work
+from app.services.grounding import Grounding
 from app.services.line import Line
 from app.services.replies import Reply, failure_of
 from app.services.slots import Claim, Slots
@@ -37,7 +39,14 @@ class Running:
     """The accepted turns of this process: each waits, starts, is generated and settled in a task of its own."""
 
     def __init__(
-        self, database: Database, router: Router, watches: Watches, slots: Slots, budgets: Budgets, process_id: str
+        self,
+        database: Database,
+        router: Router,
+        grounding: Grounding,
+        watches: Watches,
+        slots: Slots,
+        budgets: Budgets,
+        process_id: str,
     ) -> None:
         self.replies: dict[str, Reply] = {}
         """The unfinished replies, by id."""
@@ -48,6 +57,7 @@ class Running:
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What else is given back to other processes when this one drains."""
         self.budgets = budgets
+        self.grounding = grounding
         self._database = database
         self._router = router
         self._watches = watches
@@ -101,7 +111,8 @@ class Running:
         if adopted is None:
             claim.give_back()
         else:
-            self.spawn(self.run(Reply(message, adopted.sampling, owner_id=adopted.owner_id), claim))
+            reply = Reply(message, adopted.sampling, owner_id=adopted.owner_id, lookup=adopted.lookup)
+            self.spawn(self.run(reply, claim))
 
     def conversation_deleted(self, conversation_id: str) -> None:
         """Stops the turns of a conversation that is gone; their readers hear of it."""
@@ -169,19 +180,28 @@ class Running:
     async def _generate(self, reply: Reply) -> Outcome:
         try:
             async with self.budgets.spending(reply) as spending:
-                reply.call = await self._call(reply, spending)
-                return await reply.outcome(asyncio.create_task(generate(self._router, reply.call, reply)))
+                history = await self._history(reply)
+                reply.call = self._call(reply, history, spending)
+                return await reply.outcome(asyncio.create_task(self._answer(reply.call, reply, history)))
         except AppError as error:
             return failure(error)
         except Exception:
             log.exception("a turn broke on its way to the model")
             return failure(InternalError())
 
-    async def _call(self, reply: Reply, spending: Spending | None) -> Call:
-        sampling, question = reply.sampling, reply.message.answers
+    async def _history(self, reply: Reply) -> History:
         history, reply.history = reply.history, None
         if history is None:
             history = await self._database.query(turns.history, reply.message)
+        return history
+
+    def _answer(self, call: Call, reply: Reply, history: History) -> Coroutine[Any, Any, Outcome]:
+        if reply.lookup is None:
+            return generate(self._router, call, reply)
+        return self.grounding.answer(call, reply, reply.lookup, history)
+
+    def _call(self, reply: Reply, history: History, spending: Spending | None) -> Call:
+        sampling, question = reply.sampling, reply.message.answers
         assert question is not None, "a reply answers something"  # noqa: S101  for the types
         return Call(
             target=Target(str(sampling.provider), str(sampling.model)),

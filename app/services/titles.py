@@ -35,12 +35,14 @@ class Titles:
         """Looks at a turn that has ended; only the first one, if it has completed, gives a title."""
         message, told = reply.message, reply.call and reply.call.prompt
         if told and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
-            self._tasks.spawn(self._title(reply.owner_id, message, told.messages[-1]["content"]))
+            self._tasks.spawn(self._title(reply.owner_id, message, told.asked))
 
     async def _title(self, owner_id: str, message: Message, question: str) -> None:
         asked = title_request(question, message.content)
         conversation_id = message.conversation_id
         try:
+            if not await self._database.query(conversations.awaits_title, conversation_id):
+                return  # a model's would be paid for, and not be used
             written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
             title = title_written(written or "")
             if title is not None:

@@ -4,13 +4,14 @@ import asyncio
 import functools
 from typing import NamedTuple
 
-from app.db import conversations, idempotency, messages, reservations, turns, users
+from app.db import conversations, idempotency, messages, reservations, retrievals, turns, users
 from app.db.engine import Database
 from app.db.idempotency import KeyTaken
 from app.db.reservations import Reservation
 from app.db.script import Script, ScriptFunction
 from app.domain.context import fixed_cost
-from app.domain.conversations import NewConversation
+from app.domain.conversations import Mode, NewConversation
+from app.domain.grounding import instructed
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, Sampling
@@ -48,7 +49,8 @@ class Attempt:
         """Answers with the turn that is stored now."""
         assert self.reserved is not None, "the script that was committed sets it"  # noqa: S101  for the types
         accepted = self.reserved
-        turn = Turn(accepted, Reply(accepted.reply, accepted.sampling, accepted.history, accepted.owner_id))
+        reply = Reply(accepted.reply, accepted.sampling, accepted.history, accepted.owner_id, accepted.lookup)
+        turn = Turn(accepted, reply)
         if not self.answer.done():
             self.answer.set_result(turn)
         return turn
@@ -114,7 +116,10 @@ class Turns:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
         accepted = await self._database.query(accepted_turn, who.user_id, conversation_id, message_id)
-        return Turn(accepted, self._reply_of(accepted.reply))
+        reply = self._reply_of(accepted.reply)
+        if accepted.retrieval is not None and reply.awaits_retrieval:
+            reply.looked_up(accepted.retrieval)
+        return Turn(accepted, reply)
 
     async def cancel(self, who: Principal, conversation_id: str, message_id: str) -> Message:
         """Stops a turn, wherever it runs or waits: within a second, its text so far kept.
@@ -188,7 +193,7 @@ class Turns:
         return False
 
     def _reserve(self, attempt: Attempt, owner: str | None, conversation_id: str, turn: NewTurn) -> Script[None]:
-        wanted = self._reservation(attempt, owner, conversation_id, turn.sampling, turn.key)
+        wanted = self._reservation(attempt, owner, conversation_id, turn)
         attempt.reserved = yield from reservations.reserve(wanted, turn, title_from(turn.message))
 
     def _create_and_reserve(
@@ -202,32 +207,29 @@ class Turns:
     def _reserve_another(
         self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewReply
     ) -> Script[None]:
-        wanted = self._reservation(attempt, owner, conversation_id, asked.sampling, asked.key)
+        wanted = self._reservation(attempt, owner, conversation_id, asked)
         attempt.reserved = yield from reservations.reserve_another(wanted, asked.message_id)
 
     def _reservation(
-        self,
-        attempt: Attempt,
-        owner: str | None,
-        conversation_id: str,
-        sampling: Sampling,
-        key: IdempotencyKey | None,
+        self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewTurn | NewReply
     ) -> Reservation:
         return Reservation(
             conversation_id=conversation_id,
             owner=owner,
             process_id=self._process_id,
-            settle=functools.partial(self._router.catalog.settle, sampling),
+            settle=functools.partial(self._router.catalog.settle, asked.sampling),
             place=attempt.claim.place,
             fit=self._fit,
             daily_tokens=self.running.budgets.daily_tokens,
-            key=key,
+            key=asked.key,
+            retrieval=asked.retrieval,
             now=now_ms(),
         )
 
-    def _fit(self, sampling: Sampling, system_prompt: str | None, message: str) -> None:
+    def _fit(self, sampling: Sampling, mode: str, system_prompt: str | None, message: str) -> None:
         target = Target(str(sampling.provider), str(sampling.model))
-        fixed_cost(system_prompt, message, self._router.window(target, sampling.max_tokens))
+        told = instructed(system_prompt) if mode == Mode.RAG else system_prompt
+        fixed_cost(told, message, self._router.window(target, sampling.max_tokens))
 
 
 def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Script[AcceptedTurn]:
@@ -237,7 +239,8 @@ def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> S
     if message.answers is None:
         return AcceptedTurn(title, None, message)
     question = yield from messages.message_by_number(conversation_id, message.answers)
-    return AcceptedTurn(title, question, message)
+    retrieval = None if message.grounded is None else (yield from retrievals.of_message(message_id))
+    return AcceptedTurn(title, question, message, retrieval=retrieval)
 
 
 def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -> Script[Message]:

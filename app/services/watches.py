@@ -65,8 +65,8 @@ class Watches:
         watched = dict(self._watched)
         if not watched:
             return
-        lengths = [(message_id, reply.length) for message_id, reply in watched.items()]
-        found = await self._database.query(turns.progress, lengths)
+        known = [turns.Watched(name, reply.length, reply.awaits_retrieval) for name, reply in watched.items()]
+        found = await self._database.query(turns.progress, known)
         for message_id, reply in watched.items():
             if self._watched.pop(message_id, None) is not None:  # not closed meanwhile
                 self._advance(reply, found.get(message_id))
@@ -75,7 +75,9 @@ class Watches:
         if progress is None:
             reply.end_deleted()
             return
-        text, message = progress
+        text, message, retrieval = progress
+        if retrieval is not None:
+            reply.looked_up(retrieval)
         reply.append(text)
         if message is None:
             self._watched[reply.message.message_id] = reply

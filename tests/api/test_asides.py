@@ -220,11 +220,11 @@ async def test_a_model_titles_a_conversation(shared_database_url: str, provider:
 
 
 async def test_a_person_s_title_is_never_overwritten(shared_database_url: str, provider: FakeProvider) -> None:
-    """A title that was given, also while the model's was being written, stays; so does one that was taken away."""
+    """A title that was given, also while the model's is written, stays; no model is asked for one in its place."""
     gate = asyncio.Event()
     provider.default = titling(Reply([gate, "A model's"]))
     async with serving(asking(provider, database_url=shared_database_url, title_model="tiny")) as service:
-        given = await make(service, user_id="eve", message="Hello", title="Mine")
+        given = await make(service, user_id="eve", message="Already titled", title="Mine")
         later, without = [await make(service, user_id="eve", message="Hello") for _ in range(2)]
         await service.client.patch(path_of(later), json={"title": "Mine too"})
         await service.client.patch(path_of(without), json={"title": None})
@@ -235,6 +235,9 @@ async def test_a_person_s_title_is_never_overwritten(shared_database_url: str, p
             "Mine too",
             None,
         ]
+        assert not any(
+            "Already titled" in call.body["messages"][1]["content"] for call in filter(is_title, provider.calls)
+        )
 
 
 @pytest.mark.parametrize(
@@ -267,6 +270,10 @@ async def test_titles_are_off_by_default(openai_service: Service, provider: Fake
         ("w" * 100, "w" * 59 + "…"),
         ("<thinking>x</thinking>Thought", "Thought"),
         ("Titles of books", "Titles of books"),
+        ("\u00abBonjour.\u00bb\nIt says hello.", "Bonjour"),
+        ('**"Within marks"**', "Within marks"),
+        ("```\nFenced\n```", "Fenced"),
+        ('"' + "w" * 100 + '"', "w" * 59 + "\u2026"),
         (" \n ", None),
         ('""', None),
     ],

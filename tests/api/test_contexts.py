@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.db import turns
 from tests.api.talk import UNKNOWN_ID, got, make, messages_of, problem_of, say, told, until_ended
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Thought, server_error
@@ -78,6 +79,19 @@ async def test_what_did_not_fit_is_shown(shared_database_url: str, provider: Fak
         assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
         assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
         assert context["estimated_tokens"] <= 200
+
+
+async def test_what_is_too_far_back_is_shown_by_whole_turns(
+    openai_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a conversation longer than what is looked at, the oldest turn that was read by half is beyond the window."""
+    monkeypatch.setattr(turns, "MAX_HISTORY", 6)
+    made = await make(openai_service)
+    for _ in range(4):
+        await told(openai_service, made, "Hello")
+    context = await context_of(openai_service, (await told(openai_service, made, "Last"))["messages"][-1])
+    assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
+    assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
 
 
 async def test_a_message_that_does_not_fit_is_refused_unstored(

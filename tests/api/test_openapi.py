@@ -100,7 +100,7 @@ async def test_streams_are_documented(document: Any) -> None:
         content = responses["200"]["content"]
         assert content.keys() == {"text/event-stream"}
         events = [each["$ref"].rpartition("/")[2] for each in content["text/event-stream"]["schema"]["oneOf"]]
-        assert {"TurnStarted", "MessageDelta", "MessageEnded", "StreamClosing"} == set(events)
+        assert {"TurnStarted", "RetrievalCompleted", "MessageDelta", "MessageEnded", "StreamClosing"} == set(events)
         assert "application/json" in responses["201"]["content"]
     others = {"200", "201", "202", "204", "default"}
     assert all(operation["responses"].keys() <= others for _, _, operation in operations(document))

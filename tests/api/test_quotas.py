@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from app.domain.ids import now_ms
+from app.domain.quotas import DAY_MS
+from app.services import budgets, turns
 from tests.api.conftest import empty
 from tests.api.talk import got, make, messages_of, problem_of, say, told, until_ended
 from tests.support.provider import FakeProvider
@@ -112,3 +115,18 @@ async def test_a_turn_that_waited_too_long_is_refused_unasked(bounded_service: S
     problem_of(await waiting, 429, "quota-exceeded")
     assert len(provider.calls) == 1
     assert (await got(bounded_service, messages_of(made)))[-1]["error"]["code"] == "quota-exceeded"
+
+
+async def test_a_day_s_tokens_are_that_day_s_alone(
+    bounded_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a user has spent yesterday is no matter today, also while a turn of yesterday's is still at work."""
+    provider.answer(Reply(["Hi", asyncio.Event()]), Reply(["Hi"], usage=(60, 40)), Reply(["Hi"], usage=(1, 1)))
+    running, other = await make(bounded_service), await make(bounded_service)
+    await say(bounded_service, running, "Hello", background=True)
+    await provider.wait_calls(1)
+    await told(bounded_service, other, "Hello")
+    problem_of(await say(bounded_service, other, "More"), 429, "quota-exceeded")
+    for module in (turns, budgets):
+        monkeypatch.setattr(module, "now_ms", lambda: now_ms() + DAY_MS)
+    await told(bounded_service, other, "More")

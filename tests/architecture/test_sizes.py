@@ -7,10 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "app").rglob("*.py") if "migrations" not in path.parts)
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
-def lengths_of_files() -> dict[str, int]:
-    return {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in FILES}
+def lengths_of(paths: list[Path]) -> dict[str, int]:
+    return {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in paths}
 
 
 def functions() -> Iterator[tuple[str, int]]:
@@ -21,10 +22,9 @@ def functions() -> Iterator[tuple[str, int]]:
 
 
 def test_no_file_is_over_400_lines() -> None:
-    """Where codebases rot is the largest file: none is over 400 lines, half are under 120."""
-    lengths = lengths_of_files()
-    assert {name: size for name, size in lengths.items() if size > 400} == {}
-    assert statistics.median(lengths.values()) <= 120
+    """Where codebases rot is the largest file: none is over 400 lines, tests included; half are under 120."""
+    assert {name: size for name, size in lengths_of([*FILES, *TESTS]).items() if size > 400} == {}
+    assert statistics.median(lengths_of(FILES).values()) <= 120
 
 
 def test_functions_are_short() -> None:

@@ -12,6 +12,7 @@ from app.db.models import MessageRow, ProcessRow
 from app.db.script import ScriptFunction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
+from app.llm.base import Target
 from app.services.checkpoints import Checkpoints
 from app.services.leases import SWEEP_BATCH, Leases
 from app.services.stops import Stops
@@ -158,6 +159,28 @@ async def test_what_a_dead_process_has_spent_is_entered(openai_service: Service,
     assert [each["sequence_number"] for each in context["messages"]] == [1]
     [row] = (await openai_service.client.get("/usage", params={"user_id": "ada"})).json()
     assert (row["turns"], row["output_tokens"]) == (1, 3)
+
+
+async def test_what_a_dead_process_had_asked_another_is_that_one_s(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """Where another model was asked since the last checkpoint, the next one says so: ledger and reply name it."""
+    gate = asyncio.Event()
+    path, post = await started(openai_service, provider, "Half", gate)
+    saving = checkpoints(openai_service)
+    await saving.save()
+    [reply] = openai_service.services.turns.running.replies.values()
+    assert reply.call is not None
+    reply.call.author = Target("groq", "other")
+    await saving.save()
+    await change(openai_service, process_id=await dead_process(openai_service))
+    await leases(openai_service)._sweep()
+    gate.set()
+    await post
+    stored = (await openai_service.client.get(path)).json()[1]
+    [attempt] = (await openai_service.client.get(f"{path}/{stored['message_id']}/attempts")).json()
+    assert (attempt["provider"], attempt["model"]) == ("groq", "other")
+    assert (stored["provider"], stored["model"]) == ("groq", "other")
 
 
 async def test_a_dead_process_that_saved_nothing_has_spent_its_question(

@@ -92,6 +92,10 @@ class FaultyModel:
         return self._model.models
 
     @property
+    def cites(self) -> bool:
+        return self._model.cites
+
+    @property
     def concurrency(self) -> int | None:
         return self._model.concurrency
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import pytest
+
+from app.domain.attempts import Attempt
 from app.domain.context import prompt
 from app.domain.turns import History, HistoryMessage
+from app.errors import AppError
 from app.llm.base import ChatModel, Target
 from app.llm.calls import Call
 from app.llm.catalog import Catalog
@@ -16,10 +21,12 @@ from app.llm.groq import GroqModel
 from app.llm.listener import Limits
 from app.llm.openai import OpenAIModel
 from app.llm.router import Ending, Router
+from tests.support.clock import run
 from tests.support.provider import FakeProvider
 
 KEY = "sk-Zq8vT3kLw0secret"
 ADAPTERS = ("openai", "groq", "further")
+FIRST, SECOND = Target("openai", "gpt"), Target("groq", "oss")
 
 
 @dataclass
@@ -87,3 +94,61 @@ async def asking(
         yield Asked(Router(catalog, fallbacks, limits, chance=lambda: 1.0))
     finally:
         await catalog.aclose()
+
+
+Scenario = Callable[[FakeProvider, Asked, Callable[[], Coroutine[Any, Any, Ending]]], Coroutine[Any, Any, None]]
+
+
+def asked(name: str, scenario: Scenario, limits: Limits | None = None) -> None:
+    """Runs a scenario: a provider, a router that knows its adapter alone, and what asks it."""
+
+    async def main() -> None:
+        async with FakeProvider() as provider:
+            model = adapter(name, provider)
+            async with asking(model, limits=limits) as router:
+                await scenario(provider, router, lambda: router.reply(target_of(model)))
+
+    run(main())
+
+
+class Pair(NamedTuple):
+    """A router with two providers, the second of which is asked when the first fails."""
+
+    first: FakeProvider
+    second: FakeProvider
+    asked: Asked
+
+
+def paired(scenario: Callable[[Pair], Coroutine[Any, Any, None]], window: int | None = None) -> None:
+    """Runs a scenario with two providers, the first of which takes so many tokens."""
+
+    async def main() -> None:
+        async with FakeProvider() as first, FakeProvider() as second:
+            models = OpenAIModel(KEY, first.openai_base_url, "gpt", window), GroqModel(KEY, second.groq_base_url, "oss")
+            async with asking(*models, fallbacks=[SECOND]) as router:
+                await scenario(Pair(first, second, router))
+
+    run(main())
+
+
+async def failing(ask: Callable[[], Coroutine[Any, Any, Ending]]) -> AppError:
+    """The error that a reply ends with."""
+    with pytest.raises(AppError) as caught:
+        await ask()
+    return caught.value
+
+
+async def failed(router: Asked, target: Target = FIRST, **more: Any) -> AppError:
+    """The error that a reply ends with which this target is asked for first."""
+    return await failing(lambda: router.reply(target, **more))
+
+
+def attempts(router: Asked) -> list[Attempt]:
+    """What was done for the last reply."""
+    assert router.call is not None
+    return router.call.attempts
+
+
+def seconds() -> float:
+    """The virtual time."""
+    return asyncio.get_running_loop().time()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -28,7 +29,7 @@ def told(messages: list[HistoryMessage], *, window: int = WINDOW, system: str | 
     return said(composed(History(system, messages), window))
 
 
-def composed(history: History, window: int = WINDOW, **more: float) -> Prompt:
+def composed(history: History, window: int = WINDOW, **more: Any) -> Prompt:
     return prompt(history, history.messages[-1][0], Window.of(window, None, **more))
 
 

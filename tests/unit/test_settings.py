@@ -142,6 +142,11 @@ def test_a_further_provider_that_cannot_be_is_refused(further: dict[str, Any]) -
         "0251.0376.0251.0376",
         "169.254.43518",
         "0",
+        "168.63.129.16",
+        "[::169.254.169.254]",
+        "[::ffff:0:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
         "metadata.google.internal",
         "METADATA.google.internal.",
     ],
@@ -152,6 +157,13 @@ def test_a_base_url_at_a_metadata_address_is_refused(host: str, name: str) -> No
     with pytest.raises(ValidationError, match="link-local or metadata") as caught:
         settings(**{name: f"http://{host}/v1"})
     assert caught.value.errors()[0]["loc"] == (name,)
+
+
+@pytest.mark.parametrize("host", ["%31%36%39.254.169.254", "host name", "host:99999", "host:port"])
+def test_a_base_url_that_can_be_misread_is_refused(host: str) -> None:
+    """Escapes and blanks in a host, which readers of URLs take for different things, and no ports stop the start."""
+    with pytest.raises(ValidationError, match="is no URL"):
+        settings(openai_base_url=f"http://{host}/v1")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "10.0.0.5", "192.168.1.2", "[::1]", "api.example.com"])
@@ -173,6 +185,30 @@ def test_a_fallback_that_cannot_be_asked_stops_the_start(fallbacks: str) -> None
     """A fallback without a key, or that is no provider, is refused with those that are."""
     with pytest.raises(ValidationError, match="LLM_FALLBACKS names"):
         settings(llm_fallbacks=fallbacks)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"llm_fallbacks": "local:gpt-5"},
+        {"llm_fallbacks": "openai,scripted:gpt-5"},
+        {"title_model": "local:gpt-5"},
+        {"llm_model": "gpt-5", "llm_provider": "scripted"},
+        {"title_model": "nobody:gpt-5", "llm_provider": "scripted"},
+    ],
+)
+def test_a_model_that_is_not_there_stops_the_start(named: dict[str, str]) -> None:
+    """A model that its provider surely does not have is refused with those that it has, by its setting's name."""
+    with pytest.raises(ValidationError, match=f"{next(iter(named)).upper()} names '.*gpt-5': (local|scripted) has "):
+        settings(**{"openai_api_key": "k", **named})
+
+
+def test_models_that_are_there_are_accepted(tmp_path: Path) -> None:
+    """Remote providers may have any model, the embedded one has its file's, and LLM_MODEL is none of its."""
+    file = tmp_path / "own.gguf"
+    settings(llm_fallbacks="openai:any,local:own,scripted:slow", openai_api_key="k", local_model_path=file)
+    settings(llm_provider="local", llm_model="any", title_model="smollm2-135m-instruct")
+    settings(llm_provider="openai", openai_api_key="k", title_model="ollama:any", llm_providers=FURTHER)
 
 
 SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}

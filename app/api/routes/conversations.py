@@ -57,7 +57,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
         made, replayed = await call.services.conversations.create(user_id, body.conversation(), key)
         document = conversation_json(made) | {"assistant_reply": None, "messages": []}
         return json_response(document, 201, place_of(made.conversation_id) | (REPLAYED if replayed else {}))
-    new_turn = NewTurn(body.message, key=key)
+    new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
     response = await views.answer(turn, form, functools.partial(conversation_document, call, turn, form))
     if form is not views.Form.BACKGROUND:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Literal
 
 from app.api.schemas.fields import JsonObject, Output
-from app.api.schemas.messages import CitationOut
+from app.api.schemas.messages import CitationOut, RetrievalOut
 from app.domain.contexts import SentContext
 from app.domain.messages import Role
 
@@ -33,12 +33,6 @@ class OmittedOut(Output):
     reason: Literal["window", "summarised", "deleted", "superseded", "no-reply", "half-deleted"]
 
 
-class RetrievalOut(Output):
-    """Whether documents were searched."""
-
-    status: Literal["ok", "empty", "degraded", "failed", "skipped"]
-
-
 class ContextOut(Output):
     """What was sent for a reply, and what was left out."""
 
@@ -65,9 +59,9 @@ def context_json(context: SentContext) -> JsonObject:
         ],
         "summary": summary
         and {"first": summary.first, "last": summary.last, "content": summary.content, "tokens": summary.tokens},
-        "citations": [],
-        "queries": [],
-        "retrieval": {"status": "skipped"},
+        "citations": context.retrieval.candidates,
+        "queries": context.retrieval.queries,
+        "retrieval": {"status": context.retrieval.status},
         "estimated_tokens": context.estimated_tokens,
         "omitted": [{"first": each.first, "last": each.last, "reason": each.reason} for each in context.omitted],
     }

@@ -15,11 +15,11 @@ from app.api.schemas.fields import (
     UserId,
     rfc3339,
 )
-from app.api.schemas.messages import AnswerBody, MessageOut, SamplingBody
+from app.api.schemas.messages import AnswerBody, MessageOut, RetrievalBody, SamplingBody
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
 
 
-class NewConversationBody(SamplingBody, AnswerBody):
+class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
     """A conversation to be made, with its first message if there is one."""
 
     user_id: UserId

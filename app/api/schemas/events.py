@@ -7,7 +7,7 @@ from typing import Any
 
 from app.api.schemas.documents import DocumentOut
 from app.api.schemas.fields import Output
-from app.api.schemas.messages import FailureOut, MessageOut
+from app.api.schemas.messages import CitationOut, FailureOut, MessageOut, RetrievalOut
 
 
 class TurnStarted(Output):
@@ -17,6 +17,14 @@ class TurnStarted(Output):
     title: str | None
     user_message: MessageOut | None
     assistant_message: MessageOut
+
+
+class RetrievalCompleted(Output):
+    """`event: retrieval.completed`: what was found for the reply, before its first character; in rag mode alone."""
+
+    citations: list[CitationOut]
+    queries: list[str]
+    retrieval: RetrievalOut
 
 
 class MessageDelta(Output):
@@ -50,7 +58,7 @@ class DocumentStreamClosing(Output):
     document_id: str
 
 
-EVENT_MODELS = (TurnStarted, MessageDelta, MessageEnded, StreamClosing)
+EVENT_MODELS = (TurnStarted, RetrievalCompleted, MessageDelta, MessageEnded, StreamClosing)
 DOCUMENT_EVENT_MODELS = (DocumentSeen, DocumentStreamClosing)
 
 

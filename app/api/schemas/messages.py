@@ -18,6 +18,7 @@ from app.api.schemas.fields import (
 )
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import FinishReason, Message, Role, Sampling, Status, Usage
+from app.domain.retrieval import RetrievalMode, RetrievalStatus
 from app.domain.turns import NewReply, NewTurn, OnBusy
 
 
@@ -41,7 +42,13 @@ class AnswerBody(Input):
     background: Flag = False
 
 
-class NewMessageBody(SamplingBody, AnswerBody):
+class RetrievalBody(Input):
+    """Whether documents are searched, in a conversation with documents; in an open one it changes nothing."""
+
+    retrieval: RetrievalMode = RetrievalMode.AUTO
+
+
+class NewMessageBody(SamplingBody, AnswerBody, RetrievalBody):
     """A turn: what the user says, and how it is to be answered."""
 
     message: MessageText
@@ -49,15 +56,15 @@ class NewMessageBody(SamplingBody, AnswerBody):
 
     def turn(self, key: IdempotencyKey | None) -> NewTurn:
         """What is asked."""
-        return NewTurn(self.message, self.sampling(), self.on_busy, key)
+        return NewTurn(self.message, self.sampling(), self.on_busy, key, self.retrieval)
 
 
-class RegenerateBody(SamplingBody, AnswerBody):
+class RegenerateBody(SamplingBody, AnswerBody, RetrievalBody):
     """Another reply to the same question."""
 
     def reply_to(self, message_id: str, key: IdempotencyKey | None) -> NewReply:
         """What is asked, of the reply whose place it takes."""
-        return NewReply(message_id, self.sampling(), key)
+        return NewReply(message_id, self.sampling(), key, self.retrieval)
 
 
 class EditBody(Input):
@@ -93,6 +100,12 @@ class CitationOut(Output):
     end: int
     quote: str
     score: float
+
+
+class RetrievalOut(Output):
+    """What came of the search: by words alone where it is degraded, and none where it was skipped."""
+
+    status: RetrievalStatus
 
 
 class MessageOut(Output):

@@ -1,0 +1,91 @@
+"""Whether passages hold an answer, and where: by their words, as no model is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from app.domain.documents import Passage
+from app.domain.questions import words_of
+
+SENTENCE_END = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])[\"'\u201d\u2019)\]]*\s+|\n\s*\n|\n(?=\s*[-*•|\d])")
+MAX_SENTENCE = 400
+"""Characters: what is longer, such as a row of a wide table, is cut at a word."""
+
+STOP_WORDS = frozenset(
+    word
+    for line in (
+        "a an the and or but of in on at to from by for with without as is are was were be been being am do does did",
+        "done has have had having will would can could shall should may might must not no nor it its this that these",
+        "those he she they them his her their there here who whom whose which what when where why how i you we my your",
+        "our me us if then than so about into over under between during also very more most much many some any all",
+        "each every other such only own same",
+    )
+    for word in line.split()
+)
+
+
+class Bar(NamedTuple):
+    """What a passage has to reach in one of the two."""
+
+    similarity: float
+    coverage: float
+    words_alone: float
+    """The coverage where nothing was compared by meaning."""
+
+
+CONSIDERED = 3
+LENIENT = Bar(similarity=0.25, coverage=0.5, words_alone=0.25)
+STRICT = Bar(similarity=0.5, coverage=0.6, words_alone=0.6)
+"""Measured with all-MiniLM-L6-v2 (decision 12).
+
+Of the questions that documents answer the lenient bar turns 0.4 % away and the strict one 8 %; of those that they
+only seem to answer 0.7 % and 16 %; of those about something else 68 to 99 % and 85 to 100 %, depending on how far.
+"""
+
+
+def content_words(text: str) -> set[str]:
+    """The words that say something, by their first six letters: endings differ between question and answer."""
+    return {word[:6] for word in words_of(text) if word not in STOP_WORDS}
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in a text."""
+    return {word for word in words_of(text) if any(map(str.isdecimal, word))}
+
+
+def sentences(text: str) -> Iterator[str]:
+    """A text's sentences and rows, without white space around."""
+    for sentence in SENTENCE_END.split(text):
+        if sentence and (found := sentence.strip()):
+            yield found
+
+
+def best_sentence(text: str, wanted: Collection[str]) -> str:
+    """The sentence of a text with most of the wanted words, the first of equals, on one line."""
+    best = max(sentences(text), key=lambda each: len(content_words(each) & set(wanted)), default=text)
+    line = " ".join(best.split())
+    return line if len(line) <= MAX_SENTENCE else f"{line[:MAX_SENTENCE].rpartition(' ')[0] or line[:MAX_SENTENCE]} …"
+
+
+def supported(answer: str, question: str, sentence: str) -> bool:
+    """Whether a sentence says what an answer adds to its question: each number, and each word that says something.
+
+    Of 80 answers of the embedded model to questions with known answers 31 were right; of the 10 with support, 9.
+    """
+    added = content_words(answer) - content_words(question)
+    return bool(added) and added <= content_words(sentence) and numbers(answer) <= numbers(f"{sentence} {question}")
+
+
+def is_evidence(passages: Sequence[Passage], *, strict: bool) -> bool:
+    """Whether the best of the passages found may hold the answer.
+
+    For a model that can say that they do not, whatever may be near is enough: of questions that the documents answer
+    hardly any is to be refused. For one that cannot, the passage has to be near indeed.
+    """
+    bar = STRICT if strict else LENIENT
+    nearest = passages[:CONSIDERED]
+    if all(each.similarity is None for each in nearest):
+        return any(each.coverage >= bar.words_alone for each in nearest)
+    return any(each.coverage >= bar.coverage or (each.similarity or 0) >= bar.similarity for each in nearest)

@@ -1,0 +1,96 @@
+"""What kind of question is asked, by its words alone: rules that rather search once too often than not."""
+
+from __future__ import annotations
+
+import re
+
+WORDS = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+
+SMALL_TALK = frozenset(
+    phrase
+    for line in (
+        "hi|hello|hey|hi there|hello there|hey there|good morning|good afternoon|good evening|good night|what's up",
+        "how are you|how are you doing|how's it going|nice to meet you|have a nice day|see you|see you later",
+        "thanks|thank you|thanks a lot|many thanks|thank you very much|thank you so much|thx|cheers|ta|you're welcome",
+        "ok|okay|k|great|cool|nice|perfect|fine|good|very good|got it|i see|alright|awesome|wonderful|please|sorry",
+        "bye|goodbye|good bye|hallo|guten tag|guten morgen|guten abend|danke|danke schön|vielen dank|tschüss|super|gut",
+        "bonjour|salut|bonsoir|merci|merci beaucoup|au revoir|d'accord|très bien|hola|buenos días|buenas tardes",
+        "gracias|muchas gracias|adiós|vale|ciao|buongiorno|buonasera|grazie|grazie mille|arrivederci|va bene",
+        "olá|oi|bom dia|boa tarde|boa noite|obrigado|obrigada|muito obrigado|tchau|hoi|dank je|dank je wel|bedankt",
+        "hej|hei|tack|takk|tak|kiitos|cześć|dzięki|dziękuję|ahoj|děkuji|merhaba|teşekkürler|teşekkür ederim",
+        "привет|здравствуйте|спасибо|дякую|привіт|你好|您好|谢谢|謝謝|こんにちは|ありがとう|ありがとうございます",
+        "안녕하세요|감사합니다|مرحبا|شكرا|धन्यवाद",
+    )
+    for phrase in line.split("|")
+)
+LONGEST_PHRASE = 4
+
+POINTS_BACK = frozenset(
+    word
+    for line in (
+        "it its that this those these they them their he him his she her hers there one ones former latter same above",
+        "previous er sie ihn ihm ihr ihre dies diese dieser das davon dort darin dessen il elle ils elles cela ça ceci",
+        "eux leur ello eso esto esos ellos ellas su sus lo esso isso isto ele ela eles quello questo essi",
+    )
+    for word in line.split()
+)
+GOES_ON = re.compile(
+    r"(and|but|or|so|then|also|why|how so|how come|what about|how about|what else|which one"
+    r"|und|aber|oder|warum|wieso|et|mais|ou|pourquoi|y|pero|o|por qué|e|ma|mas|perché)\b",
+    re.IGNORECASE,
+)
+FEW_WORDS = 4
+
+ABOUT_REPLY = re.compile(
+    r"(please )?((make|say|write|put) (it|that|this)|(rephrase|reword|shorten|simplify|translate|repeat)"
+    r"( (it|that|this|your( last| previous)? (answer|reply)))?|shorter|simpler|again)\b"
+    r"( (shorter|simpler|again))?( (into|in|to) (\w+ )?\w+)?( please)?[.!]?",
+    re.IGNORECASE,
+)
+
+FILES = r"(documents?|files?|texts?|papers?|reports?|books?|pdfs?|manuals?|uploads?)"
+PARTS = r"(documents?|files?|chapters?|sections?|topics?)"
+OUTLINE = re.compile(
+    r"\bsummar(y|ies|i[sz]e|i[sz]ation)\b|\boverview\b|\btable of contents\b|\boutline\b|\btl;?dr\b"
+    rf"|\b(list|name|enumerate|show( me)?|give me) (all|every|each|the {PARTS})\b"
+    rf"|\b(which|what|how many) (other )?{PARTS}\b"
+    rf"|\bwhat ?('s|is|are|does|do)\b.{{0,80}}\b{FILES}\b.{{0,40}}\b(about|cover|contain|deal with|say|discuss)"
+    rf"|\bwhat ?('s|is) in (the|this|that|these|my|our) {FILES}\b"
+    r"|\bzusammenfass|\bfasse?\b.{0,60}\bzusammen\b|\binhaltsverzeichnis\b|\b(worum geht|wovon handelt)\b"
+    r"|\b(résum|resum|riassu)|\btable des matières\b|\bde qué trata\b|\bde quoi (parle|traite)\b|\bíndice\b",
+    re.IGNORECASE,
+)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in small letters."""
+    return [word.replace("\u2019", "'") for word in WORDS.findall(text.casefold())]
+
+
+def is_small_talk(message: str) -> bool:
+    """Whether there is nothing to look up: nothing but greetings, thanks and the like, in a few languages."""
+    words = words_of(message)
+    place = 0
+    while place < len(words):
+        sizes = range(min(LONGEST_PHRASE, len(words) - place), 0, -1)
+        size = next((each for each in sizes if " ".join(words[place : place + each]) in SMALL_TALK), 0)
+        if not size:
+            return False
+        place += size
+    return True
+
+
+def is_about_reply(message: str) -> bool:
+    """Whether it only wants the last reply in another form: there is nothing to look up for that either."""
+    return ABOUT_REPLY.fullmatch(message.strip()) is not None
+
+
+def is_follow_up(question: str) -> bool:
+    """Whether a question may not stand alone: it is short, goes on from something, or points back to it."""
+    words = words_of(question)
+    return len(words) <= FEW_WORDS or GOES_ON.match(question.strip()) is not None or not POINTS_BACK.isdisjoint(words)
+
+
+def asks_for_outline(question: str) -> bool:
+    """Whether it asks what documents are about as a whole, or for all of something, which no single passage tells."""
+    return OUTLINE.search(question) is not None

@@ -1,0 +1,127 @@
+"""Grounded turns where processes part with them: what was looked up goes by the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.domain.grounding import NOTHING_FOUND
+from app.services.checkpoints import Checkpoints
+from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
+from tests.services.test_turns import change, checkpoints, dead_process, leases
+from tests.support.provider import FakeProvider
+from tests.support.replies import rate_limited
+from tests.support.service import Service, asking, serving, settings
+from tests.support.shelf import Shelf
+
+QUESTION = "When was the tower built?"
+TEXT = "The tower was built in 1889."
+
+
+async def rag(service: Service, **body: Any) -> dict[str, Any]:
+    """A rag conversation of a user with a document."""
+    shelf = Shelf(service)
+    await service.client.post("/users", json={"user_id": "ada"})
+    await shelf.add("ada", "tower.txt", TEXT)
+    return await make(service, mode="rag", **body)
+
+
+async def at_work(service: Service, provider: FakeProvider, *steps: Any) -> str:
+    """Where a reply is that has begun."""
+    provider.reply("In 1889 [1]. ", *steps)
+    accepted = await say(service, await rag(service), QUESTION, background=True)
+    await provider.wait_calls(1)
+    [reply] = service.services.turns.running.replies.values()
+    await reply.more_than(0)
+    return accepted.headers["location"]
+
+
+async def test_another_process_tells_what_was_found(database_url: str, provider: FakeProvider) -> None:
+    """A reader at the process that does not make the reply hears of the passages before its text."""
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured) as one, serving(configured) as other:
+        gate = asyncio.Event()
+        path = await at_work(one, provider, gate, "So.")
+        names = []
+        async with other.client.stream("GET", f"{path}/events") as response:
+            async for event in live_events(response):
+                names.append(event.name)
+                if event.name == "retrieval.completed":
+                    assert [each["quote"] for each in event.data["citations"]] == [TEXT]
+                    gate.set()
+        assert names[:3] == ["turn.started", "retrieval.completed", "message.delta"]
+        again = events_of((await one.client.get(f"{path}/events")).text)
+        assert [event.name for event in again] == [*names[:3], "message.completed"]
+        assert again[-1].data["message"]["grounded"] is True
+
+
+async def test_a_dead_process_leaves_its_citations(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn that is interrupted from outside cites what its saved text cites."""
+    gate = asyncio.Event()
+    path = await at_work(openai_service, provider, gate)
+    await checkpoints(openai_service).save()
+    await change(openai_service, process_id=await dead_process(openai_service))
+    await leases(openai_service)._sweep()
+    gate.set()
+    reply = await got(openai_service, path)
+    assert (reply["status"], reply["content"], reply["grounded"]) == ("interrupted", "In 1889 [1]. ", True)
+    assert [(each["marker"], each["quote"]) for each in reply["citations"]] == [(1, TEXT)]
+    context = await got(openai_service, f"{path}/context")
+    assert (context["retrieval"], context["queries"]) == ({"status": "ok"}, [QUESTION])
+
+
+async def test_a_search_that_does_not_end_can_be_cancelled(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn is stopped while its documents are searched; no model is asked."""
+    made = await rag(openai_service)
+    searching = asyncio.Event()
+
+    async def search(*_: object) -> Any:
+        searching.set()
+        await asyncio.Event().wait()
+
+    openai_service.services.turns.running.grounding.lookups.search = search
+    accepted = await say(openai_service, made, QUESTION, background=True)
+    await searching.wait()
+    await Checkpoints(openai_service.database, openai_service.services.turns.running, "none").save()
+    assert openai_service.database.connections_in_use == 0
+    await openai_service.client.post(f"{accepted.headers['location']}/cancel")
+    events = events_of((await openai_service.client.get(f"{accepted.headers['location']}/events")).text)
+    assert [event.name for event in events] == ["turn.started", "message.cancelled"]
+    assert (events[-1].data["message"]["grounded"], provider.calls) == (False, [])
+
+
+async def test_a_fallback_gets_the_same_numbers(database_url: str, provider: FakeProvider) -> None:
+    """Who is asked instead is told the same passages, and what it cites resolves."""
+    configured = asking(provider, database_url=database_url, llm_fallbacks="groq")
+    async with serving(configured) as service:
+        made = await rag(service)
+        provider.answer(rate_limited(60))
+        provider.reply("In 1889 [1][2].")
+        reply = (await told(service, made, QUESTION))["messages"][-1]
+        assert (reply["provider"], reply["content"]) == ("groq", "In 1889 [1].")
+        assert [call.body["messages"] for call in provider.calls[:1]] == [provider.calls[1].body["messages"]]
+        assert [each["quote"] for each in reply["citations"]] == [TEXT]
+
+
+@pytest.fixture
+async def local_service(database_url: str) -> AsyncIterator[Service]:
+    """The service with the embedded model, which loads once."""
+    async with serving(settings(database_url=database_url, llm_provider="local")) as service:
+        yield service
+
+
+async def test_the_embedded_model_is_quoted_for(local_service: Service) -> None:
+    """A fact is answered with the sentence that holds it, its source and a citation; nothing found, nobody asked."""
+    made = await rag(local_service)
+    reply = (await told(local_service, made, QUESTION))["messages"][-1]
+    assert reply["content"].endswith("“The tower was built in 1889.” [1] (tower.txt)")
+    assert (reply["grounded"], [each["quote"] for each in reply["citations"]]) == (True, [TEXT])
+    assert reply["finish_reason"] == "stop"
+    assert reply["usage"]["input_tokens"] < 200
+    nothing = (await told(local_service, made, "Who won the football match in Tokyo?"))["messages"][-1]
+    assert (nothing["content"], nothing["grounded"]) == (NOTHING_FOUND, False)
+    assert nothing["usage"] == {"input_tokens": 0, "output_tokens": 0, "estimated": False}
+    assert len(await got(local_service, f"{messages_of(made)}/{reply['message_id']}/attempts")) == 1

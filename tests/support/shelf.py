@@ -1,0 +1,78 @@
+"""Documents that are there without an ingest, found by their words, and what was searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import delete, insert, update
+
+from app.db.models import ChunkRow, DocumentRow, UserRow
+from app.domain.ids import new_id, now_ms
+from app.domain.retrieval import RetrievalStatus, SearchResult
+from app.rag.words import indexed
+from app.services.retrieval import Retrieval
+from tests.support.service import Service
+
+
+class Shelf:
+    """The documents of a service's users, whose searches can be looked at and made to fail."""
+
+    def __init__(self, service: Service) -> None:
+        self.searches: list[tuple[str, list[str], list[str] | None]] = []
+        """Owner, queries and documents of each search."""
+        self.failure: Exception | None = None
+        self.status: RetrievalStatus | None = None
+        """What came of a search, where it is to be something else than it is."""
+        self._database = service.database
+        self._search = Retrieval(service.database, embedder=None).search
+        service.services.turns.running.grounding.lookups.search = self.search
+
+    async def add(
+        self,
+        user_id: str,
+        name: str,
+        *chunks: str,
+        title: str | None = None,
+        page: int | None = None,
+        document_id: str = "",
+    ) -> str:
+        """Stores a document, of a user who is there; its id."""
+        document_id, generation, end = document_id or new_id(), 1, 0
+        async with self._database.write() as session:
+            changed = update(UserRow).values(documents_version=UserRow.documents_version + 1)
+            owner_id = await session.scalar(changed.where(UserRow.user_id == user_id).returning(UserRow.id))
+            await session.execute(
+                insert(DocumentRow).values(
+                    document_id=document_id, owner_id=owner_id, name=name, media_type="text/plain", bytes=1,
+                    sha256=document_id, status="ready", done=0, total=0, attempt=1, generation=generation, title=title,
+                    chunk_count=len(chunks),
+                    outline=[[1, title, 0]] if title else [], created_at=now_ms(),
+                )
+            )  # fmt: skip
+            for position, content in enumerate(chunks):
+                start, end = end, end + len(content)
+                found_by = indexed(owner_id, document_id, content)
+                await session.execute(
+                    insert(ChunkRow).values(
+                        document_id=document_id, owner_id=owner_id, generation=generation, position=position,
+                        start_at=start, end_at=end, page=page, content=content, heading="", names="",
+                        words=found_by.words, counts=found_by.counts,
+                    )
+                )  # fmt: skip
+        return document_id
+
+    async def remove(self, document_id: str) -> None:
+        """Deletes a document."""
+        async with self._database.write() as session:
+            await session.execute(delete(DocumentRow).where(DocumentRow.document_id == document_id))
+
+    async def search(
+        self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
+    ) -> SearchResult:
+        """See `services.retrieval.Retrieval.search`."""
+        self.searches.append((owner_id, list(queries), None if document_ids is None else list(document_ids)))
+        if self.failure is not None:
+            raise self.failure
+        found = await self._search(owner_id, queries, limit, document_ids)
+        return replace(found, status=self.status or found.status)

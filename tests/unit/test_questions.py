@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from app.domain.questions import asks_for_outline, is_about_reply, is_follow_up, is_small_talk
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "hi",
+        "Hi there!",
+        "Thanks!",
+        "ok",
+        "OK, thank you very much :)",
+        "Hello, how are you?",
+        "👍",
+        "Danke schön",
+        "¡Gracias!",
+        "谢谢",
+        "D\u2019accord, merci.",
+    ],
+)
+def test_small_talk(message: str) -> None:
+    """Greetings and thanks in several languages, alone or together, need no search."""
+    assert is_small_talk(message)
+
+
+@pytest.mark.parametrize(
+    "message", ["hi, what is the notice period?", "Is it ok?", "good reasons", "Hello world program", "1889", "no"]
+)
+def test_what_asks_something_is_no_small_talk(message: str) -> None:
+    """Whatever has another word in it is searched for."""
+    assert not is_small_talk(message)
+
+
+def test_other_forms_of_the_reply_are_no_questions() -> None:
+    """What only wants the last reply shorter or in another language is not searched for."""
+    wants = ("Shorter please", "Translate that into German.", "make it shorter", "rephrase your last answer")
+    assert all(map(is_about_reply, wants))
+    assert not any(map(is_about_reply, ("Translate chapter 2", "make a list of fees", "It is shorter than what?")))
+
+
+@pytest.mark.parametrize(
+    "question", ["And in 2023?", "What about Paris?", "When was it built?", "Why?", "Und wie hoch ist er?"]
+)
+def test_follow_ups(question: str) -> None:
+    """What is short, goes on or points back is searched with what came before."""
+    assert is_follow_up(question)
+
+
+def test_a_question_that_stands_alone_is_no_follow_up() -> None:
+    """Names in place of pronouns: nothing has to be added."""
+    assert not is_follow_up("When was the Eiffel Tower in Paris built?")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is this document about?",
+        "what's the report about",
+        "Summarise the manual",
+        "Please summarize.",
+        "list all chapters",
+        "List all fees",
+        "Which documents are there?",
+        "What files do I have?",
+        "Show me the table of contents",
+        "Give me an overview",
+        "What does the paper cover?",
+        "Worum geht es in dem Dokument?",
+        "Résume ce document",
+    ],
+)
+def test_documents_asked_for_as_a_whole(question: str) -> None:
+    """What no single passage tells is answered from outlines."""
+    assert asks_for_outline(question)
+
+
+@pytest.mark.parametrize(
+    "question", ["How long is the notice period?", "What is a document?", "Who wrote the report in 1999?"]
+)
+def test_a_question_for_a_fact_needs_no_outline(question: str) -> None:
+    """Facts stand in passages."""
+    assert not asks_for_outline(question)
