@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from app.main import create_app, embedder_of
+from app.assembly import embedder_of
+from app.main import create_app
 from app.settings import LogLevel, Provider, Settings
 from evals import formats, passages, ranked, spans
 from evals.data import FormatSet, PassageSet, RankedSet, SpanSet

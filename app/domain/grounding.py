@@ -139,20 +139,42 @@ def harmless(text: str) -> str:
     return LOOK_ALIKE.sub(lambda found: "\u2039" if found.group() != "[" else "(", text)
 
 
-def quoted(answer: str, question: str, passages: Sequence[Passage]) -> str:
+def quoted(answer: str, question: str, passages: Sequence[Passage], sentence: str | None = None) -> str:
     """What a reader gets of a model that cannot cite: what it says, where that has support, and the quote behind it.
 
-    The quote is the sentence with most words of the question; where it does not support the answer it stands alone.
+    The quote is the sentence given, which is of the first passage, else the one with most words of the question; where
+    it does not support the answer it stands alone.
     """
     if not passages:
         return NOTHING_FOUND
     answer = answer.strip().partition("\n")[0]
-    looked_for = content_words(question)
-    found = [(best_sentence(each.text, looked_for), number, each) for number, each in enumerate(passages, 1)]
-    sentence, number, passage = max(found, key=lambda each: len(content_words(each[0]) & looked_for))
+    number, quote = (1, sentence) if sentence else quote_by_words(question, passages)
+    cited = f"“{without_marks(quote)}” [{number}] ({place_of(passages[number - 1])})"
+    return f"{answer}\n\n{cited}" if supported(answer, question, quote) else cited
+
+
+def quote_by_words(question: str, passages: Sequence[Passage]) -> tuple[int, str]:
+    """The sentence that has most of a question's words, with the number of its passage."""
+    wanted = content_words(question)
+    found = [(number, best_sentence(each.text, wanted)) for number, each in enumerate(passages, 1)]
+    return max(found, key=lambda each: len(content_words(each[1]) & wanted))
+
+
+def outlined(openings: Sequence[Passage]) -> str:
+    """What documents are about, as their own headings and first words say it, each with its mark."""
+    lines = [f"{place_of(each)}: {outline_of(each)} [{number}]" for number, each in enumerate(openings, 1)]
+    return "\n".join(lines)
+
+
+def outline_of(opening: Passage) -> str:
+    """A document's headings, or how it begins where it has none."""
+    return without_marks(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
+
+
+def place_of(passage: Passage) -> str:
+    """Where a passage is from, for readers."""
     page = f", page {passage.page}" if passage.page is not None else ""
-    quote = f"“{without_marks(sentence)}” [{number}] ({' '.join(passage.document_name.split())}{page})"
-    return f"{answer}\n\n{quote}" if supported(answer, question, sentence) else quote
+    return f"{' '.join(passage.document_name.split())}{page}"
 
 
 def openings_for(question: str, openings: Sequence[Passage]) -> list[Passage]:

@@ -1,16 +1,11 @@
-"""Further words by which a text is found.
-
-These are names that its code defines, parts of its identifiers, and pairs of characters of languages that are written
-without blanks, whose sentences full-text indexes take for words.
-"""
+"""Further words by which a text is found: names that its code defines, and parts of its identifiers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 NAMES_CHARACTERS = 2000
-"""Of the further words of a chunk: two and a blank for each character of a chunk of Chinese, and some more."""
+"""Of the further words of a chunk."""
 
 DEFINITION = re.compile(
     r"\b(?:def|class|function|func|fn|sub|const|let|var|val|type|struct|interface|trait|enum|module|namespace|package|macro_rules!"
@@ -23,10 +18,6 @@ DEFINITION = re.compile(
 COMPOUND = re.compile(r"[A-Za-z0-9_$]+(?:[./:\\-]+[A-Za-z0-9_$]+)*")
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 HUMP = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]|[_./:\\$]|[A-Za-z]\d|\d[A-Za-z]")
-UNSPACED = re.compile(
-    r"[\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
-"""Han, Hiragana, Katakana and Hangul."""
 
 
 def names_of(content: str) -> str:
@@ -46,10 +37,4 @@ def parts_of(text: str) -> list[str]:
         else:
             words.update(found[0].lower().split("-"))
     parts = dict.fromkeys(part.lower() for each in compounds for part in PART.findall(each) if len(part) > 1)
-    return [*(part for part in parts if part not in words), *dict.fromkeys(pairs_of(text))]
-
-
-def pairs_of(text: str) -> Iterator[str]:
-    """Each two neighbours in a run of characters that has no blanks; one that stands alone by itself."""
-    for run in UNSPACED.findall(text):
-        yield from (run[place : place + 2] for place in range(max(1, len(run) - 1)))
+    return [part for part in parts if part not in words]

@@ -81,6 +81,15 @@ def nearest(within: Block, query: Vector, limit: int) -> list[Ranked]:
     return best([Ranked(int(within.chunk_keys[place]), float(cosines[place])) for place in places], limit)
 
 
+def cosines(queries: Sequence[Vector], texts: Sequence[Vector]) -> list[float]:
+    """How near each text is to the query that is nearest to it."""
+    np = numbers()
+    if not texts:
+        return []
+    asked, told = (np.stack([np.frombuffer(each, "<f4") for each in vectors]) for vectors in (queries, texts))
+    return [float(each) for each in (told @ asked.T).max(axis=1)]
+
+
 def best(found: Sequence[Ranked], limit: int) -> list[Ranked]:
     """The first of all; of equal ones the older."""
     return sorted(found, key=lambda each: (-each.score, each.chunk_key))[:limit]

@@ -12,11 +12,11 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.rag.stems import stem
+from app.rag.identifiers import parts_of
 
 MARK_LENGTH = 8
 """Characters of a mark: 40 bits, by which words of one owner do not meet by chance."""
@@ -31,7 +31,6 @@ UNSPACED = re.compile(
     "\U00020000-\U0003ffff]+"
 )
 """Scripts that put no spaces between words; their characters are taken in pairs."""
-PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 STOP_WORDS = (
     "a about after all also am an and any are as at be because been before being between both but by can could did do "
     "doing during each for from further had has have having he her here hers him his how i if in into is it its "
@@ -65,7 +64,7 @@ def query_stems(query: str) -> list[str]:
     """What is searched for, each once: the words that say something, and the parts of identifiers."""
     words = list(plain_words(query))
     telling = [each for each in words if each not in SAY_NOTHING]
-    found = map(stem, [*(telling or words), *identifier_parts(query)])
+    found = map(stem, [*(telling or words), *(each for each in parts_of(query) if each not in SAY_NOTHING)])
     return list(dict.fromkeys(found))
 
 
@@ -88,6 +87,20 @@ def document_mark(document_id: str) -> str:
 def stems(text: str) -> Iterator[str]:
     """The stems of all words, in order."""
     return map(stem, plain_words(text))
+
+
+@functools.lru_cache(maxsize=2**14)
+def stem(word: str) -> str:
+    """An English word without its ending (Porter, 1980); short ones, and those with others than a to z, whole."""
+    return english().stemWord(word) if len(word) > 2 and word.isascii() and word.isalpha() else word
+
+
+@functools.cache
+def english() -> Any:
+    """The stemmer."""
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("porter")
 
 
 def plain_words(text: str) -> Iterator[str]:
@@ -116,13 +129,6 @@ def pairs(run: str) -> Iterator[str]:
     if len(run) == 1:
         yield run
     yield from (run[place : place + 2] for place in range(len(run) - 1))
-
-
-def identifier_parts(text: str) -> Sequence[str]:
-    """The words in names such as `maxRetries`; those between underscores are words already."""
-    parts = [PARTS.findall(word) for word in WORD.findall(text) if word.isascii()]
-    apart = [each.lower() for found in parts if len(found) > 1 for each in found]
-    return [each for each in apart if len(each) > 1 and each not in SAY_NOTHING]
 
 
 def folded(text: str) -> str:

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 
 from app.domain.citations import CitationFilter
-from app.domain.documents import Passage
 from app.domain.grounding import NOT_SEARCHED, NOTHING_FOUND, grounded_prompt, quoted, short
 from app.domain.messages import FinishReason, Status, Usage
 from app.domain.outcomes import Outcome
@@ -15,7 +13,7 @@ from app.domain.turns import History
 from app.llm.calls import Call
 from app.llm.router import Router
 from app.services.generation import generate
-from app.services.lookups import Lookups
+from app.services.lookups import Found, Lookups
 from app.services.replies import Reply
 
 MARK_BYTES = 8
@@ -41,7 +39,7 @@ class Grounding:
         cites = self._router.catalog[call.target.provider].cites
         found = await self.lookups.found(reply, lookup, history, call.target, cites=cites)
         reply.looked_up(found.retrieval)
-        if (says := SAYS.get(found.retrieval.status)) is not None:
+        if (says := found.says or SAYS.get(found.retrieval.status)) is not None:
             reply.append(says)
             return Outcome(Status.COMPLETED, says, FinishReason.STOP, Usage(0, 0))
         if found.passages:
@@ -52,7 +50,7 @@ class Grounding:
                 passages=found.passages,
                 mark=secrets.token_hex(MARK_BYTES),
             )
-        call.sink = heard = Heard(reply, call, found.passages)
+        call.sink = heard = Heard(reply, call, found)
         try:
             outcome = await generate(self._router, call, reply)
         finally:
@@ -66,12 +64,12 @@ class Grounding:
 class Heard:
     """What a model says, on its way to the readers: without marks that it was not given; a draft not before its end."""
 
-    def __init__(self, reply: Reply, call: Call, passages: Sequence[Passage]) -> None:
+    def __init__(self, reply: Reply, call: Call, found: Found) -> None:
         self.draft = ""
         """What was said by a model that cannot cite."""
         self._reply = reply
         self._call = call
-        self._passages = passages
+        self._found = found
         self._filter: CitationFilter | None = None
 
     def append(self, text: str) -> None:
@@ -98,5 +96,5 @@ class Heard:
     def publish(self) -> None:
         """Hands on what of a draft has support, with the quote that supports it."""
         prompt = self._call.prompt
-        given = short(self._passages)[: prompt.context.passages] if prompt else []
-        self._reply.append(quoted(self.draft, prompt.asked if prompt else "", given))
+        given = short(self._found.passages)[: prompt.context.passages] if prompt else []
+        self._reply.append(quoted(self.draft, prompt.asked if prompt else "", given, self._found.quote))

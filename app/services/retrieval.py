@@ -19,6 +19,7 @@ from app.rag.bm25 import Candidate, Collected, Postings, Ranked, coverage, weigh
 from app.rag.choice import AT_MOST, clauses
 from app.rag.embedding.base import Embedder
 from app.rag.fuse import DEPTH, Ranking, fused
+from app.rag.nearest import cosines
 from app.rag.rerank import Reranker
 from app.services.libraries import CACHE_BYTES, Libraries, Library, chunks_of
 
@@ -88,6 +89,17 @@ class Retrieval:
         if not owned.issuperset(document_ids or ()):
             raise DocumentNotFound
         return (await self.search(owner_id, [query], limit, document_ids)).passages
+
+    async def nearness(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
+        """The cosine of each text and the query that is nearest to it; None where meanings are not compared."""
+        if (embedder := self._embedder) is None:
+            return None
+        try:
+            vectors = await asyncio.gather(*(embedder.embed_query(each) for each in (*queries, *texts)))
+        except EmbeddingFailed as error:
+            logger.warning("sentences were not embedded: chosen by words alone", exc_info=error)
+            return None
+        return await asyncio.to_thread(cosines, vectors[: len(queries)], vectors[len(queries) :])
 
     async def _by_words(self, scope: Scope, query: str) -> ByWords:
         kind, frequencies = self._database.kind, scope.frequencies(query)

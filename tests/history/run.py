@@ -69,7 +69,7 @@ async def at_rest(database_url: str) -> tuple[Stored, list[str]]:
             stored = await database.query(read)
             busy = any(row.status in {"queued", "in_progress"} for row in stored.rows)
             if not busy or time.monotonic() > deadline:
-                return stored, await database.query(rules.findings)
+                return stored, await database.query(rules.findings, database.kind)
             await asyncio.sleep(0.2)
     finally:
         await database.close()

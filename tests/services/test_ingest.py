@@ -13,17 +13,14 @@ from app.db.connect import connect
 from app.db.engine import LEASE_MS, Database
 from app.db.script import Script, Statement
 from app.domain.documents import Document, DocumentStatus
-from app.domain.ids import new_id
 from app.errors import DocumentNotFound
 from app.rag.embedding.base import Embedder
 from app.rag.reader import DocumentReader
 from app.services import embeddings
-from app.services.ingest import Ingest
 from app.services.readings import NOT_EMBEDDED
-from app.services.removals import Removals
-from app.services.tasks import TaskOwner
 from app.services.uploads import Upload
 from tests.support.embedder import FakeEmbedder
+from tests.support.hosts import Host
 from tests.support.uploads import NOTHING, counts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,54 +29,6 @@ SENTENCE = "The quick brown fox jumps over the lazy dog, and then it goes home t
 TEXT = "".join(f"# Part {each}\n\n{SENTENCE * 8}\n\n" for each in range(100)).encode()
 """A hundred chunks, at least: more than are stored at once."""
 IN_HAND = "SELECT DISTINCT embedding, process_id FROM documents"
-
-
-class Host:
-    """What a process does to documents, with a lease that nobody renews."""
-
-    def __init__(self, database: Database, reader: DocumentReader, embedder: Embedder | None) -> None:
-        self.database = database
-        self.process_id = new_id()
-        self.tasks = TaskOwner()
-        self.removals = Removals(database, self.tasks, self.process_id)
-        self.ingest = Ingest(database, reader, embedder, self.process_id)
-        self.running: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begins to work."""
-        await self.database.transact(leases.heartbeat, self.process_id, LEASE_MS)
-        self.ingest.nudge()
-        self.running = asyncio.create_task(self.ingest.run())
-
-    async def die(self) -> None:
-        """Stops amid whatever it does, with its lease."""
-        if self.running is not None:
-            self.running.cancel()
-            await asyncio.gather(self.running, return_exceptions=True)
-        await self.database.transact(leases.resign, self.process_id)
-
-    async def upload(self, content: bytes = TEXT, user_id: str = "ada", name: str = "a.md") -> Document:
-        """A document that has arrived here."""
-        async with Upload(self.database, self.removals, self.process_id, self.ingest.nudge) as upload:
-            for place in range(0, len(content), 256 * 1024):
-                await upload.write(content[place : place + 256 * 1024])
-            document, _ = await upload.finish(user_id, name)
-        return document
-
-    async def until(self, document: Document, is_so: Callable[[Document], bool]) -> Document:
-        """A document once it is as wanted; nothing tells it but asking."""
-        async with asyncio.timeout(30):
-            while not is_so(found := await self.now(document)):  # noqa: ASYNC110  see above
-                await asyncio.sleep(0.01)
-            return found
-
-    async def now(self, document: Document) -> Document:
-        """A document as it is now."""
-        return await self.database.query(documents.by_id, document.document_id)
-
-    async def ready(self, document: Document) -> Document:
-        """A document once it is ready, or has failed."""
-        return await self.until(document, lambda found: found.status.terminal)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -163,7 +112,7 @@ def needs_vectors(database: Database) -> None:
 async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """Every chunk is embedded once, stored with its vector, and counted; the text is what chunks are spans of."""
     host = await hosts()
-    document = await host.ready(await host.upload())
+    document = await host.ready(await host.upload(TEXT))
     assert (document.status, document.stage) == (DocumentStatus.READY, None)
     assert document.chunk_count is not None
     assert document.chunk_count >= 100
@@ -178,7 +127,7 @@ async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder
 async def test_without_an_embedder_words_are_all(database: Database, hosts: Any) -> None:
     """Where there is no embedder the document is ready, and says that it has no vectors."""
     host = await hosts(None)
-    document = await host.ready(await host.upload())
+    document = await host.ready(await host.upload(TEXT))
     assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, None)
 
 
@@ -190,7 +139,7 @@ async def test_a_dead_process_s_document_is_taken_up(
     needs_vectors(database)
     embedder.open.clear()
     one = await hosts()
-    document = await one.upload()
+    document = await one.upload(TEXT)
     if stage == "embedding":
         await embedder.asked.wait()
     else:
@@ -212,7 +161,7 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     slow = FakeEmbedder(embedder.name)
     slow.open.clear()
     one = await hosts(slow)
-    document = await one.upload()
+    document = await one.upload(TEXT)
     await slow.asked.wait()
     await database.transact(leases.resign, one.process_id)
     await database.transact(ingests.take_back)
@@ -234,7 +183,7 @@ async def test_a_document_that_kills_processes_is_given_up(
     for _ in range(3):
         embedder.asked.clear()
         host = await hosts()
-        document = document or await host.upload()
+        document = document or await host.upload(TEXT)
         await embedder.asked.wait()
         await host.die()
         await database.transact(ingests.take_back)
@@ -245,7 +194,7 @@ async def test_a_document_that_kills_processes_is_given_up(
     assert failed.error is not None
     assert (failed.error.code, failed.error.retryable) == ("ingest-interrupted", True)
     assert (await counts(database))["chunks"] == 0
-    again = await host.upload()
+    again = await host.upload(TEXT)
     assert (again.document_id, (await host.ready(again)).status) == (document.document_id, DocumentStatus.READY)
 
 
@@ -284,7 +233,7 @@ async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedde
     needs_vectors(database)
     embedder.open.clear()
     host = await hosts()
-    document = await host.upload()
+    document = await host.upload(TEXT)
     await embedder.asked.wait()
     await database.transact(documents.delete, "ada", document.document_id, host.process_id)
     with pytest.raises(DocumentNotFound):
@@ -304,7 +253,7 @@ async def test_a_draining_process_gives_its_document_back(
     needs_vectors(database)
     embedder.open.clear()
     one = await hosts()
-    document = await one.upload()
+    document = await one.upload(TEXT)
     await embedder.asked.wait()
     await one.ingest.drain()
     given_back = await database.query(documents.by_id, document.document_id)
@@ -349,7 +298,7 @@ async def test_another_model_has_documents_embedded_anew(
     """Documents stay ready with the old vectors until the new ones are complete, and have only these then."""
     needs_vectors(database)
     one = await hosts()
-    document = await one.ready(await one.upload())
+    document = await one.ready(await one.upload(TEXT))
     await one.die()
     new = FakeEmbedder("new")
     new.open.clear()
@@ -378,7 +327,7 @@ async def test_embedding_anew_goes_on_after_a_crash_and_lets_uploads_pass(
     """A process that dies over it is followed by another; a new document does not wait for the old ones' vectors."""
     needs_vectors(database)
     one = await hosts()
-    document = await one.ready(await one.upload())
+    document = await one.ready(await one.upload(TEXT))
     await one.die()
     new = FakeEmbedder("new")
     new.open.clear()
@@ -396,7 +345,7 @@ async def test_what_had_no_vectors_gets_them(database: Database, hosts: Any, emb
     """Documents that were stored for words alone are embedded when there is an embedder."""
     needs_vectors(database)
     one = await hosts(None)
-    document = await one.ready(await one.upload())
+    document = await one.ready(await one.upload(TEXT))
     await one.die()
     await hosts()
     await until_embedded(database, embedder.name)
@@ -409,7 +358,7 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     await host.die()
     upload = Upload(database, host.removals, host.process_id, host.ingest.nudge)
     await upload.write(SENTENCE.encode())
-    document = await host.upload()
+    document = await host.upload(TEXT)
     await database.transact(documents.delete, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
     await database.transact(ingests.take_back)

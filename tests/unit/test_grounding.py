@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.domain.context import Window
 from app.domain.documents import Passage
-from app.domain.grounding import NOTHING_FOUND, fenced, grounded_prompt, instructed, openings_for, quoted
+from app.domain.grounding import NOTHING_FOUND, fenced, grounded_prompt, instructed, openings_for, outlined, quoted
 from app.domain.turns import History, HistoryMessage
 from app.errors import MessageTooLong
 
@@ -110,6 +110,12 @@ def test_a_quote_stands_behind_what_it_supports() -> None:
     assert quoted("It was built in 1889.\nOr so.", "When was it built?", found) == f"It was built in 1889.\n\n{quote}"
     assert quoted("It was built in 1066.", "When was it built?", found) == quote
     assert quoted("", "When was it built?", []) == NOTHING_FOUND
+
+
+def test_documents_are_outlined_by_their_own_words() -> None:
+    """By their headings, or how they begin, each with its mark and source."""
+    found = [passage("A text. More.", heading="Taxes; Income"), passage("It begins here. More.", page=1)]
+    assert outlined(found) == "a.txt: Taxes; Income [1]\na.txt, page 1: “It begins here.” [2]"
 
 
 def test_openings_are_of_the_documents_that_are_named() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.main import embedder_of, reranker_of
+from app.assembly import embedder_of, reranker_of
 from app.settings import Provider, Settings
 from tests.support.service import settings
 
@@ -235,7 +235,7 @@ async def test_settings_choose_who_embeds() -> None:
     openai = {"embedding_provider": "openai", "openai_api_key": "k"}
     further = {"embedding_provider": "TEI", "embedding_model": "bge", "llm_providers": SERVER}
     names: dict[str, dict[str, Any]] = {
-        "local:all-MiniLM-L6-v2-int8": {},
+        "local:all-MiniLM-L6-v2-int8": {"embedding_provider": None},
         "openai:text-embedding-3-small": openai,
         "tei:bge": further,
     }

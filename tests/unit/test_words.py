@@ -7,7 +7,7 @@ from app.rag import bm25, words
 from app.rag.bm25 import Candidate, Postings, Ranked, collected, weight
 from app.rag.choice import clauses
 from app.rag.fuse import Ranking, fused
-from app.rag.stems import stem
+from app.rag.words import stem
 
 OWNER, DOCUMENT = new_id(), new_id()
 

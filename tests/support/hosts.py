@@ -1,0 +1,65 @@
+"""Processes that work on documents, in the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from app.db import documents, leases
+from app.db.engine import LEASE_MS, Database
+from app.domain.documents import Document
+from app.domain.ids import new_id
+from app.rag.embedding.base import Embedder
+from app.rag.reader import DocumentReader
+from app.services.ingest import Ingest
+from app.services.removals import Removals
+from app.services.tasks import TaskOwner
+from app.services.uploads import Upload
+
+
+class Host:
+    """What a process does to documents, with a lease that nobody renews."""
+
+    def __init__(self, database: Database, reader: DocumentReader, embedder: Embedder | None) -> None:
+        self.database = database
+        self.process_id = new_id()
+        self.tasks = TaskOwner()
+        self.removals = Removals(database, self.tasks, self.process_id)
+        self.ingest = Ingest(database, reader, embedder, self.process_id)
+        self.running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to work."""
+        await self.database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        self.ingest.nudge()
+        self.running = asyncio.create_task(self.ingest.run())
+
+    async def die(self) -> None:
+        """Stops amid whatever it does, with its lease."""
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.gather(self.running, return_exceptions=True)
+        await self.database.transact(leases.resign, self.process_id)
+
+    async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
+        """A document that has arrived here."""
+        async with Upload(self.database, self.removals, self.process_id, self.ingest.nudge) as upload:
+            for place in range(0, len(content), 256 * 1024):
+                await upload.write(content[place : place + 256 * 1024])
+            document, _ = await upload.finish(user_id, name)
+        return document
+
+    async def until(self, document: Document, is_so: Callable[[Document], bool]) -> Document:
+        """A document once it is as wanted; nothing tells it but asking."""
+        async with asyncio.timeout(30):
+            while not is_so(found := await self.now(document)):  # noqa: ASYNC110  see above
+                await asyncio.sleep(0.01)
+            return found
+
+    async def now(self, document: Document) -> Document:
+        """A document as it is now."""
+        return await self.database.query(documents.by_id, document.document_id)
+
+    async def ready(self, document: Document) -> Document:
+        """A document once it is ready, or has failed."""
+        return await self.until(document, lambda found: found.status.terminal)
