@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from app.errors import EmbeddingFailed
 
@@ -50,7 +51,7 @@ class Remote:
         except (OSError, TimeoutError) as error:
             raise failure("It does not answer.", transient=True) from error
         try:
-            return json.loads(content)
+            return orjson.loads(content)
         except ValueError:
             raise failure("Its answer cannot be read.") from None
 
@@ -90,7 +91,7 @@ async def posted(client: Any, path: str, body: dict[str, Any]) -> bytes:
         response = await client.post(
             f"{str(client.base_url).rstrip('/')}/{path}",
             cast_to=httpx2.Response,
-            content=json.dumps(body).encode(),
+            content=orjson.dumps(body),
             options={"headers": {"Accept": "application/json", "Content-Type": "application/json"}},
             stream=True,
             stream_cls=openai.AsyncStream,

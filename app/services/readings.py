@@ -12,7 +12,7 @@ from app.db.ingests import Batch, Job, JobLost, Progress
 from app.db.script import ScriptFunction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
-from app.rag.embedding.base import Embedder
+from app.rag.embedding.base import Embedder, Vector
 from app.rag.reader import DocumentReader
 from app.rag.unreadable import Unreadable
 from app.rag.words import indexed
@@ -21,7 +21,9 @@ from app.services.patience import until_known
 
 T = TypeVar("T")
 KEEP_SECONDS = 0.5
-BATCH_CHUNKS = 32
+EMBEDDED_AT_ONCE = 32
+STORED_AT_ONCE = 8
+"""For so many chunks others wait a few milliseconds: the event loop for their words, writers for their rows."""
 MAX_DEATHS = 3
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
@@ -98,11 +100,12 @@ class Reading:
         total = len(extracted.chunks)
         self._progress = Progress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
         await self._write(ingests.store_text, extracted.text)
-        for first in range(0, total, BATCH_CHUNKS):
-            batch = extracted.chunks[first : first + BATCH_CHUNKS]
-            ready = await self._batch(first, batch)
-            self._progress = self._progress._replace(done=first + len(batch))
-            await self._write(ingests.store_chunks, ready)
+        for first in range(0, total, EMBEDDED_AT_ONCE):
+            chunks = extracted.chunks[first : first + EMBEDDED_AT_ONCE]
+            vectors = await self._vectors(chunks)
+            for place in range(0, len(chunks), STORED_AT_ONCE):
+                part = slice(place, place + STORED_AT_ONCE)
+                await self._store_chunks(first + place, chunks[part], vectors[part])
         self._progress = Progress(Stage.STORING, total, total)
         await until_known(self._database, ingests.finish, self._job, extracted, self._embedding)
 
@@ -110,12 +113,15 @@ class Reading:
     def _embedding(self) -> str | None:
         return None if self._embedder is None else self._embedder.name
 
-    async def _batch(self, first: int, chunks: Sequence[Chunk]) -> Batch:
-        texts = [searchable(each.heading, each.content) for each in chunks]
-        vectors = [] if self._embedder is None else await patiently_embedded(self._embedder, texts)
-        # Some 10 ms of CPU for 32 chunks: in a thread, the event loop has its turn in between.
+    async def _vectors(self, chunks: Sequence[Chunk]) -> Sequence[Vector]:
+        if self._embedder is None:
+            return []
+        return await patiently_embedded(self._embedder, [searchable(each.heading, each.content) for each in chunks])
+
+    async def _store_chunks(self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector]) -> None:
         found_by = await asyncio.to_thread(indexed_chunks, self._job, chunks)
-        return Batch(self._database.kind, first, found_by, self._embedding, vectors)
+        self._progress = self._progress._replace(done=first + len(chunks))
+        await self._write(ingests.store_chunks, Batch(self._database.kind, first, found_by, self._embedding, vectors))
 
     async def _fail(self, failure: DocumentFailure) -> None:
         with contextlib.suppress(JobLost):
