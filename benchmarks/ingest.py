@@ -13,6 +13,7 @@ from benchmarks import report, texts
 from benchmarks.client import Connection, request, upload
 from benchmarks.contenders import SERVICE, Contender
 from benchmarks.load import Load, Outcome, replied, steady
+from benchmarks.processes import ServerFailed
 from benchmarks.provider import reply_text
 from benchmarks.report import Row
 from benchmarks.stores import REPLY_TOKENS
@@ -78,7 +79,11 @@ def documents(count: int) -> Iterator[bytes]:
 
 
 async def read(contender: Contender, contents: Sequence[bytes], longest: float) -> tuple[int, float]:
-    """Uploads documents; gives how many chunks were made, and in how many seconds."""
+    """Uploads documents; gives how many chunks were made, and in how many seconds.
+
+    Raises:
+        ServerFailed: one of them could not be read.
+    """
     loop, connection = asyncio.get_running_loop(), Connection(contender.server.port)
     begun = loop.time()
     await asyncio.gather(*(send(contender, contents[first::SENDERS], first) for first in range(SENDERS)))
@@ -86,6 +91,8 @@ async def read(contender: Contender, contents: Sequence[bytes], longest: float) 
         await asyncio.sleep(LOOK_SECONDS)
         asked = request("GET", f"/documents?user_id={USER}&limit=100")
         found = orjson.loads((await connection.ask(asked)).body)
+        if failures := [each["error"] for each in found if each["status"] == "failed"]:
+            raise ServerFailed(f"A document was not read: {failures[0]}")
         settled = all(each["status"] in {"ready", "failed"} for each in found)
         if settled or loop.time() > begun + longest:
             connection.close()
