@@ -19,7 +19,7 @@ from app.domain.documents import DocumentFailure
 UNSUPPORTED = DocumentFailure("unsupported-format", "Documents of this kind are not read here.")
 ENCRYPTED = DocumentFailure("document-encrypted", "The document is encrypted; upload it without a password.")
 CORRUPT = DocumentFailure("document-corrupt", "The document is damaged, or is not what it says it is.")
-TOO_LARGE = DocumentFailure("document-too-large", "The document is too large when it is unpacked.")
+TOO_LARGE = DocumentFailure("document-too-large", "The document is too large when it is unpacked, or in its text.")
 TOO_MANY_PAGES = DocumentFailure("document-too-many-pages", "The document has too many pages.")
 TOO_COMPLEX = DocumentFailure("document-too-complex", "Reading the document takes too much time or memory.")
 EMPTY = DocumentFailure("document-empty", "No text was found in the document; it may be scanned.")

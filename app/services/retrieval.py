@@ -83,11 +83,11 @@ class Retrieval:
             DocumentNotFound: a document is named that the user does not have.
         """
         owner_id = await self._database.query(search.owner_of, user_id)
-        if owner_id is None:
-            return ()
-        owned = await self._database.query(search.owned, owner_id) if document_ids else set()
+        owned = await self._database.query(search.owned, owner_id) if owner_id and document_ids else set()
         if not owned.issuperset(document_ids or ()):
             raise DocumentNotFound
+        if owner_id is None:
+            return ()
         return (await self.search(owner_id, [query], limit, document_ids)).passages
 
     async def nearness(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:

@@ -12,11 +12,10 @@ import pytest
 from app.db import summaries
 from app.db.summaries import State
 from app.domain.titles import title_written
-from app.services.running import Running
 from tests.api.talk import got, make, messages_of, path_of, told
 from tests.support.provider import Call, FakeProvider, echo
 from tests.support.replies import Answer, Reply, Thought, server_error
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, asking, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,15 +44,6 @@ async def small(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[
     """A service whose model takes little."""
     async with serving(asking(provider, database_url=url, llm_context_window=WINDOW, **more)) as service:
         yield service
-
-
-async def quiet(service: Service) -> None:
-    """Waits until nothing is written beside the turns any more."""
-    running: Running = service.services.turns.running
-    for tell in running.on_ended:
-        tasks = tell.__self__._tasks  # type: ignore[attr-defined]
-        while len(tasks):
-            await asyncio.wait(list(tasks._tasks))
 
 
 async def summary_of(service: Service, conversation: dict[str, Any]) -> State:

@@ -11,7 +11,7 @@ from app.db import turns
 from tests.api.talk import UNKNOWN_ID, got, make, messages_of, problem_of, say, told, until_ended
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Thought, server_error
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, asking, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,6 +92,7 @@ async def test_what_is_too_far_back_is_shown_by_whole_turns(
     context = await context_of(openai_service, (await told(openai_service, made, "Last"))["messages"][-1])
     assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
     assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
+    await quiet(openai_service)
 
 
 async def test_a_message_that_does_not_fit_is_refused_unstored(

@@ -281,7 +281,7 @@ class Conversations(RuleBasedStateMachine):
         return talk.gate is not None and number in {len(talk.messages), talk.messages[-1].answers}
 
 
-@pytest.mark.parametrize(("database", "examples"), [("sqlite", 12), ("postgres", 5)])
+@pytest.mark.parametrize(("database", "examples"), [("sqlite", 8), ("postgres", 4)])
 def test_any_sequence_of_requests_leaves_what_the_model_says(
     request: pytest.FixtureRequest, database: str, examples: int
 ) -> None:

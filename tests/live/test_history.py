@@ -14,7 +14,7 @@ from tests.history.run import Plan, happened
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 
 SEED = int(os.environ.get("HISTORY_SEED", random.randrange(2**32)))
-SECONDS = float(os.environ.get("SOAK_SECONDS", "18"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "12"))
 
 
 async def kept(plan: Plan, directory: Path, url: str) -> None:

@@ -106,6 +106,8 @@ async def test_named_documents_alone_are_searched(database: Database) -> None:
     assert await search.search_for("nobody", "cat", 8) == ()
     with pytest.raises(DocumentNotFound):
         await search.search_for("ada", "cat", 8, [first, new_id()])
+    with pytest.raises(DocumentNotFound):
+        await search.search_for("nobody", "cat", 8, [first])
 
 
 @pytest.mark.parametrize("query", HOSTILE)

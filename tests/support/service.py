@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from app.api.deps import Services
 from app.llm.router import Router
 from app.main import create_app
+from app.services.running import Running
 from app.settings import Settings
 from tests.support.provider import FakeProvider
 
@@ -42,6 +43,15 @@ def forget_failures(service: Service) -> None:
     router = service.services.router
     fresh = Router(router.catalog, router._fallbacks, router.limits)
     router.breakers, router._budget, router.sizes = fresh.breakers, fresh._budget, fresh.sizes
+
+
+async def quiet(service: Service) -> None:
+    """Waits until nothing is written beside the turns any more."""
+    running: Running = service.services.turns.running
+    for tell in running.on_ended:
+        tasks = tell.__self__._tasks  # type: ignore[attr-defined]
+        while len(tasks):
+            await asyncio.wait(list(tasks._tasks))
 
 
 class QuietServer(uvicorn.Server):
