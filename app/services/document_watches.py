@@ -1,18 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import weakref
 
 from app.db import documents
 from app.db.engine import Database
 from app.domain.documents import Document
-from app.errors import DatabaseUnavailable
-
-LOOK_SECONDS = 0.5
-
-log = logging.getLogger(__name__)
+from app.services.looks import look_again
 
 
 class WatchedDocument:
@@ -79,14 +73,7 @@ class DocumentWatches:
 
     async def run(self) -> None:
         """Looks, for ever."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), LOOK_SECONDS if self._watched else None)
-            self._nudged.clear()
-            try:
-                await self.look()
-            except DatabaseUnavailable:
-                log.warning("cannot follow documents: the database is out of reach")
+        await look_again(self._watched, self._nudged, self.look, "documents")
 
     async def look(self) -> None:
         """Shows the readers what the rows say."""

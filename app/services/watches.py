@@ -1,19 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import weakref
 
 from app.db import turns
 from app.db.engine import Database
 from app.domain.messages import Message
-from app.errors import DatabaseUnavailable
+from app.services.looks import look_again
 from app.services.replies import Reply
-
-LOOK_SECONDS = 0.5
-
-log = logging.getLogger(__name__)
 
 
 class Watches:
@@ -51,14 +45,7 @@ class Watches:
 
     async def run(self) -> None:
         """Looks, for ever."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), LOOK_SECONDS if self._watched else None)
-            self._nudged.clear()
-            try:
-                await self.look()
-            except DatabaseUnavailable:
-                log.warning("cannot follow the turns of other processes: the database is out of reach")
+        await look_again(self._watched, self._nudged, self.look, "the turns of other processes")
 
     async def look(self) -> None:
         """Takes over what the rows have more than the replies, and ends those that have ended."""
