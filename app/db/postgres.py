@@ -22,7 +22,7 @@ T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 CONNECT_SECONDS = 5
 # pgvector's: how far its graphs are searched, and that they are on and on while filters leave too little.
-GRAPHS = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"}
+GRAPHS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
 # A row that is referred to can go away between two statements, as a user's who is erased: the second time it is missed.
 RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.ForeignKeyViolationError)
 OUT_OF_REACH = (

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from app.rag.bm25 import Ranked
 
-DEPTH = 100
-"""How much of each ranking is looked at."""
+DEPTH = 250
+"""How much of each ranking is looked at: of chunks, of which a document may have several among the best."""
 
 
 class Ranking(NamedTuple):
