@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -22,8 +23,8 @@ from app.services.patience import until_known
 T = TypeVar("T")
 KEEP_SECONDS = 0.5
 EMBEDDED_AT_ONCE = 32
-STORED_AT_ONCE = 8
-"""For so many chunks others wait a few milliseconds: the event loop for their words, writers for their rows."""
+STORED_AT_ONCE = 2
+"""For so many chunks others wait two or three milliseconds: the event loop for their words, writers for their rows."""
 MAX_DEATHS = 3
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
@@ -105,7 +106,9 @@ class Reading:
             vectors = await self._vectors(chunks)
             for place in range(0, len(chunks), STORED_AT_ONCE):
                 part = slice(place, place + STORED_AT_ONCE)
+                began = time.monotonic()
                 await self._store_chunks(first + place, chunks[part], vectors[part])
+                await asyncio.sleep(time.monotonic() - began)  # half of the time is the turns'
         self._progress = Progress(Stage.STORING, total, total)
         await until_known(self._database, ingests.finish, self._job, extracted, self._embedding)
 
