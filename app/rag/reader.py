@@ -25,7 +25,7 @@ from app.rag.limits import Limits
 from app.rag.unreadable import CORRUPT, INTERRUPTED, TOO_COMPLEX, Unreadable
 from app.rag.wire import EXIT, HEAD, PROGRESS, REQUEST, Receiver, frame_head
 
-LIBRARIES = ("docx", "markdown_it", "pypdf", "selectolax", "tokenizers")
+LIBRARIES = ("docx", "markdown_it", "numpy", "pypdf", "selectolax", "snowballstemmer", "tokenizers")
 BY_ITSELF = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 """Signals by which a process ends for what it does; others come from outside."""
 PIECE_BYTES = 1 << 18

@@ -12,6 +12,8 @@ from app.rag.unreadable import CORRUPT, ENCRYPTED, TOO_LARGE, Unreadable
 MEMBERS = 10_000
 PIECE = 65536
 ENCRYPTED_FLAG = 1
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError)
+"""What archives that lie are met with; the last is zipfile's word for a compression that no office program writes."""
 
 
 def checked(content: bytes, limits: Limits) -> io.BytesIO:
@@ -30,7 +32,7 @@ def checked(content: bytes, limits: Limits) -> io.BytesIO:
             left = limits.unpacked_bytes
             for each in members:
                 left -= unpacked_size(archive, each, left)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+    except UNREADABLE as error:
         raise Unreadable(CORRUPT) from error
     return io.BytesIO(content)
 
