@@ -37,6 +37,13 @@ def not_too_long(value: str) -> str:
     return value
 
 
+def not_dots(value: str) -> str:
+    """A name that can stand in a path: clients take a segment of one or two dots out, however it is escaped."""
+    if value in {".", ".."}:
+        raise PydanticCustomError("dots", "Must not be . or .., which no path can name")
+    return value
+
+
 def decimal_text(value: object) -> object:
     """An integer user id as its decimal text: 1 and "1" are one user."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -54,6 +61,7 @@ UserId = Annotated[
     Text,
     StringConstraints(min_length=1, max_length=200),
     AfterValidator(not_blank),
+    AfterValidator(not_dots),
     BeforeValidator(decimal_text, json_schema_input_type=str | int),
 ]
 Name = Annotated[Text, StringConstraints(max_length=200)]
