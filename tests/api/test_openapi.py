@@ -106,6 +106,14 @@ async def test_streams_are_documented(document: Any) -> None:
     assert all(operation["responses"].keys() <= others for _, _, operation in operations(document))
 
 
+async def test_the_end_of_streams_is_documented(document: Any) -> None:
+    """What streams events by GET says that it may answer that there are no more, with that answer's headers."""
+    for path in (f"{MESSAGES}/{{message_id}}/events", "/documents/{document_id}/events"):
+        nothing = document["paths"][path]["get"]["responses"]["204"]
+        assert "content" not in nothing
+        assert nothing["headers"]["Cache-Control"]["schema"] == {"type": "string", "const": "no-store"}
+
+
 async def test_a_user_id_is_documented_as_text_or_a_number(document: Any) -> None:
     """A body's `user_id` is described with both types that it may have, and its limits."""
     schema = document["components"]["schemas"]["NewConversationBody"]

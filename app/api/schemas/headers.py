@@ -11,7 +11,9 @@ from app.api.schemas.fields import Text
 class TurnHeaders(BaseModel):
     """The headers that a request for a turn may have."""
 
-    accept: str = ""
+    accept: list[str] = Field(
+        [], description="`text/event-stream` asks for the turn's events, where `stream` is not given."
+    )
     prefer: str = ""
     idempotency_key: Text | None = Field(
         None,
@@ -19,6 +21,11 @@ class TurnHeaders(BaseModel):
         max_length=255,
         description="A name of yours for this request: sent again under it, the same turn answers.",
     )
+
+    @property
+    def accepted(self) -> str:
+        """The media types that are accepted, in one list (RFC 9110, section 5.3)."""
+        return ", ".join(self.accept)
 
     @property
     def minimal(self) -> bool:
