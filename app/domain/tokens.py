@@ -27,7 +27,7 @@ LEAST = 5
 DIGIT, CAPITAL, SIGN = 25, 15, 11
 """ASCII that is cut into shorter tokens: lists of numbers (1.0 to 2.0), base64 (1.5), code (2.8 to 4.9)."""
 
-ACCENTED = 17
+ACCENTED = 19
 """Latin beyond ASCII: Polish 3.2 2.9, Czech 2.9 2.8, Turkish 3.4 3.1, Finnish 3.4 2.9."""
 
 BLOCKS = (
