@@ -14,7 +14,7 @@ from app.domain.turns import Summary
 
 CONTEXT = "SELECT CAST(context AS TEXT) FROM messages WHERE message_id = $1"
 NEIGHBOURS = """
-SELECT sequence_number, role, status, length(content), length(trim(content)), answers, deleted_at IS NOT NULL,
+SELECT sequence_number, role, status, content, answers, deleted_at IS NOT NULL,
 superseded_by IS NOT NULL FROM messages
 WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number < $3 ORDER BY sequence_number"""
 
@@ -37,5 +37,5 @@ def told_for(reply: Message) -> Script[Told | None]:
     summary = None if known.summary_id is None else (yield from summaries.summary_by_id(known.summary_id))
     after = max(known.cut, known.summarised)
     rows = yield Statement(NEIGHBOURS, (reply.conversation_id, after, reply.sequence_number))
-    neighbours = [Neighbour(*(row[0], Role(row[1]), *row[2:6], bool(row[6]), bool(row[7]))) for row in rows]
+    neighbours = [Neighbour(*(row[0], Role(row[1]), *row[2:5], bool(row[5]), bool(row[6]))) for row in rows]
     return Told(work, summary, neighbours)

@@ -21,7 +21,7 @@ from app.domain.ids import new_id
 from app.domain.messages import Message, Sampling, Status, Usage
 from app.domain.outcomes import Outcome, Work
 from app.domain.retrieval import Lookup, Retrieval
-from app.domain.text import estimated_tokens
+from app.domain.tokens import estimated_tokens
 from app.domain.turns import History, HistoryMessage, Summary
 
 MAX_HISTORY = 1_000
@@ -75,8 +75,8 @@ WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD
 RETURNING temperature, max_tokens, mode, CAST(document_ids AS TEXT), retrieval_mode"""
 OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
 LEFT_BEHIND = """
-SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((SELECT length(q.content)
-FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), 0),
+SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((SELECT q.content
+FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), ''),
 CAST(m.retrieval AS TEXT)
 FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
 ESTIMATE = """
@@ -280,12 +280,12 @@ def record_left_behind(reply: Message, now: int) -> Script[None]:
     """Enters what a dead process had done for a reply, as far as its last checkpoint tells; at least the question."""
     row = yield from one(Statement(LEFT_BEHIND, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
-    owner_id, text, context, started_at, question_length, looked_up = row
+    owner_id, text, context, started_at, question, looked_up = row
     if (retrieval := retrievals.retrieval_of(looked_up)) is not None:
         yield from retrievals.cite(reply.message_id, citations_in(text, retrieval.candidates))
     work = context_of(context) or Work(reply.provider, reply.model)
-    sent = work.context.tokens if work.context else estimated_tokens(question_length)
-    usage = Usage(sent, estimated_tokens(len(text)), estimated=True)
+    sent = work.context.tokens if work.context else estimated_tokens(question)
+    usage = Usage(sent, estimated_tokens(text), estimated=True)
     attempt = Attempt(
         attempt_id=new_id(),
         provider=str(work.provider),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from app.domain.messages import Role
-from app.domain.text import CHARACTERS_PER_TOKEN, estimated_tokens
+from app.domain.tokens import estimated_tokens
 from app.domain.turns import History, HistoryMessage, Summary
 from app.errors import MessageTooLong
 
@@ -165,7 +165,7 @@ def fixed_cost(system_prompt: str | None, asked: str, window: Window) -> int:
 def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0) -> Chosen:
     """The longest run of newest turns, with a question and a reply that has text, within so many tokens.
 
-    One pass, without a call for each message: there may be a thousand of them in every turn.
+    One pass that ends where the room does: there may be a thousand messages in every turn.
     """
     chosen: list[PromptMessage] = []
     numbers: list[int] = []
@@ -175,7 +175,7 @@ def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0)
         if answers is not None:
             replies[answers] = number, content
         elif (found := replies.get(number)) and not (reply := found[1]).isspace() and reply:
-            tokens = -(-len(content) // CHARACTERS_PER_TOKEN) - (-len(reply) // CHARACTERS_PER_TOKEN) + PAIR_TOKENS
+            tokens = estimated_tokens(content) + estimated_tokens(reply) + PAIR_TOKENS
             if tokens > left:
                 cut = found[0]
                 break
@@ -217,7 +217,7 @@ def summary_fits(summary: Summary | None, room: int) -> bool:
 
 def summary_cost(summary: Summary | None) -> int:
     """Tokens of a summary, estimated."""
-    return 0 if summary is None else cost(SUMMARY_MARK) + estimated_tokens(len(summary.content))
+    return 0 if summary is None else cost(SUMMARY_MARK) + estimated_tokens(summary.content)
 
 
 def told(role: str, content: str) -> PromptMessage:
@@ -227,4 +227,4 @@ def told(role: str, content: str) -> PromptMessage:
 
 def cost(content: str) -> int:
     """Tokens of a message, estimated."""
-    return estimated_tokens(len(content)) + TOKENS_PER_MESSAGE
+    return estimated_tokens(content) + TOKENS_PER_MESSAGE

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from app.domain.context import SUMMARY_MARK, Context, Range, cost
 from app.domain.messages import Role
 from app.domain.retrieval import Retrieval, RetrievalStatus
-from app.domain.text import estimated_tokens
 from app.domain.turns import Summary
 
 TOO_MUCH, IN_SUMMARY, DELETED, SUPERSEDED = "window", "summarised", "deleted", "superseded"
@@ -24,9 +23,7 @@ class Neighbour(NamedTuple):
     sequence_number: int
     role: Role
     status: str
-    length: int
-    visible_length: int
-    """Without white space around."""
+    content: str
     answers: int | None
     deleted: bool
     superseded: bool
@@ -76,14 +73,14 @@ class SentContext:
 
 
 def sent_messages(context: Context, neighbours: Sequence[Neighbour]) -> list[SentMessage]:
-    """The messages that were sent, in order; tokens by the length that they have now.
+    """The messages that were sent, in order; tokens by the text that they have now.
 
     The question's are with those of the passages that stood before it.
     """
     system = [] if context.system is None else [SentMessage(None, Role.SYSTEM, context.system)]
     told = numbers_of([*context.sent, (context.question, context.question)])
     return system + [
-        SentMessage(each.sequence_number, each.role, tokens(context, each.length) + beside(context, each))
+        SentMessage(each.sequence_number, each.role, tokens(context, each.content) + beside(context, each))
         for each in neighbours
         if each.sequence_number in told
     ]
@@ -98,9 +95,10 @@ def sent_summary(context: Context, summary: Summary | None) -> SentSummary | Non
     """The summary that was sent, if one was."""
     if context.summary_id is None:
         return None
-    length = 0 if summary is None else len(summary.content)
-    counted = tokens(context, length) + tokens(context, len(SUMMARY_MARK))
-    return SentSummary(1, context.summarised, summary.content if summary else None, counted if summary else 0)
+    if summary is None:
+        return SentSummary(1, context.summarised, None, 0)
+    counted = tokens(context, summary.content) + tokens(context, SUMMARY_MARK)
+    return SentSummary(1, context.summarised, summary.content, counted)
 
 
 def omitted(context: Context, neighbours: Sequence[Neighbour]) -> list[Omitted]:
@@ -130,7 +128,7 @@ def reason(message: Neighbour, reply: Neighbour | None) -> str:
         return DELETED
     if message.superseded:
         return SUPERSEDED
-    return NO_REPLY if reply is not None and not reply.deleted and not reply.visible_length else HALF
+    return NO_REPLY if reply is not None and not reply.deleted and not reply.content.strip() else HALF
 
 
 def joined(numbered: Iterable[tuple[int, str]]) -> Iterator[Omitted]:
@@ -152,11 +150,6 @@ def numbers_of(ranges: Iterable[Range]) -> set[int]:
     return {number for first, last in ranges for number in range(first, last + 1)}
 
 
-def tokens(context: Context, length: int) -> int:
-    """Tokens of a message of so many characters, as the model was expected to count them."""
-    return int(cost_of(length) * context.correction + 0.999)
-
-
-def cost_of(length: int) -> int:
-    """As `domain.context.cost`, by length."""
-    return estimated_tokens(length) + cost("")
+def tokens(context: Context, content: str) -> int:
+    """Tokens of a message, as the model was expected to count them."""
+    return int(cost(content) * context.correction + 0.999)

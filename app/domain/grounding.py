@@ -10,7 +10,7 @@ from app.domain.citations import without_marks
 from app.domain.context import Prompt, Window, fixed_cost, prompt
 from app.domain.documents import Citation, Passage
 from app.domain.evidence import best_sentence, content_words, supported
-from app.domain.text import estimated_tokens
+from app.domain.tokens import estimated_tokens
 from app.domain.turns import History, HistoryMessage
 
 INSTRUCTION = (
@@ -71,7 +71,7 @@ def grounded_prompt(history: History, question: int, window: Window, passages: S
         history, system_prompt=system, messages=[*earlier(history, question), (question, before + asked, None)]
     )
     made = prompt(told if window.cites else alone(told, question), question, window)
-    tokens = window.counted(estimated_tokens(len(before)))
+    tokens = window.counted(estimated_tokens(before))
     context = replace(made.context, passages=len(blocks), passage_tokens=tokens)
     return made._replace(context=context, fixed=fixed, asked=asked, draft=not window.cites)
 
@@ -95,7 +95,7 @@ def fitting(blocks: Sequence[str], room: int) -> list[str]:
     """The first blocks of text that together take no more than so many tokens."""
     chosen: list[str] = []
     for block in blocks:
-        room -= estimated_tokens(len(block) + 2)
+        room -= estimated_tokens(f"{block}\n\n")
         if room < 0:
             break
         chosen.append(block)

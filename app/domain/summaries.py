@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from app.domain.context import Context, PromptMessage, told
 from app.domain.messages import Role
-from app.domain.text import CHARACTERS_PER_TOKEN
+from app.domain.tokens import cut_to_tokens, estimated_tokens
 from app.domain.turns import HistoryMessage, Summary
 
 MAX_CHARACTERS = 4_000
-"""About so long may a summary be; a thousand tokens."""
+"""About so long may a summary be; a thousand tokens of English."""
 
 INSTRUCTION = (
     "You keep the notes of a conversation between a user and an assistant. You get the notes so far and what was said "
@@ -35,15 +35,16 @@ def notes(messages: Sequence[HistoryMessage], room: int) -> tuple[str, int]:
 
     A turn that alone is longer is cut. Empty, and 0, without messages.
     """
-    left = room // 2 * CHARACTERS_PER_TOKEN
+    left = room // 2
     told: list[str] = []
     reached = 0
     for turn in turns_of(messages):
         text = "\n\n".join(f"{'User' if answers is None else 'Assistant'}: {content}" for _, content, answers in turn)
-        if len(text) > left and told:
+        tokens = estimated_tokens(text)
+        if tokens > left and told:
             break
-        told.append(text[:left])
-        left -= len(text)
+        told.append(text if tokens <= left else cut_to_tokens(text, left))
+        left -= tokens
         reached = turn[-1][0]
     return "\n\n".join(told), reached
 

@@ -1,4 +1,4 @@
-"""What a database can hold, and how much of it there is."""
+"""Text that both databases can store."""
 
 import re
 
@@ -43,11 +43,3 @@ def storable(text: str) -> str:
 
 def _joined(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-CHARACTERS_PER_TOKEN = 4
-
-
-def estimated_tokens(length: int) -> int:
-    """Tokens of a text of `length` characters, rounded up."""
-    return (length + CHARACTERS_PER_TOKEN - 1) // CHARACTERS_PER_TOKEN

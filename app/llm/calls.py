@@ -41,5 +41,7 @@ class Call:
     """Who was asked last."""
     prompt: Prompt | None = None
     """What was sent last."""
+    twentieths: int = 0
+    """The text and thoughts that came, estimated in twentieths of a token."""
     begun: bool = False
     """Whether a text or a thought has come: from then on nobody else is asked."""

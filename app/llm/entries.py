@@ -6,7 +6,7 @@ from app.domain.attempts import COMPLETED, Attempt
 from app.domain.context import Prompt
 from app.domain.ids import new_id
 from app.domain.messages import Usage
-from app.domain.text import estimated_tokens
+from app.domain.tokens import whole_tokens
 from app.errors import AppError, InternalError, ProviderTimeout, ProviderTruncated, TurnFailed
 from app.llm.base import Target
 from app.llm.listener import Listener
@@ -42,10 +42,10 @@ class Entry:
         )
 
     def usage(self) -> Usage:
-        """The tokens that the provider reported, else an estimate by characters."""
+        """The tokens that the provider reported, else an estimate by what was sent and came."""
         if self.listener.usage is not None:
             return self.listener.usage
-        return Usage(self.prompt.context.tokens, estimated_tokens(self.listener.characters), estimated=True)
+        return Usage(self.prompt.context.tokens, whole_tokens(self.listener.twentieths), estimated=True)
 
     def _status_code(self, outcome: str, error: AppError | None) -> int | None:
         if isinstance(error, TurnFailed) and error.provider_status is not None:

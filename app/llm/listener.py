@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from app.domain.messages import FinishReason, Usage
+from app.domain.tokens import twentieths
 from app.errors import Phase, ProviderTimeout
 from app.llm.base import ChatModel, ChatRequest, Chunk
 from app.llm.calls import Call
@@ -44,14 +45,17 @@ class Listener:
         """What the provider has reported; None again while more has come of the reply since."""
         self.finish_reason: FinishReason | None = None
         """Why the model stopped, once it has."""
-        self.characters = 0
-        """Of text and thoughts that came."""
         self._call = call
         self._limits = limits
         self._now = asyncio.get_running_loop().time
         self._rewind_at = 0.0
         self._thinking = Thinking()
         self._text_left = self._thoughts_left = limits.characters
+
+    @property
+    def twentieths(self) -> int:
+        """What came, as `Call.twentieths`; once something has, there is no other attempt to have got it."""
+        return self._call.twentieths
 
     async def listen(self, model: ChatModel, request: ChatRequest) -> None:
         """Lets the model write until it stops, or has said enough.
@@ -110,7 +114,7 @@ class Listener:
         text, reasoning = told.text[: max(0, self._text_left)], told.reasoning[: max(0, self._thoughts_left)]
         self._text_left -= len(told.text)
         self._thoughts_left -= len(told.reasoning)
-        self.characters += len(text) + len(reasoning)
+        self._call.twentieths += twentieths(text) + twentieths(reasoning)
         self._call.sink.append(text)
         if reasoning:
             self._call.sink.think(reasoning)

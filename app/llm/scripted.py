@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from app.domain.messages import FinishReason, Usage
-from app.domain.text import estimated_tokens
+from app.domain.tokens import estimated_tokens
 from app.errors import ProviderFailed, ProviderTruncated
 from app.llm.base import ChatRequest, Chunk
 
@@ -67,7 +67,7 @@ class ScriptedModel:
             await perform(script, place)
             yield Chunk(text=word)
         await perform(script, len(words))
-        sent = sum(len(message["content"]) for message in request.messages)
+        sent = "".join(message["content"] for message in request.messages)
         usage = Usage(estimated_tokens(sent), len(words))
         yield Chunk(finish_reason=FinishReason.STOP, usage=usage)
 

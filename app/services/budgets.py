@@ -7,7 +7,7 @@ from app.db import attempts
 from app.db.engine import Database
 from app.domain.ids import now_ms
 from app.domain.quotas import DAY_MS, quota_exceeded
-from app.domain.text import estimated_tokens
+from app.domain.tokens import whole_tokens
 from app.errors import DatabaseUnavailable
 from app.services.replies import Reply
 
@@ -34,9 +34,9 @@ class Spending:
 
     def reaches_limit(self) -> bool:
         """Whether the turn's user has no more to spend, with what there is of its reply."""
-        prompt = self._reply.call and self._reply.call.prompt
-        told = prompt.context.tokens if prompt else 0
-        spent = told + estimated_tokens(self._reply.length + self._reply.thought_length)
+        call = self._reply.call
+        sent = call.prompt.context.tokens if call and call.prompt else 0
+        spent = sent + (whole_tokens(call.twentieths) if call else 0)
         self._account.live += spent - self._spent
         self._spent = spent
         return self._account.settled + self._account.live >= self._limit

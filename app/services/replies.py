@@ -41,7 +41,6 @@ class Reply:
         self.call: Call | None = None
         """What is done for it."""
         self.length = 0
-        self.thought_length = 0
         self.deleted = False
         """Whether the conversation went away under the turn."""
         self.closing = False
@@ -86,7 +85,6 @@ class Reply:
     def think(self, text: str) -> None:
         """Adds to the thinking behind it."""
         self._thoughts.append(text)
-        self.thought_length += len(text)
 
     def reasoning(self) -> str:
         """The thinking so far."""

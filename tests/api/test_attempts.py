@@ -10,11 +10,12 @@ import pytest
 
 from tests.api.talk import UNKNOWN_ID, got, make, messages_of, path_of, problem_of, say, streamed, told, until_ended
 from tests.support.provider import FakeProvider
-from tests.support.replies import Cut, Dialect, Reply, Response, rate_limited, server_error
+from tests.support.replies import Cut, Dialect, Reply, Response, Thought, rate_limited, server_error
 from tests.support.service import Service, asking, serving, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+HAN = "\u4e2d"
 TODAY = datetime.now(UTC).date().isoformat()
 
 
@@ -127,6 +128,15 @@ async def test_a_cancelled_turn_is_entered(openai_service: Service, provider: Fa
     assert (attempt["outcome"], attempt["usage"]) == ("cancelled", ended["usage"])
     [row] = await usage_of(openai_service)
     assert (row["turns"], row["output_tokens"], row["estimated"]) == (1, 10, True)
+
+
+async def test_what_came_is_estimated_by_its_script(openai_service: Service, provider: FakeProvider) -> None:
+    """Forty characters of Chinese, in two pieces and with a thought of ten, are not what forty of English are."""
+    provider.reply(Thought(HAN * 10), HAN * 20, HAN * 20, Cut.RST)
+    made = await make(openai_service)
+    problem = problem_of(await say(openai_service, made, HAN * 60), 502, "provider-truncated")
+    reply = await got(openai_service, f"{messages_of(made)}/{problem['message_id']}")
+    assert reply["usage"] == {"input_tokens": 64, "output_tokens": 50, "estimated": True}
 
 
 async def test_a_turn_whose_client_left_is_entered(openai_service: Service, provider: FakeProvider) -> None:

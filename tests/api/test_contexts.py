@@ -110,6 +110,18 @@ async def test_a_message_that_does_not_fit_is_refused_unstored(
         assert len(await got(service, "/conversations", user_id="fay")) == 1
 
 
+async def test_a_message_takes_what_its_script_takes(shared_database_url: str, provider: FakeProvider) -> None:
+    """A Chinese message that would overrun the window is refused, and one that fits is shown with its tokens."""
+    configured = asking(provider, database_url=shared_database_url, llm_context_window=400)
+    async with serving(configured) as service:
+        made = await make(service, user_id="gus")
+        problem_of(await say(service, made, "\u4e2d" * 250), 422, "message-too-long")
+        reply = (await told(service, made, "\u4e2d" * 150))["messages"][-1]
+        context = await context_of(service, reply)
+        assert [each["tokens"] for each in context["messages"]] == [154]
+        assert context["estimated_tokens"] == 154
+
+
 async def test_a_reply_that_nobody_was_asked_for_has_an_empty_context(
     openai_service: Service, provider: FakeProvider
 ) -> None:

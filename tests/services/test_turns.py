@@ -161,6 +161,18 @@ async def test_what_a_dead_process_has_spent_is_entered(openai_service: Service,
     assert (row["turns"], row["output_tokens"]) == (1, 3)
 
 
+async def test_what_a_dead_process_has_spent_is_estimated_by_script(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """The saved text of a dead process's turn counts by its script, whatever its length."""
+    path, post = await started(openai_service, provider, "\u4e2d" * 30, asyncio.Event())
+    await change(openai_service, process_id=await dead_process(openai_service), content="\u4e2d" * 20)
+    await leases(openai_service)._sweep()
+    assert (await post).status_code == 502
+    reply = (await openai_service.client.get(path)).json()[1]
+    assert reply["usage"]["output_tokens"] == 20
+
+
 async def test_what_a_dead_process_had_asked_another_is_that_one_s(
     openai_service: Service, provider: FakeProvider
 ) -> None:

@@ -97,6 +97,16 @@ def test_a_correction_shrinks_what_fits() -> None:
     assert corrected.context.tokens == 2 * corrected.estimate
 
 
+def test_a_script_takes_the_room_that_its_tokens_do() -> None:
+    """Chinese and Russian turns of one length: as many are sent as the window holds of each script's tokens."""
+    letters = {"q": 0.25, "\u0449": 0.4, "\u4e2d": 1.0}
+    for letter, tokens in letters.items():
+        made = composed(History(None, conversation(*[(letter * 400, letter * 400) for _ in range(30)])), 6_000)
+        turn = 800 * tokens + 8
+        assert len(made.messages) == 1 + 2 * min(30, int((6_000 - 1_024 - 5) // turn))
+        assert made.estimate == 5 + (len(made.messages) - 1) / 2 * turn
+
+
 def test_what_was_told_is_known_by_its_numbers() -> None:
     """The numbers that were sent come as ranges, with holes where a turn was left out, and with the cut."""
     messages = conversation(("x" * 4_000, "X"), ("a", "A"), ("b", None), ("c", "C"))

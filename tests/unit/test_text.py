@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.text import StorableText, estimated_tokens, unstorable
+from app.domain.text import StorableText, unstorable
 
 HIGH, LOW, GRIN = "\ud83d", "\ude00", "\U0001f600"
 LOST = "\ufffd"
@@ -88,9 +88,3 @@ def test_how_a_text_is_split_makes_no_difference(deltas):
 def test_storable_text_passes_unchanged(deltas):
     """Text that was storable is not altered."""
     assert streamed(deltas) == "".join(deltas)
-
-
-@pytest.mark.parametrize(("length", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (32_000, 8_000)])
-def test_four_characters_are_a_token(length, tokens):
-    """Tokens are estimated as a quarter of the characters, rounded up."""
-    assert estimated_tokens(length) == tokens

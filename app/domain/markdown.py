@@ -1,0 +1,158 @@
+"""Plain text of markdown: a line without its marks, and a cut between words or graphemes."""
+
+import re
+import unicodedata
+
+_ELLIPSIS = "\u2026"
+# A line is read this far (characters): a title needs sixty, the rest is room for marks and addresses.
+LINE_BOUND = 1_000
+# Where this many lines have no text, the message is its own title.
+_MOST_LINES = 1_000
+
+# Not seen, and of no use in a title: control characters that are not white space, soft hyphen, zero-width
+# space, word joiner, byte order mark; bidi embeddings, overrides and isolates, which a cut would leave open;
+# surrogates, which cannot be stored; and the noncharacters that shield verbatim text below.
+_DROPPED = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u202a-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ufdd0-\ufdef\ud800-\udfff]+"
+)
+# Not seen alone, but they shape or direct their neighbours (UAX 44, Default_Ignorable_Code_Point).
+_UNSEEN = (
+    "\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff"
+)
+VISIBLE = re.compile(rf"[^\s{_UNSEEN}]")
+# Text is more than punctuation, so every rule, table separator, bare list mark or lone brace has none.
+TEXT = re.compile(rf"[^\s!-/:-@\[-`{{-~\u2010-\u2027\u2500-\u257f{_UNSEEN}]")
+
+FENCE = re.compile(r"(`{3,}+|~{3,}+)[^`~]*\Z")
+# A `>` before these is a comparison or a face.
+_BLOCK_MARKS = re.compile(
+    r"(?:#{1,6} "
+    r"|>(?![=\d.:;_<]) ?"
+    r"|[-*+\u2022] (?:\[[ xX]\] )?"
+    r"|\d{1,3}[.)] )++"
+)
+
+_INLINE = re.compile(r"[*_`~\\\[]")
+_VERBATIM = re.compile(r"\\([*_~`#])|(?<!`)(`++)([^`]++)\2(?!`)")
+_MARKS = "*_~`[]()!\\#"
+_SHIELDED = "".join(chr(0xFDD0 + n) for n in range(len(_MARKS)))
+_SHIELD = str.maketrans(_MARKS, _SHIELDED)
+_UNSHIELD = str.maketrans(_SHIELDED, _MARKS)
+# An address may hold one level of parentheses; one that runs on past the line's bound is left out too.
+_LINK = re.compile(
+    r"!?(?<![0-9A-Za-z_\]])\[((?:[^\[\]]|\[[^\[\]]*+\])*+)\]"
+    r"\((?:(?:[^()]|\([^()]*+\))*+\)|\S{300,}\Z)"
+)
+# `*` with one of these is a character of its own, not a mark: an accent, a keycap.
+_JOINED = "\u0300-\u036f\u20d0-\u20ff\ufe0e\ufe0f"
+# Narrower than CommonMark where code is more likely than emphasis: a*b*c, src/*.c, .*, obj.__dict__.
+# Neighbours are ASCII for `*`, for Chinese and Japanese are emphasised without spaces around.
+_EMPHASIS = re.compile(
+    rf"(?<![0-9A-Za-z)\]/.*])(\*{{1,3}}+)(?![\s{_JOINED}])([^*]++)(?<!\s)\1(?![0-9A-Za-z*{_JOINED}]|\.\w)"
+    rf"|(?<![\w.])(_{{1,3}}+)(?![\s{_JOINED}])((?:[^_]|(?<=[^\W_])_(?=[^\W_]))++)(?<!\s)\3"
+    rf"(?![\w({_JOINED}]|\.\w)"
+    r"|(?<!~)~~(?![\s~])([^~]++)(?<!\s)~~(?!~)"
+)
+# Marks nest: an image inside a link, emphasis inside strong emphasis.
+_INLINE_PASSES = (*((_LINK, r"\1"),) * 2, *((_EMPHASIS, r"\2\4\5"),) * 3)
+
+# What a cut should not leave dangling before the ellipsis: also dashes, and commas of other scripts.
+_DANGLING = " ,;:-.([{\u2013\u2014\u2026\u060c\u061b\u3001\uff0c\uff1a\uff1b"
+# Emoji skin tones, tags of flags, zero-width joiners, and letters that UAX 29 counts as marks.
+_EXTENDS = re.compile("[\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u200c\u200d\uff9e\uff9f\u0e33\u0eb3]")
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_JAMO_INSIDE = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
+_JAMO_LEADING = re.compile("[\u1100-\u115f\ua960-\ua97c][\u1100-\u115f\ua960-\ua97c\uac00-\ud7a3]")
+_VIRAMA = 9
+
+
+def first_text(message: str) -> str | None:
+    """The first line with text, without marks except inside a code fence; None where there is none."""
+    fence = ""
+    for raw in message.lstrip().splitlines()[:_MOST_LINES]:
+        line = folded(raw.lstrip()[:LINE_BOUND])
+        if fence:
+            if TEXT.search(line):
+                return line
+            fence = "" if line.startswith(fence) and not line.strip(fence[0]) else fence
+            continue
+        line = without_block_marks(line)
+        if opened := FENCE.match(line):
+            fence = opened[1]
+        elif TEXT.search(line) and TEXT.search(line := without_inline_marks(line)):
+            return line
+    return None
+
+
+def plain_line(raw: str) -> str:
+    """A line of markdown without its marks; a fence is nothing of its own here."""
+    return without_inline_marks(without_block_marks(folded(raw.lstrip()[:LINE_BOUND])))
+
+
+def folded(text: str) -> str:
+    """The text on one line: white space is single spaces, and what is never seen is dropped."""
+    return " ".join(_DROPPED.sub("", text).split())
+
+
+def without_block_marks(line: str) -> str:
+    """A line without the marks of headings, quotes and lists at its start."""
+    marks = _BLOCK_MARKS.match(line)
+    if marks is None:
+        return line
+    line = line[marks.end() :]
+    closed = line.rstrip("#")
+    return closed.rstrip() if "#" in marks[0] and closed.endswith(" ") else line
+
+
+def without_inline_marks(line: str) -> str:
+    """A line without the marks of emphasis, code and links."""
+    if not _INLINE.search(line):
+        return line
+    line = _VERBATIM.sub(_shielded, line)
+    for pattern, plain in _INLINE_PASSES:
+        line = pattern.sub(plain, line)
+    return " ".join(line.translate(_UNSHIELD).split())
+
+
+def _shielded(verbatim: re.Match[str]) -> str:
+    """The code or the escaped character, its marks put out of reach of the patterns that follow."""
+    return (verbatim[1] or verbatim[3]).translate(_SHIELD)
+
+
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters of a line; a longer one ends in `…`, after a word or between graphemes (UAX 29)."""
+    if len(text) <= limit:
+        return text
+    room = limit - len(_ELLIPSIS)
+    end = text.rfind(" ", room // 2, room + 1)
+    kept = text[: end if end > 0 else _grapheme_end(text, room)]
+    return (kept.rstrip(_DANGLING) or kept) + _ELLIPSIS
+
+
+def _grapheme_end(text: str, limit: int) -> int:
+    """The last place up to `limit` between two graphemes; `limit` when a single one is longer."""
+    end = limit
+    while end and _inside_grapheme(text, end):
+        end -= 1
+    return end or limit
+
+
+def _inside_grapheme(text: str, at: int) -> bool:
+    """Whether the characters before and after `at` are one to the reader: UAX 29 in short."""
+    before, after = text[at - 1], text[at]
+    return bool(
+        unicodedata.category(after)[0] == "M"
+        or _EXTENDS.match(after)
+        or _JAMO_INSIDE.match(after)
+        or _JAMO_LEADING.match(before + after)
+        or before == "\u200d"
+        or (unicodedata.combining(before) == _VIRAMA and after.isalpha())
+        or _splits_flag(text, at)
+    )
+
+
+def _splits_flag(text: str, at: int) -> bool:
+    """Whether `at` is within a pair of flag letters; pairs are counted from the start of their run."""
+    run = at - len(text[:at].rstrip(_FLAG_LETTERS))
+    return run % 2 == 1 and text[at] in _FLAG_LETTERS
