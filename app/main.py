@@ -10,7 +10,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import FrameType
 
 from fastapi import FastAPI
@@ -45,6 +45,7 @@ from app.services.leases import Leases
 from app.services.ledger import Ledger
 from app.services.lookups import Lookups
 from app.services.messages import Messages
+from app.services.polling import Poller, Supervisor
 from app.services.removals import Removals
 from app.services.retention import Retention
 from app.services.retrieval import Retrieval
@@ -148,7 +149,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
     grounding = Grounding(router, lookups)
     budgets = Budgets(database, settings.user_daily_tokens)
     running = Running(database, router, grounding, watches, slots, budgets, process_id)
-    leases = Leases(database, running, process_id)
+    leases, supervisor = Leases(database, running, process_id), Supervisor()
     tasks, asides = TaskOwner(), TaskOwner()
     removals = Removals(database, tasks, process_id)
     ingest = Ingest(database, rag.reader, rag.embedder, process_id)
@@ -165,35 +166,43 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         contexts=Contexts(database),
         ledger=Ledger(database),
         router=router,
-        health=Health(database, running),
+        health=Health(database, running, leases, supervisor),
     )
     running.on_drain += [document_watches.close, ingest.drain]
+    pollers = [
+        *leases.pollers(),
+        running.line.poller(),
+        watches.poller(),
+        document_watches.poller(),
+        ingest.poller(),
+        IngestSweep(database, leases, removals, ingest, process_id).poller(),
+        Checkpoints(database, running, process_id).poller(),
+        Stops(database, running, process_id).poller(),
+        Retention(database).poller(),
+        Indexing(database).poller(),
+        services.users.poller(),
+    ]
+    async with alive(leases, supervisor, pollers):
+        with draining_on_signals(running, settings.drain_seconds):
+            try:
+                yield services
+            finally:
+                await running.drain(settings.drain_seconds)
+                await asides.drain(0)
+                await tasks.drain(settings.drain_seconds)
+
+
+@contextlib.asynccontextmanager
+async def alive(leases: Leases, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
+    """Hold the process's lease and run its pollers within the block."""
     with ending_at_once():
-        await when_ready(leases.renew)
-    beside = (
-        leases.run(),
-        leases.sweep(),
-        running.line.run(),
-        watches.run(),
-        document_watches.run(),
-        ingest.run(),
-        IngestSweep(database, leases, removals, ingest).run(),
-        Checkpoints(database, running, process_id).run(),
-        Stops(database, running, process_id).run(),
-        Retention(database).run(),
-        Indexing(database).run(),
-        services.users.finish_erasures(),
-    )
-    loops = [asyncio.create_task(each) for each in beside]
-    with draining_on_signals(running, settings.drain_seconds):
-        try:
-            yield services
-        finally:
-            await running.drain(settings.drain_seconds)
-            await asides.drain(0)
-            await tasks.drain(settings.drain_seconds)
-            await ended(*loops)
-            await leases.resign()
+        await when_ready(leases.start)
+    supervisor.start(pollers)
+    try:
+        yield
+    finally:
+        await supervisor.stop()
+        await leases.resign()
 
 
 def keep_what_was_imported() -> None:

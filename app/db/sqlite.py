@@ -25,8 +25,9 @@ from app.db.sqlite_errors import PASSING, outage_of, primary_code
 from app.db.sqlite_file import DatabaseFile
 
 T = TypeVar("T")
-# The Julian day of the Unix epoch is 2440587.5; unixepoch('subsec') came with SQLite 3.42 only.
-CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+# All processes are on one host, whose monotonic clock they share: leases go by that, since no setting of the wall
+# clock moves it. It begins anew with each start of the host.
+CLOCK = "monotonic_ms()"
 PRAGMAS = (
     f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
     "PRAGMA synchronous = FULL",
@@ -180,6 +181,7 @@ class ScriptThread:
     def _opened(self) -> sqlite3.Connection:
         connection = self._file.open(self._file.path, isolation_level=None, cached_statements=256)
         try:
+            connection.create_function("monotonic_ms", 0, monotonic_ms)
             set_pragmas(connection, None)
         except BaseException:  # one without them is not to be worked with
             connection.close()
@@ -260,6 +262,11 @@ def run_at_one_moment(connection: sqlite3.Connection, script: Generator[Statemen
         return run(connection, script)
     finally:
         connection.execute("ROLLBACK")
+
+
+def monotonic_ms() -> int:
+    """Read the host's monotonic clock, in milliseconds since some moment at or after its start."""
+    return time.monotonic_ns() // 1_000_000
 
 
 @functools.lru_cache(maxsize=256)

@@ -64,7 +64,7 @@ async def test_a_dead_process_leaves_its_citations(openai_service: Service, prov
     path = await at_work(openai_service, provider, gate)
     await checkpoints(openai_service).save()
     await change(openai_service, process_id=await dead_process(openai_service))
-    await leases(openai_service)._sweep()
+    await leases(openai_service).sweep()
     gate.set()
     reply = await got(openai_service, path)
     assert (reply["status"], reply["content"], reply["grounded"]) == ("interrupted", "In 1889 [1]. ", True)
