@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import multiprocessing
 import signal
@@ -20,6 +21,7 @@ from app.assembly import Rag, catalog_of, rag_of, router_of
 from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
+from app.db.start import when_ready
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
 from app.llm.base import ChatModel
@@ -58,6 +60,7 @@ from app.services.turns import Turns
 from app.services.users import Users
 from app.services.watches import Watches
 from app.settings import Settings
+from app.signals import ending_at_once
 
 SAME_SIGNAL_SECONDS = 2.0
 """When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
@@ -119,7 +122,8 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
     database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        await schema.upgrade(database)
+        with ending_at_once():
+            await when_ready(functools.partial(schema.upgrade, database))
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
         rag = rag_of(settings, embedder)
@@ -191,7 +195,8 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
 @contextlib.asynccontextmanager
 async def alive(leases: Leases, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
     """Hold the process's lease and run its pollers within the block."""
-    await leases.start()
+    with ending_at_once():
+        await when_ready(leases.start)
     supervisor.start(pollers)
     try:
         yield

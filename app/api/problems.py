@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import AppError, InternalError, InvalidRequest, MessageTooLong
+from app.errors import AppError, DatabaseUnavailable, InternalError, InvalidRequest, MessageTooLong
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -62,7 +62,8 @@ async def on_app_error(request: Request, error: Exception) -> Response:
     """One of our own errors."""
     assert isinstance(error, AppError)  # noqa: S101  registered for these
     if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request)})
+        why = {"reason": error.reason} if isinstance(error, DatabaseUnavailable) else {}
+        log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request), **why})
     errors = []
     if isinstance(error, InvalidRequest) and error.pointer:
         errors = [{"pointer": error.pointer, "detail": error.detail}]

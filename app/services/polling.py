@@ -117,8 +117,8 @@ class Supervisor:
         try:
             async with asyncio.timeout(poller.longest_round):
                 await poller.poll()
-        except DatabaseUnavailable:
-            self._log_outage(poller)
+        except DatabaseUnavailable as error:
+            self._log_outage(poller, error)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -131,8 +131,9 @@ class Supervisor:
             return True
         return False
 
-    def _log_outage(self, poller: Poller) -> None:
+    def _log_outage(self, poller: Poller, error: DatabaseUnavailable) -> None:
         now = self._now()
         if self._outage_logged_at is None or now >= self._outage_logged_at + LOG_OUTAGE_SECONDS:
             self._outage_logged_at = now
-            log.warning("the database is out of reach: background work is retried", extra={"poller": poller.name})
+            extra = {"poller": poller.name, "reason": error.reason}
+            log.warning("the database is out of reach: background work is retried", extra=extra)
