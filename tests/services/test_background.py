@@ -17,8 +17,9 @@ from app.db.engine import LEASE_MS
 from app.db.models import MessageRow, ProcessRow
 from app.errors import DatabaseUnavailable
 from app.services import backoff, delays, polling
-from app.services.leases import Leases
+from app.services.leases import Lease
 from app.services.polling import Poller, Supervisor
+from app.services.recovery import Recovery
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
@@ -54,8 +55,13 @@ def wake(service: Service) -> None:
         poller.wakeup.set()
 
 
-def leases_of(service: Service) -> Leases:
-    return service.services.health._leases
+def lease_of(service: Service) -> Lease:
+    return service.services.health._lease
+
+
+async def recover(service: Service) -> None:
+    """Has a service end or adopt the turns of dead processes now."""
+    await Recovery(service.database, service.services.turns.running, lease_of(service)).sweep()
 
 
 async def until(is_so: Callable[[], Any]) -> None:
@@ -171,18 +177,18 @@ async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_store
         gate.set()
         await provider.calls[-1].finished.wait()
         await outage.failed.wait()
-        await leases_of(openai_service).sweep()
+        await recover(openai_service)
         problem_of(await until_ready(openai_service, 503), 503, "database-unavailable")
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await got(openai_service, path))[1]["status"] == "completed"
     await until_ready(openai_service)
-    assert not leases_of(openai_service).may_judge
+    assert not lease_of(openai_service).may_judge
 
 
 async def lease_over(service: Service) -> None:
     """Lets a service's lease run out, by its own clock and in its row."""
-    leases_of(service)._renewed_at -= LEASE_MS / 1000
+    lease_of(service)._renewed_at -= LEASE_MS / 1000
     async with service.database.write() as session:
         await session.execute(
             update(ProcessRow)
@@ -198,6 +204,18 @@ async def test_the_lease_is_not_held_for_ready(openai_service: Service) -> None:
         problem_of(await until_ready(openai_service, 503), 503, "database-unavailable")
     wake(openai_service)
     await until_ready(openai_service)
+
+
+async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) -> None:
+    """A turn is refused, and not stored, while others would end it at once; it is taken when the lease is renewed."""
+    made = await make(openai_service)
+    with Outage(openai_service.database, DatabaseUnavailable(), leases.heartbeat):
+        await lease_over(openai_service)
+        problem_of(await say(openai_service, made, "Hello"), 503, "database-unavailable")
+        assert await got(openai_service, messages_of(made)) == []
+    wake(openai_service)
+    await until_ready(openai_service)
+    assert (await say(openai_service, made, "Hello")).status_code == 201
 
 
 async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +375,7 @@ async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, 
             await outage.failed.wait()
             gate.set()
             await provider.calls[-1].finished.wait()
-            await leases_of(other).sweep()
+            await recover(other)
         assert (await post).json()["assistant_reply"] == "Half and half"
         assert (await got(other, path))[1]["status"] == "completed"
 
@@ -370,11 +388,11 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
         waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
         await until_accepted(other, {"conversation_id": path.split("/")[2]}, 4)
         with Outage(one.database, DatabaseUnavailable()):
-            leases_of(one)._renewed_at -= LEASE_MS / 1000
+            lease_of(one)._renewed_at -= LEASE_MS / 1000
             async with other.database.write() as session:
                 mine = ProcessRow.process_id == one.services.turns._process_id
                 await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
-            await leases_of(other).sweep()
+            await recover(other)
         gate.set()
         problem_of(await post, 502, "turn-interrupted")
         assert (await waiting).json()["assistant_reply"] == "Echo: Second"
@@ -391,7 +409,7 @@ async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, ca
         await session.execute(replies.values(values))
         first = MessageRow.conversation_id == paths[0].split("/")[2]
         await session.execute(replies.where(first).values(context=strange))
-    await leases_of(service).sweep()
+    await recover(service)
     for path in paths:
         assert (await got(service, path))[1]["status"] == "interrupted"
     assert "cannot be read" in caplog.text
@@ -405,9 +423,9 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
     async with service.database.write() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     with Outage(service.database, RuntimeError("a bug"), turns.adopt):
-        await leases_of(service).sweep()
+        await recover(service)
     slots = service.services.turns.running._slots
     assert (slots._at_work.total(), slots._waiting, slots._undecided) == (0, 0, 0)
-    await leases_of(service).sweep()
+    await recover(service)
     async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"

@@ -13,6 +13,7 @@ from sqlalchemy import update
 from app.db import check, ingests, leases
 from app.db.models import MessageRow, ProcessRow
 from app.domain.ids import new_id
+from app.services.recovery import Recovery
 from tests.api.talk import got, make, messages_of, say
 from tests.support.clock import set_wall_clock
 from tests.support.databases import SqliteTemplate
@@ -50,7 +51,7 @@ async def at_work(service: Service, provider: FakeProvider, gate: asyncio.Event)
 
 async def recover(service: Service) -> None:
     """Does what a process does about the dead, at once: to turns and to documents."""
-    await service.services.health._leases.sweep()
+    await Recovery(service.database, service.services.turns.running, service.services.health._lease).sweep()
     await service.database.transact(ingests.take_back, service.services.turns._process_id)
 
 
@@ -120,8 +121,8 @@ async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, 
             await session.execute(update(ProcessRow).values(expires_at=ProcessRow.expires_at - int(HOUR * 1000)))
         for service in (one, other):
             await recover(service)
-        await other.services.health._leases.renew()
-        await other.services.health._leases.sweep()
+        await other.services.health._lease.renew()
+        await recover(other)
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"
         assert (await got(other, path))[1]["status"] == "completed"
