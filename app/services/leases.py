@@ -31,7 +31,7 @@ class Lease:
 
     @property
     def may_judge(self) -> bool:
-        """Whether the other processes have had the time to renew their leases, so that one without it is dead."""
+        """Whether the other processes have had the time to renew their leases, so that one without is dead."""
         return not self.expired and self._now() >= self._may_judge_at
 
     def poller(self) -> Poller:
@@ -46,12 +46,14 @@ class Lease:
         await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
 
     async def renew(self) -> None:
-        """Renew the lease."""
+        """Renew the lease, and note when that came so late that others may have come too late."""
         began_at = self._now()
         held = await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
-        if not held or self.expired:
-            # By either clock all processes may have lost their leases: they get the time to renew before any is judged.
+        gap = self._now() - self._renewed_at
+        if not held:  # by the database's clock: it was set, or this host stood still, and others may have too
             self._may_judge_at = self._now() + LEASE_MS / 1000
+        elif gap > 2 * HEARTBEAT_SECONDS:  # an outage, in which leases that were renewed earlier than this one ended
+            self._may_judge_at = self._now() + gap
         self._renewed_at = began_at
 
     async def resign(self) -> None:

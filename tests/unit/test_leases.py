@@ -53,3 +53,25 @@ def test_a_lease_outlasts_ten_seconds_of_trouble(tenths: int) -> None:
         assert TROUBLE_SECONDS < max(gaps) < LEASE_MS / 1000
 
     run(main())
+
+
+def test_who_was_late_judges_nobody_yet() -> None:
+    """After an outage that this process's lease has outlasted, another's may be over: it gets the time to renew it."""
+
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        database = TroubledDatabase(6 * HEARTBEAT_SECONDS + 0.1)
+        lease = Lease(cast("Database", database), "process", now)
+        supervisor = Supervisor(now)
+        await lease.start()
+        supervisor.start([lease.poller()])
+        await asyncio.sleep(database.trouble_at - 0.05)
+        assert lease.may_judge
+        await asyncio.sleep(TROUBLE_SECONDS + 3)
+        assert now() - database.renewed_at[-1] < HEARTBEAT_SECONDS
+        assert not lease.may_judge
+        await asyncio.sleep(LEASE_MS / 1000)
+        assert lease.may_judge
+        await supervisor.stop()
+
+    run(main())
