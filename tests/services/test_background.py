@@ -80,7 +80,7 @@ async def test_turns_and_background_work_go_on_after_trouble(
     await until_accepted(openai_service, {"conversation_id": path.split("/")[2]}, 4)
     with Outage(openai_service.database, error):
         wake(openai_service)
-        idle = {"following of turns", "following of documents"}  # which have nothing to look at
+        idle = {"following of turns", "following of documents", "checkpoints"}  # which may have nothing to do
         if openai_service.database.kind == "sqlite":
             idle.add("indexing")
         await until(
