@@ -41,11 +41,12 @@ from app.services.grounding import Grounding
 from app.services.health import Health
 from app.services.indexing import Indexing
 from app.services.ingest import Ingest, IngestSweep
-from app.services.leases import Leases
+from app.services.leases import Lease
 from app.services.ledger import Ledger
 from app.services.lookups import Lookups
 from app.services.messages import Messages
 from app.services.polling import Poller, Supervisor
+from app.services.recovery import Recovery
 from app.services.removals import Removals
 from app.services.retention import Retention
 from app.services.retrieval import Retrieval
@@ -96,8 +97,10 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
     asked_at: float | None = None
 
     async def drain(number: signal.Signals, frame: FrameType | None) -> None:
-        await running.drain(seconds)
-        before[number](number, frame)
+        try:
+            await running.drain(seconds)
+        finally:
+            before[number](number, frame)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal asked_at
@@ -140,7 +143,7 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
 @contextlib.asynccontextmanager
 async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
-    process_id = new_id()
+    lease, supervisor = Lease(database, process_id := new_id()), Supervisor()
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
@@ -148,8 +151,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
     lookups = Lookups(database, Rewrites(Asides(database, router)), retrieval.search, retrieval.nearness)
     grounding = Grounding(router, lookups)
     budgets = Budgets(database, settings.user_daily_tokens)
-    running = Running(database, router, grounding, watches, slots, budgets, process_id)
-    leases, supervisor = Leases(database, running, process_id), Supervisor()
+    running = Running(database, router, grounding, watches, slots, budgets, lease)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = Removals(database, tasks, process_id)
     ingest = Ingest(database, rag.reader, rag.embedder, process_id)
@@ -166,23 +168,24 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         contexts=Contexts(database),
         ledger=Ledger(database),
         router=router,
-        health=Health(database, running, leases, supervisor),
+        health=Health(database, running, lease, supervisor),
     )
     running.on_drain += [document_watches.close, ingest.drain]
     pollers = [
-        *leases.pollers(),
+        lease.poller(),
+        Recovery(database, running, lease).poller(),
         running.line.poller(),
         watches.poller(),
         document_watches.poller(),
         ingest.poller(),
-        IngestSweep(database, leases, removals, ingest, process_id).poller(),
+        IngestSweep(database, lease, removals, ingest).poller(),
         Checkpoints(database, running, process_id).poller(),
         Stops(database, running, process_id).poller(),
         Retention(database).poller(),
         Indexing(database).poller(),
         services.users.poller(),
     ]
-    async with alive(leases, supervisor, pollers):
+    async with alive(lease, supervisor, pollers):
         with draining_on_signals(running, settings.drain_seconds):
             try:
                 yield services
@@ -193,16 +196,16 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
 
 
 @contextlib.asynccontextmanager
-async def alive(leases: Leases, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
+async def alive(lease: Lease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
     """Hold the process's lease and run its pollers within the block."""
     with ending_at_once():
-        await when_ready(leases.start)
+        await when_ready(lease.start)
     supervisor.start(pollers)
     try:
         yield
     finally:
         await supervisor.stop()
-        await leases.resign()
+        await lease.resign()
 
 
 def keep_what_was_imported() -> None:

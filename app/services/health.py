@@ -5,7 +5,7 @@ import asyncio
 from app.db import schema
 from app.db.engine import Database
 from app.errors import DatabaseUnavailable, Draining, Unavailable
-from app.services.leases import Leases
+from app.services.leases import Lease
 from app.services.polling import Supervisor
 from app.services.running import Running
 
@@ -16,10 +16,10 @@ PATIENCE_SECONDS = 2.0
 class Health:
     """Whether this process can serve."""
 
-    def __init__(self, database: Database, running: Running, leases: Leases, supervisor: Supervisor) -> None:
+    def __init__(self, database: Database, running: Running, lease: Lease, supervisor: Supervisor) -> None:
         self._database = database
         self._running = running
-        self._leases = leases
+        self._lease = lease
         self._supervisor = supervisor
 
     async def check(self) -> None:
@@ -40,7 +40,7 @@ class Health:
             raise DatabaseUnavailable from error
         if not current:
             raise Unavailable("The database's schema is not the one of this release.")
-        if self._leases.expired:
+        if self._lease.expired:
             raise DatabaseUnavailable("The process cannot renew its lease in the database.")
         if stopped := self._supervisor.not_running():
             raise Unavailable(f"Background work of this process has stopped: {', '.join(stopped)}.")

@@ -10,7 +10,7 @@ from app.db.ingests import Waiting
 from app.errors import DatabaseUnavailable
 from app.rag.embedding.base import Embedder
 from app.rag.reader import DocumentReader
-from app.services.leases import Leases
+from app.services.leases import Lease
 from app.services.polling import Poller
 from app.services.readings import Reading
 from app.services.reembedding import Reembedding
@@ -124,12 +124,11 @@ class Ingest:
 class IngestSweep:
     """Takes up what dead processes have left of documents: half arrived, half read, half removed."""
 
-    def __init__(self, database: Database, leases: Leases, removals: Removals, ingest: Ingest, process_id: str) -> None:
+    def __init__(self, database: Database, lease: Lease, removals: Removals, ingest: Ingest) -> None:
         self._database = database
-        self._leases = leases
+        self._lease = lease
         self._removals = removals
         self._ingest = ingest
-        self._process_id = process_id
 
     def poller(self) -> Poller:
         """Make what looks for them; to remove large documents takes its time."""
@@ -137,8 +136,8 @@ class IngestSweep:
 
     async def sweep(self) -> None:
         """Take up all there is, and have this process look for documents that wait."""
-        if self._leases.may_judge:
-            await self._database.transact(ingests.take_back, self._process_id)
+        if self._lease.may_judge:
+            await self._database.transact(ingests.take_back, self._lease.process_id)
             self._ingest.nudge()
             await self._removals.sweep()
         else:

@@ -60,6 +60,7 @@ class Line:
     async def poll(self) -> None:
         """Start the turns that are first in order and get a slot."""
         if not self._waiting:
+            self._delay.end()
             return
         started: list[str] = []
         try:

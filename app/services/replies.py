@@ -115,13 +115,13 @@ class Reply:
 
     def release(self) -> None:
         """Says that the turn goes on elsewhere since this process goes away, also to those who wait for its end."""
-        self._answer_waiting(Draining)
+        self._answer_waiting(Draining())
         self.close()
 
     def put_off(self, cause: Exception) -> None:
         """Answer those who wait for the end that it cannot be known now; the turn and its streams go on."""
         if not self._end.done():
-            self._answer_waiting(DatabaseUnavailable if isinstance(cause, DatabaseUnavailable) else InternalError)
+            self._answer_waiting(DatabaseUnavailable() if isinstance(cause, DatabaseUnavailable) else InternalError())
             self._end = asyncio.get_running_loop().create_future()
 
     def text(self, start: int = 0, size: int | None = None) -> str:
@@ -178,10 +178,10 @@ class Reply:
         if self._generation is not None:
             self._generation.cancel()
 
-    def _answer_waiting(self, error: type[AppError]) -> None:
+    def _answer_waiting(self, error: AppError) -> None:
         if not self._end.done():
-            place = {"conversation_id": self.message.conversation_id, "message_id": self.message.message_id}
-            self._end.set_exception(error(members=place))
+            error.members = {"conversation_id": self.message.conversation_id, "message_id": self.message.message_id}
+            self._end.set_exception(error)
             self._end.exception()  # seen: there may be nobody who waits
 
     def _wake(self) -> None:

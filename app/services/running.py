@@ -13,7 +13,7 @@ from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.outcomes import Outcome
 from app.domain.turns import History
-from app.errors import AppError, Draining, InternalError
+from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
 from app.llm.base import Target
 from app.llm.calls import Call
 from app.llm.router import Router
@@ -21,6 +21,7 @@ from app.services.budgets import Budgets, Spending
 from app.services.delays import Delay
 from app.services.generation import generate, with_work
 from app.services.grounding import Grounding
+from app.services.leases import Lease
 from app.services.line import Line
 from app.services.patience import until_known
 from app.services.replies import Reply, failure_of
@@ -45,12 +46,12 @@ class Running:
         watches: Watches,
         slots: Slots,
         budgets: Budgets,
-        process_id: str,
+        lease: Lease,
     ) -> None:
         self.replies: dict[str, Reply] = {}
         """The unfinished replies, by id."""
         self.draining = False
-        self.line = Line(database, slots, process_id)
+        self.line = Line(database, slots, lease.process_id)
         self.on_ended: list[Callable[[Reply, Outcome], None]] = []
         """Who wants to know when a turn of this process has ended, and as what it was settled."""
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -61,7 +62,7 @@ class Running:
         self._router = router
         self._watches = watches
         self._slots = slots
-        self._process_id = process_id
+        self._lease = lease
         self._tasks = TaskOwner()
 
     def claim(self) -> Claim:
@@ -69,10 +70,13 @@ class Running:
 
         Raises:
             Draining: the process is going away.
+            DatabaseUnavailable: the process has lost its lease, so that others would end the turn.
             Overloaded: there is none.
         """
         if self.draining:
             raise Draining
+        if self._lease.expired:
+            raise DatabaseUnavailable
         return self._slots.claim()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -101,12 +105,12 @@ class Running:
         """Takes over a waiting turn that was given back, or whose process died; not where the line is full.
 
         Raises:
-            Draining, Overloaded: this process takes no more turns.
+            Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
         claim = self.claim()
         try:
             claim.place(str(message.provider), first=False)
-            adopted = await until_known(self._database, turns.adopt, self._process_id, message)
+            adopted = await until_known(self._database, turns.adopt, self._lease.process_id, message)
         except BaseException:
             claim.give_back()
             raise
@@ -167,7 +171,7 @@ class Running:
         """Gives a turn back that has cost nothing yet; the lease's end does so too, if that fails."""
         reply.release()
         try:
-            await self._database.transact(turns.release, self._process_id, reply.message.message_id)
+            await self._database.transact(turns.release, self._lease.process_id, reply.message.message_id)
         except Exception as error:  # whatever it is, the turn has not failed
             log.warning("cannot give a waiting turn back", exc_info=error)
 
@@ -217,7 +221,7 @@ class Running:
         stored = await until_known(
             self._database,
             turns.settle,
-            self._process_id,
+            self._lease.process_id,
             reply.owner_id,
             reply.message,
             outcome,

@@ -55,6 +55,7 @@ class Watches:
         """Takes over what the rows have more than the replies, and ends those that have ended."""
         watched = dict(self._watched)
         if not watched:
+            self._delay.end()
             return
         known = [turns.Watched(name, reply.length, reply.awaits_retrieval) for name, reply in watched.items()]
         try:
