@@ -331,8 +331,15 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database-unavailable"
 
-    def __init__(self, detail: str | None = None, *, reason: str | None = None, passing: bool = True) -> None:
-        super().__init__(detail)
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        members: Mapping[str, str] | None = None,
+        reason: str | None = None,
+        passing: bool = True,
+    ) -> None:
+        super().__init__(detail, members=members)
         self.reason = reason
         """What the database said, in one line, for the operator alone: it is in logs, and in no answer."""
         self.passing = passing

@@ -135,10 +135,10 @@ async def survived(parley: Parley, well: Parley, provider: FakeProvider, outage:
     await provider.wait_calls(calls + 1)
     await until_messages(well, conversation, lambda found: found[1]["content"] == "Half ", seconds=60)
     await asyncio.to_thread(outage.begin)
+    gate.set()  # the model is done while the reply cannot be stored
+    await provider.calls[-1].finished.wait()
     if not outage.over:
         await refused(parley, other, outage)
-    gate.set()  # the model is done while the reply cannot be stored
-    await asyncio.sleep(0.6)  # so that what looks at the rows twice a second has met it
     await asyncio.to_thread(outage.end)
     answer = await post
     assert (answer.status_code, answer.json().get("assistant_reply")) == (201, "Half whole"), case
