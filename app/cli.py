@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from app import VERSION
 from app.api.protocol import HttpProtocol
 from app.db import check, schema
 from app.db.connect import connect
-from app.errors import AppError
+from app.db.start import when_ready
+from app.errors import AppError, DatabaseUnavailable
 from app.llm.addresses import leads_astray
 from app.log import configure_logging
 from app.settings import Settings
+from app.signals import ending_at_once
 from app.workers import Workers
 
 ANSWER_SECONDS = 2
@@ -39,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(settings_errors(error))
     if asked.command == "serve" and (astray := [name for name, url in settings.base_urls.items() if leads_astray(url)]):
         return refuse([f"{name}: leads to a link-local or metadata address" for name in astray])
+    configure_logging(settings.log_level)
     try:
-        status = asyncio.run({"serve": migrated, "migrate": migrate, "check": report}[asked.command](settings))
+        with ending_at_once():
+            status = asyncio.run({"serve": migrated, "migrate": migrate, "check": report}[asked.command](settings))
+    except DatabaseUnavailable as error:
+        return refuse([f"{error.detail.rstrip('.')}: {error.reason}" if error.reason else error.detail])
     except (AppError, schema.SchemaRefused, OSError) as error:
         return refuse([str(error)])
     if asked.command == "serve":
@@ -69,7 +76,6 @@ def given(asked: argparse.Namespace) -> dict[str, str]:
 
 def serve(settings: Settings) -> None:
     """Serves until a signal ends it; uvicorn exits by itself when it cannot start."""
-    configure_logging(settings.log_level)
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -91,7 +97,7 @@ async def migrated(settings: Settings) -> int:
     """Brings the schema up to date; a server does so too, but says what is wrong in a stack's trace alone."""
     database = connect(settings.effective_database_url, pool_size=1)
     try:
-        await schema.upgrade(database)
+        await when_ready(functools.partial(schema.upgrade, database))
     finally:
         await database.close()
     return 0
@@ -108,7 +114,7 @@ async def report(settings: Settings) -> int:
     """Prints what is wrong with what is stored; 1 when there is anything."""
     database = connect(settings.effective_database_url, pool_size=1)
     try:
-        await schema.require(database)
+        await when_ready(functools.partial(schema.require, database))
         findings = await database.query(check.findings, database.kind)
     finally:
         await database.close()

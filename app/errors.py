@@ -367,6 +367,20 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database-unavailable"
 
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        members: Mapping[str, str] | None = None,
+        reason: str | None = None,
+        passing: bool = True,
+    ) -> None:
+        super().__init__(detail, members=members)
+        self.reason = reason
+        """What the database said, in one line, for the operator alone: it is in logs, and in no answer."""
+        self.passing = passing
+        """Whether it may end by itself, so that waiting helps."""
+
 
 def error_of(code: str, detail: str) -> AppError:
     """The error with this code, as when a stored turn's failure is told again."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import FrameType
 
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from app.assembly import Rag, catalog_of, rag_of, router_of
 from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
+from app.db.start import when_ready
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
 from app.llm.base import ChatModel
@@ -39,10 +41,12 @@ from app.services.grounding import Grounding
 from app.services.health import Health
 from app.services.indexing import Indexing
 from app.services.ingest import Ingest, IngestSweep
-from app.services.leases import Leases
+from app.services.leases import Lease
 from app.services.ledger import Ledger
 from app.services.lookups import Lookups
 from app.services.messages import Messages
+from app.services.polling import Poller, Supervisor
+from app.services.recovery import Recovery
 from app.services.removals import Removals
 from app.services.retention import Retention
 from app.services.retrieval import Retrieval
@@ -57,6 +61,7 @@ from app.services.turns import Turns
 from app.services.users import Users
 from app.services.watches import Watches
 from app.settings import Settings
+from app.signals import ending_at_once
 
 SAME_SIGNAL_SECONDS = 2.0
 """When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
@@ -92,8 +97,10 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
     asked_at: float | None = None
 
     async def drain(number: signal.Signals, frame: FrameType | None) -> None:
-        await running.drain(seconds)
-        before[number](number, frame)
+        try:
+            await running.drain(seconds)
+        finally:
+            before[number](number, frame)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal asked_at
@@ -118,7 +125,8 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
     database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        await schema.upgrade(database)
+        with ending_at_once():
+            await when_ready(functools.partial(schema.upgrade, database))
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
         rag = rag_of(settings, embedder)
@@ -135,7 +143,7 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
 @contextlib.asynccontextmanager
 async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
-    process_id = new_id()
+    lease, supervisor = Lease(database, process_id := new_id()), Supervisor()
     watches = Watches(database)
     slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
     router = router_of(settings, catalog)
@@ -143,8 +151,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
     lookups = Lookups(database, Rewrites(Asides(database, router)), retrieval.search, retrieval.nearness)
     grounding = Grounding(router, lookups)
     budgets = Budgets(database, settings.user_daily_tokens)
-    running = Running(database, router, grounding, watches, slots, budgets, process_id)
-    leases = Leases(database, running, process_id)
+    running = Running(database, router, grounding, watches, slots, budgets, lease)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = Removals(database, tasks, process_id)
     ingest = Ingest(database, rag.reader, rag.embedder, process_id)
@@ -161,34 +168,44 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         contexts=Contexts(database),
         ledger=Ledger(database),
         router=router,
-        health=Health(database, running),
+        health=Health(database, running, lease, supervisor),
     )
     running.on_drain += [document_watches.close, ingest.drain]
-    await leases.renew()
-    beside = (
-        leases.run(),
-        leases.sweep(),
-        running.line.run(),
-        watches.run(),
-        document_watches.run(),
-        ingest.run(),
-        IngestSweep(database, leases, removals, ingest).run(),
-        Checkpoints(database, running, process_id).run(),
-        Stops(database, running, process_id).run(),
-        Retention(database).run(),
-        Indexing(database).run(),
-        services.users.finish_erasures(),
-    )
-    loops = [asyncio.create_task(each) for each in beside]
-    with draining_on_signals(running, settings.drain_seconds):
-        try:
-            yield services
-        finally:
-            await running.drain(settings.drain_seconds)
-            await asides.drain(0)
-            await tasks.drain(settings.drain_seconds)
-            await ended(*loops)
-            await leases.resign()
+    pollers = [
+        lease.poller(),
+        Recovery(database, running, lease).poller(),
+        running.line.poller(),
+        watches.poller(),
+        document_watches.poller(),
+        ingest.poller(),
+        IngestSweep(database, lease, removals, ingest).poller(),
+        Checkpoints(database, running, process_id).poller(),
+        Stops(database, running, process_id).poller(),
+        Retention(database).poller(),
+        Indexing(database).poller(),
+        services.users.poller(),
+    ]
+    async with alive(lease, supervisor, pollers):
+        with draining_on_signals(running, settings.drain_seconds):
+            try:
+                yield services
+            finally:
+                await running.drain(settings.drain_seconds)
+                await asides.drain(0)
+                await tasks.drain(settings.drain_seconds)
+
+
+@contextlib.asynccontextmanager
+async def alive(lease: Lease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
+    """Hold the process's lease and run its pollers within the block."""
+    with ending_at_once():
+        await when_ready(lease.start)
+    supervisor.start(pollers)
+    try:
+        yield
+    finally:
+        await supervisor.stop()
+        await lease.resign()
 
 
 def keep_what_was_imported() -> None:

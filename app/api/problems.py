@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.encoding import json_bytes
-from app.errors import AppError, InternalError, InvalidRequest, MessageTooLong
+from app.errors import AppError, DatabaseUnavailable, InternalError, InvalidRequest, MessageTooLong
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -64,7 +64,8 @@ async def on_app_error(request: Request, error: Exception) -> Response:
     """One of our own errors."""
     assert isinstance(error, AppError)  # noqa: S101  registered for these
     if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request)})
+        why = {"reason": error.reason} if isinstance(error, DatabaseUnavailable) else {}
+        log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request), **why})
     return problem(request_id_of(request), error)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.db import document_checks
 from app.db.engine import Kind
+from app.db.leases import leased
 from app.db.script import Script, Statement
 
 CHECKS = {
@@ -22,9 +23,8 @@ GROUP BY conversation_id HAVING COUNT(*) > 1""",
 SELECT message_id FROM messages WHERE role = 'assistant' AND status = 'completed' AND finish_reason IS NULL""",
     "message {} has ended without a time": """
 SELECT message_id FROM messages WHERE status NOT IN ('queued', 'in_progress') AND completed_at IS NULL""",
-    "message {} is unfinished and its process has no lease": """
-SELECT m.message_id FROM messages m WHERE m.status IN ('queued', 'in_progress') AND NOT EXISTS (
-SELECT 1 FROM processes p WHERE p.process_id = m.process_id AND p.expires_at > {now})""",
+    "message {} is unfinished and its process has no lease": f"""
+SELECT m.message_id FROM messages m WHERE m.status IN ('queued', 'in_progress') AND NOT {leased("m")}""",
     "message {} belongs to no conversation": """
 SELECT m.message_id FROM messages m WHERE NOT EXISTS (
 SELECT 1 FROM conversations c WHERE c.conversation_id = m.conversation_id)""",

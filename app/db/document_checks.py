@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from app.db.engine import Kind
+from app.db.leases import leased
 from app.db.script import Script, Statement
-
-LEASED = "EXISTS (SELECT 1 FROM processes p WHERE p.process_id = d.process_id AND p.expires_at > {now})"
 
 CHECKS = {
     "document {} belongs to no user": """
@@ -14,7 +13,7 @@ AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = d.owner_id)""",
     "document {} is uploading, deleting or processing and its process has no lease": f"""
 SELECT d.document_id FROM documents d
 WHERE (d.status IN ('uploading', 'deleting', 'processing') OR (d.status = 'ready' AND d.process_id IS NOT NULL))
-AND NOT {LEASED}""",
+AND NOT {leased("d")}""",
     "document {} is gone and bytes of it are left": """
 SELECT DISTINCT c.document_id FROM document_contents c
 WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.document_id = c.document_id)""",

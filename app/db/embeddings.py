@@ -12,7 +12,8 @@ from typing import NamedTuple
 from app.db import vectors
 from app.db.documents import BATCH_CHUNKS, CHANGED
 from app.db.engine import Kind
-from app.db.ingests import LIVES, JobLost
+from app.db.ingests import JobLost
+from app.db.leases import stalled
 from app.db.script import Script, Statement, one
 
 MAX_DEATHS = 3
@@ -23,11 +24,11 @@ OUTDATED = f"""
 SELECT d.document_id FROM documents d WHERE d.status = 'ready' AND (
 (d.process_id IS NULL AND d.deaths < $2 AND CAST($1 AS TEXT) IS NOT NULL
 AND COALESCE(d.embedding, '') <> CAST($1 AS TEXT))
-OR (d.process_id IS NOT NULL AND (d.process_id = $3 OR NOT {LIVES}))) ORDER BY d.document_id LIMIT 1"""
+OR (d.process_id IS NOT NULL AND (d.process_id = $3 OR {stalled("d", "$3")}))) ORDER BY d.document_id LIMIT 1"""
 TAKE = f"""
 UPDATE documents AS d SET process_id = $2, attempt = attempt + 1,
 deaths = deaths + CASE WHEN d.process_id IS NULL OR d.process_id = $2 THEN 0 ELSE 1 END
-WHERE d.document_id = $1 AND d.status = 'ready' AND (d.process_id IS NULL OR d.process_id = $2 OR NOT {LIVES})
+WHERE d.document_id = $1 AND d.status = 'ready' AND (d.process_id IS NULL OR d.process_id = $2 OR {stalled("d", "$2")})
 RETURNING document_id, attempt, generation, embedding, deaths"""
 MINE = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'ready'"
 KEEP = f"UPDATE documents SET deaths = 0 WHERE {MINE} RETURNING 1"

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.db.outages import Outage, causes, common_outage
 from app.db.script import ScriptFunction
-from app.errors import DatabaseUnavailable
+from app.errors import AppError, DatabaseUnavailable
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["sqlite", "postgresql"]
@@ -43,16 +43,18 @@ class Database(ABC):
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session for one short reading transaction."""
-        with translated():
+        with self.translated():
             async with self._session() as session, session.begin():
                 yield session
+                await self._check_files()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A session for one short transaction: committed when the block ends well, else rolled back."""
-        with translated(), not_nested():
+        with self.translated(), not_nested():
             async with self._turn_to_write(), self._session(writing=True) as session, session.begin():
                 yield session
+                await self._check_files()
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -70,6 +72,25 @@ class Database(ABC):
     async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
         """Runs a script that reads much, behind which no other waits; on SQLite it sees one moment."""
 
+    @abstractmethod
+    def driver_outage(self, error: BaseException) -> Outage | None:
+        """The outage that an error of the driver stands for; None for a fault of ours."""
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Within the block every way to say that the database cannot serve now is a DatabaseUnavailable."""
+        try:
+            yield
+        except AppError:
+            raise
+        except Exception as error:
+            made_of = tuple(causes(error))
+            outages = (look(each) for look in (self.driver_outage, common_outage) for each in made_of)
+            outage = next((each for each in outages if each is not None), None)
+            if outage is None:
+                raise
+            raise DatabaseUnavailable(reason=outage.reason, passing=outage.passing) from error
+
     async def close(self) -> None:
         """Closes every connection."""
         await self.engine.dispose()
@@ -82,6 +103,10 @@ class Database(ABC):
     def _session(self, *, writing: bool = False) -> AsyncSession:
         engine = self.engine.execution_options(writing=writing) if writing else self.engine
         return AsyncSession(engine, expire_on_commit=False, autoflush=False)
+
+    @abstractmethod
+    async def _check_files(self) -> None:
+        """Raises OSError where what was read, or is to be committed, is in a file that nobody finds again."""
 
     def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
         """Whatever a writer has to wait for within this process."""
@@ -98,16 +123,3 @@ def not_nested() -> Iterator[None]:
         yield
     finally:
         _writing.reset(token)
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """SQLAlchemy's ways to say that the database is out of reach, as one error of ours."""
-    try:
-        yield
-    except (exc.InterfaceError, exc.OperationalError, exc.TimeoutError, OSError) as error:
-        raise DatabaseUnavailable from error
-    except exc.DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable from error
-        raise

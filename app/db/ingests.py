@@ -15,10 +15,10 @@ import orjson
 from app.db import vectors
 from app.db.documents import BATCH_CHUNKS, CHANGED
 from app.db.engine import Kind
+from app.db.leases import stalled
 from app.db.script import Script, Statement, one
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 
-LIVES = "EXISTS (SELECT 1 FROM processes p WHERE p.process_id = d.process_id AND p.expires_at > {now})"
 WAITING = """
 SELECT CAST(owner_id AS TEXT), MIN(CAST(document_id AS TEXT)) FROM documents WHERE status = 'queued'
 GROUP BY owner_id"""
@@ -53,11 +53,11 @@ UPDATE documents SET status = 'queued', stage = NULL, done = 0, total = 0, proce
 WHERE status = 'processing' AND process_id = $1"""
 QUEUE_LEFT_BEHIND = f"""
 UPDATE documents AS d SET status = 'queued', stage = NULL, done = 0, total = 0, process_id = NULL, deaths = deaths + 1
-WHERE d.status = 'processing' AND NOT {LIVES}"""
+WHERE d.status = 'processing' AND {stalled("d", "$1")}"""
 DISCARD_LEFT_BEHIND = f"""
-UPDATE documents AS d SET status = 'deleting' WHERE d.status = 'uploading' AND NOT {LIVES}"""
+UPDATE documents AS d SET status = 'deleting' WHERE d.status = 'uploading' AND {stalled("d", "$1")}"""
 HALF_REMOVED = f"""
-SELECT d.document_id FROM documents d WHERE d.status = 'deleting' AND NOT {LIVES} LIMIT $1"""
+SELECT d.document_id FROM documents d WHERE d.status = 'deleting' AND {stalled("d", "$1")} LIMIT $2"""
 
 
 class Job(NamedTuple):
@@ -202,12 +202,12 @@ def ended(job: Job, rows: Sequence[object]) -> Script[None]:
         raise JobLost
 
 
-def take_back() -> Script[None]:
-    """Queues what dead processes were reading, and gives up what was arriving at them."""
-    yield Statement(QUEUE_LEFT_BEHIND)
-    yield Statement(DISCARD_LEFT_BEHIND)
+def take_back(process_id: str) -> Script[None]:
+    """Queue what dead processes were reading, and give up what was arriving at them, as another process sees it."""
+    yield Statement(QUEUE_LEFT_BEHIND, (process_id,))
+    yield Statement(DISCARD_LEFT_BEHIND, (process_id,))
 
 
-def half_removed(limit: int) -> Script[list[str]]:
-    """Deleted documents that no living process removes."""
-    return [str(row[0]) for row in (yield Statement(HALF_REMOVED, (limit,)))]
+def half_removed(process_id: str, limit: int) -> Script[list[str]]:
+    """List deleted documents that no living process removes, as another process sees it."""
+    return [str(row[0]) for row in (yield Statement(HALF_REMOVED, (process_id, limit)))]

@@ -301,7 +301,7 @@ class IdempotencyKeyRow(Base):
 
 
 class ProcessRow(Base):
-    """The lease of a serving process, by the database's clock."""
+    """The lease of a serving process, by PostgreSQL's clock or the monotonic one of SQLite's host, in milliseconds."""
 
     __tablename__ = "processes"
 

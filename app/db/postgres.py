@@ -14,9 +14,10 @@ from sqlalchemy import URL, ExceptionContext, event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
-from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
+from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
+from app.db.outages import Outage, causes
+from app.db.postgres_errors import is_read_only, leaves_unsure, open_connection, outage_of
 from app.db.script import Row, ScriptFunction, Statement
-from app.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
@@ -24,15 +25,13 @@ CONNECT_SECONDS = 5
 # pgvector's: how far its graphs are searched, and that they are on and on while filters leave too little.
 GRAPHS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
 # A row that is referred to can go away between two statements, as a user's who is erased: the second time it is missed.
-RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.ForeignKeyViolationError)
-OUT_OF_REACH = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    OSError,
+# What a read-only server refused has a new connection the second time, to the primary where a failover is over.
+RETRIED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.ForeignKeyViolationError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
-UNHEARD = (*OUT_OF_REACH, asyncio.CancelledError)
 
 
 class PostgresDatabase(Database):
@@ -40,18 +39,23 @@ class PostgresDatabase(Database):
 
     A statement may take so many seconds; what is not heard of a second later is given up with its connection, and so
     are the connections that are older than that moment: where one died in silence (a failover, a NAT that forgot),
-    the others did as well, and each would cost as long.
+    the others did as well, and each would cost as long. The same goes for a connection to a server that has become
+    read-only: the others lead there too.
     """
 
     kind = "postgresql"
 
     def __init__(self, url: URL, *, pool_size: int, statement_seconds: float = STATEMENT_SECONDS) -> None:
+        hosts = url.query.get("host", "")
+        if isinstance(hosts, tuple) or "," in hosts:  # of several the first may be a standby
+            url = url.update_query_dict({"target_session_attrs": "read-write", **url.query})
         engine = create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             connect_args={
+                "async_creator_fn": open_connection,
                 "timeout": CONNECT_SECONDS,
                 "command_timeout": statement_seconds + 1,
                 "server_settings": {
@@ -71,11 +75,12 @@ class PostgresDatabase(Database):
         """See `Database.prepare`: a server needs nothing."""
 
     async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.transact`; the victim of a deadlock or an erasure is run again once."""
-        try:
-            return await self._transact(script, *args)
-        except RETRIED:
-            return await self._transact(script, *args)
+        """See `Database.transact`; what a deadlock, an erasure or a failover undid is run again once."""
+        with self.translated():
+            try:
+                return await self._transact(script, *args)
+            except RETRIED:
+                return await self._transact(script, *args)
 
     async def _transact(self, script: ScriptFunction[T], *args: Any) -> T:
         async with self._driver() as driver:
@@ -83,46 +88,57 @@ class PostgresDatabase(Database):
             await transaction.start()
             try:
                 value = await run(driver, script(*args))
-            except UNHEARD:
-                raise  # the connection is closed, and the server rolls back: it may be too far away to be told to
-            except BaseException:
-                await transaction.rollback()
+            except BaseException as error:
+                # Else the connection is closed, and the server rolls back: it may be too far away to be told to.
+                if not self._is_lost(error):
+                    await transaction.rollback()
                 raise
             await transaction.commit()
             return value
 
     async def query(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.query`; each statement sees its own moment."""
-        async with self._driver() as driver:
-            return await run(driver, script(*args))
+        with self.translated():
+            async with self._driver() as driver:
+                return await run(driver, script(*args))
 
     async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.scan`; each statement sees its own moment."""
         return await self.query(script, *args)
 
+    def driver_outage(self, error: BaseException) -> Outage | None:
+        """See `Database.driver_outage`."""
+        return outage_of(error)
+
+    async def _check_files(self) -> None:
+        """See `Database._check_files`: they are the server's own business."""
+
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
-        with translated(), translated_asyncpg():
-            # Straight from the pool: the layers above it would cost as much again as a statement.
-            pooled = await self.engine.raw_connection()
-            try:
-                with self._given_up_when_unsure(pooled.driver_connection) as driver:
-                    yield driver
-            finally:
-                await greenlet_spawn(pooled.close)
+        # Straight from the pool: the layers above it would cost as much again as a statement.
+        pooled = await self.engine.raw_connection()
+        try:
+            with self._given_up_when_unsure(pooled.driver_connection) as driver:
+                yield driver
+        finally:
+            await greenlet_spawn(pooled.close)
 
     @contextlib.contextmanager
     def _given_up_when_unsure(self, driver: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
         # What the connection is amid is unknown, and would be the next one's.
         try:
             yield driver
-        except UNHEARD as error:
-            driver.terminate()
-            self._doubt_others(error)
+        except BaseException as error:
+            if self._is_lost(error):
+                driver.terminate()
+                self._doubt_others(error)
             raise
 
+    def _is_lost(self, error: BaseException) -> bool:
+        return isinstance(error, asyncio.CancelledError) or leaves_unsure(error)
+
     def _doubt_others(self, error: BaseException) -> None:
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) or is_read_only(error):
             self._lost_at = time.monotonic()
 
     def _refuse_unfit(self, connection: Any, record: Any, _proxy: object) -> None:
@@ -134,11 +150,11 @@ class PostgresDatabase(Database):
             raise exc.DisconnectionError
 
     def _notice_loss(self, context: ExceptionContext) -> None:
-        # Tells SQLAlchemy that a statement which was not heard of in time leaves no connection to go on with.
-        error = context.original_exception
-        if isinstance(error, OSError):  # a TimeoutError is one
-            context.is_disconnect = True
-            self._doubt_others(error)
+        # Tells SQLAlchemy that there is no going on with a connection, which it then replaces.
+        for error in causes(context.original_exception):
+            if leaves_unsure(error):
+                context.is_disconnect = True
+                self._doubt_others(error)
 
 
 async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row], T]) -> T:
@@ -161,12 +177,3 @@ def note_age(_connection: object, record: Any) -> None:
 def dialect(sql: str) -> str:
     """A statement as PostgreSQL wants it."""
     return sql.replace("{now}", CLOCK)
-
-
-@contextlib.contextmanager
-def translated_asyncpg() -> Iterator[None]:
-    """The driver's ways to say that the server is out of reach or busy, as one error of ours."""
-    try:
-        yield
-    except OUT_OF_REACH as error:
-        raise DatabaseUnavailable from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import vectors
-from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database, translated
+from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database
+from app.db.outages import reason_of
 from app.db.script import Script, Statement, one
 from app.errors import DatabaseUnavailable
 
@@ -25,6 +26,7 @@ HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x9A51E7
 ASK_AGAIN_SECONDS = 0.2
+INSUFFICIENT_PRIVILEGE = "42501"
 VERSION = "SELECT version_num FROM alembic_version"
 
 
@@ -44,16 +46,30 @@ async def upgrade(database: Database) -> None:
     """Brings the schema up to date; does nothing, quickly, where it is already.
 
     Raises:
+        SchemaRefused: the database's user may not change it.
         SchemaTooNew: the database is of a revision that this release does not know.
         DatabaseUnavailable: it is out of reach.
     """
     await database.prepare()
     if await revision_of(database) != HEAD:
-        with translated():
+        with database.translated(), refused_without_privilege():
             async with locked(database) as connection:
                 await connection.run_sync(migrate)
-    with translated():
+    with database.translated():
         database.vectors_stored = await vectors_stored(database)
+
+
+@contextlib.contextmanager
+def refused_without_privilege() -> Iterator[None]:
+    """Says what to do where the database's user may not make tables, as in PostgreSQL's schema `public` by default."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+            raise
+        raise SchemaRefused(
+            f"the database's user may not change its schema: {reason_of(error.orig or error)}"
+        ) from error
 
 
 async def vectors_stored(database: Database) -> bool:
@@ -86,7 +102,7 @@ async def require(database: Database) -> None:
 
 async def revision_of(database: Database) -> str | None:
     """The revision of a database; None when it is empty."""
-    with translated():
+    with database.translated():
         async with database.engine.connect() as connection:
             return await connection.run_sync(read_revision)
 

@@ -18,13 +18,16 @@ from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db.engine import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database, translated
+from app.db.engine import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
+from app.db.outages import Outage
 from app.db.script import Row, ScriptFunction, Statement
-from app.errors import DatabaseUnavailable
+from app.db.sqlite_errors import PASSING, outage_of, primary_code
+from app.db.sqlite_file import DatabaseFile
 
 T = TypeVar("T")
-# The Julian day of the Unix epoch is 2440587.5; unixepoch('subsec') came with SQLite 3.42 only.
-CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+# All processes are on one host, whose monotonic clock they share: leases go by that, since no setting of the wall
+# clock moves it. It begins anew with each start of the host.
+CLOCK = "monotonic_ms()"
 PRAGMAS = (
     f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
     "PRAGMA synchronous = FULL",
@@ -39,32 +42,34 @@ PLACE = re.compile(r"\$(?=\d)")
 class SqliteDatabase(Database):
     """A file with a pool of sessions, a thread that writes scripts and a thread that reads them.
 
-    Scripts that wait at the same moment are committed together: one sync of the disk serves them all.
+    Scripts that wait at the same moment are committed together: one sync of the disk serves them all. Nothing is
+    committed to a file, nor read from one, that is not at its path any more.
     """
 
     kind = "sqlite"
 
     def __init__(self, path: Path, *, pool_size: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = DatabaseFile(path)
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
-            connect_args={"isolation_level": None},
+            connect_args={"isolation_level": None, "factory": self._file.open},
         )
         event.listen(engine.sync_engine, "connect", set_pragmas)
         event.listen(engine.sync_engine, "begin", begin)
         super().__init__(engine)
-        self._writer, self._reader = ScriptThread(path), ScriptThread(path)
-        self._scanners = Scanners(path)
+        self._writer, self._reader = ScriptThread(self._file), ScriptThread(self._file)
+        self._scanners = Scanners(self._file)
         self._gate = asyncio.Lock()
         self._jobs: list[Job] = []
         self._committer: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
         """See `Database.prepare`: turns the write-ahead log on, which the file remembers."""
-        with translated_sqlite():
+        with self.translated():
             await self._writer.call(use_write_ahead_log, LOCK_SECONDS)
 
     async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
@@ -73,18 +78,22 @@ class SqliteDatabase(Database):
         self._jobs.append(job)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_jobs())
-        with translated_sqlite():
+        with self.translated():
             return await job.outcome  # type: ignore[no-any-return]  # what the script returned
 
     async def query(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.query`."""
-        with translated_sqlite():
-            return await self._reader.call(run, script(*args))
+        with self.translated():
+            return await self._reader.call(self._intact(run), script(*args))
 
     async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.scan`."""
-        with translated_sqlite():
-            return await self._scanners.call(run_at_one_moment, script(*args))
+        with self.translated():
+            return await self._scanners.call(self._intact(run_at_one_moment), script(*args))
+
+    def driver_outage(self, error: BaseException) -> Outage | None:
+        """See `Database.driver_outage`."""
+        return outage_of(error)
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -97,6 +106,17 @@ class SqliteDatabase(Database):
         # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
         return self._gate
 
+    async def _check_files(self) -> None:
+        await asyncio.to_thread(self._file.check)
+
+    def _intact(self, read: Callable[[sqlite3.Connection, Any], T]) -> Callable[[sqlite3.Connection, Any], T]:
+        def checked(connection: sqlite3.Connection, script: Any) -> T:
+            value = read(connection, script)
+            self._file.check()
+            return value
+
+        return checked
+
     async def _commit_jobs(self) -> None:
         try:
             while self._jobs:
@@ -108,7 +128,7 @@ class SqliteDatabase(Database):
 
     async def _commit(self, jobs: list[Job]) -> None:
         try:
-            await self._writer.call(commit_together, jobs)
+            await self._writer.call(functools.partial(commit_together, self._file), jobs)
         except Exception as error:  # noqa: BLE001  whatever it is, each waiting script has to hear of it
             for job in jobs:
                 job.error = error
@@ -138,8 +158,8 @@ class Job:
 class ScriptThread:
     """A thread with a connection of its own, opened on first use."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: DatabaseFile) -> None:
+        self._file = file
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
@@ -155,9 +175,18 @@ class ScriptThread:
 
     def _call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
         if self._connection is None:
-            self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
-            set_pragmas(self._connection, None)
+            self._connection = self._opened()
         return function(self._connection, argument)
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = self._file.open(self._file.path, isolation_level=None, cached_statements=256)
+        try:
+            connection.create_function("monotonic_ms", 0, monotonic_ms)
+            set_pragmas(connection, None)
+        except BaseException:  # one without them is not to be worked with
+            connection.close()
+            raise
+        return connection
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -167,8 +196,8 @@ class ScriptThread:
 class Scanners:
     """A few threads with connections for what takes long to read; who comes when all are busy waits for one."""
 
-    def __init__(self, path: Path) -> None:
-        self._threads = [ScriptThread(path) for _ in range(SCANNERS)]
+    def __init__(self, file: DatabaseFile) -> None:
+        self._threads = [ScriptThread(file) for _ in range(SCANNERS)]
         self._idle: asyncio.LifoQueue[ScriptThread] = asyncio.LifoQueue()
         for each in self._threads:
             self._idle.put_nowait(each)
@@ -187,12 +216,14 @@ class Scanners:
             await each.close()
 
 
-def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def commit_together(file: DatabaseFile, connection: sqlite3.Connection, jobs: list[Job]) -> None:
     """Runs scripts one after the other, each undone alone when it fails, and commits what is left."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for job in jobs:
             run_job(connection, job)
+        file.learn_log()
+        file.check()
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -205,7 +236,9 @@ def run_job(connection: sqlite3.Connection, job: Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.value = run(connection, job.script)
-    except Exception as error:  # noqa: BLE001  delivered to the one who waits for it
+    except Exception as error:
+        if not connection.in_transaction:  # a full disk, or one that fails, undoes all of the group's scripts
+            raise
         job.error = error
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
@@ -231,6 +264,11 @@ def run_at_one_moment(connection: sqlite3.Connection, script: Generator[Statemen
         connection.execute("ROLLBACK")
 
 
+def monotonic_ms() -> int:
+    """Read the host's monotonic clock, in milliseconds since some moment at or after its start."""
+    return time.monotonic_ns() // 1_000_000
+
+
 @functools.lru_cache(maxsize=256)
 def dialect(sql: str) -> str:
     """A statement as SQLite wants it."""
@@ -251,8 +289,8 @@ def use_write_ahead_log(connection: sqlite3.Connection, seconds: float) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if primary_code(error) not in PASSING or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
         else:
@@ -263,15 +301,3 @@ def begin(connection: Connection) -> None:
     """A reader that turns writer fails at once with "database is locked": writers say so from the start."""
     writing = connection.get_execution_options().get("writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN DEFERRED")
-
-
-@contextlib.contextmanager
-def translated_sqlite() -> Generator[None, None, None]:
-    """The driver's ways to say that the file is locked, full or gone, as one error of ours."""
-    with translated():
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a statement of ours is wrong
-                raise
-            raise DatabaseUnavailable from error

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from app.db import attempts, retrievals, summaries
+from app.db.leases import stalled
 from app.db.messages import COLUMNS, message_by_id, message_of
 from app.db.script import Script, Statement, one
 from app.domain.attempts import INTERRUPTED, Attempt
@@ -61,17 +62,16 @@ WHERE conversation_id = $1 AND status = 'in_progress' RETURNING message_id"""
 RELEASE = """
 UPDATE messages SET process_id = NULL WHERE message_id = $1 AND process_id = $2 AND status = 'queued'"""
 PROGRESS = "SELECT status, substr(content, $2) FROM messages WHERE message_id = $1"
-DEAD_OWNER = """
-m.status IN ('queued', 'in_progress') AND NOT EXISTS (
-SELECT 1 FROM processes p WHERE p.process_id = m.process_id AND p.expires_at > {now})"""
-ABANDONED = f"SELECT {COLUMNS} FROM messages m WHERE {DEAD_OWNER} ORDER BY m.status, m.message_id LIMIT $1"
+ABANDONED = f"""
+SELECT {COLUMNS} FROM messages m WHERE m.status IN ('queued', 'in_progress') AND {stalled("m", "$1")}
+ORDER BY m.status, m.message_id LIMIT $2"""
 INTERRUPT = f"""
 UPDATE messages AS m SET completed_at = $2,
 status = CASE WHEN m.cancel_requested_at IS NULL THEN 'interrupted' ELSE 'cancelled' END
-WHERE m.message_id = $1 AND m.status = 'in_progress' AND {DEAD_OWNER} RETURNING 1"""
+WHERE m.message_id = $1 AND m.status = 'in_progress' AND {stalled("m", "$3")} RETURNING 1"""
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
-WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({DEAD_OWNER}))
+WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({stalled("m", "$2")}))
 RETURNING temperature, max_tokens, mode, CAST(document_ids AS TEXT), retrieval_mode"""
 OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
 LEFT_BEHIND = """
@@ -260,20 +260,25 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
     )
 
 
-def abandoned(limit: int) -> Script[list[Message]]:
-    """Unfinished replies whose process has lost its lease, those in progress first."""
-    rows = yield Statement(ABANDONED, (limit,))
+def abandoned(process_id: str, limit: int) -> Script[list[Message]]:
+    """List unfinished replies whose process has lost its lease, as another process sees it, those in progress first."""
+    rows = yield Statement(ABANDONED, (process_id, limit))
     return [message_of(row) for row in rows]
 
 
-def interrupt(reply: Message, now: int) -> Script[bool]:
-    """Ends a dead process's turn with its last checkpoint; False when somebody else was first."""
+def interrupt(process_id: str, reply: Message, now: int) -> Script[bool]:
+    """End a dead process's turn with its last checkpoint, by another process; False when somebody else was first."""
+    interrupted = yield from interrupt_unrecorded(process_id, reply, now)
+    if interrupted:
+        yield from record_left_behind(reply, now)
+    return interrupted
+
+
+def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Script[bool]:
+    """As `interrupt`, without an entry of what the turn has cost: its row may hold what cannot be read here."""
     if not (yield Statement(TOUCH, (reply.conversation_id, now))):
         return False
-    if not (yield Statement(INTERRUPT, (reply.message_id, now))):
-        return False
-    yield from record_left_behind(reply, now)
-    return True
+    return bool((yield Statement(INTERRUPT, (reply.message_id, now, process_id))))
 
 
 def record_left_behind(reply: Message, now: int) -> Script[None]:
@@ -293,7 +298,7 @@ def record_left_behind(reply: Message, now: int) -> Script[None]:
         outcome=INTERRUPTED,
         status_code=None,
         first_token_ms=None,
-        total_ms=now - started_at,
+        total_ms=max(0, now - started_at),  # the clock may have been set back
         usage=usage,
         started_at=started_at,
     )

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db.engine import Database, translated
+from app.db.engine import Database
 from app.db.script import Script, Statement
 
 LARGE = 50_000
@@ -63,8 +63,15 @@ async def keep_vector_indexes(database: Database) -> None:
     """
     if database.kind != "postgresql" or not database.vectors_stored:
         return
-    engine = create_async_engine(database.engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with translated():
+    from app.db.postgres_errors import open_connection
+
+    engine = create_async_engine(
+        database.engine.url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"async_creator_fn": open_connection},
+    )
+    with database.translated():
         async with engine.connect() as connection:
             if (await connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK_KEY})"))).scalar_one():
                 await connection.exec_driver_sql(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")

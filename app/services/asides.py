@@ -12,6 +12,7 @@ from app.errors import AppError, MessageTooLong
 from app.llm.base import Target
 from app.llm.calls import Call
 from app.llm.router import Router
+from app.services.patience import until_known
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +51,19 @@ class Asides:
         note = Note(characters)
         deadline = asyncio.get_running_loop().time() + self._seconds
         call = Call(target, lambda window: fixed_prompt(messages, window), note, deadline, exhausted=note.full)
+        entry = attempts.record, owner_id, conversation_id, None, call.attempts
         try:
             ending = await self.router.answer(call)
         except AppError as error:
             log.warning("a text beside a turn failed", extra={"code": error.code, "model": target.model})
+            ending = None
+        except BaseException:  # whoever cancels this waits for the end of no outage
+            await self._database.transact(*entry)
+            raise
+        await until_known(self._database, *entry)
+        if ending is None or ending.finish_reason is FinishReason.CONTENT_FILTER:
             return None
-        finally:
-            await self._database.transact(attempts.record, owner_id, conversation_id, None, call.attempts)
-        return None if ending.finish_reason is FinishReason.CONTENT_FILTER else note.text.strip() or None
+        return note.text.strip() or None
 
 
 def fixed_prompt(messages: Sequence[PromptMessage], window: Window) -> Prompt:

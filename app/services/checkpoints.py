@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import NamedTuple
 
 from app.db import turns
 from app.db.engine import Database
 from app.db.turns import Checkpoint
 from app.domain.context import Context
-from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.generation import work_of
+from app.services.polling import Poller
 from app.services.replies import Reply
 from app.services.running import Running
 
 CHECKPOINT_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
 
 
 class State(NamedTuple):
@@ -44,14 +40,9 @@ class Checkpoints:
         self._process_id = process_id
         self._saved: dict[str, State] = {}
 
-    async def run(self) -> None:
-        """Saves, for ever."""
-        while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
-            try:
-                await self.save()
-            except DatabaseUnavailable:
-                log.warning("cannot save the text of running turns: the database is out of reach")
+    def poller(self) -> Poller:
+        """Make what saves the text of running turns."""
+        return Poller("checkpoints", self.save, CHECKPOINT_SECONDS)
 
     async def save(self) -> None:
         """Saves what has changed."""

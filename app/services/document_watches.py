@@ -6,7 +6,9 @@ import weakref
 from app.db import documents
 from app.db.engine import Database
 from app.domain.documents import Document
-from app.services.looks import look_again
+from app.services.polling import Poller
+
+LOOK_SECONDS = 0.5
 
 
 class WatchedDocument:
@@ -71,9 +73,9 @@ class DocumentWatches:
             watched.close()
         self._watched.clear()
 
-    async def run(self) -> None:
-        """Looks, for ever."""
-        await look_again(self._watched, self._nudged, self.look, "documents")
+    def poller(self) -> Poller:
+        """Make what reads the rows of followed documents."""
+        return Poller("following of documents", self.look, LOOK_SECONDS, wakeup=self._nudged)
 
     async def look(self) -> None:
         """Shows the readers what the rows say."""

@@ -5,6 +5,8 @@ import asyncio
 from app.db import schema
 from app.db.engine import Database
 from app.errors import DatabaseUnavailable, Draining, Unavailable
+from app.services.leases import Lease
+from app.services.polling import Supervisor
 from app.services.running import Running
 
 PATIENCE_SECONDS = 2.0
@@ -14,17 +16,20 @@ PATIENCE_SECONDS = 2.0
 class Health:
     """Whether this process can serve."""
 
-    def __init__(self, database: Database, running: Running) -> None:
+    def __init__(self, database: Database, running: Running, lease: Lease, supervisor: Supervisor) -> None:
         self._database = database
         self._running = running
+        self._lease = lease
+        self._supervisor = supervisor
 
     async def check(self) -> None:
         """Does nothing when all is well.
 
         Raises:
             Draining: the process is going away.
-            DatabaseUnavailable: the database is out of reach.
-            Unavailable: its schema is not the one of this release.
+            DatabaseUnavailable: the database is out of reach, or could not be written to for so long that the process's
+                lease is over.
+            Unavailable: its schema is not the one of this release, or background work has come to a stop.
         """
         if self._running.draining:
             raise Draining
@@ -35,3 +40,7 @@ class Health:
             raise DatabaseUnavailable from error
         if not current:
             raise Unavailable("The database's schema is not the one of this release.")
+        if self._lease.expired:
+            raise DatabaseUnavailable("The process cannot renew its lease in the database.")
+        if stopped := self._supervisor.not_running():
+            raise Unavailable(f"Background work of this process has stopped: {', '.join(stopped)}.")

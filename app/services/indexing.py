@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from app.db.engine import Database
 from app.db.vector_indexes import keep_vector_indexes
-from app.errors import DatabaseUnavailable
+from app.services.polling import Poller
 
 LOOK_SECONDS = 600.0
-
-log = logging.getLogger(__name__)
 
 
 class Indexing:
@@ -18,11 +13,10 @@ class Indexing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def run(self) -> None:
-        """Looks, for ever; a search without an index takes longer, no more."""
-        while True:
-            try:
-                await keep_vector_indexes(self._database)
-            except DatabaseUnavailable:
-                log.warning("cannot look after the indexes: the database is out of reach")
-            await asyncio.sleep(LOOK_SECONDS)
+    def poller(self) -> Poller:
+        """Make what keeps the indexes; a search without one takes longer, no more."""
+        return Poller("indexing", self.keep, LOOK_SECONDS, longest_round=None, required=False)
+
+    async def keep(self) -> None:
+        """Build the indexes that are missing, and drop those that are not needed any more."""
+        await keep_vector_indexes(self._database)

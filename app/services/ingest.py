@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -11,7 +10,8 @@ from app.db.ingests import Waiting
 from app.errors import DatabaseUnavailable
 from app.rag.embedding.base import Embedder
 from app.rag.reader import DocumentReader
-from app.services.leases import Leases
+from app.services.leases import Lease
+from app.services.polling import Poller
 from app.services.readings import Reading
 from app.services.reembedding import Reembedding
 from app.services.removals import Removals
@@ -45,6 +45,7 @@ class Ingest:
         self._nudged = asyncio.Event()
         self._served: dict[str, int] = {}
         self._working: asyncio.Task[None] | None = None
+        self._look_for_outdated_at = 0.0
 
     @property
     def installed(self) -> bool:
@@ -55,15 +56,29 @@ class Ingest:
         """Looks at once whether a document waits."""
         self._nudged.set()
 
-    async def run(self) -> None:
-        """Works until it is told to drain, for ever otherwise; not at all where nothing is installed to read with."""
-        if self._reader is None:
+    def poller(self) -> Poller:
+        """Make what works on documents, which takes as long as they take; woken by uploads and by `IngestSweep`."""
+        return Poller(
+            "ingest",
+            self.poll,
+            OUTDATED_SECONDS,
+            wakeup=self._nudged,
+            longest_retry=SWEEP_SECONDS,
+            longest_round=None,
+            required=False,
+        )
+
+    async def poll(self) -> None:
+        """Read the documents that wait, then renew those that have become old; nothing, once draining."""
+        if self._reader is None or self.draining:
             return
         self._working = asyncio.create_task(self._work(self._reader))
         try:
             await asyncio.wait([self._working])
         finally:
             self._working.cancel()
+        if not self._working.cancelled():
+            self._working.result()
 
     async def drain(self) -> None:
         """Stops, and has others read what this process has begun."""
@@ -78,33 +93,24 @@ class Ingest:
             log.warning("cannot give a document back: the database is out of reach; the lease's end does so too")
 
     async def _work(self, reader: DocumentReader) -> None:
-        async def read_waiting() -> None:
-            await self._read_waiting(reader)
-
-        reembedding = Reembedding(self._database, self._embedder, self._process_id, first=read_waiting)
-        loop = asyncio.get_running_loop()
-        look_again_at = loop.time()
-        while True:
-            try:
+        async def read_new() -> None:
+            if self._nudged.is_set():
+                self._nudged.clear()
                 await self._read_waiting(reader)
-                if loop.time() >= look_again_at and not await reembedding.run():
-                    look_again_at = loop.time() + OUTDATED_SECONDS
-            except DatabaseUnavailable:
-                log.warning("cannot look for documents that wait: the database is out of reach")
-                await asyncio.sleep(SWEEP_SECONDS)
-            except Exception:  # whatever it is, the next document may be read
-                log.exception("the work on documents broke")
-                await asyncio.sleep(SWEEP_SECONDS)
-            if loop.time() < look_again_at:
-                await self._nudged.wait()
+
+        await self._read_waiting(reader)
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._look_for_outdated_at:
+            reembedding = Reembedding(self._database, self._embedder, self._process_id, first=read_new)
+            while await reembedding.run():
+                await read_new()
+            self._look_for_outdated_at = loop.time() + OUTDATED_SECONDS
 
     async def _read_waiting(self, reader: DocumentReader) -> None:
-        """Reads documents until none waits that it knows of."""
-        while self._nudged.is_set():
-            self._nudged.clear()
-            while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
-                self._note_turn(job.owner_id)
-                await Reading(self._database, reader, self._embedder, job).run()
+        """Reads documents until none waits."""
+        while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
+            self._note_turn(job.owner_id)
+            await Reading(self._database, reader, self._embedder, job).run()
 
     def _note_turn(self, owner_id: str) -> None:
         self._served[owner_id] = max(self._served.values(), default=0) + 1
@@ -118,18 +124,21 @@ class Ingest:
 class IngestSweep:
     """Takes up what dead processes have left of documents: half arrived, half read, half removed."""
 
-    def __init__(self, database: Database, leases: Leases, removals: Removals, ingest: Ingest) -> None:
+    def __init__(self, database: Database, lease: Lease, removals: Removals, ingest: Ingest) -> None:
         self._database = database
-        self._leases = leases
+        self._lease = lease
         self._removals = removals
         self._ingest = ingest
 
-    async def run(self) -> None:
-        """Looks, for ever."""
-        while True:
-            with contextlib.suppress(DatabaseUnavailable):  # which is told elsewhere
-                if self._leases.may_judge:
-                    await self._database.transact(ingests.take_back)
-                    await self._removals.sweep()
+    def poller(self) -> Poller:
+        """Make what looks for them; to remove large documents takes its time."""
+        return Poller("recovery of documents", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
+
+    async def sweep(self) -> None:
+        """Take up all there is, and have this process look for documents that wait."""
+        if self._lease.may_judge:
+            await self._database.transact(ingests.take_back, self._lease.process_id)
             self._ingest.nudge()
-            await asyncio.sleep(SWEEP_SECONDS)
+            await self._removals.sweep()
+        else:
+            self._ingest.nudge()

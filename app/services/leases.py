@@ -1,87 +1,64 @@
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
+from collections.abc import Callable
 
-from app.db import leases, turns
+from app.db import leases
 from app.db.engine import LEASE_MS, Database
-from app.domain.ids import now_ms
-from app.domain.messages import Status
-from app.errors import DatabaseUnavailable, Draining, Overloaded
-from app.services.running import Running
+from app.services.polling import Poller
 
-HEARTBEAT_SECONDS = 5.0
-AGAIN_SECONDS = 1.0
-SWEEP_SECONDS = 2.5
-"""Who died is found well within five seconds of the lease's end."""
-SWEEP_BATCH = 100
+HEARTBEAT_SECONDS = 3.0
+"""With the retries a lease outlasts ten seconds of trouble, wherever between two heartbeats these begin."""
+LONGEST_RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
-class Leases:
-    """Keeps this process's lease, and ends or adopts the turns of processes that lost theirs."""
+class Lease:
+    """The lease of this process, by which others know that it lives."""
 
-    def __init__(self, database: Database, running: Running, process_id: str) -> None:
+    def __init__(self, database: Database, process_id: str, now: Callable[[], float] = time.monotonic) -> None:
+        self.process_id = process_id
         self._database = database
-        self._running = running
-        self._process_id = process_id
-        self._renewed_at = time.monotonic()
-        self._may_sweep_at = time.monotonic()
+        self._now = now
+        self._renewed_at = self._may_judge_at = now()
+
+    @property
+    def expired(self) -> bool:
+        """Whether this process's own lease may be over, so that others may end its turns."""
+        return self._now() >= self._renewed_at + LEASE_MS / 1000
 
     @property
     def may_judge(self) -> bool:
-        """Whether others have had the time to renew their leases, so that who has none is dead."""
-        return time.monotonic() >= self._may_sweep_at
+        """Whether the other processes have had the time to renew their leases, so that one without is dead."""
+        return not self.expired and self._now() >= self._may_judge_at
+
+    def poller(self) -> Poller:
+        """Make what renews the lease."""
+        return Poller("lease renewal", self.renew, HEARTBEAT_SECONDS, longest_retry=LONGEST_RETRY_SECONDS)
+
+    async def start(self) -> None:
+        """Make the lease; from here on others see that this process lives."""
+        if self._database.kind == "sqlite":
+            await self._database.transact(leases.forget_earlier_boots, LEASE_MS)
+        self._renewed_at = self._now()
+        await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
 
     async def renew(self) -> None:
-        """Makes or renews the lease."""
-        await self._database.transact(leases.heartbeat, self._process_id, LEASE_MS)
-        now = time.monotonic()
-        if now - self._renewed_at > LEASE_MS / 1000:
-            # The database was away for all of us: give the others the time to renew before judging them.
-            self._may_sweep_at = now + LEASE_MS / 1000
-        self._renewed_at = now
-
-    async def run(self) -> None:
-        """Renews, for ever."""
-        while True:
-            try:
-                await self.renew()
-                await asyncio.sleep(HEARTBEAT_SECONDS)
-            except DatabaseUnavailable:
-                log.warning("cannot renew the lease: the database is out of reach")
-                await asyncio.sleep(AGAIN_SECONDS)
-
-    async def sweep(self) -> None:
-        """Looks for turns without a living process, for ever."""
-        while True:
-            with contextlib.suppress(DatabaseUnavailable, Draining, Overloaded):  # all of which are told elsewhere
-                await self._sweep()
-            await asyncio.sleep(SWEEP_SECONDS)
+        """Renew the lease, and note when that came so late that others may have come too late."""
+        began_at = self._now()
+        held = await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        gap = self._now() - self._renewed_at
+        if not held:  # by the database's clock: it was set, or this host stood still, and others may have too
+            self._may_judge_at = self._now() + LEASE_MS / 1000
+        elif gap > 2 * HEARTBEAT_SECONDS:  # an outage, in which leases that were renewed earlier than this one ended
+            self._may_judge_at = self._now() + gap
+        self._renewed_at = began_at
 
     async def resign(self) -> None:
-        """Ends the lease, so that others take over at once what is left."""
+        """End the lease, so that others take over at once what is left."""
         try:
-            await self._database.transact(leases.resign, self._process_id)
-        except DatabaseUnavailable:
-            log.warning("cannot end the lease: the database is out of reach; it runs out by itself")
-
-    async def _sweep(self) -> None:
-        if not self.may_judge or self._running.draining:
-            return
-        while await self._take_up() == SWEEP_BATCH:
-            pass
-        await self._database.transact(leases.forget_dead_processes, LEASE_MS)
-
-    async def _take_up(self) -> int:
-        """Ends or adopts some turns without a living process; gives how many there were."""
-        found = await self._database.query(turns.abandoned, SWEEP_BATCH)
-        for reply in found:
-            if reply.status is Status.QUEUED:
-                await self._running.adopt(reply)
-            else:
-                await self._database.transact(turns.interrupt, reply, now_ms())
-        return len(found)
+            await self._database.transact(leases.resign, self.process_id)
+        except Exception as error:  # this is the last thing that the process does, and not needed
+            log.warning("cannot end the lease, which runs out by itself", exc_info=error)

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Iterable, Sequence
 
 from app.db import turns
 from app.db.engine import Database
 from app.domain.ids import now_ms
-from app.errors import DatabaseUnavailable
+from app.services.delays import Delay
+from app.services.polling import Poller
 from app.services.replies import Reply
 from app.services.slots import Claim, Slots
 
-LOOK_SECONDS = 0.5
-
-log = logging.getLogger(__name__)
+POLL_SECONDS = 0.5
 
 
 class Line:
@@ -30,6 +27,7 @@ class Line:
         self._process_id = process_id
         self._waiting: dict[str, Waiter] = {}
         self._nudged = asyncio.Event()
+        self._delay = Delay()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -55,24 +53,22 @@ class Line:
         if self._waiting:
             self._nudged.set()
 
-    async def run(self) -> None:
-        """Starts who may start, for ever."""
-        while True:
-            timeout = LOOK_SECONDS if self._waiting else None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), timeout)
-            self._nudged.clear()
-            try:
-                await self._look()
-            except DatabaseUnavailable:
-                log.warning("cannot start waiting turns: the database is out of reach")
+    def poller(self) -> Poller:
+        """Make what starts the turns whose time has come."""
+        return Poller("starting of turns", self.poll, POLL_SECONDS, wakeup=self._nudged)
 
-    async def _look(self) -> None:
+    async def poll(self) -> None:
+        """Start the turns that are first in order and get a slot."""
         if not self._waiting:
+            self._delay.end()
             return
         started: list[str] = []
         try:
             started = await self._database.transact(turns.start, self._process_id, self._with_slot, now_ms())
+            self._delay.end()
+        except Exception as error:
+            self._delay.note(error, [waiter.reply for waiter in self._waiting.values()])
+            raise
         finally:
             for message_id, waiter in list(self._waiting.items()):
                 if message_id in started:

@@ -33,7 +33,7 @@ class Removals:
 
     async def sweep(self) -> None:
         """Removes what dead processes have left half removed, or half arrived."""
-        while found := await self._database.query(ingests.half_removed, SWEEP_BATCH):
+        while found := await self._database.query(ingests.half_removed, self._process_id, SWEEP_BATCH):
             for document_id in found:
                 await self._remove(document_id)
 

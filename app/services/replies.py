@@ -9,7 +9,7 @@ from app.domain.messages import Failure, Message, Sampling, Status
 from app.domain.outcomes import Outcome
 from app.domain.retrieval import Lookup, Retrieval
 from app.domain.turns import History
-from app.errors import AppError, Draining, InternalError
+from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
 from app.llm.calls import Call
 
 
@@ -96,7 +96,8 @@ class Reply:
         self.length = len(message.content)
         self._thoughts = []
         self._text = io.StringIO()  # four bytes a character: the message has them now
-        self._end.set_result(message)
+        if not self._end.done():
+            self._end.set_result(message)
         self._wake()
 
     def end_deleted(self) -> None:
@@ -111,11 +112,15 @@ class Reply:
         self._wake()
 
     def release(self) -> None:
-        """Says that the turn goes on elsewhere, also to those who wait for its end."""
-        where = {"conversation_id": self.message.conversation_id, "message_id": self.message.message_id}
-        self._end.set_exception(Draining(members=where))
-        self._end.exception()  # seen: there may be nobody who waits
+        """Says that the turn goes on elsewhere since this process goes away, also to those who wait for its end."""
+        self._answer_waiting(Draining())
         self.close()
+
+    def put_off(self, cause: Exception) -> None:
+        """Answer those who wait for the end that it cannot be known now; the turn and its streams go on."""
+        if not self._end.done():
+            self._answer_waiting(DatabaseUnavailable() if isinstance(cause, DatabaseUnavailable) else InternalError())
+            self._end = asyncio.get_running_loop().create_future()
 
     def text(self, start: int = 0, size: int | None = None) -> str:
         """The text from a character on; all of it, or so many characters."""
@@ -139,7 +144,12 @@ class Reply:
             await waiter
 
     async def until_ended(self) -> Message:
-        """Waits for the end; raises Draining when the turn goes on elsewhere."""
+        """Wait for the end.
+
+        Raises:
+            Draining: the process goes away, and the turn goes on elsewhere.
+            DatabaseUnavailable, InternalError: the end could not be read or stored for as long as a client waits.
+        """
         return await asyncio.shield(self._end)
 
     async def outcome(self, generation: asyncio.Task[Outcome]) -> Outcome:
@@ -165,6 +175,12 @@ class Reply:
         self.deleted = self.deleted or deleted
         if self._generation is not None:
             self._generation.cancel()
+
+    def _answer_waiting(self, error: AppError) -> None:
+        if not self._end.done():
+            error.members = {"conversation_id": self.message.conversation_id, "message_id": self.message.message_id}
+            self._end.set_exception(error)
+            self._end.exception()  # seen: there may be nobody who waits
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from app.db import idempotency
 from app.db.engine import Database
 from app.domain.ids import now_ms
-from app.errors import DatabaseUnavailable
+from app.services.polling import Poller
 
 LOOK_SECONDS = 600.0
-
-log = logging.getLogger(__name__)
 
 
 class Retention:
@@ -19,11 +14,10 @@ class Retention:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def run(self) -> None:
-        """Looks, for ever."""
-        while True:
-            try:
-                await self._database.transact(idempotency.forget, now_ms())
-            except DatabaseUnavailable:
-                log.warning("cannot let old idempotency keys go: the database is out of reach")
-            await asyncio.sleep(LOOK_SECONDS)
+    def poller(self) -> Poller:
+        """Make what deletes idempotency keys."""
+        return Poller("retention", self.forget, LOOK_SECONDS, longest_round=None, required=False)
+
+    async def forget(self) -> None:
+        """Delete the idempotency keys whose time is over."""
+        await self._database.transact(idempotency.forget, now_ms())

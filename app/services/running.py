@@ -4,31 +4,31 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from app.db import turns
 from app.db.engine import Database
-from app.db.script import ScriptFunction
 from app.domain.context import prompt
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.outcomes import Outcome
 from app.domain.turns import History
-from app.errors import AppError, DatabaseUnavailable, Draining, InternalError, Overloaded
+from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
 from app.llm.base import Target
 from app.llm.calls import Call
 from app.llm.router import Router
 from app.services.budgets import Budgets, Spending
+from app.services.delays import Delay
 from app.services.generation import generate, with_work
 from app.services.grounding import Grounding
+from app.services.leases import Lease
 from app.services.line import Line
+from app.services.patience import until_known
 from app.services.replies import Reply, failure_of
 from app.services.slots import Claim, Slots
 from app.services.tasks import TaskOwner
 from app.services.watches import Watches
 
-T = TypeVar("T")
-AGAIN_SECONDS = 0.5
 LAST_SECONDS = 5.0
 """How long the last commits of interrupted turns may take."""
 
@@ -46,12 +46,12 @@ class Running:
         watches: Watches,
         slots: Slots,
         budgets: Budgets,
-        process_id: str,
+        lease: Lease,
     ) -> None:
         self.replies: dict[str, Reply] = {}
         """The unfinished replies, by id."""
         self.draining = False
-        self.line = Line(database, slots, process_id)
+        self.line = Line(database, slots, lease.process_id)
         self.on_ended: list[Callable[[Reply, Outcome], None]] = []
         """Who wants to know when a turn of this process has ended, and as what it was settled."""
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -62,7 +62,7 @@ class Running:
         self._router = router
         self._watches = watches
         self._slots = slots
-        self._process_id = process_id
+        self._lease = lease
         self._tasks = TaskOwner()
 
     def claim(self) -> Claim:
@@ -70,10 +70,13 @@ class Running:
 
         Raises:
             Draining: the process is going away.
+            DatabaseUnavailable: the process has lost its lease, so that others would end the turn.
             Overloaded: there is none.
         """
         if self.draining:
             raise Draining
+        if self._lease.expired:
+            raise DatabaseUnavailable
         return self._slots.claim()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -86,9 +89,12 @@ class Running:
         self.replies[message_id] = reply
         try:
             await self._bring_to_end(reply, claim)
+        except asyncio.CancelledError:  # the drain's time is over: the text is there up to the last checkpoint
+            reply.release()
+            raise
         except Exception:
             log.exception("a turn broke")
-            await self._fail(reply)
+            await self._settle(reply, failure(InternalError(), reply))
         finally:
             del self.replies[message_id]
             reply.call = None  # with a whole prompt in it, however long the reply is read
@@ -99,15 +105,15 @@ class Running:
         """Takes over a waiting turn that was given back, or whose process died; not where the line is full.
 
         Raises:
-            Draining, Overloaded: this process takes no more turns.
+            Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
         claim = self.claim()
         try:
             claim.place(str(message.provider), first=False)
-        except Overloaded:
+            adopted = await until_known(self._database, turns.adopt, self._lease.process_id, message)
+        except BaseException:
             claim.give_back()
             raise
-        adopted = await self._until_known(turns.adopt, self._process_id, message)
         if adopted is None:
             claim.give_back()
         else:
@@ -162,20 +168,12 @@ class Running:
         return not self.draining and await self.line.wait(reply, claim)
 
     async def _release(self, reply: Reply) -> None:
-        """Gives a turn back that has cost nothing yet; the lease's end does so too, if the database is away."""
+        """Gives a turn back that has cost nothing yet; the lease's end does so too, if that fails."""
         reply.release()
         try:
-            await self._database.transact(turns.release, self._process_id, reply.message.message_id)
-        except DatabaseUnavailable:
-            log.warning("cannot give a waiting turn back: the database is out of reach")
-
-    async def _fail(self, reply: Reply) -> None:
-        """Ends a turn that broke; where that breaks too, at least nobody is kept waiting for it."""
-        try:
-            await self._settle(reply, failure(InternalError()))
-        except Exception:
-            log.exception("a turn cannot be ended")
-            reply.release()
+            await self._database.transact(turns.release, self._lease.process_id, reply.message.message_id)
+        except Exception as error:  # whatever it is, the turn has not failed
+            log.warning("cannot give a waiting turn back", exc_info=error)
 
     async def _generate(self, reply: Reply) -> Outcome:
         try:
@@ -184,15 +182,16 @@ class Running:
                 reply.call = self._call(reply, history, spending)
                 return await reply.outcome(asyncio.create_task(self._answer(reply.call, reply, history)))
         except AppError as error:
-            return failure(error)
+            return failure(error, reply)
         except Exception:
-            log.exception("a turn broke on its way to the model")
-            return failure(InternalError())
+            log.exception("a turn broke on its way to or from the model")
+            return failure(InternalError(), reply)
 
     async def _history(self, reply: Reply) -> History:
         history, reply.history = reply.history, None
         if history is None:
-            history = await self._database.query(turns.history, reply.message)
+            note = functools.partial(Delay().note, replies=[reply])
+            history = await until_known(self._database, turns.history, reply.message, reading=True, on_failure=note)
         return history
 
     def _answer(self, call: Call, reply: Reply, history: History) -> Coroutine[Any, Any, Outcome]:
@@ -214,27 +213,38 @@ class Running:
         )
 
     async def _settle(self, reply: Reply, outcome: Outcome) -> None:
-        outcome = with_work(outcome, reply, reply.call)
-        settle = functools.partial(self._until_known, turns.settle, self._process_id, reply.owner_id)
-        stored = await settle(reply.message, outcome, now_ms())
+        """Store how a turn ended, however long that takes, and end it for its readers."""
+        try:
+            outcome = with_work(outcome, reply, reply.call)
+        except Exception:
+            log.exception("a reply is stored without what was done for it")
+        stored = await until_known(
+            self._database,
+            turns.settle,
+            self._lease.process_id,
+            reply.owner_id,
+            reply.message,
+            outcome,
+            now_ms(),
+            retried=Exception,
+            on_failure=functools.partial(Delay().note, replies=[reply]),
+        )
         if stored is None:
             reply.end_deleted()
         elif stored.status.terminal:
             reply.end(stored)
-            for tell in self.on_ended:
-                tell(reply, outcome)
+            self._tell_ended(reply, outcome)
         else:
             self._watches.take_over(reply)  # another process has adopted it
 
-    async def _until_known(self, script: ScriptFunction[T], *args: object) -> T:
-        """What a transaction gives that finds its own work done when its acknowledgement was lost before."""
-        while True:
+    def _tell_ended(self, reply: Reply, outcome: Outcome) -> None:
+        for tell in self.on_ended:
             try:
-                return await self._database.transact(script, *args)
-            except DatabaseUnavailable:
-                await asyncio.sleep(AGAIN_SECONDS)
+                tell(reply, outcome)
+            except Exception:  # the turn itself has ended well
+                log.exception("what follows a turn broke")
 
 
-def failure(error: AppError) -> Outcome:
-    """The outcome of a turn that did not come to its model."""
-    return Outcome(Status.FAILED, "", error=failure_of(error))
+def failure(error: AppError, reply: Reply) -> Outcome:
+    """Make the outcome of a turn that ended by an error of this process; what readers have seen of the reply stays."""
+    return Outcome(Status.FAILED, reply.text(), error=failure_of(error))

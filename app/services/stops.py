@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from app.db import turns
 from app.db.engine import Database
 from app.domain.messages import Status
-from app.errors import DatabaseUnavailable
+from app.services.polling import Poller
 from app.services.running import Running
 
 LOOK_SECONDS = 0.5
-
-log = logging.getLogger(__name__)
 
 
 class Stops:
@@ -22,14 +17,9 @@ class Stops:
         self._running = running
         self._process_id = process_id
 
-    async def run(self) -> None:
-        """Looks, for ever."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except DatabaseUnavailable:
-                log.warning("cannot see which turns are to be stopped: the database is out of reach")
+    def poller(self) -> Poller:
+        """Make what stops turns."""
+        return Poller("stopping of turns", self.look, LOOK_SECONDS)
 
     async def look(self) -> None:
         """Stops what is to be stopped; how each ended is then read from its row."""

@@ -13,6 +13,7 @@ from app.domain.turns import Summary
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.asides import Asides
+from app.services.patience import until_known
 from app.services.replies import Reply
 from app.services.tasks import TaskOwner
 
@@ -71,4 +72,4 @@ class Summaries:
         return written is None or not await self._stored(conversation_id, state, Summary(new_id(), reached, written))
 
     async def _stored(self, conversation_id: str, state: State, summary: Summary) -> bool:
-        return await self._database.transact(summaries.store, conversation_id, state.revision, summary, now_ms())
+        return await until_known(self._database, summaries.store, conversation_id, state.revision, summary, now_ms())

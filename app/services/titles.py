@@ -10,6 +10,7 @@ from app.domain.titles import title_request, title_written
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.asides import Asides
+from app.services.patience import until_known
 from app.services.replies import Reply
 from app.services.tasks import TaskOwner
 
@@ -46,6 +47,6 @@ class Titles:
             written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
             title = title_written(written or "")
             if title is not None:
-                await self._database.transact(conversations.retitle, conversation_id, title)
+                await until_known(self._database, conversations.retitle, conversation_id, title)
         except DatabaseUnavailable:
             log.warning("cannot title a conversation: the database is out of reach")

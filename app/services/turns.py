@@ -18,12 +18,13 @@ from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
-from app.errors import AlreadyFinished, ConversationNotFound, DatabaseUnavailable, IdempotencyKeyReused
+from app.errors import AlreadyFinished, ConversationNotFound, DatabaseUnavailable, Draining, IdempotencyKeyReused
 from app.llm.base import Target
 from app.llm.router import Router
 from app.services.messages import get
+from app.services.patience import until_known
 from app.services.replies import Reply
-from app.services.running import AGAIN_SECONDS, Running
+from app.services.running import Running
 from app.services.slots import Claim
 from app.services.watches import Watches
 
@@ -168,11 +169,10 @@ class Turns:
 
     async def _reserve_and_run(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
         try:
-            await self._database.transact(script, attempt, *args)
-        except DatabaseUnavailable as error:
-            if not await self._was_stored(attempt, error):
-                attempt.refuse(error)
-                return
+            await self._stored(attempt, script, args)
+        except asyncio.CancelledError:  # the process ends, and leaves no more than a crash would
+            attempt.refuse(Draining())
+            raise
         except Exception as error:  # noqa: BLE001  the one who asked gets it, whatever it is
             attempt.refuse(error)
             return
@@ -181,16 +181,28 @@ class Turns:
             self.running.cancel(message_id)
         await self.running.run(turn.reply, attempt.claim)
 
+    async def _stored(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
+        """Store a turn; raises where nothing was stored."""
+        try:
+            await self._database.transact(script, attempt, *args)
+        except DatabaseUnavailable as error:
+            if not await self._was_stored(attempt, error):
+                raise
+
     async def _was_stored(self, attempt: Attempt, error: DatabaseUnavailable) -> bool:
         """Whether a commit came through whose acknowledgement was lost; the caller is not kept waiting long."""
-        while attempt.reserved is not None:
-            try:
-                reply_id = attempt.reserved.reply.message_id
-                return await self._database.query(messages.message_by_id, reply_id) is not None
-            except DatabaseUnavailable:
-                attempt.answer_with(error)
-                await asyncio.sleep(AGAIN_SECONDS)
-        return False
+        if attempt.reserved is None:
+            return False
+        reply_id = attempt.reserved.reply.message_id
+        found = await until_known(
+            self._database,
+            messages.message_by_id,
+            reply_id,
+            reading=True,
+            retried=Exception,
+            on_failure=lambda _: attempt.answer_with(error),
+        )
+        return found is not None
 
     def _reserve(self, attempt: Attempt, owner: str | None, conversation_id: str, turn: NewTurn) -> Script[None]:
         wanted = self._reservation(attempt, owner, conversation_id, turn)

@@ -9,12 +9,14 @@ from app.domain.ids import new_id, now_ms
 from app.domain.principals import Principal
 from app.domain.users import User
 from app.errors import UserNotFound
+from app.services.polling import Poller
 from app.services.removals import Removals
 from app.services.running import Running
 from app.services.tasks import TaskOwner
 
 BATCH_MESSAGES = 5_000
 """What one transaction of an erasure deletes at most."""
+ERASURE_SECONDS = 600.0
 
 
 class Users:
@@ -63,8 +65,12 @@ class Users:
             raise UserNotFound
         await asyncio.shield(self._tasks.spawn(self._erase_marked(row_id)))
 
+    def poller(self) -> Poller:
+        """Make what finishes erasures."""
+        return Poller("erasures", self.finish_erasures, ERASURE_SECONDS, longest_round=None, required=False)
+
     async def finish_erasures(self) -> None:
-        """Takes up what a process that died left half erased."""
+        """Takes up what was left half erased, by a process that died or an outage."""
         async with self._database.read() as session:
             row_ids = await users.marked(session)
         for row_id in row_ids:

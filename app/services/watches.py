@@ -6,8 +6,11 @@ import weakref
 from app.db import turns
 from app.db.engine import Database
 from app.domain.messages import Message
-from app.services.looks import look_again
+from app.services.delays import Delay
+from app.services.polling import Poller
 from app.services.replies import Reply
+
+LOOK_SECONDS = 0.5
 
 
 class Watches:
@@ -21,6 +24,7 @@ class Watches:
         self._watched: weakref.WeakValueDictionary[str, Reply] = weakref.WeakValueDictionary()
         self._nudged = asyncio.Event()
         self._closed = False
+        self._delay = Delay()
 
     def follow(self, message: Message) -> Reply:
         """An unfinished reply, as its text grows elsewhere."""
@@ -43,30 +47,36 @@ class Watches:
             reply.release()
         self._watched.clear()
 
-    async def run(self) -> None:
-        """Looks, for ever."""
-        await look_again(self._watched, self._nudged, self.look, "the turns of other processes")
+    def poller(self) -> Poller:
+        """Make what reads the rows of followed replies."""
+        return Poller("following of turns", self.look, LOOK_SECONDS, wakeup=self._nudged)
 
     async def look(self) -> None:
         """Takes over what the rows have more than the replies, and ends those that have ended."""
         watched = dict(self._watched)
         if not watched:
+            self._delay.end()
             return
         known = [turns.Watched(name, reply.length, reply.awaits_retrieval) for name, reply in watched.items()]
-        found = await self._database.query(turns.progress, known)
+        try:
+            found = await self._database.query(turns.progress, known)
+            self._delay.end()
+        except Exception as error:
+            self._delay.note(error, watched.values())
+            raise
         for message_id, reply in watched.items():
-            if self._watched.pop(message_id, None) is not None:  # not closed meanwhile
+            if not self._closed:
                 self._advance(reply, found.get(message_id))
 
     def _advance(self, reply: Reply, progress: turns.Progress | None) -> None:
         if progress is None:
             reply.end_deleted()
-            return
-        text, message, retrieval = progress
-        if retrieval is not None:
-            reply.looked_up(retrieval)
-        reply.append(text)
-        if message is None:
-            self._watched[reply.message.message_id] = reply
         else:
-            reply.end(message)
+            text, message, retrieval = progress
+            if retrieval is not None:
+                reply.looked_up(retrieval)
+            reply.append(text)
+            if message is not None:
+                reply.end(message)
+        if reply.ended:
+            self._watched.pop(reply.message.message_id, None)

@@ -15,6 +15,9 @@ from app.db.script import Script, Statement
 from tests.api.talk import Event, live_events
 from tests.support.process import POLL_SECONDS, Parley
 
+READY_SECONDS = 60
+"""Far more than a process needs to be ready again, since whatever else runs on the machine runs too."""
+
 
 class Stored(NamedTuple):
     """A message as its row has it."""
@@ -89,6 +92,20 @@ async def until(events: AsyncIterator[Event], name: str) -> Event:
         if event.name == name:
             return event
     raise AssertionError(f"the stream ended without {name}")
+
+
+def unavailable(response: httpx2.Response) -> None:
+    """Looks at what is answered without a database."""
+    assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) >= 1
+
+
+async def until_ready(parley: Parley) -> None:
+    """Waits for readiness, as a load balancer does."""
+    async with asyncio.timeout(READY_SECONDS):
+        while not await parley.answers("/readyz"):  # noqa: ASYNC110  nothing tells but asking
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def names_in(directory: Path) -> list[str]:

@@ -9,14 +9,25 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx2
 import pytest
 
 from app.db.engine import LEASE_MS
 from app.domain.ids import now_ms
 from app.services.leases import HEARTBEAT_SECONDS
 from tests.api.talk import Event, live_events
-from tests.live.talk import make, messages, messages_of, rows, say, stream, told, until, until_messages
+from tests.live.talk import (
+    make,
+    messages,
+    messages_of,
+    rows,
+    say,
+    stream,
+    told,
+    unavailable,
+    until,
+    until_messages,
+    until_ready,
+)
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.process import POLL_SECONDS, Parley, parley_process
@@ -62,20 +73,6 @@ async def far(
         parley, near, narrow = await asyncio.gather(*starts)
         yield Far(parley, near, narrow, proxy, provider, url)
         proxy.resume()
-
-
-def unavailable(response: httpx2.Response) -> None:
-    """Looks at what is answered without a database."""
-    assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
-    assert response.headers["content-type"] == "application/problem+json"
-    assert int(response.headers["retry-after"]) >= 1
-
-
-async def until_ready(parley: Parley) -> None:
-    """Waits for readiness, as a load balancer does."""
-    async with asyncio.timeout(GIVEN_UP_SECONDS):
-        while not await parley.answers("/readyz"):  # noqa: ASYNC110  nothing tells but asking
-            await asyncio.sleep(POLL_SECONDS)
 
 
 async def until_renewed(database_url: str) -> None:

@@ -118,14 +118,6 @@ async def test_uvicorn_alone_does_not_show_secrets_either(tmp_path: Path, given:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_database_out_of_reach_ends_a_command(tmp_path: Path, workers: int) -> None:
-    """Without its database no command runs; the line that says so is without the password."""
-    url = "postgresql://parley:hunter2@127.0.0.1:1/parley"
-    for refused in await each_command(tmp_path, database_url=url, web_concurrency=workers):
-        assert reason(refused) == "The database is out of reach."
-
-
-@pytest.mark.parametrize("workers", [1, 2])
 async def test_a_port_that_is_taken_ends_the_start(tmp_path: Path, workers: int) -> None:
     """Where another program listens on the port the process says so and ends with a status that is no success."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:

@@ -12,7 +12,7 @@ import pytest
 
 from app.db import check
 from app.errors import ProviderTimeout, ProviderUnavailable
-from app.services import line, running, turns
+from app.services import backoff, line, polling
 from tests.api.talk import events_of, got, make, messages_of
 from tests.support.faults import DatabaseFault, FaultyModel
 from tests.support.service import Service, forget_failures, serving, settings
@@ -25,7 +25,7 @@ HANGS_SECONDS = 10
 @pytest.fixture
 async def hasty_service(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
     """A service that tries again sooner than it would, as there are hundreds of faults to come."""
-    for module, name in ((running, "AGAIN_SECONDS"), (turns, "AGAIN_SECONDS"), (line, "LOOK_SECONDS")):
+    for module, name in ((backoff, "FIRST_SECONDS"), (polling, "RETRY_SECONDS"), (line, "POLL_SECONDS")):
         monkeypatch.setattr(module, name, 0.01)
     async with serving(settings(database_url=database_url)) as started:
         yield started

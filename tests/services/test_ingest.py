@@ -18,9 +18,10 @@ from app.rag.embedding.base import Embedder
 from app.rag.reader import DocumentReader
 from app.services import embeddings
 from app.services.readings import NOT_EMBEDDED
+from app.services.removals import Removals
 from app.services.uploads import Upload
 from tests.support.embedder import FakeEmbedder
-from tests.support.hosts import Host
+from tests.support.hosts import Host, recovered
 from tests.support.uploads import NOTHING, counts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,7 +72,7 @@ async def hosts(
     for host in made:
         await host.die()
         await host.tasks.drain(5)
-    await database.transact(ingests.take_back)
+    await recovered(database)
     assert await database.query(check.findings, database.kind) == []
 
 
@@ -147,7 +148,7 @@ async def test_a_dead_process_s_document_is_taken_up(
     await one.die()
     embedder.open.set()
     other = await hosts()
-    await database.transact(ingests.take_back)
+    await recovered(database)
     other.ingest.nudge()
     found = await other.ready(document)
     assert found.status is DocumentStatus.READY
@@ -164,7 +165,7 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     document = await one.upload(TEXT)
     await slow.asked.wait()
     await database.transact(leases.resign, one.process_id)
-    await database.transact(ingests.take_back)
+    await recovered(database)
     other = await hosts()
     found = await other.ready(document)
     slow.open.set()
@@ -186,7 +187,7 @@ async def test_a_document_that_kills_processes_is_given_up(
         document = document or await host.upload(TEXT)
         await embedder.asked.wait()
         await host.die()
-        await database.transact(ingests.take_back)
+        await recovered(database)
     assert document is not None
     embedder.open.set()
     host = await hosts()
@@ -361,6 +362,6 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     document = await host.upload(TEXT)
     await database.transact(documents.delete, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
-    await database.transact(ingests.take_back)
-    await host.removals.sweep()
+    judge = await recovered(database)
+    await Removals(database, host.tasks, judge).sweep()
     assert await counts(database) == NOTHING

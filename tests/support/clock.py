@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sqlite3
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import pytest
+
+from app.db.sqlite import SqliteDatabase
+
 T = TypeVar("T")
+EPOCH_IN_JULIAN_DAYS = 2440587.5
 GRACE_SECONDS = 0.002
 """For what the kernel has yet to carry from one end of a connection to the other."""
 
@@ -64,3 +71,19 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine by a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+async def set_wall_clock(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Moves the wall clock by so many seconds for a database: Python's, and that of SQLite's functions."""
+    real = time.time_ns
+
+    def moved() -> int:
+        return real() + int(seconds * 1e9)
+
+    def move(connection: sqlite3.Connection, _: None) -> None:
+        connection.create_function("julianday", 1, lambda _: EPOCH_IN_JULIAN_DAYS + moved() / (86_400 * 1e9))
+        connection.create_function("unixepoch", -1, lambda *_: moved() // 1_000_000_000)
+
+    for thread in (database._writer, database._reader):
+        await thread.call(move, None)
+    monkeypatch.setattr(time, "time_ns", moved)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from app.db import idempotency, leases, turns
 from app.db.engine import Database
@@ -68,6 +70,38 @@ class DatabaseFault:
         if self._moments_left == -1:
             self.happened = True
             raise DatabaseUnavailable
+
+
+class Outage:
+    """Has a database fail with one error while it lasts, at everything or at some scripts."""
+
+    def __init__(self, database: Database, error: Exception, *scripts: ScriptFunction[Any]) -> None:
+        self.failed = asyncio.Event()
+        """Set at the first failure."""
+        self._database = database
+        self._error = error
+        self._scripts = scripts
+
+    def __enter__(self) -> Self:
+        for name in ("transact", "query", "scan"):
+            setattr(self._database, name, functools.partial(self._fail_or, getattr(self._database, name)))
+        if not self._scripts:
+            for name in ("read", "write"):
+                setattr(self._database, name, self._fail)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in ("transact", "query", "scan", "read", "write"):
+            vars(self._database).pop(name, None)
+
+    async def _fail_or(self, execute: Callable[..., Any], script: ScriptFunction[Any], *args: Any) -> Any:
+        if not self._scripts or script in self._scripts:
+            self._fail()
+        return await execute(script, *args)
+
+    def _fail(self) -> Any:
+        self.failed.set()
+        raise self._error
 
 
 class FaultyModel:

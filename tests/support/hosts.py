@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from app.db import documents, leases
+from app.db import documents, ingests, leases
 from app.db.engine import LEASE_MS, Database
 from app.domain.documents import Document
 from app.domain.ids import new_id
 from app.rag.embedding.base import Embedder
 from app.rag.reader import DocumentReader
 from app.services.ingest import Ingest
+from app.services.polling import Supervisor
 from app.services.removals import Removals
 from app.services.tasks import TaskOwner
 from app.services.uploads import Upload
+
+
+async def recovered(database: Database) -> str:
+    """Has a living process take up what dead ones have left of documents; gives its id."""
+    process_id = new_id()
+    await database.transact(leases.heartbeat, process_id, LEASE_MS)
+    await database.transact(ingests.take_back, process_id)
+    return process_id
 
 
 class Host:
@@ -26,19 +35,17 @@ class Host:
         self.tasks = TaskOwner()
         self.removals = Removals(database, self.tasks, self.process_id)
         self.ingest = Ingest(database, reader, embedder, self.process_id)
-        self.running: asyncio.Task[None] | None = None
+        self.supervisor = Supervisor()
 
     async def start(self) -> None:
         """Begins to work."""
         await self.database.transact(leases.heartbeat, self.process_id, LEASE_MS)
         self.ingest.nudge()
-        self.running = asyncio.create_task(self.ingest.run())
+        self.supervisor.start([self.ingest.poller()])
 
     async def die(self) -> None:
         """Stops amid whatever it does, with its lease."""
-        if self.running is not None:
-            self.running.cancel()
-            await asyncio.gather(self.running, return_exceptions=True)
+        await self.supervisor.stop()
         await self.database.transact(leases.resign, self.process_id)
 
     async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:

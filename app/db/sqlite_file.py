@@ -1,0 +1,68 @@
+"""Whether the files that connections to SQLite are open on are still those at their paths."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+
+class FileReplaced(OSError):
+    """A file of the database is not the one that this process works on."""
+
+
+class DatabaseFile:
+    """A database's file, its write-ahead log and that log's index, known by device and inode.
+
+    A file that was deleted, moved or replaced goes on to take commits from connections that are open on it, and nobody
+    finds them again; SQLite itself looks after that only where it keeps no write-ahead log. So the paths are looked at
+    before each commit and behind each read: what happens to them between two looks is found by the next.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[Path, tuple[int, int]] = {}
+
+    def open(self, *args: Any, **options: Any) -> sqlite3.Connection:
+        """A connection to the file, a new one at the first time only; a `factory` of `sqlite3.connect`.
+
+        Raises:
+            OSError: the file is not at its path any more: to open that would make another, empty one.
+        """
+        self.check()
+        connection = sqlite3.Connection(*args, **options | {"factory": sqlite3.Connection})
+        try:
+            self._known.setdefault(self.path, identity(self.path.stat()))
+            self.check()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def check(self) -> None:
+        """Does nothing where every file that is known is at its path; blocks for some microseconds.
+
+        Raises:
+            OSError: one is not, or the database is empty. When the file is back, all is well again.
+        """
+        for path, known in tuple(self._known.items()):
+            found = path.stat()
+            emptied = path == self.path and not found.st_size and len(self._known) > 1
+            if identity(found) != known or emptied:
+                raise FileReplaced(f"{path.name} is not the file any more that this process has opened")
+
+    def learn_log(self) -> None:
+        """Has the log and its index known too, once there is one.
+
+        To be called in a transaction of a connection that stays open: the last one that is closed deletes both.
+        """
+        for suffix in ("-wal", "-shm"):
+            path = self.path.with_name(self.path.name + suffix)
+            if path not in self._known and path.exists():
+                self._known[path] = identity(path.stat())
+
+
+def identity(found: os.stat_result) -> tuple[int, int]:
+    """Device and inode."""
+    return found.st_dev, found.st_ino

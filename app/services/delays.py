@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from app.services.replies import Reply
+
+CLIENT_WAIT_SECONDS = 30.0
+"""How long clients wait for what cannot be read or written; many give up after a minute, and then know less."""
+
+
+class Delay:
+    """How long some work on replies has failed without a success between."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._since: float | None = None
+
+    def note(self, error: Exception, replies: Iterable[Reply]) -> None:
+        """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
+        if self._since is None:
+            self._since = self._now()
+        if self._now() >= self._since + CLIENT_WAIT_SECONDS:
+            for reply in replies:
+                reply.put_off(error)
+
+    def end(self) -> None:
+        """Note a success."""
+        self._since = None

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from app.db import leases, turns
+from app.db.engine import LEASE_MS, Database
+from app.domain.ids import now_ms
+from app.domain.messages import Message, Status
+from app.errors import DatabaseUnavailable, Draining, Overloaded
+from app.services.leases import Lease
+from app.services.polling import Poller
+from app.services.running import Running
+
+SWEEP_SECONDS = 2.5
+"""Dead processes are found well within five seconds of their lease's end."""
+SWEEP_BATCH = 100
+
+log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Ends or adopts the turns of processes that lost their lease."""
+
+    def __init__(self, database: Database, running: Running, lease: Lease) -> None:
+        self._database = database
+        self._running = running
+        self._lease = lease
+
+    def poller(self) -> Poller:
+        """Make what looks for such turns; a process may leave any number of them."""
+        return Poller("recovery of turns", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
+
+    async def sweep(self) -> None:
+        """End or adopt all turns without a living process."""
+        if not self._lease.may_judge or self._running.draining:
+            return
+        with contextlib.suppress(Draining, Overloaded):  # then others adopt what waits
+            while await self._take_up() == SWEEP_BATCH:
+                pass
+        await self._database.transact(leases.forget_dead_processes, self._lease.process_id, LEASE_MS)
+
+    async def _take_up(self) -> int:
+        """End or adopt some turns without a living process; return how many."""
+        found = await self._database.query(turns.abandoned, self._lease.process_id, SWEEP_BATCH)
+        taken_up = 0
+        for reply in found:
+            try:
+                await self._take_up_one(reply)
+                taken_up += 1
+            except (DatabaseUnavailable, Draining, Overloaded):
+                raise
+            except Exception:  # one row that cannot be read may not keep all others unfinished
+                log.exception("cannot take up a turn", extra={"message_id": reply.message_id})
+        return taken_up
+
+    async def _take_up_one(self, reply: Message) -> None:
+        if reply.status is Status.QUEUED:
+            await self._running.adopt(reply)
+            return
+        what = self._lease.process_id, reply, now_ms()
+        try:
+            await self._database.transact(turns.interrupt, *what)
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # a row of another release, perhaps
+            log.exception("what a dead process did for a turn cannot be read", extra={"message_id": reply.message_id})
+            await self._database.transact(turns.interrupt_unrecorded, *what)

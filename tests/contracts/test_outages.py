@@ -1,0 +1,259 @@
+"""What PostgreSQL answers instead of serving, code by code: at a connection's start and at statements."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+from sqlalchemy import exc, make_url, text
+
+from app.db import leases, schema
+from app.db.engine import Database
+from app.db.outages import causes
+from app.db.postgres import PostgresDatabase
+from app.db.script import Script, Statement
+from app.errors import DatabaseUnavailable
+from tests.support.databases import PostgresTemplate
+from tests.support.postgres import PostgresCluster
+from tests.support.postgres_wire import FATAL, PostgresWire, error_response
+
+Use = Callable[[Database], Awaitable[Any]]
+
+REFUSE_CONNECTIONS = [
+    "08000", "08001", "08003", "08004", "08006", "08P01", "0A000", "22023", "28000", "28P01", "3D000", "42501", "42704",
+    "53000", "53100", "53200", "53300", "53400", "55000", "55006", "55P02", "57P01", "57P02", "57P03", "57P04", "58000",
+    "58030", "58P01", "F0000", "XX000", "XX001", "CR000",
+]  # fmt: skip
+LASTING = {"0A000", "22023", "28000", "28P01", "3D000", "42501", "42704", "55P02"}
+REFUSE_STATEMENTS = [
+    "08006", "08P01", "25006", "25P03", "28000", "3D000", "40001", "40P01", "53100", "53200", "53300", "55000", "55006",
+    "55P03", "57014", "57P01", "57P03", "58030", "XX000", "XX001", "XX002",
+]  # fmt: skip
+FAULTS_OF_OURS = ["22003", "22P02", "23502", "23505", "23514", "25P02", "42601", "42703", "42883", "42P01", "54001"]
+UNKNOWN = {"sslmode=require": "sslmode", "ssl=perhaps": "sslmode", "statement_cache_size=0": "str"}
+GARBAGE = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"R\0\0\0", b"E\0\0\0\4", b"R\0\0\0\x08\0\0\0\x63", b"\xff" * 64]
+
+
+class Wired(NamedTuple):
+    """A small database behind the wire."""
+
+    wire: PostgresWire
+    through: PostgresDatabase
+
+
+def read_script() -> Script[int]:
+    rows = yield Statement("SELECT count(*) FROM users")
+    return int(rows[0][0])
+
+
+async def transact(database: Database) -> None:
+    await database.transact(leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
+
+
+async def query(database: Database) -> None:
+    await database.query(read_script)
+
+
+async def scan(database: Database) -> None:
+    await database.scan(read_script)
+
+
+async def read(database: Database) -> None:
+    async with database.read() as session:
+        await session.execute(text("SELECT count(*) FROM users"))
+
+
+async def write(database: Database) -> None:
+    async with database.write() as session:
+        await session.execute(text("DELETE FROM processes"))
+
+
+USES = [transact, query, scan, read, write]
+
+
+@pytest.fixture(scope="module")
+def url(postgres_template: PostgresTemplate) -> Iterator[str]:
+    """One database for all, since nothing here is kept."""
+    with postgres_template.copy() as made:
+        yield made
+
+
+@pytest.fixture
+async def wired(cluster: PostgresCluster, url: str) -> AsyncIterator[Wired]:
+    async with PostgresWire(cluster.port) as wire:
+        through = PostgresDatabase(make_url(url).set(drivername="postgresql+asyncpg", port=wire.port), pool_size=2)
+        yield Wired(wire, through)
+        await through.close()
+
+
+async def unavailable(use: Use, database: Database) -> DatabaseUnavailable:
+    """The error of a use that the database cannot serve, with a reason."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await use(database)
+    assert caught.value.reason
+    assert caught.value.detail == "The database is out of reach."
+    return caught.value
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_refused_connection_is_an_outage(wired: Wired, use: Use) -> None:
+    """Whatever a server answers a new connection with, no request is to blame; afterwards all is well by itself."""
+    for code in REFUSE_CONNECTIONS:
+        wired.wire.refuse_connections(error_response(code))
+        await wired.through.close()
+        error = await unavailable(use, wired.through)
+        assert f"({code})" in str(error.reason)
+        assert error.passing == (code not in LASTING), code
+        wired.wire.release()
+        await use(wired.through)
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_server_that_speaks_nothing_sensible_is_an_outage(wired: Wired, use: Use) -> None:
+    """A port that closes, stops amid a message or speaks another protocol is a database that cannot serve."""
+    for answer in GARBAGE:
+        wired.wire.refuse_connections(answer)
+        await wired.through.close()
+        await unavailable(use, wired.through)
+        wired.wire.release()
+        await use(wired.through)
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_server_that_is_not_there_is_an_outage(use: Use) -> None:
+    """A port where nobody listens, and a name that leads nowhere, may be a database's a moment later."""
+    for place in ("127.0.0.1:1", "nowhere.invalid"):
+        database = PostgresDatabase(make_url(f"postgresql+asyncpg://parley@{place}/parley"), pool_size=1)
+        assert (await unavailable(use, database)).passing
+        await database.close()
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_refused_statement_is_an_outage(wired: Wired, use: Use) -> None:
+    """Codes that no statement is to blame for are an outage, and leave nothing behind on their connection."""
+    await use(wired.through)
+    for code in REFUSE_STATEMENTS:
+        wired.wire.refuse_statements(code)
+        error = await unavailable(use, wired.through)
+        assert f"({code})" in str(error.reason)
+        wired.wire.release()
+        await use(wired.through)
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_server_that_ends_the_connection_is_an_outage(wired: Wired, use: Use) -> None:
+    """An error that is fatal is one whatever its code, and the next use has another connection at once."""
+    await use(wired.through)
+    for code in ("57P01", "25P03", "57P05", "42501"):
+        wired.wire.refuse_statements(code, FATAL)
+        await unavailable(use, wired.through)
+        wired.wire.release()
+        await use(wired.through)
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_fault_of_ours_stays_one(wired: Wired, use: Use) -> None:
+    """A statement that is wrong is not blamed on the database."""
+    await use(wired.through)
+    for code in FAULTS_OF_OURS:
+        wired.wire.refuse_statements(code)
+        with pytest.raises((asyncpg.PostgresError, exc.DBAPIError)):
+            await use(wired.through)
+        wired.wire.release()
+        await use(wired.through)
+
+
+async def test_a_value_that_does_not_fit_is_not_blamed_on_the_database(wired: Wired) -> None:
+    """Asyncpg refuses a value before the server sees it, with an error of its client."""
+
+    def too_large() -> Script[None]:
+        yield Statement("SELECT $1::integer", (2**40,))
+
+    with pytest.raises(asyncpg.DataError, match="int32"):
+        await wired.through.query(too_large)
+
+
+async def test_a_deadlock_is_run_again_once(wired: Wired) -> None:
+    """A script that was undone for the sake of another has a second try before it is given up."""
+    for code in ("40001", "40P01"):
+        await transact(wired.through)
+        wired.wire.refuse_statements(code)
+        before = wired.wire.refused
+        await unavailable(transact, wired.through)
+        assert wired.wire.refused == before + 2
+        wired.wire.release()
+
+
+async def test_a_failover_is_survived_by_all_connections(wired: Wired, cluster: PostgresCluster, url: str) -> None:
+    """While a server is read-only writes are refused; afterwards none of its connections is used for one more."""
+    name = make_url(url).database
+    for use in (transact, write):
+        await wired.through.close()
+        cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await asyncio.gather(query(wired.through), query(wired.through))
+        error = await unavailable(use, wired.through)
+        cluster.psql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        assert "(25006)" in str(error.reason)
+        await asyncio.gather(*(use(wired.through) for use in (transact, write, read, query)))
+
+
+async def test_what_a_failover_undid_is_run_again(wired: Wired, cluster: PostgresCluster, url: str) -> None:
+    """A script that meets a connection to a server that has become read-only has a new one, to the primary."""
+    name = make_url(url).database
+    await wired.through.close()
+    cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    await query(wired.through)
+    cluster.psql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    await transact(wired.through)
+
+
+async def test_of_several_hosts_the_primary_is_used(wired: Wired, cluster: PostgresCluster, url: str) -> None:
+    """A URL with several hosts is for failovers: a standby among them is passed over, wherever it stands."""
+    wired.wire.standby = True
+    hosts = {"host": [f"127.0.0.1:{wired.wire.port}", f"127.0.0.1:{cluster.port}"]}
+    several = make_url(url).set(drivername="postgresql+asyncpg", host=None, port=None).update_query_dict(hosts)
+    database = PostgresDatabase(several, pool_size=1)
+    await transact(database)
+    await database.close()
+    alone = several.update_query_dict({"host": hosts["host"][0], "target_session_attrs": "read-write"})
+    database = PostgresDatabase(alone, pool_size=1)
+    assert (await unavailable(transact, database)).passing
+    await database.close()
+
+
+def test_errors_that_lead_back_into_themselves_are_read_once() -> None:
+    """A chain of causes that is a ring, as drivers make them, has an end."""
+    first, second = OSError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert list(causes(first)) == [first, second]
+
+
+async def test_a_parameter_that_is_not_known_is_named(url: str) -> None:
+    """What asyncpg does not take from a URL is named, and not waited for."""
+    for given, named in UNKNOWN.items():
+        database = PostgresDatabase(make_url(f"postgresql+asyncpg://parley@/parley?{given}"), pool_size=1)
+        error = await unavailable(query, database)
+        assert named in str(error.reason)
+        assert not error.passing
+        await database.close()
+
+
+async def test_the_start_names_what_the_server_said(wired: Wired) -> None:
+    """A schema's upgrade, which a start begins with, is refused like everything else."""
+    for code in ("57P03", "28P01"):
+        wired.wire.refuse_connections(error_response(code))
+        assert f"not now ({code})" == (await unavailable(schema.upgrade, wired.through)).reason
+
+
+async def test_no_password_is_in_a_reason(cluster: PostgresCluster) -> None:
+    """A server, or a pooler before it, that repeats the password has it left out."""
+    async with PostgresWire(cluster.port) as wire:
+        wire.refuse_connections(error_response("08006", text="cannot reach postgres://parley:hunter2@db"))
+        url = make_url(f"postgresql+asyncpg://parley:hunter2@127.0.0.1:{wire.port}/parley")
+        database = PostgresDatabase(url, pool_size=1)
+        error = await unavailable(query, database)
+        assert error.reason == "cannot reach postgres://parley:***@db (08006)"
+        await database.close()

@@ -1,0 +1,128 @@
+"""Clocks that are set while processes serve: leases, and what they cover, are none the wiser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.db import check, ingests, leases
+from app.db.models import MessageRow, ProcessRow
+from app.domain.ids import new_id
+from app.services.recovery import Recovery
+from tests.api.talk import got, make, messages_of, say
+from tests.support.clock import set_wall_clock
+from tests.support.databases import SqliteTemplate
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, asking, serving, settings
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+async def sqlite_pair(
+    sqlite_template: SqliteTemplate, provider: FakeProvider
+) -> AsyncIterator[tuple[Service, Service]]:
+    """Two services on one file."""
+    with sqlite_template.copy() as url:
+        async with pair_of(url, provider) as pair:
+            yield pair
+
+
+@contextlib.asynccontextmanager
+async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured) as one, serving(configured) as other:
+        yield one, other
+
+
+async def at_work(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
+    """The path of a conversation's messages, and the post of a turn whose provider waits for the gate."""
+    provider.reply("Half ", gate, "and half")
+    made = await make(service)
+    post = asyncio.create_task(say(service, made, "Hello"))
+    await provider.wait_calls(1)
+    return messages_of(made), post
+
+
+async def recover(service: Service) -> None:
+    """Does what a process does about the dead, at once: to turns and to documents."""
+    await Recovery(service.database, service.services.turns.running, service.services.health._lease).sweep()
+    await service.database.transact(ingests.take_back, service.services.turns._process_id)
+
+
+async def left_by(service: Service, process_id: str) -> str:
+    """The path of a conversation whose reply a process is at work on."""
+    path = messages_of(await make(service, message="Hello"))
+    values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": process_id}
+    async with service.database.write() as session:
+        await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
+    return path
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+async def test_a_wall_clock_that_is_set_interrupts_nothing(
+    sqlite_pair: tuple[Service, Service], provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """On SQLite neither the process itself nor another one takes a turn for a dead process's when the clock is set."""
+    gate = asyncio.Event()
+    one, other = sqlite_pair
+    path, post = await at_work(one, provider, gate)
+    for service in sqlite_pair:
+        await set_wall_clock(service.database, monkeypatch, seconds)
+        await recover(service)
+    await recover(one)
+    assert await other.database.query(check.findings, "sqlite") == []
+    gate.set()
+    assert (await post).json()["assistant_reply"] == "Half and half"
+    assert (await got(other, path))[1]["status"] == "completed"
+
+
+async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
+    sqlite_pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite a dead process's turn is ended when its lease is over, also when the clock was set back meanwhile."""
+    one, _ = sqlite_pair
+    process_id = new_id()
+    await one.database.transact(leases.heartbeat, process_id, 60_000)
+    path = await left_by(one, process_id)
+    await recover(one)
+    assert (await got(one, path))[1]["status"] == "in_progress"
+    await one.database.transact(leases.heartbeat, process_id, 0)
+    await set_wall_clock(one.database, monkeypatch, -HOUR)
+    await recover(one)
+    assert (await got(one, path))[1]["status"] == "interrupted"
+
+
+async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: SqliteTemplate) -> None:
+    """SQLite's clock begins anew with its host: what was left before that is recovered by the next start."""
+    with sqlite_template.copy() as url:
+        async with serving(settings(database_url=url)) as service:
+            process_id = new_id()
+            await service.database.transact(leases.heartbeat, process_id, 10**12)
+            path = await left_by(service, process_id)
+            await recover(service)
+            assert (await got(service, path))[1]["status"] == "in_progress"
+        async with serving(settings(database_url=url)) as service:
+            await recover(service)
+            assert (await got(service, path))[1]["status"] == "interrupted"
+
+
+async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, provider: FakeProvider) -> None:
+    """When the database's clock jumps, or all hosts stood still, whoever renews first does not judge the others."""
+    gate = asyncio.Event()
+    async with pair_of(database_url, provider) as (one, other):
+        path, post = await at_work(one, provider, gate)
+        async with other.database.write() as session:
+            await session.execute(update(ProcessRow).values(expires_at=ProcessRow.expires_at - int(HOUR * 1000)))
+        for service in (one, other):
+            await recover(service)
+        await other.services.health._lease.renew()
+        await recover(other)
+        gate.set()
+        assert (await post).json()["assistant_reply"] == "Half and half"
+        assert (await got(other, path))[1]["status"] == "completed"

@@ -1,0 +1,220 @@
+"""Turns under trouble of every kind: no reply is lost, and whoever waits is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.db import leases, turns
+from app.db.engine import LEASE_MS
+from app.db.models import ProcessRow
+from app.errors import DatabaseUnavailable
+from app.services import backoff, delays, polling
+from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
+from tests.support.background import (
+    half,
+    lease_of,
+    lease_over,
+    recover,
+    until,
+    until_ready,
+    wake,
+)
+from tests.support.faults import Outage
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, asking, serving
+
+ERRORS = [RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable()]
+named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come sooner than they would."""
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.05)
+
+
+@named
+async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_stored(
+    openai_service: Service, provider: FakeProvider, error: Exception
+) -> None:
+    """Where nobody else has ended the turn meanwhile, its process stores what was paid for, with its status."""
+    gate = asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    with Outage(openai_service.database, error, leases.heartbeat, turns.settle, turns.checkpoint) as outage:
+        await lease_over(openai_service)
+        wake(openai_service)
+        gate.set()
+        await provider.calls[-1].finished.wait()
+        await outage.failed.wait()
+        await recover(openai_service)
+        problem_of(await until_ready(openai_service, 503), 503, "database-unavailable")
+        assert not post.done()
+    assert (await post).json()["assistant_reply"] == "Half and half"
+    assert (await got(openai_service, path))[1]["status"] == "completed"
+    await until_ready(openai_service)
+    assert not lease_of(openai_service).may_judge
+
+
+CODES = {DatabaseUnavailable: (503, "database-unavailable"), RuntimeError: (500, "internal-error")}
+
+
+@pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]], ids=lambda error: type(error).__name__)
+async def test_a_post_whose_reply_cannot_be_stored_is_answered(
+    openai_service: Service, provider: FakeProvider, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
+    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    gate = asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    reply = (await got(openai_service, path))[1]
+    where = f"{path}/{reply['message_id']}"
+    async with openai_service.client.stream("GET", f"{where}/events") as response:
+        events = live_events(response)
+        assert (await anext(events)).name == "turn.started"
+        with Outage(openai_service.database, error, turns.settle):
+            gate.set()
+            answer = problem_of(await post, *CODES[type(error)])
+            assert answer["message_id"] == reply["message_id"]
+        seen = [event async for event in events]
+    assert "".join(event.data.get("delta", "") for event in seen) == "Half and half"
+    assert seen[-1].name == "message.completed"
+    assert (await got(openai_service, where))["content"] == "Half and half"
+
+
+@pytest.mark.parametrize("failing", ["start", "history"])
+async def test_a_post_whose_turn_cannot_start_is_answered(
+    openai_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
+    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    gate = asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
+    await until_accepted(openai_service, {"conversation_id": path.split("/")[2]}, 4)
+    with Outage(openai_service.database, DatabaseUnavailable(), getattr(turns, failing)):
+        gate.set()
+        assert (await post).status_code == 201
+        answer = problem_of(await waiting, 503, "database-unavailable")
+    where = f"{path}/{answer['message_id']}"
+    async with openai_service.client.stream("GET", f"{where}/events") as response:
+        assert [event async for event in live_events(response)][-1].name == "message.completed"
+    assert (await got(openai_service, where))["content"] == "Echo: Second"
+
+
+async def test_a_reply_that_cannot_be_followed_is_answered(
+    database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry that attaches to another process's turn is told which reply to read later."""
+    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured) as one, serving(configured) as other:
+        provider.reply("Half ", gate, "and half")
+        path = messages_of(await make(one))
+        post = asyncio.create_task(one.client.post(path, json={"message": "Hello"}, headers=headers))
+        await provider.wait_calls(1)
+        with Outage(other.database, DatabaseUnavailable(), turns.progress):
+            retried = await other.client.post(path, json={"message": "Hello"}, headers=headers)
+            problem_of(retried, 503, "database-unavailable")
+        gate.set()
+        assert (await post).status_code == 201
+        again = await other.client.post(path, json={"message": "Hello"}, headers=headers)
+        assert again.json()["assistant_reply"] == "Half and half"
+
+
+async def test_nobody_is_told_draining_by_a_process_that_is_not(
+    openai_service: Service, provider: FakeProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reply that a fault of ours keeps from being stored is retried with the fault in the log, and is not lost."""
+    gate = asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
+        gate.set()
+        await until(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
+    answer = await post
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
+    assert (await got(openai_service, path))[1]["usage"] is not None
+
+
+async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(openai_service: Service) -> None:
+    """A fault of ours after some text ends the turn as failed, with that text."""
+    running = openai_service.services.turns.running
+
+    def broken(_call: object, reply: Any, _history: object) -> Any:
+        async def generate() -> None:
+            reply.append("Half ")
+            raise RuntimeError("a bug")
+
+        return generate()
+
+    running._answer = broken  # type: ignore[method-assign, assignment]
+    made = await make(openai_service)
+    problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
+    reply = (await got(openai_service, messages_of(made)))[1]
+    assert (reply["status"], reply["content"]) == ("failed", "Half ")
+
+
+async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
+    openai_service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
+    running, called = openai_service.services.turns.running, []
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    before = list(running.on_ended)
+    running.on_ended[:] = [broken, lambda reply, _: called.append(reply.message.status)]
+    assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
+    running.on_ended[:] = before
+    assert called == ["completed"]
+    assert "what follows a turn broke" in caplog.text
+
+
+@contextlib.asynccontextmanager
+async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
+    """Two services on one database."""
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured) as one, serving(configured) as other:
+        yield one, other
+
+
+async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, provider: FakeProvider) -> None:
+    """While its lease runs, a process that cannot write keeps its turns: another one that is well ends none of them."""
+    gate = asyncio.Event()
+    async with pair_of(database_url, provider) as (one, other):
+        path, post = await half(one, provider, gate)
+        with Outage(one.database, DatabaseUnavailable()) as outage:
+            await outage.failed.wait()
+            gate.set()
+            await provider.calls[-1].finished.wait()
+            await recover(other)
+        assert (await post).json()["assistant_reply"] == "Half and half"
+        assert (await got(other, path))[1]["status"] == "completed"
+
+
+async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: str, provider: FakeProvider) -> None:
+    """Once its lease is over its turn at work is interrupted, its waiting one run elsewhere; its clients see both."""
+    gate = asyncio.Event()
+    async with pair_of(database_url, provider) as (one, other):
+        path, post = await half(one, provider, gate)
+        waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
+        await until_accepted(other, {"conversation_id": path.split("/")[2]}, 4)
+        with Outage(one.database, DatabaseUnavailable()):
+            lease_of(one)._renewed_at -= LEASE_MS / 1000
+            async with other.database.write() as session:
+                mine = ProcessRow.process_id == one.services.turns._process_id
+                await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
+            await recover(other)
+        gate.set()
+        problem_of(await post, 502, "turn-interrupted")
+        assert (await waiting).json()["assistant_reply"] == "Echo: Second"
+        assert [each["status"] for each in (await got(one, path))[1::2]] == ["interrupted", "completed"]

@@ -1,0 +1,84 @@
+"""What tests of background work look at and bring about, behind a service's back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+from sqlalchemy import update
+
+from app.db.engine import LEASE_MS
+from app.db.models import ProcessRow
+from app.services.leases import Lease
+from app.services.polling import Poller, Supervisor
+from app.services.recovery import Recovery
+from tests.api.talk import make, messages_of, say
+from tests.support.provider import FakeProvider
+from tests.support.service import Service
+
+WAIT_SECONDS = 30
+"""Far more than anything here takes, since whatever else runs on the machine runs too."""
+
+
+def supervisor_of(service: Service) -> Supervisor:
+    return service.services.health._supervisor
+
+
+def pollers_of(service: Service) -> dict[str, Poller]:
+    """The pollers of a service, by name."""
+    return {poller.name: poller for poller in supervisor_of(service)._tasks}
+
+
+def wake(service: Service) -> None:
+    """Lets all pollers begin a round now."""
+    for poller in pollers_of(service).values():
+        poller.wakeup.set()
+
+
+def lease_of(service: Service) -> Lease:
+    return service.services.health._lease
+
+
+async def recover(service: Service) -> None:
+    """Has a service end or adopt the turns of dead processes now."""
+    await Recovery(service.database, service.services.turns.running, lease_of(service)).sweep()
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    """Waits until something is as wanted; nothing tells but looking."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not is_so():  # noqa: ASYNC110  see above
+            await asyncio.sleep(0.005)
+
+
+async def until_ready(service: Service, status: int = 200) -> httpx2.Response:
+    """What `/readyz` answers, once it has a status."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (answer := await service.client.get("/readyz")).status_code != status:  # noqa: ASYNC110  see above
+            await asyncio.sleep(0.005)
+        return answer
+
+
+async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
+    """The path of a conversation's messages, and the post of a turn whose reply is half made before the gate."""
+    provider.reply("Half ", gate, "and half")
+    made = await make(service)
+    calls = len(provider.calls)
+    post = asyncio.create_task(say(service, made, "Hello"))
+    await provider.wait_calls(calls + 1)
+    running = service.services.turns.running.replies
+    await until(lambda: any(reply.length for reply in running.values() if reply.message.conversation_id in str(made)))
+    return messages_of(made), post
+
+
+async def lease_over(service: Service) -> None:
+    """Lets a service's lease run out, by its own clock and in its row."""
+    lease_of(service)._renewed_at -= LEASE_MS / 1000
+    async with service.database.write() as session:
+        await session.execute(
+            update(ProcessRow)
+            .where(ProcessRow.process_id == service.services.turns._process_id)
+            .values(expires_at=ProcessRow.expires_at - LEASE_MS)
+        )

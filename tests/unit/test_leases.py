@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from app.db.engine import LEASE_MS, Database
+from app.errors import DatabaseUnavailable
+from app.services.leases import HEARTBEAT_SECONDS, Lease
+from app.services.polling import Supervisor
+from tests.support.clock import run
+
+TROUBLE_SECONDS = 10.0
+STATEMENT_SECONDS = 1.0
+"""How long a statement takes while there is trouble, until it fails."""
+
+
+class TroubledDatabase:
+    """A database that fails for ten seconds, slowly, and keeps the moments at which a lease was renewed."""
+
+    kind = "postgresql"
+
+    def __init__(self, trouble_at: float) -> None:
+        self.trouble_at = trouble_at
+        self.renewed_at: list[float] = []
+
+    async def transact(self, *_: Any) -> bool:
+        now = asyncio.get_running_loop().time
+        if self.trouble_at <= now() < self.trouble_at + TROUBLE_SECONDS:
+            await asyncio.sleep(STATEMENT_SECONDS)
+            raise DatabaseUnavailable
+        self.renewed_at.append(now())
+        return True
+
+
+@pytest.mark.parametrize("tenths", range(0, 10 * int(HEARTBEAT_SECONDS) + 1, 3))
+def test_a_lease_outlasts_ten_seconds_of_trouble(tenths: int) -> None:
+    """Wherever between two heartbeats it begins, the lease is renewed before it is over."""
+
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        database = TroubledDatabase(6 * HEARTBEAT_SECONDS + tenths / 10)
+        lease = Lease(cast("Database", database), "process", now)
+        supervisor = Supervisor(now)
+        await lease.start()
+        supervisor.start([lease.poller()])
+        while now() < database.trouble_at + 2 * TROUBLE_SECONDS:
+            assert not lease.expired
+            await asyncio.sleep(0.1)
+        await supervisor.stop()
+        gaps = [after - before for before, after in zip(database.renewed_at, database.renewed_at[1:], strict=False)]
+        assert TROUBLE_SECONDS < max(gaps) < LEASE_MS / 1000
+
+    run(main())
+
+
+def test_who_was_late_judges_nobody_yet() -> None:
+    """After an outage that this process's lease has outlasted, another's may be over: it gets the time to renew it."""
+
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        database = TroubledDatabase(6 * HEARTBEAT_SECONDS + 0.1)
+        lease = Lease(cast("Database", database), "process", now)
+        supervisor = Supervisor(now)
+        await lease.start()
+        supervisor.start([lease.poller()])
+        await asyncio.sleep(database.trouble_at - 0.05)
+        assert lease.may_judge
+        await asyncio.sleep(TROUBLE_SECONDS + 3)
+        assert now() - database.renewed_at[-1] < HEARTBEAT_SECONDS
+        assert not lease.may_judge
+        await asyncio.sleep(LEASE_MS / 1000)
+        assert lease.may_judge
+        await supervisor.stop()
+
+    run(main())

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.errors import DatabaseUnavailable
+from app.services.polling import LOG_OUTAGE_SECONDS, RESTART_SECONDS, ROUND_SECONDS, Poller, Supervisor
+from tests.support.clock import run
+
+ERRORS = [RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable(), asyncio.CancelledError(), TimeoutError()]
+
+
+@asynccontextmanager
+async def supervised(*pollers: Poller) -> AsyncIterator[Supervisor]:
+    """A supervisor by the event loop's clock, with pollers that run within the block."""
+    supervisor = Supervisor(now=asyncio.get_running_loop().time)
+    supervisor.start(pollers)
+    try:
+        yield supervisor
+    finally:
+        await supervisor.stop()
+
+
+class Rounds:
+    """Rounds that fail while there is an error, and the moments at which they began."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.began_at: list[float] = []
+        self.finished = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.began_at.append(asyncio.get_running_loop().time())
+        if self.error is not None:
+            raise self.error
+        self.finished.set()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_poller_survives_any_error(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a round raises, the next one is tried; what is no outage is logged with its traceback."""
+
+    async def main() -> None:
+        rounds = Rounds(error)
+        async with supervised(Poller("work", rounds, seconds=1)) as supervisor:
+            await asyncio.sleep(5)
+            rounds.error = None
+            await rounds.finished.wait()
+            assert supervisor.not_running() == []
+        assert len(rounds.began_at) > 2
+
+    run(main())
+    expected = isinstance(error, DatabaseUnavailable)
+    assert all((record.exc_info is None) == expected for record in caplog.records)
+    assert all("work" in repr(vars(record)) for record in caplog.records)
+
+
+def test_rounds_that_fail_come_less_often() -> None:
+    """The pause doubles with each failure up to its bound, and is the usual one again after a success."""
+
+    async def main() -> None:
+        rounds = Rounds(RuntimeError())
+        async with supervised(Poller("work", rounds, seconds=0.5, longest_retry=4)):
+            await asyncio.sleep(20)
+            rounds.error = None
+            await rounds.finished.wait()
+            await asyncio.sleep(1.2)
+        pauses = [round(after - before, 3) for before, after in zip(rounds.began_at, rounds.began_at[1:], strict=False)]
+        assert pauses[:6] == [0.5, 1, 2, 4, 4, 4]
+        assert pauses[-2:] == [0.5, 0.5]
+
+    run(main())
+
+
+def test_a_rare_poller_is_retried_soon() -> None:
+    """What runs every ten minutes does not wait as long for its next try, nor does a wakeup hurry it."""
+
+    async def main() -> None:
+        rounds = Rounds(DatabaseUnavailable())
+        poller = Poller("work", rounds, seconds=600)
+        async with supervised(poller):
+            await asyncio.sleep(0.1)
+            poller.wakeup.set()
+            await asyncio.sleep(200)
+        pauses = [round(after - before, 3) for before, after in zip(rounds.began_at, rounds.began_at[1:], strict=False)]
+        assert pauses[:7] == [1, 2, 4, 8, 16, 32, 60]
+
+    run(main())
+
+
+def test_a_wakeup_starts_a_round_at_once() -> None:
+    """What is woken does not wait for its time."""
+
+    async def main() -> None:
+        rounds = Rounds()
+        poller = Poller("work", rounds, seconds=600)
+        async with supervised(poller):
+            await rounds.finished.wait()
+            rounds.finished.clear()
+            poller.wakeup.set()
+            await rounds.finished.wait()
+        assert rounds.began_at == [0, 0]
+
+    run(main())
+
+
+def test_a_task_that_was_ended_is_started_again() -> None:
+    """A poller whose task is cancelled by mistake is said not to run, and runs again a moment later."""
+
+    async def main() -> None:
+        rounds = Rounds()
+        async with supervised(Poller("work", rounds, seconds=600)) as supervisor:
+            await rounds.finished.wait()
+            rounds.finished.clear()
+            [task] = supervisor._tasks.values()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert supervisor.not_running() == ["work"]
+            await rounds.finished.wait()
+            assert supervisor.not_running() == []
+        assert rounds.began_at == [0, RESTART_SECONDS]
+
+    run(main())
+
+
+def test_a_round_that_hangs_is_seen_and_given_up() -> None:
+    """A round that never returns is ended after its time; until one is finished the poller is said not to run."""
+
+    async def main() -> None:
+        hangs, ended = True, asyncio.Event()
+
+        async def work() -> None:
+            if hangs:
+                await asyncio.Event().wait()
+            ended.set()
+
+        async with supervised(Poller("work", work, seconds=1)) as supervisor:
+            await asyncio.sleep(ROUND_SECONDS - 1)
+            assert supervisor.not_running() == []
+            await asyncio.sleep(2)
+            assert supervisor.not_running() == ["work"]
+            hangs = False
+            await ended.wait()
+            assert supervisor.not_running() == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(("required", "named"), [(True, ["work"]), (False, [])])
+def test_rounds_that_always_fail_are_seen(required: bool, named: list[str]) -> None:
+    """A poller that the process needs is said not to run while its rounds have failed for long; others only retry."""
+
+    async def main() -> None:
+        poller = Poller("work", Rounds(RuntimeError()), seconds=1, longest_round=None, required=required)
+        async with supervised(poller) as supervisor:
+            await asyncio.sleep(2 * ROUND_SECONDS)
+            assert supervisor.not_running() == named
+
+    run(main())
+
+
+def test_work_that_takes_its_time_is_left_to_it() -> None:
+    """Where a round may take any time, it is neither ended nor called hanging."""
+
+    async def main() -> None:
+        finished = asyncio.Event()
+
+        async def work() -> None:
+            await asyncio.sleep(3600)
+            finished.set()
+
+        poller = Poller("work", work, seconds=1, longest_round=None, required=False)
+        async with supervised(poller) as supervisor:
+            await asyncio.sleep(3599)
+            assert supervisor.not_running() == []
+            await finished.wait()
+
+    run(main())
+
+
+def test_an_outage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """However many pollers miss the database, there is a line every ten seconds, without a traceback."""
+
+    async def main() -> None:
+        pollers = [Poller(f"work {n}", Rounds(DatabaseUnavailable()), seconds=0.5) for n in range(10)]
+        async with supervised(*pollers):
+            await asyncio.sleep(3 * LOG_OUTAGE_SECONDS - 1)
+
+    run(main())
+    assert [(record.levelno, record.exc_info) for record in caplog.records] == [(logging.WARNING, None)] * 3
+
+
+def test_a_stop_ends_rounds_at_work() -> None:
+    """When the supervisor is stopped, nothing of its pollers goes on or comes again."""
+
+    async def main() -> None:
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async with supervised(Poller("work", work, seconds=1)):
+            await begun.wait()
+            begun.clear()
+        assert ended.is_set()
+        await asyncio.sleep(10 * RESTART_SECONDS)
+        assert not begun.is_set()
+
+    run(main())
