@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+NO_UPPER_BOUND = 2**31 - 1
+"""More than any sequence number."""
+
 
 class Role(StrEnum):
     """Who speaks; `system` is never stored."""
@@ -30,6 +33,11 @@ class Status(StrEnum):
 
 
 UNFINISHED = (Status.QUEUED, Status.IN_PROGRESS)
+
+
+def has_text(content: str) -> bool:
+    """Whether there is anything but white space: what a model is told of a reply, and what supersedes another."""
+    return bool(content) and not content.isspace()
 
 
 class FinishReason(StrEnum):

@@ -70,11 +70,15 @@ class Running:
 
         Raises:
             Draining: the process is going away.
-            Overloaded: there is none.
+            Overloaded: there is none, whoever the user is.
         """
         if self.draining:
             raise Draining
         return self._slots.claim()
+
+    def refusal(self, owner_id: str | None) -> AppError:
+        """Why a turn of this user, None for a new one, is refused where there is no room."""
+        return self._slots.refusal(owner_id)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Does the work in a task that drains with the turns."""
@@ -102,12 +106,12 @@ class Running:
             Draining, Overloaded: this process takes no more turns.
         """
         claim = self.claim()
+        wait = functools.partial(claim.wait, adopted=True)
         try:
-            claim.place(str(message.provider), first=False)
+            adopted = await self._until_known(turns.adopt, self._process_id, message, wait)
         except Overloaded:
             claim.give_back()
             raise
-        adopted = await self._until_known(turns.adopt, self._process_id, message)
         if adopted is None:
             claim.give_back()
         else:
