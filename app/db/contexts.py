@@ -8,14 +8,14 @@ from app.db import summaries
 from app.db.script import Script, Statement, one
 from app.db.turns import context_of
 from app.domain.contexts import Neighbour
-from app.domain.messages import Message, Role
+from app.domain.messages import WHITE_SPACE, Message, Role
 from app.domain.outcomes import Work
 from app.domain.turns import Summary
 
 CONTEXT = "SELECT CAST(context AS TEXT) FROM messages WHERE message_id = $1"
-NEIGHBOURS = """
-SELECT sequence_number, role, status, length(content), length(trim(content)), answers, deleted_at IS NOT NULL,
-superseded_by IS NOT NULL FROM messages
+NEIGHBOURS = f"""
+SELECT sequence_number, role, status, length(content), length(trim(content, '{WHITE_SPACE}')), answers,
+deleted_at IS NOT NULL, superseded_by IS NOT NULL FROM messages
 WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number < $3 ORDER BY sequence_number"""
 
 
