@@ -55,6 +55,12 @@ def test_a_turn_without_a_reply_is_left_out_whole(reply: str | None) -> None:
     assert told(conversation(("a", reply), ("b", "B"))) == [("user", "b"), ("assistant", "B"), ("user", "now")]
 
 
+def test_a_later_reply_without_text_leaves_the_one_before_it() -> None:
+    """A question is told once, with the one reply that has text."""
+    messages: list[HistoryMessage] = [(1, "a", None), (2, "A", 1), (3, " \n", 1), (4, "now", None)]
+    assert told(messages) == [("user", "a"), ("assistant", "A"), ("user", "now")]
+
+
 def test_a_reply_whose_question_was_deleted_is_left_out() -> None:
     """Half a turn is not told."""
     assert told([(2, "A", 1), (3, "now", None)]) == [("user", "now")]
