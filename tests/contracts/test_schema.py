@@ -119,11 +119,9 @@ async def test_replies_that_nothing_has_replaced_stand_again(database: Database)
         await session.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     await schema.upgrade(database)
     async with database.read() as session:
-        found = await session.execute(
-            select(MessageRow.message_id, MessageRow.superseded_by).order_by(MessageRow.sequence_number)
-        )
-        places = {each: place for place, each in enumerate(ids)}
-        assert [places.get(superseded_by) for _, superseded_by in found] == [None, None, 4, 4, 5, None, None, None]
+        found = await session.scalars(select(MessageRow.superseded_by).order_by(MessageRow.sequence_number))
+        places = [superseded_by and ids.index(superseded_by) for superseded_by in found]
+    assert places == [None, None, 4, 4, 5, None, None, None]
 
 
 def test_the_head_is_the_newest_migration() -> None:
