@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.db import check
+from app.db.script import Script, Statement
 from tests.api.talk import (
     events_of,
     got,
@@ -130,6 +132,28 @@ async def test_a_reply_that_was_cut_short_supersedes_too(openai_service: Service
     assert [each["superseded_by"] for each in messages] == [None, cut["message_id"], stopped["message_id"], None]
     await told(openai_service, first, "And?")
     assert [message["content"] for message in provider.calls[-1].body["messages"]] == ["Hello", "Stopped", "And?"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        ("superseded_by = NULL", "is one of several to its question, none of which is superseded"),
+        ("superseded_by = message_id", "is superseded by none with text to its question"),
+        ("content = ' '", "is superseded by none with text to its question"),
+    ],
+)
+async def test_what_is_superseded_wrongly_is_found(service: Service, damage: str, finding: str) -> None:
+    """`parley check` finds several current replies to a question, and none where a reply is superseded."""
+    old = (await make(service, message="Hello"))["messages"][1]
+    new = (await regenerated(service, old)).json()["messages"][-1]
+    assert await service.database.query(check.findings, service.database.kind) == []
+    harmed = new if "content" in damage else old
+
+    def harm() -> Script[list[str]]:
+        yield Statement(f"UPDATE messages SET {damage} WHERE message_id = $1", (harmed["message_id"],))
+        return (yield from check.findings(service.database.kind))
+
+    assert finding in str(await service.database.transact(harm))
 
 
 async def test_it_waits_in_sequence_order(openai_service: Service, provider: FakeProvider) -> None:
