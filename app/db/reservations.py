@@ -132,10 +132,10 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[Acc
     return (yield from begun(accepted, numbered))
 
 
-def reserve_another(wanted: Reservation, asked: NewReply) -> Script[AcceptedTurn]:
+def reserve_another(wanted: Reservation, new: NewReply) -> Script[AcceptedTurn]:
     """Stores an empty reply, under the next sequence number, to the question of the conversation's last one.
 
-    The last one stays what models are told until the new one has ended with text (`turns.supersede`).
+    The last one stays current until the new one has ended with text (`turns.supersede`).
 
     Raises:
         ConversationNotFound, MessageNotFound: the owner has no such conversation, or it no such message.
@@ -146,8 +146,8 @@ def reserve_another(wanted: Reservation, asked: NewReply) -> Script[AcceptedTurn
     numbered = yield from number(wanted, 1, None)
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
-    question = yield from question_again(wanted, asked.message_id)
-    accepted = yield from admit(wanted, numbered, question, reply_id, asked.on_busy)
+    question = yield from question_again(wanted, new.message_id)
+    accepted = yield from admit(wanted, numbered, question, reply_id, new.on_busy)
     yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
     return (yield from begun(accepted, numbered))
 

@@ -245,7 +245,7 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
 def supersede(reply: Message, text: str) -> Script[None]:
     """Put a reply that has ended with text in the place of the earlier ones to its question.
 
-    One that has ended without leaves them what models are told. The conversation has to be locked.
+    One that has ended without leaves them current. The conversation has to be locked.
     """
     question = question_of(reply)
     if reply.sequence_number == question + 1 or not has_text(text):

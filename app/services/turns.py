@@ -140,21 +140,21 @@ class Turns:
 
     async def _once(
         self,
-        asked: NewTurn | NewReply,
+        request: NewTurn | NewReply,
         owner: str | None,
         conversation_id: str | None,
         script: ScriptFunction[None],
-        *before: NewConversation,
+        *new: NewConversation,
     ) -> Turn:
         """Accepts a turn, or finds the one that was accepted under its key."""
-        key = asked.key
+        key = request.key
         if key is None:
-            return await self._accept(asked, owner, conversation_id, script, *before)
+            return await self._accept(request, owner, conversation_id, script, *new)
         while True:
             first = await self._database.query(idempotency.find, owner, conversation_id, key.key)
             if first is None:
                 try:
-                    return await self._accept(asked, owner, conversation_id, script, *before)
+                    return await self._accept(request, owner, conversation_id, script, *new)
                 except KeyTaken:
                     continue  # committed since: it is found now
             if first.fingerprint != key.fingerprint or first.message_id is None:
@@ -164,19 +164,19 @@ class Turns:
 
     async def _accept(
         self,
-        asked: NewTurn | NewReply,
+        request: NewTurn | NewReply,
         owner: str | None,
         conversation_id: str | None,
         script: ScriptFunction[None],
-        *before: NewConversation,
+        *new: NewConversation,
     ) -> Turn:
         try:
             attempt = Attempt(self.running.claim())
         except Overloaded:
             without_room = reservations.owner_without_room
-            owner_id = await self._database.query(without_room, owner, conversation_id, asked.on_busy)
+            owner_id = await self._database.query(without_room, owner, conversation_id, request.on_busy)
             raise self.running.refusal(owner_id) from None
-        self.running.spawn(self._reserve_and_run(attempt, script, (owner, conversation_id, *before, asked)))
+        self.running.spawn(self._reserve_and_run(attempt, script, (owner, conversation_id, *new, request)))
         return await attempt.answer
 
     async def _reserve_and_run(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
