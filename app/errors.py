@@ -26,6 +26,7 @@ AppError
 ├── NotInstalled               501 not-installed
 ├── EmbeddingFailed            503 embedding-failed
 ├── QuotaExceeded              429 quota-exceeded
+├── RateLimited                429 rate-limited
 ├── TurnFailed                 502 provider-error
 │   ├── ProviderFailed         502 provider-error
 │   ├── ProviderAuth           502 provider-auth
@@ -243,6 +244,14 @@ class QuotaExceeded(AppError):
     code = "quota-exceeded"
     status = 429
     retry_after = 60
+
+
+class RateLimited(AppError):
+    """Too many of the user's turns wait already."""
+
+    code = "rate-limited"
+    status = 429
+    retry_after = 5
 
 
 class TurnFailed(AppError):

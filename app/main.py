@@ -52,7 +52,7 @@ from app.services.retention import Retention
 from app.services.retrieval import Retrieval
 from app.services.rewrites import Rewrites
 from app.services.running import Running
-from app.services.slots import Slots
+from app.services.slots import Bounds, Slots
 from app.services.stops import Stops
 from app.services.summaries import Summaries
 from app.services.tasks import TaskOwner
@@ -145,7 +145,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     lease, supervisor = Lease(database, process_id := new_id()), Supervisor()
     watches = Watches(database)
-    slots = Slots(lambda name: catalog[name].concurrency, settings.max_turns_at_work, settings.max_turns_waiting)
+    slots = slots_of(settings, catalog)
     router = router_of(settings, catalog)
     retrieval = Retrieval(database, rag.embedder, rag.reranker)
     lookups = Lookups(database, Rewrites(Asides(database, router)), retrieval.search, retrieval.nearness)
@@ -206,6 +206,13 @@ async def alive(lease: Lease, supervisor: Supervisor, pollers: Sequence[Poller])
     finally:
         await supervisor.stop()
         await lease.resign()
+
+
+def slots_of(settings: Settings, catalog: Catalog) -> Slots:
+    """The room for turns, as it is set and as the models have it."""
+    of_user = settings.effective_max_turns_waiting_per_user
+    bounds = Bounds(settings.max_turns_at_work, settings.max_turns_waiting, of_user)
+    return Slots(lambda name: catalog[name].concurrency, bounds)
 
 
 def keep_what_was_imported() -> None:

@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     )
     max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process answers at once.")
     max_turns_waiting: int = Field(1_024, ge=0, description="Turns that may wait in a process; more are refused.")
+    max_turns_waiting_per_user: int | None = Field(
+        None,
+        ge=1,
+        description="Turns of one user that may wait in a process; by default MAX_TURNS_WAITING / 4, at least 1.",
+    )
     max_output_characters: int = Field(
         500_000, ge=1, description="Characters of a reply, after which it is ended with finish_reason length."
     )
@@ -333,6 +338,11 @@ class Settings(BaseSettings):
         """The fallbacks as provider and, where it is named, model."""
         named = [each.strip().partition(":") for each in (self.llm_fallbacks or "").split(",") if each.strip()]
         return [(provider.lower(), model or None) for provider, _, model in named]
+
+    @property
+    def effective_max_turns_waiting_per_user(self) -> int:
+        """How many turns of one user may wait in a process."""
+        return self.max_turns_waiting_per_user or max(1, self.max_turns_waiting // 4)
 
     @property
     def effective_database_url(self) -> str:

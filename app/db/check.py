@@ -6,6 +6,7 @@ from app.db import document_checks
 from app.db.engine import Kind
 from app.db.leases import leased
 from app.db.script import Script, Statement
+from app.domain.messages import WHITE_SPACE
 
 CHECKS = {
     "conversation {} has holes or repeats in its sequence numbers": """
@@ -23,6 +24,15 @@ GROUP BY conversation_id HAVING COUNT(*) > 1""",
 SELECT message_id FROM messages WHERE role = 'assistant' AND status = 'completed' AND finish_reason IS NULL""",
     "message {} has ended without a time": """
 SELECT message_id FROM messages WHERE status NOT IN ('queued', 'in_progress') AND completed_at IS NULL""",
+    "message {} is superseded by none with text to its question": f"""
+SELECT m.message_id FROM messages m WHERE m.superseded_by IS NOT NULL AND NOT EXISTS (
+SELECT 1 FROM messages n WHERE n.message_id = m.superseded_by AND n.conversation_id = m.conversation_id
+AND n.answers = m.answers AND n.sequence_number > m.sequence_number AND n.status NOT IN ('queued', 'in_progress')
+AND (n.deleted_at IS NOT NULL OR trim(n.content, '{WHITE_SPACE}') <> ''))""",
+    "message {} is one of several to its question, none of which is superseded": f"""
+SELECT MIN(CAST(message_id AS TEXT)) FROM messages
+WHERE role = 'assistant' AND status NOT IN ('queued', 'in_progress') AND deleted_at IS NULL AND superseded_by IS NULL
+AND trim(content, '{WHITE_SPACE}') <> '' GROUP BY conversation_id, answers HAVING COUNT(*) > 1""",
     "message {} is unfinished and its process has no lease": f"""
 SELECT m.message_id FROM messages m WHERE m.status IN ('queued', 'in_progress') AND NOT {leased("m")}""",
     "message {} belongs to no conversation": """

@@ -6,7 +6,7 @@ import orjson
 
 from app.db import summaries
 from app.db.script import Row, Script, Statement, one
-from app.domain.messages import Failure, FinishReason, Message, Role, Status, Usage
+from app.domain.messages import NO_UPPER_BOUND, Failure, FinishReason, Message, Role, Status, Usage
 
 COLUMNS = (
     "m.message_id, m.conversation_id, m.role, m.content, m.sequence_number, m.status, m.created_at, "
@@ -25,7 +25,7 @@ WHERE m.message_id = $3 AND c.conversation_id = $1 AND c.{OWNED} AND m.deleted_a
 MESSAGE_BY_NUMBER = f"""
 SELECT {COLUMNS} FROM messages m WHERE m.conversation_id = $1 AND m.sequence_number = $2 AND m.deleted_at IS NULL"""
 LAST = """
-SELECT message_id FROM messages WHERE conversation_id = $1 AND deleted_at IS NULL
+SELECT message_id, answers FROM messages WHERE conversation_id = $1 AND deleted_at IS NULL
 ORDER BY sequence_number DESC LIMIT 1"""
 MESSAGE_BY_ID = f"SELECT {COLUMNS} FROM messages m WHERE m.message_id = $1"
 PAGE = f"""
@@ -43,8 +43,6 @@ REASONING = """
 SELECT message_id, reasoning FROM messages
 WHERE conversation_id = $1 AND sequence_number >= $2 AND sequence_number <= $3 AND reasoning IS NOT NULL"""
 COUNT_DOWN = "UPDATE conversations SET message_count = message_count - 1 WHERE conversation_id = $1"
-
-NO_UPPER_BOUND = 2**31 - 1
 
 
 def message_of(row: Row) -> Message:
@@ -95,10 +93,16 @@ def message_by_number(conversation_id: str, sequence_number: int) -> Script[Mess
     return None if row is None else message_of(row)
 
 
-def last_id(conversation_id: str) -> Script[str | None]:
-    """The id of the last message that is not deleted."""
-    row = yield from one(Statement(LAST, (conversation_id,)))
-    return None if row is None else str(row[0])
+def is_last_reply(reply: Message) -> Script[bool]:
+    """Whether a reply stands last in its conversation: nothing follows it but replies that have not superseded it.
+
+    What follows is to the same question if the last message is, since only last replies are regenerated.
+    """
+    row = yield from one(Statement(LAST, (reply.conversation_id,)))
+    if row is None:
+        return False
+    message_id, answers = row
+    return str(message_id) == reply.message_id or (answers == reply.answers and reply.superseded_by is None)
 
 
 def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Script[list[Message]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from app.db import attempts, idempotency, messages, summaries
+from app.db import attempts, idempotency, messages
 from app.db.messages import OWNED
 from app.db.retrievals import lookup_of
 from app.db.script import Script, Statement, one
@@ -20,7 +20,7 @@ from app.domain.ids import new_id
 from app.domain.messages import Message, Role, Sampling, Status
 from app.domain.quotas import quota_exceeded
 from app.domain.retrieval import RetrievalMode
-from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewTurn, OnBusy
+from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewReply, NewTurn, OnBusy
 from app.errors import (
     CannotRegenerate,
     ConversationBusy,
@@ -55,7 +55,8 @@ QUESTION = """
 ($17, $2, $5, 'user', $18, 'completed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, $15, NULL, $15)"""
 INSERT_REPLY = f"{INTO} {REPLY}"
 INSERT_TURN = f"{INTO} {QUESTION}, {REPLY}"
-SUPERSEDE = "UPDATE messages SET superseded_by = $2 WHERE message_id = $1"
+OWNER_OF_CONVERSATION = f"SELECT owner_id FROM conversations WHERE conversation_id = $1 AND {OWNED}"
+OWNER_OF_USER = "SELECT id FROM users WHERE user_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ class Reservation:
     """The process that will run the turn."""
     settle: Callable[[Sampling], Sampling]
     """Gives the turn's sampling, from the conversation's own."""
-    place: Callable[[str, bool], bool]
-    """Given a provider, and whether the turn is first in line: whether it starts at once. Raises Overloaded."""
+    place: Callable[[str, str, bool], bool]
+    """Given a provider, the user's row, and whether the turn is first in line: whether it starts at once. Raises
+    RateLimited or Overloaded."""
     fit: Callable[[Sampling, str, str | None, str], None]
     """Given sampling, mode, system prompt and message: raises MessageTooLong when they do not fit the model."""
     daily_tokens: int | None
@@ -117,56 +119,57 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[Acc
         QuotaExceeded: the user has spent the tokens of the day.
         ConversationBusy: a turn is unfinished, and this one is not to wait.
         QueueFull: too many of its turns are unfinished.
-        AppError: what `settle` and `place` raise.
+        RateLimited, Overloaded: the turn would have to wait, and there is no place to.
+        AppError: what `settle` raises.
     """
     numbered = yield from number(wanted, 2, title)
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
-    sampling = wanted.settle(numbered.sampling)
-    wanted.fit(sampling, numbered.mode, numbered.system_prompt, turn.message)
-    yield from afford(wanted, numbered)
-    passage = yield from passage_of(wanted, turn.on_busy)
-    starts = wanted.place(str(sampling.provider), passage.clear)
     question = new_question(wanted, numbered.last_sequence - 1, turn.message)
-    reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
-    accepted = AcceptedTurn(
-        title=numbered.title,
-        question=question,
-        reply=reply,
-        sampling=sampling,
-        owner_id=numbered.owner_id,
-        interrupts=passage.interrupts,
-        lookup=lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval),
-    )
+    accepted = yield from admit(wanted, numbered, question, reply_id, turn.on_busy)
     values = reply_values(accepted, wanted.process_id, numbered)
     yield Statement(INSERT_TURN, (*values, question.message_id, question.content))
     return (yield from begun(accepted, numbered))
 
 
-def reserve_another(wanted: Reservation, message_id: str) -> Script[AcceptedTurn]:
-    """Stores an empty reply, under the next sequence number, that takes the place of the last one.
+def reserve_another(wanted: Reservation, new: NewReply) -> Script[AcceptedTurn]:
+    """Stores an empty reply, under the next sequence number, to the question of the conversation's last one.
+
+    The last one stays current until the new one has ended with text (`turns.supersede`).
 
     Raises:
         ConversationNotFound, MessageNotFound: the owner has no such conversation, or it no such message.
         KeyTaken: somebody was first to use the key.
         TurnUnfinished, CannotRegenerate: the reply is still being made, or is not the last one.
-        AppError: what `settle` and `place` raise.
+        AppError: what `reserve` raises.
     """
     numbered = yield from number(wanted, 1, None)
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
-    question = yield from question_again(wanted, message_id)
+    question = yield from question_again(wanted, new.message_id)
+    accepted = yield from admit(wanted, numbered, question, reply_id, new.on_busy)
+    yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
+    return (yield from begun(accepted, numbered))
+
+
+def admit(
+    wanted: Reservation, numbered: Numbered, question: Message, reply_id: str, on_busy: OnBusy
+) -> Script[AcceptedTurn]:
+    """Check all that may refuse a turn, deal with those before it and take its place; raises what `reserve` does."""
     sampling = wanted.settle(numbered.sampling)
     wanted.fit(sampling, numbered.mode, numbered.system_prompt, question.content)
     yield from afford(wanted, numbered)
-    starts = wanted.place(str(sampling.provider), True)
-    reply = new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number)
-    lookup = lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval)
-    accepted = AcceptedTurn(numbered.title, question, reply, sampling, numbered.owner_id, lookup=lookup)
-    yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
-    yield Statement(SUPERSEDE, (message_id, reply_id))
-    yield from summaries.forget(wanted.conversation_id, question.sequence_number)
-    return (yield from begun(accepted, numbered))
+    passage = yield from passage_of(wanted, on_busy)
+    starts = wanted.place(str(sampling.provider), numbered.owner_id, passage.clear)
+    return AcceptedTurn(
+        title=numbered.title,
+        question=question,
+        reply=new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number),
+        sampling=sampling,
+        owner_id=numbered.owner_id,
+        interrupts=passage.interrupts,
+        lookup=lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval),
+    )
 
 
 def number(wanted: Reservation, count: int, title: str | None) -> Script[Numbered]:
@@ -209,16 +212,45 @@ def passage_of(wanted: Reservation, on_busy: OnBusy) -> Script[Passage]:
         ConversationBusy: there are some, and the turn is not to wait.
         QueueFull: there are too many.
     """
-    unfinished = [str(row[0]) for row in (yield Statement(UNFINISHED, (wanted.conversation_id,)))]
-    if not unfinished:
+    if not (yield from is_busy(wanted.conversation_id, on_busy)):
         return Passage(clear=True)
-    if on_busy is OnBusy.REJECT:
-        raise ConversationBusy(members={"message_id": unfinished[0]})
     if on_busy is OnBusy.INTERRUPT:
         return (yield from interruption(wanted))
-    if len(unfinished) >= MAX_UNFINISHED:
-        raise QueueFull
     return Passage(clear=False)
+
+
+def is_busy(conversation_id: str, on_busy: OnBusy) -> Script[bool]:
+    """Whether a turn of the conversation is unfinished.
+
+    Raises:
+        ConversationBusy: one is, and the new one is not to wait.
+        QueueFull: so many are that the new one cannot wait.
+    """
+    unfinished = [str(row[0]) for row in (yield Statement(UNFINISHED, (conversation_id,)))]
+    if unfinished and on_busy is OnBusy.REJECT:
+        raise ConversationBusy(members={"message_id": unfinished[0]})
+    if len(unfinished) >= MAX_UNFINISHED and on_busy is OnBusy.QUEUE:
+        raise QueueFull
+    return bool(unfinished)
+
+
+def owner_without_room(owner: str | None, conversation_id: str | None, on_busy: OnBusy) -> Script[str | None]:
+    """Read whose turn the process has no room for: the user's row, None for a new user.
+
+    A conversation's own reasons to refuse the turn come first, as where there is room.
+
+    Raises:
+        ConversationNotFound: the owner has no such conversation.
+        ConversationBusy, QueueFull: what `is_busy` raises.
+    """
+    if conversation_id is None:
+        row = yield from one(Statement(OWNER_OF_USER, (owner,)))
+        return None if row is None else str(row[0])
+    row = yield from one(Statement(OWNER_OF_CONVERSATION, (conversation_id, owner)))
+    if row is None:
+        raise ConversationNotFound
+    yield from is_busy(conversation_id, on_busy)
+    return str(row[0])
 
 
 def interruption(wanted: Reservation) -> Script[Passage]:
@@ -238,9 +270,9 @@ def question_again(wanted: Reservation, message_id: str) -> Script[Message]:
         raise InvalidRequest("Only a reply can be regenerated.")
     if not reply.status.terminal:
         raise TurnUnfinished
-    last = yield from messages.last_id(wanted.conversation_id)
+    last = yield from messages.is_last_reply(reply)
     question = yield from messages.message_by_number(wanted.conversation_id, reply.answers)
-    if last != message_id or question is None:
+    if not last or question is None:
         raise CannotRegenerate
     return question
 

@@ -20,7 +20,7 @@ from app.errors import DatabaseUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision that this release knows."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

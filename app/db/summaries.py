@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 from app.db.script import Row, Script, Statement, one
 from app.domain.citations import without_marks
+from app.domain.messages import NO_UPPER_BOUND
 from app.domain.turns import HistoryMessage, Summary
 
 LATEST = """
 SELECT c.system_prompt, c.revision, c.owner_id, s.summary_id, s.last_sequence, s.content
 FROM conversations c LEFT JOIN summaries s ON s.summary_id = (
-SELECT l.summary_id FROM summaries l WHERE l.conversation_id = c.conversation_id
+SELECT l.summary_id FROM summaries l WHERE l.conversation_id = c.conversation_id AND l.last_sequence < $2
 ORDER BY l.last_sequence DESC LIMIT 1)
 WHERE c.conversation_id = $1"""
 BY_ID = "SELECT summary_id, last_sequence, content FROM summaries WHERE summary_id = $1"
 NEXT = """
 SELECT sequence_number, content, answers, grounded IS NOT NULL FROM messages
-WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number <= $3
+WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number <= $3 AND content <> ''
 AND deleted_at IS NULL AND superseded_by IS NULL ORDER BY sequence_number LIMIT $4"""
 AS_READ = """
 UPDATE conversations SET revision = revision WHERE conversation_id = $1 AND revision = $2 RETURNING 1"""
@@ -40,9 +41,9 @@ class State(NamedTuple):
     summary: Summary | None
 
 
-def state(conversation_id: str) -> Script[State | None]:
-    """A conversation with its latest summary; None when it is gone."""
-    row = yield from one(Statement(LATEST, (conversation_id,)))
+def state(conversation_id: str, before: int = NO_UPPER_BOUND) -> Script[State | None]:
+    """A conversation with its latest summary that covers nothing from a sequence number on; None when it is gone."""
+    row = yield from one(Statement(LATEST, (conversation_id, before)))
     if row is None:
         return None
     summary = None if row[3] is None else Summary(str(row[3]), row[4], row[5])

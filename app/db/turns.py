@@ -19,7 +19,7 @@ from app.domain.attempts import INTERRUPTED, Attempt
 from app.domain.citations import citations_in
 from app.domain.context import Context
 from app.domain.ids import new_id
-from app.domain.messages import Message, Sampling, Status, Usage
+from app.domain.messages import Message, Sampling, Status, Usage, has_text
 from app.domain.outcomes import Outcome, Work
 from app.domain.retrieval import Lookup, Retrieval
 from app.domain.tokens import estimated_tokens
@@ -38,8 +38,9 @@ UPDATE messages SET status = 'in_progress', started_at = COALESCE(started_at, $3
 WHERE message_id = $1 AND status IN ('queued', 'in_progress') AND process_id = $2 RETURNING 1"""
 HISTORY = """
 SELECT sequence_number, content, answers, grounded IS NOT NULL FROM messages
-WHERE conversation_id = $1 AND sequence_number < $2 AND sequence_number > $4
-AND deleted_at IS NULL AND superseded_by IS NULL ORDER BY sequence_number DESC LIMIT $3"""
+WHERE conversation_id = $1 AND sequence_number < $2 AND sequence_number > $4 AND content <> ''
+AND deleted_at IS NULL AND superseded_by IS NULL AND (answers IS NULL OR answers <> $5)
+ORDER BY sequence_number DESC LIMIT $3"""
 MINE = """
 SELECT message_id, cancel_requested_at FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
 CHECKPOINT = """
@@ -54,6 +55,10 @@ usage_estimated = $8, error_code = $9, error_detail = $10, completed_at = $11, p
 model = COALESCE($13, model), reasoning = $14, context = COALESCE($15, context), citations = $16,
 grounded = COALESCE($17, grounded), retrieval = COALESCE($18, retrieval)
 WHERE message_id = $1 AND process_id = $2 AND status IN ('queued', 'in_progress') RETURNING 1"""
+SUPERSEDE = """
+UPDATE messages SET superseded_by = $4
+WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number < $3 AND answers = $2
+AND deleted_at IS NULL AND superseded_by IS NULL"""
 CANCEL_QUEUED = """
 UPDATE messages SET status = 'cancelled', completed_at = $2 WHERE message_id = $1 AND status = 'queued' RETURNING 1"""
 REQUEST_CANCEL = """
@@ -68,7 +73,7 @@ ORDER BY m.status, m.message_id LIMIT $2"""
 INTERRUPT = f"""
 UPDATE messages AS m SET completed_at = $2,
 status = CASE WHEN m.cancel_requested_at IS NULL THEN 'interrupted' ELSE 'cancelled' END
-WHERE m.message_id = $1 AND m.status = 'in_progress' AND {stalled("m", "$3")} RETURNING 1"""
+WHERE m.message_id = $1 AND m.status = 'in_progress' AND {stalled("m", "$3")} RETURNING m.content"""
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
 WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({stalled("m", "$2")}))
@@ -99,19 +104,29 @@ def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now
 
 def history(reply: Message) -> Script[History]:
     """What the model may be told for a reply: the summary, and at most the last 1,000 readable messages after it."""
-    found = yield from summaries.state(reply.conversation_id)
+    found = yield from summaries.state(reply.conversation_id, before=question_of(reply))
     if found is None:
         return (yield from history_of(reply, None, None))
     return (yield from history_of(reply, found.system_prompt, found.summary))
 
 
 def history_of(reply: Message, system_prompt: str | None, summary: Summary | None) -> Script[History]:
-    """As `history`, where system prompt and summary are known."""
+    """As `history`, where system prompt and summary are known.
+
+    Earlier replies to the same question are left out: the new one is to take their place, not to follow them.
+    """
     covered = summary.last if summary else 0
-    rows = yield Statement(HISTORY, (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered))
+    values = (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered, question_of(reply))
+    rows = yield Statement(HISTORY, values)
     rows.reverse()
     found = summaries.told_messages(rows)
     return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
+
+
+def question_of(reply: Message) -> int:
+    """The sequence number of the message that a reply answers."""
+    assert reply.answers is not None, "a reply answers something"  # noqa: S101  for the types
+    return reply.answers
 
 
 def unread(messages: Sequence[HistoryMessage]) -> int:
@@ -222,8 +237,21 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
     )
     if (yield Statement(SETTLE, values)):
         yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
+        yield from supersede(reply, outcome.text)
         return ended(reply, outcome, now)
     return (yield from message_by_id(reply.message_id))
+
+
+def supersede(reply: Message, text: str) -> Script[None]:
+    """Put a reply that has ended with text in the place of the earlier ones to its question.
+
+    One that has ended without leaves them current. The conversation has to be locked.
+    """
+    question = question_of(reply)
+    if reply.sequence_number == question + 1 or not has_text(text):
+        return
+    yield Statement(SUPERSEDE, (reply.conversation_id, question, reply.sequence_number, reply.message_id))
+    yield from summaries.forget(reply.conversation_id, question)
 
 
 def told(work: Work) -> str | None:
@@ -278,7 +306,11 @@ def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Script[bo
     """As `interrupt`, without an entry of what the turn has cost: its row may hold what cannot be read here."""
     if not (yield Statement(TOUCH, (reply.conversation_id, now))):
         return False
-    return bool((yield Statement(INTERRUPT, (reply.message_id, now, process_id))))
+    row = yield from one(Statement(INTERRUPT, (reply.message_id, now, process_id)))
+    if row is None:
+        return False
+    yield from supersede(reply, row[0])
+    return True
 
 
 def record_left_behind(reply: Message, now: int) -> Script[None]:
@@ -315,14 +347,16 @@ class Adopted(NamedTuple):
     lookup: Lookup | None
 
 
-def adopt(process_id: str, reply: Message) -> Script[Adopted | None]:
+def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Script[Adopted | None]:
     """Takes over a dead process's waiting turn; None when somebody else was first.
 
-    One that was taken over before is so again: the acknowledgement of the first time may have been lost.
+    One that was taken over before is so again: the acknowledgement of the first time may have been lost. `wait`
+    takes a place for it, given the user's row; where it raises, the turn stays where it is.
     """
     row = yield from one(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
+    wait(str(owner_id))
     sampling = Sampling(reply.provider, reply.model, row[0], row[1])
     return Adopted(sampling, str(owner_id), retrievals.lookup_of(*row[2:5]))

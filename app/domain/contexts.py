@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.domain.context import SUMMARY_MARK, Context, Range, cost
-from app.domain.messages import Role
+from app.domain.messages import Role, has_text
 from app.domain.retrieval import Retrieval, RetrievalStatus
 from app.domain.turns import Summary
 
@@ -109,26 +109,27 @@ def omitted(context: Context, neighbours: Sequence[Neighbour]) -> list[Omitted]:
     if beyond > covered:
         found.append(Omitted(covered + 1, beyond, TOO_MUCH))
     told = numbers_of([*context.sent, (context.question, context.question)])
-    return found + list(joined(reasons(told, neighbours)))
+    return found + list(joined(reasons(context.question, told, neighbours)))
 
 
-def reasons(told: set[int], neighbours: Sequence[Neighbour]) -> Iterator[tuple[int, str]]:
-    """Why each message within the window was not sent."""
+def reasons(question: int, told: set[int], neighbours: Sequence[Neighbour]) -> Iterator[tuple[int, str]]:
+    """Why each message within the window was not sent: earlier replies to the question itself were to be superseded."""
     replies = {each.answers: each for each in neighbours if each.answers is not None and not each.superseded}
     for each in neighbours:
         if each.sequence_number in told:
             continue
         reply = each if each.answers is not None else replies.get(each.sequence_number)
-        yield each.sequence_number, reason(each, reply)
+        superseded = each.superseded or each.answers == question
+        yield each.sequence_number, reason(each, reply, superseded=superseded)
 
 
-def reason(message: Neighbour, reply: Neighbour | None) -> str:
+def reason(message: Neighbour, reply: Neighbour | None, *, superseded: bool) -> str:
     """Why a message was not sent, given the reply of its turn."""
     if message.deleted:
         return DELETED
-    if message.superseded:
+    if superseded:
         return SUPERSEDED
-    return NO_REPLY if reply is not None and not reply.deleted and not reply.content.strip() else HALF
+    return NO_REPLY if reply is not None and not reply.deleted and not has_text(reply.content) else HALF
 
 
 def joined(numbered: Iterable[tuple[int, str]]) -> Iterator[Omitted]:

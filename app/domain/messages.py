@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+NO_UPPER_BOUND = 2**31 - 1
+"""More than any sequence number."""
+
 
 class Role(StrEnum):
     """Who speaks; `system` is never stored."""
@@ -30,6 +33,18 @@ class Status(StrEnum):
 
 
 UNFINISHED = (Status.QUEUED, Status.IN_PROGRESS)
+
+
+WHITE_SPACE = (
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""All characters for which `str.isspace` is true, for SQL."""
+
+
+def has_text(content: str) -> bool:
+    """Whether there is anything but white space: only such a reply is sent to models, or supersedes another."""
+    return bool(content) and not content.isspace()
 
 
 class FinishReason(StrEnum):

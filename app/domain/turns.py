@@ -39,6 +39,7 @@ class NewReply:
     message_id: str
     """The reply whose place it takes."""
     sampling: Sampling = field(default_factory=Sampling)
+    on_busy: OnBusy = OnBusy.QUEUE
     key: IdempotencyKey | None = None
     retrieval: RetrievalMode = RetrievalMode.AUTO
 

@@ -7,7 +7,7 @@ from app.db import messages
 from app.db.engine import Database
 from app.db.script import Script
 from app.domain.ids import now_ms
-from app.domain.messages import Message, Role
+from app.domain.messages import NO_UPPER_BOUND, Message, Role
 from app.domain.principals import Principal
 from app.errors import ConversationNotFound, InvalidRequest, MessageNotFound, TurnUnfinished
 
@@ -19,7 +19,7 @@ class Between(NamedTuple):
     """A page of messages by sequence number; neither bound is included."""
 
     after: int = 0
-    before: int = messages.NO_UPPER_BOUND
+    before: int = NO_UPPER_BOUND
     limit: int = WINDOW
     descending: bool = False
 

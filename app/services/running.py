@@ -71,13 +71,17 @@ class Running:
         Raises:
             Draining: the process is going away.
             DatabaseUnavailable: the process has lost its lease, so that others would end the turn.
-            Overloaded: there is none.
+            Overloaded: there is none, whoever the user is.
         """
         if self.draining:
             raise Draining
         if self._lease.expired:
             raise DatabaseUnavailable
         return self._slots.claim()
+
+    def refusal(self, owner_id: str | None) -> AppError:
+        """Why a turn of this user, None for a new one, is refused where there is no room."""
+        return self._slots.refusal(owner_id)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Does the work in a task that drains with the turns."""
@@ -108,9 +112,9 @@ class Running:
             Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
         claim = self.claim()
+        wait = functools.partial(claim.wait, adopted=True)
         try:
-            claim.place(str(message.provider), first=False)
-            adopted = await until_known(self._database, turns.adopt, self._lease.process_id, message)
+            adopted = await until_known(self._database, turns.adopt, self._lease.process_id, message, wait)
         except BaseException:
             claim.give_back()
             raise

@@ -3,46 +3,53 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from app.errors import Overloaded
+from app.errors import Overloaded, RateLimited
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many turns a process takes."""
+
+    at_work: int
+    waiting: int
+    waiting_of_user: int
 
 
 class Slots:
-    """How many turns this process takes: at work, in all and for each provider, and waiting."""
+    """Counts the turns of this process: at work, in all and for each provider, and waiting, in all and of each user."""
 
-    def __init__(self, limit_of: Callable[[str], int | None], at_work: int, waiting: int) -> None:
+    def __init__(self, limit_of: Callable[[str], int | None], bounds: Bounds) -> None:
         self._limit_of = limit_of
-        self._max_at_work = at_work
-        self._max_waiting = waiting
+        self._bounds = bounds
         self._at_work: Counter[str] = Counter()
         self._waiting = 0
-        self._undecided = 0
+        self._waiting_of: Counter[str] = Counter()
         # Scripts ask from SQLite's thread while turns end in the event loop's.
         self._lock = threading.Lock()
 
     def claim(self) -> Claim:
-        """Room for one more turn, which may yet have to be given up: that is known once its provider is.
+        """Room for one more turn, which may yet be refused: that is known once its provider and its user are.
 
         Raises:
-            Overloaded: there is none, and the database need not be asked.
+            Overloaded: there is none, whoever the user is.
         """
         with self._lock:
-            would_wait = max(0, self._at_work.total() + self._undecided + 1 - self._max_at_work)
-            if self._waiting + would_wait > self._max_waiting:
+            if self._waiting >= self._bounds.waiting and self._at_work.total() >= self._bounds.at_work:
                 raise Overloaded
-            self._undecided += 1
         return Claim(self)
 
-    def decided(self) -> None:
-        """Says that a claim is one of a slot or a place in the line now, or none any more."""
+    def refusal(self, owner_id: str | None) -> RateLimited | Overloaded:
+        """Why a turn of this user, None for a new one, is refused where there is no room."""
         with self._lock:
-            self._undecided -= 1
+            return RateLimited() if self._has_share(owner_id) else Overloaded()
 
     def take(self, provider: str) -> bool:
         """Takes a slot, if there is one."""
         limit = self._limit_of(provider)
         with self._lock:
-            full = self._at_work.total() >= self._max_at_work
+            full = self._at_work.total() >= self._bounds.at_work
             if full or (limit is not None and self._at_work[provider] >= limit):
                 return False
             self._at_work[provider] += 1
@@ -53,18 +60,31 @@ class Slots:
         with self._lock:
             self._at_work[provider] -= 1
 
-    def queue(self) -> bool:
-        """Takes a place among those that wait, if there is one."""
-        with self._lock:
-            if self._waiting >= self._max_waiting:
-                return False
-            self._waiting += 1
-            return True
+    def queue(self, owner_id: str, *, adopted: bool) -> None:
+        """Takes a place among those that wait.
 
-    def leave(self) -> None:
+        Raises:
+            RateLimited: the user has as many as one may have; an adopted turn was accepted already, and is taken.
+            Overloaded: there is none left.
+        """
+        with self._lock:
+            if not adopted and self._has_share(owner_id):
+                raise RateLimited
+            if self._waiting >= self._bounds.waiting:
+                raise Overloaded
+            self._waiting += 1
+            self._waiting_of[owner_id] += 1
+
+    def leave(self, owner_id: str) -> None:
         """Frees a place among those that wait."""
         with self._lock:
             self._waiting -= 1
+            self._waiting_of[owner_id] -= 1
+            if not self._waiting_of[owner_id]:
+                del self._waiting_of[owner_id]
+
+    def _has_share(self, owner_id: str | None) -> bool:
+        return owner_id is not None and self._waiting_of[owner_id] >= self._bounds.waiting_of_user
 
 
 class Claim:
@@ -72,25 +92,30 @@ class Claim:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._decided = False
-        self._waits = False
+        self._waits_for: str | None = None
+        """The user in whose name it has a place in the line."""
         self._provider: str | None = None
 
-    def place(self, provider: str, first: bool) -> bool:
+    def place(self, provider: str, owner_id: str, first: bool) -> bool:
         """Whether the turn may start at once, being first in its conversation; else it has a place to wait at.
 
         Raises:
+            RateLimited: it would have to wait, and its user has enough turns that do.
             Overloaded: it would have to wait, and there are enough who do.
         """
         if first and self.take(provider):
             self._leave()
-        elif not self._waits and not self._slots.queue():
-            raise Overloaded
-        else:
-            self._waits = True
-            self.give_slot_back()
-        self._decide()
-        return not self._waits
+            return True
+        self.wait(owner_id)
+        self.give_slot_back()
+        return False
+
+    def wait(self, owner_id: str, *, adopted: bool = False) -> None:
+        """Takes a place in the line; raises what `Slots.queue` does."""
+        if self._waits_for != owner_id:  # a user that is new may have another row when the transaction is run again
+            self._leave()
+            self._slots.queue(owner_id, adopted=adopted)
+            self._waits_for = owner_id
 
     def take(self, provider: str) -> bool:
         """Whether the claim has its slot now."""
@@ -112,14 +137,8 @@ class Claim:
         """Frees all that was taken."""
         self.give_slot_back()
         self._leave()
-        self._decide()
 
     def _leave(self) -> None:
-        if self._waits:
-            self._slots.leave()
-            self._waits = False
-
-    def _decide(self) -> None:
-        if not self._decided:
-            self._decided = True
-            self._slots.decided()
+        if self._waits_for is not None:
+            self._slots.leave(self._waits_for)
+            self._waits_for = None

@@ -12,13 +12,19 @@ from app.db.script import Script, ScriptFunction
 from app.domain.context import fixed_cost
 from app.domain.conversations import Mode, NewConversation
 from app.domain.grounding import instructed
-from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
-from app.errors import AlreadyFinished, ConversationNotFound, DatabaseUnavailable, Draining, IdempotencyKeyReused
+from app.errors import (
+    AlreadyFinished,
+    ConversationNotFound,
+    DatabaseUnavailable,
+    Draining,
+    IdempotencyKeyReused,
+    Overloaded,
+)
 from app.llm.base import Target
 from app.llm.router import Router
 from app.services.messages import get
@@ -90,16 +96,17 @@ class Turns:
             QuotaExceeded: the user has spent the tokens of the day.
             ConversationBusy: a turn of the conversation is unfinished, and this one is not to wait.
             QueueFull: too many turns of the conversation are unfinished.
+            RateLimited: too many of the user's turns wait.
             Unavailable: the service has no room, is going away, or has no database.
         """
-        return await self._once(turn.key, who.user_id, conversation_id, self._reserve, turn)
+        return await self._once(turn, who.user_id, conversation_id, self._reserve)
 
     async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
         """Makes a conversation and accepts its first turn, or neither; raises what `begin` does."""
-        return await self._once(turn.key, user_id, None, self._create_and_reserve, new, turn)
+        return await self._once(turn, user_id, None, self._create_and_reserve, new)
 
     async def regenerate(self, who: Principal, conversation_id: str, wanted: NewReply) -> Turn:
-        """Accepts another reply to the question of the last one, which it supersedes.
+        """Accepts another reply to the question of the last one, which it supersedes once it has ended with text.
 
         Raises:
             MessageNotFound: there is no such message.
@@ -108,7 +115,7 @@ class Turns:
             CannotRegenerate: it is not the last one, or its question is gone.
             AppError: what `begin` raises.
         """
-        return await self._once(wanted.key, who.user_id, conversation_id, self._reserve_another, wanted)
+        return await self._once(wanted, who.user_id, conversation_id, self._reserve_another)
 
     async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:
         """A turn of any age, wherever it runs or ran.
@@ -141,20 +148,21 @@ class Turns:
 
     async def _once(
         self,
-        key: IdempotencyKey | None,
+        request: NewTurn | NewReply,
         owner: str | None,
         conversation_id: str | None,
         script: ScriptFunction[None],
-        *asked: object,
+        *new: NewConversation,
     ) -> Turn:
         """Accepts a turn, or finds the one that was accepted under its key."""
+        key = request.key
         if key is None:
-            return await self._accept(script, owner, conversation_id, *asked)
+            return await self._accept(request, owner, conversation_id, script, *new)
         while True:
             first = await self._database.query(idempotency.find, owner, conversation_id, key.key)
             if first is None:
                 try:
-                    return await self._accept(script, owner, conversation_id, *asked)
+                    return await self._accept(request, owner, conversation_id, script, *new)
                 except KeyTaken:
                     continue  # committed since: it is found now
             if first.fingerprint != key.fingerprint or first.message_id is None:
@@ -162,9 +170,21 @@ class Turns:
             turn = await self.follow(Principal(owner), first.conversation_id, first.message_id)
             return turn._replace(replayed=True)
 
-    async def _accept(self, script: ScriptFunction[None], *args: object) -> Turn:
-        attempt = Attempt(self.running.claim())
-        self.running.spawn(self._reserve_and_run(attempt, script, args))
+    async def _accept(
+        self,
+        request: NewTurn | NewReply,
+        owner: str | None,
+        conversation_id: str | None,
+        script: ScriptFunction[None],
+        *new: NewConversation,
+    ) -> Turn:
+        try:
+            attempt = Attempt(self.running.claim())
+        except Overloaded:
+            without_room = reservations.owner_without_room
+            owner_id = await self._database.query(without_room, owner, conversation_id, request.on_busy)
+            raise self.running.refusal(owner_id) from None
+        self.running.spawn(self._reserve_and_run(attempt, script, (owner, conversation_id, *new, request)))
         return await attempt.answer
 
     async def _reserve_and_run(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
@@ -220,7 +240,7 @@ class Turns:
         self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewReply
     ) -> Script[None]:
         wanted = self._reservation(attempt, owner, conversation_id, asked)
-        attempt.reserved = yield from reservations.reserve_another(wanted, asked.message_id)
+        attempt.reserved = yield from reservations.reserve_another(wanted, asked)
 
     def _reservation(
         self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewTurn | NewReply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.db import summaries
 from app.db.summaries import State
 from tests.api.talk import got, make, messages_of, path_of, told
 from tests.support.provider import Call, FakeProvider, echo
-from tests.support.replies import Answer, Reply, Thought, server_error
+from tests.support.replies import Answer, Reply, Thought, context_too_long, server_error
 from tests.support.service import Service, asking, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -134,6 +135,34 @@ async def test_a_summary_goes_with_what_it_covers(
         context = await got(service, f"{messages_of(made)}/{last['message_id']}/context")
         assert context["summary"]["content"] is None
         await quiet(service)
+
+
+async def test_a_summary_goes_when_a_reply_that_it_covers_is_superseded(
+    shared_database_url: str, provider: FakeProvider
+) -> None:
+    """A regenerate is told no summary of its own question; if it fails that one stays, with text it is dropped."""
+    written = itertools.count(1)
+    provider.default = lambda call: Reply([f"Notes {next(written)}." if is_summary(call) else "w" * 100], usage=None)
+    async with small(shared_database_url, provider) as service:
+        made = await grown(service, provider)
+        summary = (await summary_of(service, made)).summary
+        assert summary is not None
+        messages = await got(service, messages_of(made))
+        for each in messages[summary.last :]:
+            await service.client.delete(f"{messages_of(made)}/{each['message_id']}")
+        reply = messages[summary.last - 1]
+        path = f"{messages_of(made)}/{reply['message_id']}/regenerate"
+        provider.answer(context_too_long(), context_too_long())
+        assert (await service.client.post(path, json={})).status_code == 422
+        assert (await summary_of(service, made)).summary == summary
+        revision = (await summary_of(service, made)).revision
+        assert (await service.client.post(path, json={})).status_code == 201
+        turn = next(call for call in reversed(provider.calls) if not is_summary(call))
+        assert turn.body["messages"][-1]["content"] == messages[summary.last - 2]["content"]
+        assert summary.content not in str(turn.body)
+        await quiet(service)
+        assert (await summary_of(service, made)).revision > revision
+        assert await service.database.query(summaries.summary_by_id, summary.summary_id) is None
 
 
 async def test_a_summary_stays_when_something_else_changes(shared_database_url: str, provider: FakeProvider) -> None:

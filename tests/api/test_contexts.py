@@ -10,7 +10,7 @@ import pytest
 from app.db import turns
 from tests.api.talk import UNKNOWN_ID, got, make, messages_of, problem_of, say, told, until_ended
 from tests.support.provider import FakeProvider
-from tests.support.replies import Reply, Thought, server_error
+from tests.support.replies import Reply, Thought, context_too_long, server_error
 from tests.support.service import Service, asking, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,6 +64,25 @@ async def test_what_was_left_out_is_shown_with_why(openai_service: Service, prov
         (3, 4, "no-reply"),
         (6, 6, "superseded"),
     ]
+
+
+async def test_a_reply_that_failed_to_supersede_leaves_the_old_one(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """The turn that comes after it is told the old reply; it itself was not, since that was to be superseded."""
+    made = await make(openai_service, message="One")  # 1, 2
+    path = f"{messages_of(made)}/{made['messages'][1]['message_id']}/regenerate"
+    provider.answer(context_too_long(), Reply(["\u2003\n"]))
+    for _ in range(2):
+        await openai_service.client.post(path, json={})  # 3, 4
+    last = (await told(openai_service, made, "Two"))["messages"]  # 5, 6
+    assert [each["superseded_by"] for each in last] == [None] * 6
+    context = await context_of(openai_service, last[-1])
+    assert sent(context) == [(1, "user"), (2, "assistant"), (5, "user")]
+    assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [(3, 4, "no-reply")]
+    context = await context_of(openai_service, last[3])
+    assert sent(context) == [(1, "user")]
+    assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [(2, 3, "superseded")]
 
 
 async def test_what_did_not_fit_is_shown(shared_database_url: str, provider: FakeProvider) -> None:

@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 from tests.api.talk import events_of, live_events, until_ended
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.provider import FakeProvider
-from tests.support.replies import Reply
-from tests.support.service import Service, asking, serving
+from tests.support.replies import Answer, Reply, unauthorized
+from tests.support.service import Service, asking, forget_failures, serving
 
 TEXTS = st.text("aé😀 ", min_size=1, max_size=8).filter(str.strip)
 
@@ -40,7 +40,7 @@ class Said:
     content: str
     status: str
     answers: int | None = None
-    superseded: bool = False
+    superseded_by: str | None = None
     deleted: bool = False
 
 
@@ -60,6 +60,29 @@ class Talk:
     def readable(self) -> list[tuple[int, Said]]:
         """What is not deleted, with its sequence numbers."""
         return [(number, said) for number, said in enumerate(self.messages, 1) if not said.deleted]
+
+    def prompt(self, question: int) -> list[str]:
+        """What a model is to be told for a question: each earlier one with the reply that is current, and itself."""
+        told = []
+        for number, said in self.readable:
+            if said.role == "user" and number < question:
+                replies = [each for _, each in self.readable if each.answers == number and not each.superseded_by]
+                told += [text for each in replies if each.content.strip() for text in (said.content, each.content)]
+        return [*told, self.messages[question - 1].content]
+
+    def end(self, said: Said, content: str, status: str) -> None:
+        """Ends a reply, which supersedes the others to its question if it has text."""
+        said.content, said.status = content, status
+        for _, other in self.readable:
+            if other is not said and other.answers == said.answers and not other.superseded_by and content.strip():
+                other.superseded_by = said.message_id
+
+    def may_be_regenerated(self, said: Said) -> bool:
+        """Whether a reply that has ended is the last: nothing follows it, or only replies that left it current."""
+        assert said.answers is not None
+        last = self.readable[-1][1]
+        current = last is said or (last.answers == said.answers and not said.superseded_by)
+        return current and not self.messages[said.answers - 1].deleted
 
 
 class Conversations(RuleBasedStateMachine):
@@ -122,6 +145,7 @@ class Conversations(RuleBasedStateMachine):
         assert response.status_code == {"json": 201, "stream": 200, "background": 202}[form]
         self.run(until_ended(self.service, {"conversation_id": talk.conversation_id}))
         self.take(talk, text, f"Re: {text}", "completed")
+        self.was_told(talk, talk.messages[-1])
 
     @rule(talk=talks, text=TEXTS)
     def begin(self, talk: Talk, text: str) -> None:
@@ -136,6 +160,7 @@ class Conversations(RuleBasedStateMachine):
         talk.gate = gate
         self.run(self.provider.wait_calls(calls + 1))
         self.run(self.service.services.turns.running.replies[talk.messages[-1].message_id].more_than(0))
+        self.was_told(talk, talk.messages[-1])
 
     @rule(talk=talks, text=TEXTS)
     def be_refused(self, talk: Talk, text: str) -> None:
@@ -177,25 +202,73 @@ class Conversations(RuleBasedStateMachine):
             self.run(self.service.client.get(f"{path}/events"))
             self.end(talk, "Half ", "cancelled")
 
-    @rule(talk=talks)
-    def regenerate(self, talk: Talk) -> None:
-        """The last reply gets a successor, where its question is there and it has ended."""
-        replies = [(number, said) for number, said in talk.readable if said.role == "assistant"]
+    @rule(talk=talks, place=st.integers(0, 3), ending=st.sampled_from(["whole", "blank", "fails", "cut", "held"]))
+    def regenerate(self, talk: Talk, place: int, ending: str) -> None:
+        """A reply that has ended and is the last gets another beside it, however that ends; where none is at work."""
+        replies = [said for _, said in talk.readable if said.role == "assistant"]
         if talk not in self.model or not replies:
             return
-        number, said = replies[-1]
-        assert said.answers is not None
-        question = talk.messages[said.answers - 1]
-        response = self.ask("POST", f"{talk.path}/messages/{said.message_id}/regenerate", stream=False)
-        if said.status == "in_progress" or question.deleted or number != talk.readable[-1][0]:
-            assert response.status_code == 409
+        said = replies[-1 - place % len(replies)]
+        path = f"{talk.path}/messages/{said.message_id}/regenerate"
+        if said.status == "in_progress" or not talk.may_be_regenerated(said) or talk.gate is not None:
+            response = self.ask("POST", path, on_busy="reject")
+            unfinished, last = said.status == "in_progress", talk.may_be_regenerated(said)
+            code = "turn-unfinished" if unfinished else "conversation-busy" if last else "cannot-regenerate"
+            assert (response.status_code, response.json()["code"]) == (409, code)
             return
+        assert said.answers is not None
+        self.another(talk, said.answers, path, ending)
+
+    def another(self, talk: Talk, question: int, path: str, ending: str) -> None:
+        """Has another reply made, which ends in some way or is held."""
+        self.run(self.forget_failures())
+        gate, calls = asyncio.Event(), len(self.provider.calls)
+        endings: dict[str, tuple[Answer, str, str]] = {
+            "whole": (Reply(["Anew"]), "Anew", "completed"),
+            "blank": (Reply([" \n"]), " \n", "completed"),
+            "fails": (unauthorized(), "", "failed"),
+            "cut": (Reply(["Cut"], finish=None), "Cut", "failed"),
+            "held": (Reply(["Half ", gate, "whole"]), "Half ", "in_progress"),
+        }
+        answer, content, status = endings[ending]
+        self.provider.answer(answer)
+        response = self.ask("POST", path, background=True)
+        assert response.status_code == 202
+        said = Said(response.json()["messages"][-1]["message_id"], "assistant", "", "in_progress", question)
+        talk.messages.append(said)
+        if ending == "held":
+            talk.gate = gate
+            self.run(self.provider.wait_calls(calls + 1))
+            self.run(self.service.services.turns.running.replies[said.message_id].more_than(0))
+            said.content = content
+        else:
+            self.run(self.service.client.get(f"{talk.path}/messages/{said.message_id}/events"))
+            talk.end(said, content, status)
+        self.was_told(talk, said)
+
+    async def forget_failures(self) -> None:
+        """Closes the breakers: how often a provider has failed is not the matter here."""
+        forget_failures(self.service)
+
+    @rule(talk=talks)
+    def interrupt(self, talk: Talk) -> None:
+        """Another reply to the last question takes the place of the one at work, which keeps its text."""
+        if talk not in self.model or talk.gate is None:
+            return
+        others = [said for _, said in talk.readable[:-1] if said.answers == talk.messages[-1].answers]
+        if not others or not talk.may_be_regenerated(others[-1]):
+            return
+        path = f"{talk.path}/messages/{others[-1].message_id}/regenerate"
+        response = self.ask("POST", path, on_busy="interrupt")
         assert response.status_code == 201
-        said.superseded = True
-        reply = response.json()["messages"][-1]
-        talk.messages.append(
-            Said(reply["message_id"], "assistant", f"Re: {question.content}", "completed", said.answers)
-        )
+        talk.end(talk.messages[-1], "Half ", "cancelled")
+        talk.gate = None
+        message_id, question = response.json()["messages"][-1]["message_id"], others[-1].answers
+        assert question is not None
+        said = Said(message_id, "assistant", "", "in_progress", question)
+        talk.messages.append(said)
+        talk.end(said, f"Re: {talk.messages[question - 1].content}", "completed")
+        self.was_told(talk, said)
 
     @rule(talk=talks, text=TEXTS, place=st.integers(0, 20))
     def edit(self, talk: Talk, text: str, place: int) -> None:
@@ -246,14 +319,23 @@ class Conversations(RuleBasedStateMachine):
         for talk in self.model:
             found = self.ask("GET", f"{talk.path}/messages?limit=100").json()
             told = [
-                (each["sequence_number"], each["role"], self.content(each), each["status"], bool(each["superseded_by"]))
+                (each["sequence_number"], each["role"], self.content(each), each["status"], each["superseded_by"])
                 for each in found
             ]
             assert told == [
-                (number, said.role, "" if said.status == "in_progress" else said.content, said.status, said.superseded)
-                for number, said in talk.readable
+                (number, said.role, self.text(said), said.status, said.superseded_by) for number, said in talk.readable
             ]
             assert self.ask("GET", talk.path).json()["message_count"] == len(talk.readable)
+
+    def was_told(self, talk: Talk, said: Said) -> None:
+        """Compares what was asked last with what had to be told for a reply."""
+        assert said.answers is not None
+        told = [message["content"] for message in self.provider.calls[-1].body["messages"]]
+        assert told == talk.prompt(said.answers)
+
+    def text(self, said: Said) -> str:
+        """A message's text in the model, as `content` gives it."""
+        return "" if said.status == "in_progress" else said.content
 
     def content(self, message: dict[str, Any]) -> str:
         """A message's text; that of a reply at work depends on when it was last saved."""
@@ -268,7 +350,8 @@ class Conversations(RuleBasedStateMachine):
 
     def end(self, talk: Talk, content: str, status: str) -> None:
         """Ends the turn at work in the model."""
-        talk.messages[-1].content, talk.messages[-1].status, talk.gate = content, status, None
+        talk.end(talk.messages[-1], content, status)
+        talk.gate = None
 
     def pick(self, talk: Talk, place: int) -> tuple[int, Said] | None:
         """A readable message of a conversation that is there."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
-from app.db.models import Base, UserRow
+from app.db.models import Base, ConversationRow, MessageRow, UserRow
 from app.db.script import Script, Statement
 from app.domain.ids import new_id
 from app.errors import DatabaseUnavailable
@@ -79,6 +79,49 @@ async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Da
         assert await connection.run_sync(differences) == []
     async with database.read() as session:
         assert await session.scalar(select(UserRow.user_id)) == "ada"
+
+
+async def test_replies_that_nothing_has_replaced_stand_again(database: Database) -> None:
+    """Replies that were superseded by one without text are current again, or superseded by the next one with text."""
+    user, ids = new_id(), [new_id() for _ in range(8)]
+    replies = [  # question, text, place of the one that has superseded it, status
+        (1, "Good", 1, "completed"),
+        (1, "", None, "failed"),
+        (3, "Good", 3, "completed"),
+        (3, " \n", 4, "completed"),
+        (3, "Better", 5, "completed"),
+        (3, "Best", None, "completed"),
+        (5, "Good", 7, "completed"),
+        (5, "Half", None, "in_progress"),
+    ]
+    async with database.write() as session:
+        session.add(UserRow(id=user, user_id="ada", created_at=1))
+        await session.flush()
+        session.add(
+            ConversationRow(conversation_id=user, owner_id=user, mode="open", meta={}, created_at=1, updated_at=1)
+        )
+        await session.flush()
+        for number, (question, content, successor, status) in enumerate(replies):
+            session.add(
+                MessageRow(
+                    message_id=ids[number],
+                    conversation_id=user,
+                    sequence_number=10 + number,
+                    role="assistant",
+                    content=content,
+                    status=status,
+                    answers=question,
+                    created_at=1,
+                    superseded_by=None if successor is None else ids[successor],
+                )
+            )
+        await session.flush()
+        await session.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    await schema.upgrade(database)
+    async with database.read() as session:
+        found = await session.scalars(select(MessageRow.superseded_by).order_by(MessageRow.sequence_number))
+        places = [superseded_by and ids.index(superseded_by) for superseded_by in found]
+    assert places == [None, None, 4, 4, 5, None, None, None]
 
 
 def test_the_head_is_the_newest_migration() -> None:

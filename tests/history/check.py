@@ -51,7 +51,7 @@ def reply_to(question: str) -> str:
 
 def findings(record: Record, stored: Stored) -> list[str]:
     """A sentence for each promise that was broken."""
-    checks = (lost, misnumbered, at_once, doubled, untrue, unfinished, misread, contradicted, unclear)
+    checks = (lost, misnumbered, at_once, doubled, untrue, mistold, unfinished, misread, contradicted, unclear)
     return [finding for check in checks for finding in check(record, stored)]
 
 
@@ -115,6 +115,15 @@ def untrue(_: Record, stored: Stored) -> Iterator[str]:
             yield f"I5: {row.message_id} is completed with {row.content!r}"
         if not sent.startswith(row.content):
             yield f"I5: {row.message_id} has what was never sent: {row.content!r}"
+
+
+def mistold(record: Record, _: Stored) -> Iterator[str]:
+    """I5, for prompts: each earlier question is told once, before one reply to it, and the question itself once."""
+    for call in record.calls:
+        questions, replies = call.told[::2], call.told[1::2]
+        pairs = zip(questions, replies, strict=False)
+        if len(set(questions)) < len(questions) or not all(reply_to(asked).startswith(reply) for asked, reply in pairs):
+            yield f"I5: for {call.question!r} a model was told {call.told}"
 
 
 def unfinished(_: Record, stored: Stored) -> Iterator[str]:

@@ -167,10 +167,11 @@ class Client:
 
     async def _regenerate(self) -> None:
         if self._replies:
-            conversation_id, message_id = self._replies[-1]
+            conversation_id, message_id = self._chance.choice(self._replies[-3:])
             path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
             headers = {"Prefer": "return=minimal"}
-            response = await self._ask("POST", path, json={}, headers=headers)
+            body = {"on_busy": self._chance.choice(["queue", "queue", "reject", "interrupt"])}
+            response = await self._ask("POST", path, json=body, headers=headers)
             if response is not None and response.status_code == 201:
                 self._take(response.json()["messages"], None)
 

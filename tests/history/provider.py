@@ -24,8 +24,9 @@ class SlowProvider(provider.FakeProvider):
         self._watching: set[asyncio.Task[None]] = set()
 
     def _answer(self, call: provider.Call) -> Answer:
-        question = call.body["messages"][-1]["content"]
-        taken_down = Call(question, time.monotonic())
+        told = [message["content"] for message in call.body["messages"]]
+        question = told[-1]
+        taken_down = Call(question, time.monotonic(), told=told)
         self._record.calls.append(taken_down)
         watching = asyncio.create_task(watch(call, taken_down))
         self._watching.add(watching)

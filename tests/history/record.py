@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,8 @@ class Call:
     question: str
     began: float
     ended: float = float("inf")
+    told: Sequence[str] = ()
+    """All messages of the prompt, the question at its end."""
 
 
 @dataclass

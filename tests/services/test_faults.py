@@ -179,4 +179,4 @@ def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -
 def nothing_is_held(service: Service, moment: str) -> None:
     """No slot, no place in the line and no connection is taken where nothing runs."""
     slots = service.services.turns.running._slots
-    assert (slots._at_work.total(), slots._waiting, slots._undecided) == (0, 0, 0), moment
+    assert (slots._at_work.total(), slots._waiting, slots._waiting_of) == (0, 0, {}), moment

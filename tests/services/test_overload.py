@@ -19,7 +19,8 @@ WAITING = 2
 @pytest.fixture
 async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """A service that answers three turns at once and lets two wait."""
-    configured = asking(provider, database_url=database_url, max_turns_at_work=AT_WORK, max_turns_waiting=WAITING)
+    room = {"max_turns_at_work": AT_WORK, "max_turns_waiting": WAITING, "max_turns_waiting_per_user": WAITING + 1}
+    configured = asking(provider, database_url=database_url, **room)
     async with serving(configured) as started:
         yield started
 

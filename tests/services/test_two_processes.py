@@ -109,6 +109,44 @@ async def test_turns_of_both_processes_run_in_sequence_order(pair: Pair, provide
     assert told_it == ["Hello", "Hälfte 😀 und Ganzes", "Second"]
 
 
+async def test_a_regenerate_that_waits_is_adopted(pair: Pair, provider: FakeProvider) -> None:
+    """Another process takes it from one that drains; neither of the replies that it supersedes is in its prompt."""
+    old = (await make(pair.one, message="Hello"))["messages"][1]
+    gate = asyncio.Event()
+    provider.reply("Half ", gate, "whole")
+    path = f"{path_of(old)}/regenerate"
+    first, second = [
+        (await pair.one.client.post(path, json={"background": True})).json()["messages"][1]["message_id"]
+        for _ in range(2)
+    ]
+    await provider.wait_calls(2)
+    running = pair.one.services.turns.running
+    drained = asyncio.create_task(running.drain(30))
+    while second in running.replies:  # noqa: ASYNC110  it sets no event
+        await asyncio.sleep(0)
+    gate.set()
+    await drained
+    ended = events_of((await pair.other.client.get(f"{messages_of(old)}/{second}/events")).text)[-1]
+    assert (ended.name, ended.data["message"]["content"]) == ("message.completed", "Echo: Hello")
+    messages = await got(pair.other, messages_of(old))
+    assert [each["superseded_by"] for each in messages] == [None, first, second, None]
+    assert [[message["content"] for message in call.body["messages"]] for call in provider.calls] == [["Hello"]] * 3
+
+
+async def test_a_regenerate_interrupts_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """The reply that another process makes to the same question is cancelled with its text, and superseded."""
+    old = (await make(pair.one, message="Hello"))["messages"][1]
+    provider.reply("Half ", asyncio.Event())
+    path = f"{path_of(old)}/regenerate"
+    running = (await pair.one.client.post(path, json={"background": True})).json()["messages"][1]["message_id"]
+    await pair.one.services.turns.running.replies[running].more_than(0)
+    problem_of(await pair.other.client.post(path, json={"on_busy": "reject"}), 409, "conversation-busy")
+    answer = await pair.other.client.post(path, json={"on_busy": "interrupt"})
+    replies = answer.json()["messages"][1:]
+    assert [each["content"] for each in replies] == ["Echo: Hello", "Half ", "Echo: Hello"]
+    assert [each["superseded_by"] for each in replies] == [running, replies[2]["message_id"], None]
+
+
 async def test_one_key_at_two_processes_is_one_turn(pair: Pair, provider: FakeProvider) -> None:
     """Twenty posts under one key, at both processes at once: one turn, one call, one answer."""
     path = messages_of(await make(pair.one))

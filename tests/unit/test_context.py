@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.context import Prompt, Window, cost, prompt, ranges
+from app.domain.messages import WHITE_SPACE, has_text
 from app.domain.turns import History, HistoryMessage, Summary
 from app.errors import MessageTooLong
 
@@ -53,6 +54,17 @@ def test_a_model_is_told_system_prompt_turns_and_question_in_order() -> None:
 def test_a_turn_without_a_reply_is_left_out_whole(reply: str | None) -> None:
     """A turn that has no text to show for itself is not told, and neither is its question."""
     assert told(conversation(("a", reply), ("b", "B"))) == [("user", "b"), ("assistant", "B"), ("user", "now")]
+
+
+def test_white_space_is_the_same_in_python_and_sql() -> None:
+    """What SQL trims is exactly what Python takes for no text."""
+    assert "".join(each for each in map(chr, range(0x110000)) if not has_text(each)) == WHITE_SPACE
+
+
+def test_a_later_reply_without_text_leaves_the_one_before_it() -> None:
+    """A question is told once, with the one reply that has text."""
+    messages: list[HistoryMessage] = [(1, "a", None), (2, "A", 1), (3, " \n", 1), (4, "now", None)]
+    assert told(messages) == [("user", "a"), ("assistant", "A"), ("user", "now")]
 
 
 def test_a_reply_whose_question_was_deleted_is_left_out() -> None:

@@ -24,7 +24,7 @@ END = {"message_id": "m2", "conversation_id": "c", "role": "assistant", "sequenc
 
 def kept() -> tuple[Record, Stored]:
     """A history in which every promise was kept."""
-    record = Record(acknowledged={QUESTION: "c"}, calls=[Call(QUESTION, 1.0, 2.0)])
+    record = Record(acknowledged={QUESTION: "c"}, calls=[Call(QUESTION, 1.0, 2.0, [QUESTION])])
     record.readings.append(Reading("c", "m2", TEXT, copy.deepcopy(END)))
     record.see(copy.deepcopy(END))
     record.keyed[QUESTION].add("m2")
@@ -72,6 +72,8 @@ BREAKS = [
     ("I5", changed(1, content=TEXT[:-1])),
     ("I5", changed(1, finish_reason=None)),
     ("I5", changed(1, content="something else", status="failed")),
+    ("I5", told(lambda record: setattr(record.calls[0], "told", [QUESTION, TEXT, QUESTION]))),
+    ("I5", told(lambda record: setattr(record.calls[0], "told", ["Frage 2", TEXT, QUESTION]))),
     ("I6", changed(1, status="in_progress")),
     ("I6", changed(1, status="queued")),
     ("I7", told(lambda record: setattr(record.readings[0], "text", TEXT[1:]))),

@@ -47,6 +47,15 @@ def test_a_setting_that_cannot_be_read_is_named(name: str, value: str) -> None:
     assert caught.value.errors()[0]["loc"] == (name,)
 
 
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [({}, 256), ({"max_turns_waiting": 7}, 1), ({"max_turns_waiting": 0}, 1), ({"max_turns_waiting_per_user": 9}, 9)],
+)
+def test_a_user_has_a_quarter_of_the_places_to_wait(given: dict[str, int], share: int) -> None:
+    """Where nothing else is set; at least one."""
+    assert settings(**given).effective_max_turns_waiting_per_user == share
+
+
 def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables of other programs, and empty ones, are passed over."""
     monkeypatch.setenv("PORTS", "many")

@@ -71,7 +71,7 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Readin
 async def regenerate(
     conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: ReadingCall, headers: Headers
 ) -> Response:
-    """Answers the question of the conversation's last reply once more; the old reply is superseded."""
+    """Answers the question of the conversation's last reply once more; it is superseded once the new one has text."""
     form = views.form_of(headers.accepted, body)
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
     asked = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))

@@ -48,23 +48,28 @@ class RetrievalBody(Input):
     retrieval: RetrievalMode = RetrievalMode.AUTO
 
 
-class NewMessageBody(SamplingBody, AnswerBody, RetrievalBody):
+class BusyBody(Input):
+    """What becomes of a turn while an earlier one of its conversation is unfinished."""
+
+    on_busy: OnBusy = OnBusy.QUEUE
+
+
+class NewMessageBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
     """A turn: what the user says, and how it is to be answered."""
 
     message: MessageText
-    on_busy: OnBusy = OnBusy.QUEUE
 
     def turn(self, key: IdempotencyKey | None) -> NewTurn:
         """What is asked."""
         return NewTurn(self.message, self.sampling(), self.on_busy, key, self.retrieval)
 
 
-class RegenerateBody(SamplingBody, AnswerBody, RetrievalBody):
+class RegenerateBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
     """Another reply to the same question."""
 
     def reply_to(self, message_id: str, key: IdempotencyKey | None) -> NewReply:
         """What is asked, of the reply whose place it takes."""
-        return NewReply(message_id, self.sampling(), key, self.retrieval)
+        return NewReply(message_id, self.sampling(), self.on_busy, key, self.retrieval)
 
 
 class EditBody(Input):
