@@ -48,10 +48,13 @@ class Database(ABC):
                 yield session
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """A session for one short transaction: committed when the block ends well, else rolled back."""
+    async def write(self, locks: str | None = None) -> AsyncIterator[AsyncSession]:
+        """A session for one short transaction: committed when the block ends well, else rolled back.
+
+        `locks` is the conversation whose row it locks first, if it does.
+        """
         with translated(), not_nested():
-            async with self._turn_to_write(), self._session(writing=True) as session, session.begin():
+            async with self._turn_to_write(locks), self._session(writing=True) as session, session.begin():
                 yield session
 
     @abstractmethod
@@ -83,9 +86,9 @@ class Database(ABC):
         engine = self.engine.execution_options(writing=writing) if writing else self.engine
         return AsyncSession(engine, expire_on_commit=False, autoflush=False)
 
-    def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
+    @abstractmethod
+    def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
         """Whatever a writer has to wait for within this process."""
-        return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -196,7 +196,7 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
     Where it is not this process's any more, nothing is written; None where it is gone.
     """
     work = outcome.work
-    if not (yield Statement(TOUCH, (reply.conversation_id, now))):
+    if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
         yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
         return None
     usage, error = outcome.usage, outcome.error
@@ -268,7 +268,7 @@ def abandoned(limit: int) -> Script[list[Message]]:
 
 def interrupt(reply: Message, now: int) -> Script[bool]:
     """Ends a dead process's turn with its last checkpoint; False when somebody else was first."""
-    if not (yield Statement(TOUCH, (reply.conversation_id, now))):
+    if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
         return False
     if not (yield Statement(INTERRUPT, (reply.message_id, now))):
         return False
