@@ -36,7 +36,7 @@ def awaits_title(conversation_id: str) -> Script[bool]:
 
 def retitle(conversation_id: str, title: str) -> Script[None]:
     """Gives a conversation the title that a model has written."""
-    yield Statement(RETITLE, (conversation_id, title))
+    yield Statement(RETITLE, (conversation_id, title), locks=conversation_id)
 
 
 def title(conversation_id: str) -> Script[str | None]:

@@ -49,10 +49,13 @@ class Database(ABC):
                 await self._check_files()
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """A session for one short transaction: committed when the block ends well, else rolled back."""
+    async def write(self, locks: str | None = None) -> AsyncIterator[AsyncSession]:
+        """A session for one short transaction: committed when the block ends well, else rolled back.
+
+        `locks` is the conversation whose row it locks first, if it does.
+        """
         with self.translated(), not_nested():
-            async with self._turn_to_write(), self._session(writing=True) as session, session.begin():
+            async with self._turn_to_write(locks), self._session(writing=True) as session, session.begin():
                 yield session
                 await self._check_files()
 
@@ -108,9 +111,9 @@ class Database(ABC):
     async def _check_files(self) -> None:
         """Raises OSError where what was read, or is to be committed, is in a file that nobody finds again."""
 
-    def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
+    @abstractmethod
+    def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
         """Whatever a writer has to wait for within this process."""
-        return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -124,7 +124,7 @@ def owned_page(
 
 def lock_conversation(owner: str | None, conversation_id: str) -> Script[bool]:
     """Locks an owner's conversation for the rest of the transaction; False when there is none."""
-    return bool((yield Statement(LOCK, (conversation_id, owner))))
+    return bool((yield Statement(LOCK, (conversation_id, owner), locks=conversation_id)))
 
 
 def turn_is_unfinished(message: Message) -> Script[bool]:

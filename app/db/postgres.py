@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
+from app.db.lock_limit import LockLimit
 from app.db.outages import Outage, causes
 from app.db.postgres_errors import is_read_only, leaves_unsure, open_connection, outage_of
 from app.db.script import Row, ScriptFunction, Statement
@@ -66,6 +67,7 @@ class PostgresDatabase(Database):
             },
         )
         self._lost_at = 0.0
+        self._lock_limit = LockLimit(pool_size, statement_seconds)
         event.listen(engine.sync_engine, "connect", note_age)
         event.listen(engine.sync_engine, "checkout", self._refuse_unfit)
         event.listen(engine.sync_engine, "handle_error", self._notice_loss)
@@ -83,11 +85,16 @@ class PostgresDatabase(Database):
                 return await self._transact(script, *args)
 
     async def _transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        async with self._driver() as driver:
+        statements = script(*args)
+        try:
+            first = next(statements)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+        async with self._lock_limit.hold(first.locks), self._driver() as driver:
             transaction = driver.transaction()
             await transaction.start()
             try:
-                value = await run(driver, script(*args))
+                value = await run(driver, statements, first)
             except BaseException as error:
                 # Else the connection is closed, and the server rolls back: it may be too far away to be told to.
                 if not self._is_lost(error):
@@ -112,6 +119,9 @@ class PostgresDatabase(Database):
 
     async def _check_files(self) -> None:
         """See `Database._check_files`: they are the server's own business."""
+
+    def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
+        return self._lock_limit.hold(locks)
 
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
@@ -157,10 +167,13 @@ class PostgresDatabase(Database):
                 self._doubt_others(error)
 
 
-async def run(driver: asyncpg.Connection, script: Generator[Statement, list[Row], T]) -> T:
-    """Feeds a script its rows until it returns."""
+async def run(
+    driver: asyncpg.Connection, script: Generator[Statement, list[Row], T], statement: Statement | None = None
+) -> T:
+    """Feed a script its rows until it returns, from the statement on at which it stands if it was started before."""
     try:
-        statement = next(script)
+        if statement is None:
+            statement = next(script)
         while True:
             rows = await driver.fetch(dialect(statement.sql), *statement.values)
             statement = script.send(rows)

@@ -179,7 +179,7 @@ def number(wanted: Reservation, count: int, title: str | None) -> Script[Numbere
         ConversationNotFound: the owner has no such conversation.
     """
     values = (wanted.conversation_id, wanted.owner, wanted.now, title, count)
-    row = yield from one(Statement(NUMBER, values))
+    row = yield from one(Statement(NUMBER, values, locks=wanted.conversation_id))
     if row is None:
         raise ConversationNotFound
     last_sequence, named, system_prompt, *own, mode, document_ids, owner_id, summarised = row

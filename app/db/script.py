@@ -19,6 +19,8 @@ class Statement(NamedTuple):
 
     sql: str
     values: tuple[Any, ...] = ()
+    locks: str | None = None
+    """The conversation whose row it locks, where it is the first of its transaction and may have to wait for that."""
 
 
 Script: TypeAlias = Generator[Statement, list[Row], T]

@@ -102,7 +102,7 @@ class SqliteDatabase(Database):
         await self._reader.close()
         await self._scanners.close()
 
-    def _turn_to_write(self) -> contextlib.AbstractAsyncContextManager[object]:
+    def _turn_to_write(self, _locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
         # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
         return self._gate
 

@@ -69,7 +69,7 @@ def told_messages(rows: Sequence[Row]) -> list[HistoryMessage]:
 
 def store(conversation_id: str, revision: int, summary: Summary, now: int) -> Script[bool]:
     """Keeps a summary; not where a message has changed since it was read, or another was quicker."""
-    if not (yield Statement(AS_READ, (conversation_id, revision))):
+    if not (yield Statement(AS_READ, (conversation_id, revision), locks=conversation_id)):
         return False
     yield Statement(INSERT, (summary.summary_id, conversation_id, summary.last, summary.content, now))
     return True

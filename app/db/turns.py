@@ -211,7 +211,7 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
     Where it is not this process's any more, nothing is written; None where it is gone.
     """
     work = outcome.work
-    if not (yield Statement(TOUCH, (reply.conversation_id, now))):
+    if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
         yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
         return None
     usage, error = outcome.usage, outcome.error
@@ -304,7 +304,7 @@ def interrupt(process_id: str, reply: Message, now: int) -> Script[bool]:
 
 def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Script[bool]:
     """As `interrupt`, without an entry of what the turn has cost: its row may hold what cannot be read here."""
-    if not (yield Statement(TOUCH, (reply.conversation_id, now))):
+    if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
         return False
     row = yield from one(Statement(INTERRUPT, (reply.message_id, now, process_id)))
     if row is None:

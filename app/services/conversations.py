@@ -84,7 +84,7 @@ class Conversations:
             UnknownModel: the provider or model that results is not to be had.
             DocumentNotFound: the user has none such as one of the documents.
         """
-        async with self._database.write() as session:
+        async with self._database.write(locks=conversation_id) as session:
             before = await conversations.get(session, who.user_id, conversation_id, lock=True)
             if before is None:
                 raise ConversationNotFound
@@ -103,7 +103,7 @@ class Conversations:
 
     async def delete(self, who: Principal, conversation_id: str) -> None:
         """Deletes a conversation with its messages and stops its turns."""
-        async with self._database.write() as session:
+        async with self._database.write(locks=conversation_id) as session:
             if not await conversations.remove(session, who.user_id, conversation_id):
                 raise ConversationNotFound
         self._running.conversation_deleted(conversation_id)
