@@ -46,9 +46,13 @@ class Crowd:
         self.gate.set()
         for each in self.accepted:
             await until_ended(self.service, each)
+        await self.idle()
+        assert await self.service.database.query(check.findings, self.service.database.kind) == []
+
+    async def idle(self) -> None:
+        """Wait until no turn has a slot or a place any more, which is a moment after its end."""
         while self.service.services.turns.running.replies:  # noqa: ASYNC110  nothing tells but looking
             await asyncio.sleep(0)
-        assert await self.service.database.query(check.findings, self.service.database.kind) == []
 
 
 @contextlib.asynccontextmanager
@@ -136,6 +140,7 @@ async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, 
         crowd.gate.set()
         first = (await crowd.begin("ada")).json()
         old = await until_ended(crowd.service, first)
+        await crowd.idle()
         crowd.gate.clear()
         await crowd.begin("bob")
         path = f"{messages_of(first)}/{old['message_id']}"
@@ -173,6 +178,7 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
         for _ in range(3):
             left.append((await crowd.begin("ada")).json())
             await until_ended(crowd.service, left[-1])
+        await crowd.idle()
         crowd.gate.clear()
         await crowd.begin("bob")
         dead = await dead_process(crowd.service)
