@@ -110,9 +110,6 @@ class PostgresDatabase(Database):
         """See `Database.driver_outage`."""
         return outage_of(error)
 
-    async def _check_files(self) -> None:
-        """See `Database._check_files`: they are the server's own business."""
-
     @contextlib.asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
         # Straight from the pool: the layers above it would cost as much again as a statement.
