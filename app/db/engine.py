@@ -46,7 +46,6 @@ class Database(ABC):
         with self.translated():
             async with self._session() as session, session.begin():
                 yield session
-                await self._check_files()
 
     @contextlib.asynccontextmanager
     async def write(self, locks: str | None = None) -> AsyncIterator[AsyncSession]:
@@ -57,7 +56,6 @@ class Database(ABC):
         with self.translated(), not_nested():
             async with self._turn_to_write(locks), self._session(writing=True) as session, session.begin():
                 yield session
-                await self._check_files()
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -106,10 +104,6 @@ class Database(ABC):
     def _session(self, *, writing: bool = False) -> AsyncSession:
         engine = self.engine.execution_options(writing=writing) if writing else self.engine
         return AsyncSession(engine, expire_on_commit=False, autoflush=False)
-
-    @abstractmethod
-    async def _check_files(self) -> None:
-        """Raises OSError where what was read, or is to be committed, is in a file that nobody finds again."""
 
     @abstractmethod
     def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:

@@ -117,9 +117,6 @@ class PostgresDatabase(Database):
         """See `Database.driver_outage`."""
         return outage_of(error)
 
-    async def _check_files(self) -> None:
-        """See `Database._check_files`: they are the server's own business."""
-
     def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
         return self._lock_limit.hold(locks)
 

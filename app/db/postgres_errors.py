@@ -94,7 +94,7 @@ def is_read_only(error: BaseException) -> bool:
 
 
 def leaves_unsure(error: BaseException) -> bool:
-    """Whether a connection is of no use after this error: closed, read-only, or amid nobody knows what."""
+    """Whether a connection is of no use after this error: closed, read-only, or in an unknown state."""
     if isinstance(error, asyncpg.PostgresError):
         return ends_connection(error) or is_read_only(error) or str(error.sqlstate).startswith("08")
     return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)

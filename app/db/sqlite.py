@@ -106,9 +106,6 @@ class SqliteDatabase(Database):
         # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
         return self._gate
 
-    async def _check_files(self) -> None:
-        await asyncio.to_thread(self._file.check)
-
     def _intact(self, read: Callable[[sqlite3.Connection, Any], T]) -> Callable[[sqlite3.Connection, Any], T]:
         def checked(connection: sqlite3.Connection, script: Any) -> T:
             value = read(connection, script)
@@ -179,7 +176,7 @@ class ScriptThread:
         return function(self._connection, argument)
 
     def _opened(self) -> sqlite3.Connection:
-        connection = self._file.open(self._file.path, isolation_level=None, cached_statements=256)
+        connection = self._file.open(isolation_level=None, cached_statements=256)
         try:
             connection.create_function("monotonic_ms", 0, monotonic_ms)
             set_pragmas(connection, None)
@@ -223,8 +220,7 @@ def commit_together(file: DatabaseFile, connection: sqlite3.Connection, jobs: li
         for job in jobs:
             run_job(connection, job)
         file.learn_log()
-        file.check()
-        connection.execute("COMMIT")
+        connection.commit()
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -113,7 +113,7 @@ async def test_a_refused_connection_is_an_outage(wired: Wired, use: Use) -> None
 
 @pytest.mark.parametrize("use", USES)
 async def test_a_server_that_speaks_nothing_sensible_is_an_outage(wired: Wired, use: Use) -> None:
-    """A port that closes, stops amid a message or speaks another protocol is a database that cannot serve."""
+    """A port that closes, stops within a message or speaks another protocol is a database that cannot serve."""
     for answer in GARBAGE:
         wired.wire.refuse_connections(answer)
         await wired.through.close()

@@ -137,3 +137,10 @@ def waiting(directory: Path, command: Sequence[str], settings: dict[str, Any]) -
 def assert_refused(refused: subprocess.CompletedProcess[str], why: str) -> None:
     """Looks at a command that could not run: a status, and one line."""
     assert (refused.returncode, refused.stdout, refused.stderr) == (REFUSED, "", f"parley: {why}\n")
+
+
+async def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None:
+    """The same goes for SQLite: a file of something else is named as what it is not, and stays as it is."""
+    (tmp_path / "notes.txt").write_text("nonsense " * 1_000)
+    refused = await parley_command(tmp_path, "serve", database_url=f"sqlite:///{tmp_path}/notes.txt")
+    assert_refused(refused, "The database is out of reach: file is not a database (SQLITE_NOTADB)")
