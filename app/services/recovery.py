@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 
@@ -15,6 +16,8 @@ from app.services.running import Running
 SWEEP_SECONDS = 2.5
 """Dead processes are found well within five seconds of their lease's end."""
 SWEEP_BATCH = 100
+LANES = 4
+"""Turns that are taken up at once."""
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +44,29 @@ class Recovery:
         await self._database.transact(leases.forget_dead_processes, self._lease.process_id, LEASE_MS)
 
     async def _take_up(self) -> int:
-        """End or adopt some turns without a living process; return how many."""
+        """End or adopt some turns without a living process; return how many.
+
+        One that cannot be, as its conversation is locked or its row cannot be read, keeps no other unfinished.
+        """
         found = await self._database.query(turns.abandoned, self._lease.process_id, SWEEP_BATCH)
-        taken_up = 0
-        for reply in found:
+        lanes = asyncio.Semaphore(LANES)
+        results = await asyncio.gather(*(self._take_up_in(lanes, reply) for reply in found), return_exceptions=True)
+        for refusal in results:
+            if isinstance(refusal, BaseException):
+                raise refusal
+        return results.count(True)
+
+    async def _take_up_in(self, lanes: asyncio.Semaphore, reply: Message) -> bool:
+        """End or adopt a turn when its time comes; return False for one whose row cannot be read."""
+        async with lanes:
             try:
                 await self._take_up_one(reply)
-                taken_up += 1
             except (DatabaseUnavailable, Draining, Overloaded):
                 raise
-            except Exception:  # one row that cannot be read may not keep all others unfinished
+            except Exception:
                 log.exception("cannot take up a turn", extra={"message_id": reply.message_id})
-        return taken_up
+                return False
+        return True
 
     async def _take_up_one(self, reply: Message) -> None:
         if reply.status is Status.QUEUED:

@@ -10,12 +10,16 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy import update
 
+from app.db.models import MessageRow
+from app.domain.ids import new_id
 from tests.api.talk import make, messages_of, path_of, say
 from tests.support.databases import PostgresTemplate
 from tests.support.service import Service, serving, settings
 
 LOCK_WAITERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+UNFINISHED = "SELECT count(*) FROM messages WHERE status = 'in_progress'"
 POSTS = 30
 
 
@@ -103,3 +107,21 @@ async def test_many_locked_conversations_leave_room_to_read(postgres_service: Se
         while await connection.fetchval(renewals) == before:  # noqa: ASYNC110  a row says it
             await asyncio.sleep(0.05)
     assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 503}
+
+
+async def test_locked_conversations_do_not_keep_dead_turns_of_others(
+    postgres_service: Service, postgres_url: str
+) -> None:
+    """Turns of a dead process are ended while conversations of others among them stay locked."""
+    service = postgres_service
+    conversations = [await make(service, message="Hello") for _ in range(6)]
+    left = {"status": "in_progress", "completed_at": None, "process_id": new_id()}
+    async with service.database.write() as session:
+        await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(left))
+    async with locked(postgres_url, conversations[:3]) as connection:
+        while await connection.fetchval(UNFINISHED) > 3:  # noqa: ASYNC110  a row says it
+            await asyncio.sleep(0.05)
+    connection = await asyncpg.connect(postgres_url)
+    while await connection.fetchval(UNFINISHED):  # noqa: ASYNC110  a row says it
+        await asyncio.sleep(0.05)
+    await connection.close()
