@@ -15,7 +15,7 @@ import orjson
 
 from app.rag.extraction import extracted
 from app.rag.limits import Limits
-from app.rag.unreadable import CORRUPT, TOO_COMPLEX, Unreadable
+from app.rag.unreadable import CORRUPT, OUT_OF_MEMORY, Unreadable
 from app.rag.wire import PROGRESS, REQUEST, failure_frame, frame, frames_of
 
 DESCRIPTORS = 64
@@ -32,16 +32,19 @@ def serve(connection: socket.socket) -> None:
         limits = Limits(**asked["limits"])
         confine(limits)
         content = file.read(content_bytes)
+    failure, cause = None, ""
     try:
         document = extracted(content, asked["media_type"], limits, Reporter(connection).report)
         for each in frames_of(document):
             connection.sendall(each)
     except Unreadable as error:
-        connection.sendall(failure_frame(error.failure))
+        failure = error.failure
     except MemoryError:
-        connection.sendall(failure_frame(TOO_COMPLEX))
+        failure = OUT_OF_MEMORY
     except Exception as error:  # noqa: BLE001  libraries fail in every way on files that are made to break them
-        connection.sendall(failure_frame(CORRUPT, cause_of(error)))
+        failure, cause = CORRUPT, cause_of(error)
+    if failure is not None:  # only here is what a traceback held given back, so that there is memory for the answer
+        connection.sendall(failure_frame(failure, cause))
 
 
 def cause_of(error: Exception) -> str:

@@ -17,7 +17,7 @@ from app.rag.headings import Outline
 from app.rag.limits import Limits
 from app.rag.sniff import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
 from app.rag.split import chunks_of
-from app.rag.unreadable import EMPTY, TOO_COMPLEX, UNSUPPORTED, Unreadable
+from app.rag.unreadable import EMPTY, OUT_OF_MEMORY, TOO_DEEP, UNSUPPORTED, Unreadable
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Is told pages done, of how many."""
@@ -36,8 +36,10 @@ def extracted(content: bytes, media_type: str, limits: Limits, progress: Progres
         draft = draft_of(content, media_type, limits, progress)
         outline = Outline(draft)
         chunks = chunks_of(draft, outline, limits)
-    except (MemoryError, RecursionError) as error:
-        raise Unreadable(TOO_COMPLEX) from error
+    except MemoryError as error:
+        raise Unreadable(OUT_OF_MEMORY) from error
+    except RecursionError as error:
+        raise Unreadable(TOO_DEEP) from error
     if not chunks:
         raise Unreadable(EMPTY)
     textless = draft.textless_pages[:TEXTLESS_PAGES]

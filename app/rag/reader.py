@@ -15,19 +15,19 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.util import find_spec
 
 import orjson
 
 from app.domain.documents import ExtractedDocument
 from app.rag.limits import Limits
-from app.rag.unreadable import CORRUPT, INTERRUPTED, TOO_COMPLEX, Unreadable
+from app.rag.unreadable import CORRUPT, INTERRUPTED, OUT_OF_CPU, OUT_OF_MEMORY, OUT_OF_TIME, Unreadable
 from app.rag.wire import EXIT, HEAD, PROGRESS, REQUEST, Receiver, frame_head
 
 LIBRARIES = ("docx", "markdown_it", "numpy", "pypdf", "selectolax", "snowballstemmer", "tokenizers")
-BY_ITSELF = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
-"""Signals by which a process ends for what it does; others come from outside."""
+CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
+"""Exit codes of a process that a library ends, as it does where memory or stack is not given."""
 PIECE_BYTES = 1 << 18
 """Of a document, which are sent at once: more would be moved about in the transport's buffer."""
 END_SECONDS = 5.0
@@ -94,7 +94,7 @@ class DocumentReader:
                 server.ended = True
                 raise
             except TimeoutError as error:
-                raise Unreadable(replace(TOO_COMPLEX, retryable=True)) from error
+                raise Unreadable(OUT_OF_TIME) from error
         return document
 
     async def _running(self) -> Server:
@@ -206,4 +206,8 @@ async def verdict(leash: socket.socket) -> Exception:
     sent = await asyncio.get_running_loop().sock_recv(leash, EXIT.size)
     if len(sent) < EXIT.size:
         return Lost()
-    return Unreadable(TOO_COMPLEX if EXIT.unpack(sent)[0] in BY_ITSELF else INTERRUPTED)
+    (exit_code,) = EXIT.unpack(sent)
+    if exit_code == -signal.SIGXCPU:
+        return Unreadable(OUT_OF_CPU)
+    by_itself = exit_code >= 0 or exit_code in CRASHES  # without an answer, for which there was no memory
+    return Unreadable(OUT_OF_MEMORY if by_itself else INTERRUPTED)

@@ -15,7 +15,7 @@ from app.rag.headings import Outline
 from app.rag.identifiers import names_of
 from app.rag.limits import Limits
 from app.rag.units import MOST, Unit, units_of
-from app.rag.unreadable import TOO_LARGE, Unreadable
+from app.rag.unreadable import TOO_MANY_CHUNKS, Unreadable
 
 AIM = 200
 """Tokens below which a chunk is small."""
@@ -32,7 +32,7 @@ def chunks_of(draft: Draft, outline: Outline, limits: Limits) -> list[Chunk]:
     units = units_of(draft)
     places = cheapest_cuts(units)
     if len(places) - 1 > limits.chunks:
-        raise Unreadable(TOO_LARGE)
+        raise Unreadable(TOO_MANY_CHUNKS)
     return [chunk_of(draft, units[first:last], outline) for first, last in pairwise(places)]
 
 

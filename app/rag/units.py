@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
+from typing import TypeAlias
 
 from app.rag.extract.draft import Block, Draft, Kind
 from app.rag.tokens import counted
@@ -21,8 +22,11 @@ LETTERS = 50
 """Of the pieces of a word that is longer."""
 SMALL = 16
 """Tokens that are not worth a cut."""
-BATCH = 4096
-"""Texts whose tokens are counted at once."""
+BATCH_TEXTS, BATCH_CHARACTERS = 4096, 100_000
+"""Of the texts whose tokens are counted at once; a token takes some 300 bytes meanwhile."""
+
+Span: TypeAlias = tuple[int, int, Block]
+"""Where something begins and ends in the text, and what it is a part of."""
 
 AFTER_HEADING = 5.0
 AFTER_LEAD = 1.0
@@ -66,27 +70,34 @@ class Unit:
 
 def units_of(draft: Draft) -> list[Unit]:
     """The units of a draft, in order."""
-    units = counted_units(draft)
+    return merged(priced(draft, counted_units(draft)))  # one by one: there may be as many as characters
+
+
+def priced(draft: Draft, units: Iterator[Unit]) -> Iterator[Unit]:
+    """The units with the price of a cut before each, and of none."""
     depths = {level: depth for depth, level in enumerate(sorted({each.level for each in draft.blocks if each.level}))}
-    for before, unit in pairwise(units):
-        unit.cut = price_of_cut(draft.text, before, unit)
-        unit.over = price_of_none(before, unit, depths)
-        gap = (unit.start - before.start) // CHARACTERS_PER_TOKEN
-        before.tokens = min(MOST, max(before.tokens, gap))
-    return merged(units)
+    before = None
+    for unit in units:
+        if before is not None:
+            unit.cut = price_of_cut(draft.text, before, unit)
+            unit.over = price_of_none(before, unit, depths)
+            gap = (unit.start - before.start) // CHARACTERS_PER_TOKEN
+            before.tokens = min(MOST, max(before.tokens, gap))
+            yield before
+        before = unit
+    if before is not None:
+        yield before
 
 
-def counted_units(draft: Draft) -> list[Unit]:
+def counted_units(draft: Draft) -> Iterator[Unit]:
     """The sentences and lines of all blocks; in pieces where they are too long for a chunk."""
     text = draft.text
-    spans = [(start, end, block) for block in draft.blocks for start, end in parts_of(text, block)]
-    units: list[Unit] = []
-    for (start, end, block), tokens in zip(spans, tokens_of(text, spans), strict=True):
+    spans = ((start, end, block) for block in draft.blocks for start, end in parts_of(text, block))
+    for (start, end, block), tokens in tokens_of(text, spans):
         if tokens <= MOST:
-            units.append(Unit(start, end, tokens, block))
+            yield Unit(start, end, tokens, block)
         else:
-            units.extend(pieces_of(text, start, end, block))
-    return units
+            yield from pieces_of(text, start, end, block)
 
 
 def parts_of(text: str, block: Block) -> Iterable[tuple[int, int]]:
@@ -100,7 +111,7 @@ def divided(text: str, start: int, end: int, ends: re.Pattern[str] | None) -> It
     """The spans between what ends one, without blanks around them."""
     found = ends.finditer(text, start, end) if ends is not None else ()
     begun = start
-    for stop in (*(each.end() for each in found), end):
+    for stop in chain((each.end() for each in found), (end,)):
         part = text[begun:stop]
         if stripped := part.strip():
             first = begun + len(part) - len(part.lstrip())
@@ -108,18 +119,33 @@ def divided(text: str, start: int, end: int, ends: re.Pattern[str] | None) -> It
         begun = stop
 
 
-def tokens_of(text: str, spans: Sequence[tuple[int, int, Block]]) -> Iterator[int]:
-    """How much each span counts."""
-    for first in range(0, len(spans), BATCH):
-        batch = spans[first : first + BATCH]
-        for (start, end, _), tokens in zip(batch, counted([text[start:end] for start, end, _ in batch]), strict=True):
-            yield max(tokens, (end - start) // CHARACTERS_PER_TOKEN)
+def tokens_of(text: str, spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
+    """Each span with its tokens, or a number above `MOST` for one that has more whatever they are."""
+    for batch in batches(spans):
+        short = (end - start < (MOST + 1) * CHARACTERS_PER_TOKEN for start, end, _ in batch)
+        texts = [text[start:end] if counts else "" for (start, end, _), counts in zip(batch, short, strict=True)]
+        for span, tokens in zip(batch, counted(texts), strict=True):
+            yield span, max(tokens, (span[1] - span[0]) // CHARACTERS_PER_TOKEN)
+
+
+def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """The spans, some at a time."""
+    batch: list[Span] = []
+    characters = 0
+    for span in spans:
+        batch.append(span)
+        characters += span[1] - span[0]
+        if len(batch) >= BATCH_TEXTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def pieces_of(text: str, start: int, end: int, block: Block) -> Iterator[Unit]:
     """The units of a span that is too long for one: some words, or a part of one, whose tokens can only be bounded."""
-    spans = [(*piece, block) for part in divided(text, start, end, SENTENCE_END) for piece in pieces(text, *part)]
-    for (first, last, _), tokens in zip(spans, tokens_of(text, spans), strict=True):
+    spans = ((*piece, block) for part in divided(text, start, end, SENTENCE_END) for piece in pieces(text, *part))
+    for (first, last, _), tokens in tokens_of(text, spans):
         within_word = text[first - 1 : first].strip() or text[last : last + 1].strip()
         bound = len(unicodedata.normalize("NFD", text[first:last])) if within_word else tokens
         yield Unit(first, last, min(MOST, bound), block)
@@ -179,7 +205,7 @@ def price_of_none(before: Unit, unit: Unit, depths: dict[int, int]) -> float:
     return OVER_PAGE if before.block.page != unit.block.page else 0.0
 
 
-def merged(units: Sequence[Unit]) -> list[Unit]:
+def merged(units: Iterable[Unit]) -> list[Unit]:
     """The units with small neighbours as one, which bounds their number by that of tokens; no heading ends one."""
     made: list[Unit] = []
     for unit in units:

@@ -14,8 +14,9 @@ import orjson
 
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Heading
 from app.domain.text import storable
+from app.rag.headings import ENTRIES
 from app.rag.limits import Limits
-from app.rag.unreadable import TOO_LARGE, Unreadable
+from app.rag.unreadable import TOO_MANY_CHUNKS, TOO_MUCH_TEXT, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Receiver:
         self._text = ""
         self._headings: list[Heading] = []
         self._chunks: list[Chunk] = []
+        self._names = 0
+        """Characters of the names of all chunks, which are words of theirs."""
 
     def take(self, kind: bytes, payload: bytes) -> None:
         """Takes a frame.
@@ -97,6 +100,8 @@ class Receiver:
             self.progress = int(values[0]), int(values[1])
         elif kind == HEADINGS:
             self._headings += [Heading(int(level), storable(text), int(start)) for level, text, start in values]
+            if len(self._headings) > ENTRIES:
+                raise ValueError(len(self._headings))
         elif kind == CHUNKS:
             self._take_chunks(values)
         elif kind == END:
@@ -114,17 +119,20 @@ class Receiver:
     def _take_text(self, text: str) -> None:
         self._characters += len(text)
         if self._characters > self._limits.characters:
-            raise Unreadable(TOO_LARGE)
+            raise Unreadable(TOO_MUCH_TEXT)
         self._parts.append(storable(text))
 
     def _take_chunks(self, values: list[tuple[int, int, int | None, str, str]]) -> None:
         text = self._whole()
-        self._chunks += [
-            Chunk(text[start:end], start, end, page, storable(heading), storable(names))
-            for start, end, page, heading, names in values
-        ]
+        for start, end, page, heading, names in values:
+            if not (self._chunks[-1].end if self._chunks else 0) <= start < end <= len(text):
+                raise ValueError(start, end)  # the same text again and again would fill this process
+            self._chunks.append(Chunk(text[start:end], start, end, page, storable(heading), storable(names)))
+            self._names += len(names)
         if len(self._chunks) > self._limits.chunks:
-            raise Unreadable(TOO_LARGE)
+            raise Unreadable(TOO_MANY_CHUNKS)
+        if self._names > 2 * self._limits.characters:
+            raise ValueError(self._names)
 
     def _whole(self) -> str:
         if self._parts:

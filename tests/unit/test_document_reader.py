@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import orjson
 import psutil
 import pytest
 import uvloop
@@ -252,5 +253,15 @@ def test_a_process_cannot_send_more_than_it_may():
     receiver = Receiver(Limits(characters=10))
     with pytest.raises(Unreadable):
         receiver.take(b"t", b"x" * 11)
+    receiver = Receiver(Limits(characters=10))
+    receiver.take(b"t", b"0123456789")
+    receiver.take(b"c", orjson.dumps([(0, 5, None, "", "")]))
+    for start, end in ((0, 5), (4, 6), (6, 6), (6, 11)):
+        with pytest.raises(ValueError):
+            receiver.take(b"c", orjson.dumps([(start, end, None, "", "")]))
+    with pytest.raises(ValueError):
+        receiver.take(b"c", orjson.dumps([(5, 6, None, "", "x" * 21)]))
+    with pytest.raises(ValueError):
+        receiver.take(b"h", orjson.dumps([(1, "x", 0)] * 1001))
     with pytest.raises(ValueError):
         frame_head(b"t\xff\xff\xff\xff")

@@ -294,3 +294,13 @@ def test_notes_of_word_documents():
     relations = f'<Relationships xmlns="{NAMESPACE.OPC_RELATIONSHIPS}">{relation}</Relationships>'
     members = {"word/footnotes.xml": notes.encode(), "word/_rels/document.xml.rels": relations.encode()}
     assert read(zip_with(members, base), DOCX).text == "Text\n\nA note"
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(200_000, 4), (600, 2_000), (20, 60_000)])
+def test_long_and_wide_tables_are_read(rows, columns):
+    """Files of values as science and business have them are far from the limits of rows, columns and cells."""
+    header = ",".join(f"c{number}x" for number in range(columns))
+    source = f"{header}\n" + ",".join(["98765"] * columns).join(["", "\n"]) * rows
+    text = draft(source, CSV).text
+    assert text.count("\n") >= rows - 1
+    assert text.count("98765") == rows * columns

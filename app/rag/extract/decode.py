@@ -5,7 +5,7 @@ import re
 
 from app.rag.extract.draft import clean
 from app.rag.limits import Limits
-from app.rag.unreadable import TOO_LARGE, Unreadable
+from app.rag.unreadable import TOO_MUCH_TEXT, Unreadable
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 DECLARED = re.compile(
@@ -31,7 +31,7 @@ def decoded(content: bytes, limits: Limits, *, declared: bool = False) -> str:
     else:
         text = content.decode("cp1252", "replace")
     if len(text) > limits.characters:
-        raise Unreadable(TOO_LARGE)
+        raise Unreadable(TOO_MUCH_TEXT)
     return clean(text)
 
 

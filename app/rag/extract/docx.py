@@ -13,8 +13,8 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from lxml.etree import LxmlError
 
-from app.rag.extract.draft import Draft, Kind, Writer, folded, row
-from app.rag.extract.package import checked
+from app.rag.extract.draft import Draft, Kind, Writer, folded
+from app.rag.extract.package import checked, failure_of
 from app.rag.limits import Limits
 from app.rag.unreadable import CORRUPT, Unreadable
 
@@ -41,15 +41,18 @@ def read_docx(content: bytes, limits: Limits) -> Draft:
         for notes in notes_of(document):
             reader.read(notes)
         return reader.writer.draft(document.core_properties.title)
-    except (LxmlError, PackageNotFoundError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
+    except LxmlError as error:
+        raise Unreadable(failure_of(error)) from error
+    except (PackageNotFoundError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
         raise Unreadable(CORRUPT) from error  # python-docx trusts a package's parts to be what they should
 
 
 def notes_of(document: Any) -> Iterator[Element]:
-    """The roots of foot notes and end notes."""
-    for relation in document.part.rels.values():
-        if relation.reltype in {RELATIONSHIP_TYPE.FOOTNOTES, RELATIONSHIP_TYPE.ENDNOTES} and not relation.is_external:
-            yield parse_xml(relation.target_part.blob)
+    """The roots of foot notes and end notes, each once however many relations lead to it."""
+    kinds = {RELATIONSHIP_TYPE.FOOTNOTES, RELATIONSHIP_TYPE.ENDNOTES}
+    relations = [each for each in document.part.rels.values() if each.reltype in kinds and not each.is_external]
+    for part in {each.target_part.partname: each.target_part for each in relations}.values():
+        yield parse_xml(part.blob)
 
 
 class Body:
@@ -96,8 +99,7 @@ class Body:
             for cell in (cell for cells in rows for cell in cells):
                 self.read(cell)
             return
-        lines = [line for line in (row([text_of(cell) for cell in cells]) for cells in rows) if line]
-        self.writer.add(Kind.TABLE, "\n".join(lines), header=lines[0] if len(lines) > 1 else "")
+        self.writer.add_table([text_of(cell) for cell in cells] for cells in rows)
 
 
 def text_of(element: Element) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.domain.text import storable
 from app.rag.limits import Limits
-from app.rag.unreadable import TOO_LARGE, Unreadable
+from app.rag.unreadable import TOO_MANY_CELLS, TOO_MANY_COLUMNS, TOO_MANY_ELEMENTS, TOO_MUCH_TEXT, Unreadable
 
 TITLE_CHARACTERS = 200
 
@@ -66,7 +66,7 @@ class Writer:
     """Puts a text together, block by block.
 
     Raises:
-        Unreadable: the text is longer than the limit.
+        Unreadable: the text is longer, or has more blocks, columns or cells, than the limits.
     """
 
     limits: Limits
@@ -74,6 +74,7 @@ class Writer:
     blocks: list[Block] = field(default_factory=list)
     _parts: list[str] = field(default_factory=list)
     _length: int = 0
+    _cells: int = 0
 
     def add(self, kind: Kind, text: str, *, level: int = 0, header: str = "", leads: bool = False) -> None:
         """Appends a block, or nothing where `text` is blank; an item after an item belongs to the same list."""
@@ -85,8 +86,25 @@ class Writer:
         start = self._append(text, "\n" if goes_on else "\n\n")
         if goes_on and before is not None:
             before.end = self._length
-        else:
-            self.blocks.append(Block(kind, start, self._length, level, self.page, header, leads))
+            return
+        if len(self.blocks) >= self.limits.elements:
+            raise Unreadable(TOO_MANY_ELEMENTS)
+        self.blocks.append(Block(kind, start, self._length, level, self.page, header, leads))
+
+    def add_table(self, rows: Iterable[Sequence[str]], *, headed: bool = True) -> None:
+        """Appends a table, the first of whose rows is its header, if it has others and is `headed`."""
+        lines = [line for line in map(row, self.counted(rows)) if line]
+        self.add(Kind.TABLE, "\n".join(lines), header=lines[0] if headed and len(lines) > 1 else "")
+
+    def counted(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """The rows, as long as their columns and the cells of all tables are within the limits."""
+        for cells in rows:
+            self._cells += len(cells)
+            if len(cells) > self.limits.columns:
+                raise Unreadable(TOO_MANY_COLUMNS)
+            if self._cells > self.limits.cells:
+                raise Unreadable(TOO_MANY_CELLS)
+            yield cells
 
     def draft(self, title: str | None = None) -> Draft:
         """What was written; without a title of its own it has that of its first heading, if it begins with it."""
@@ -104,7 +122,7 @@ class Writer:
         self._parts.append(text)
         self._length += len(text)
         if self._length > self.limits.characters:
-            raise Unreadable(TOO_LARGE)
+            raise Unreadable(TOO_MUCH_TEXT)
         return start
 
 
@@ -118,9 +136,9 @@ def folded(text: str) -> str:
     return " ".join(text.split())
 
 
-def row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str], between: str = " | ") -> str:
     """A table's row on one line, without the empty cells at its end."""
-    return " | ".join(map(folded, cells)).rstrip(" |")
+    return between.join(map(folded, cells)).rstrip(f" {between}")
 
 
 def unmarked(heading: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from app.rag.extract.decode import decoded
-from app.rag.extract.draft import Draft, Kind, Writer, folded, row
+from app.rag.extract.draft import Draft, Kind, Writer, folded
 from app.rag.limits import Limits
-from app.rag.unreadable import TOO_COMPLEX, Unreadable
+from app.rag.unreadable import OUT_OF_MEMORY, TOO_DEEP, TOO_MANY_ELEMENTS, Unreadable
 
 NEVER_READ = "script, style, template, noscript, svg, math annotation, iframe, object, canvas, button, select, textarea"
 HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"]'
@@ -23,12 +24,11 @@ AROUND = re.compile(
 """Classes and ids of what surrounds a page's content."""
 
 NESTING = re.compile(
-    r"<(/?)(?!(?:p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option|area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
-    r"[a-z][^<>]*+(?<!/)>",
+    r"<(/?)(?!(?:a|p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option|area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
+    r"([a-z][^\s<>/]*+)[^<>]*+(?<!/)>",
     re.IGNORECASE,
 )
-"""Tags of elements that only their own end closes."""
-DEPTH = 5000
+"""Tags of elements that only their own end, or that of one around them, closes."""
 BLOCKS = frozenset(
     """address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption
     figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
@@ -45,7 +45,7 @@ def read_html(content: bytes, limits: Limits) -> Draft:
 def draft_of(source: str, limits: Limits) -> Draft:
     """The draft of a page's source; where there is nothing but surroundings, they are read."""
     for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
-        page = parsed(source)
+        page = parsed(source, limits)
         for selector in selectors:
             for node in page.css(selector):
                 node.decompose()
@@ -57,23 +57,38 @@ def draft_of(source: str, limits: Limits) -> Draft:
     return draft
 
 
-def parsed(source: str) -> LexborHTMLParser:
-    """The page of a source; there is nothing that is no HTML, so that only memory and time can be wanting."""
-    if is_deep(source):
-        raise Unreadable(TOO_COMPLEX)
+def parsed(source: str, limits: Limits) -> LexborHTMLParser:
+    """The page of a source; there is nothing that is no HTML, so that only memory can be wanting.
+
+    Raises:
+        Unreadable: it has more elements, or more of them within each other, than the limits.
+    """
+    if source.count("<") - source.count("</") > limits.elements:
+        raise Unreadable(TOO_MANY_ELEMENTS)
+    if is_deeper(source, limits.nesting):
+        raise Unreadable(TOO_DEEP)
     try:
         return LexborHTMLParser(source)
     except SelectolaxError as error:
-        raise Unreadable(TOO_COMPLEX) from error
+        raise Unreadable(OUT_OF_MEMORY) from error
 
 
-def is_deep(source: str) -> bool:
-    """Whether elements are open within each other so deep that the parser, whose time is quadratic in it, is slow."""
-    depth = 0
+def is_deeper(source: str, limit: int) -> bool:
+    """Whether more elements are open within each other than `limit`: the parser's time is quadratic in their number."""
+    names: list[str] = []
+    opened: Counter[str] = Counter()
     for tag in NESTING.finditer(source):
-        depth = max(0, depth - 1) if tag[1] else depth + 1
-        if depth > DEPTH:
-            return True
+        name = tag[2].lower()
+        if not tag[1]:
+            names.append(name)
+            opened[name] += 1
+            if len(names) > limit:
+                return True
+        while tag[1] and opened[name]:
+            ended = names.pop()
+            opened[ended] -= 1
+            if ended == name:
+                break
     return False
 
 
@@ -193,9 +208,8 @@ class Page:
         caption = node.css_first("caption")
         if caption is not None:
             self._writer.add(Kind.PARAGRAPH, folded(flat(caption)), leads=True)
-        lines = [line for line in (row([flat(cell) for cell in cells_of(each)]) for each in rows) if line]
         heads = all(cell.tag == "th" for cell in cells_of(rows[0]))
-        self._writer.add(Kind.TABLE, "\n".join(lines), header=lines[0] if heads and lines else "")
+        self._writer.add_table(([flat(cell) for cell in cells_of(each)] for each in rows), headed=heads)
 
 
 def rows_of(table: LexborNode) -> list[LexborNode]:

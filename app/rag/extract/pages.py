@@ -13,7 +13,7 @@ from app.rag.limits import Limits
 from app.rag.tokens import tokenizer
 
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xa0": " "})
-HYPHENATED = re.compile(r"(\w+)(-|\xad)\n(?=([a-z\xdf-\xff]\w*))")
+HYPHENATED = re.compile(r"\b(\w++)(-|\xad)\n(?=([a-z\xdf-\xff]\w*))")
 DIGITS = re.compile(r"\d+")
 LARGER = 1.12
 """A heading's letters, against those of most of the text."""

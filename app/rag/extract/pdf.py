@@ -14,7 +14,7 @@ from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedErr
 from app.rag.extract.draft import Draft
 from app.rag.extract.pages import Line, draft_of
 from app.rag.limits import Limits
-from app.rag.unreadable import CORRUPT, ENCRYPTED, TOO_COMPLEX, TOO_LARGE, TOO_MANY_PAGES, Unreadable
+from app.rag.unreadable import CORRUPT, ENCRYPTED, PDF_TOO_LARGE, TOO_DEEP, TOO_MANY_PAGES, TOO_MUCH_TEXT, Unreadable
 
 PAGE = re.compile(rb"/Type\s{0,9}/Page\b")
 NO_TITLE = re.compile(
@@ -31,11 +31,11 @@ def read_pdf(content: bytes, limits: Limits, progress: Callable[[int, int], None
     try:
         return read(PdfReader(io.BytesIO(content), strict=False), limits, progress)
     except LimitReachedError as error:
-        raise Unreadable(TOO_LARGE) from error
+        raise Unreadable(PDF_TOO_LARGE) from error
     except (FileNotDecryptedError, DependencyError) as error:
         raise Unreadable(ENCRYPTED) from error
     except RecursionError as error:
-        raise Unreadable(TOO_COMPLEX) from error
+        raise Unreadable(TOO_DEEP) from error
     except (PyPdfError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
         raise Unreadable(CORRUPT) from error  # pypdf trusts a file's objects to be of the kinds they should
 
@@ -58,7 +58,7 @@ def read(reader: PdfReader, limits: Limits, progress: Callable[[int, int], None]
             lines, unread = [], unread + 1
         left -= sum(len(line.text) for line in lines)
         if left < 0:
-            raise Unreadable(TOO_LARGE)
+            raise Unreadable(TOO_MUCH_TEXT)
         pages.append(lines)
         progress(number, total)
     if unread == total:

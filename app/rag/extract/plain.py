@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from app.rag.extract.decode import decoded
 from app.rag.extract.draft import Block, Draft, Kind, title_of, unmarked
 from app.rag.limits import Limits
+from app.rag.unreadable import TOO_MANY_ELEMENTS, Unreadable
 
-PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*+")
+PARAGRAPH = re.compile(r"^(?:[^\S\n]*+\S[^\n]*+(?:\n|\Z))++", re.MULTILINE)
+"""Lines that are not blank."""
 MARKED = re.compile(r"\s{0,3}(#{1,6}\s|(?:=\s?){1,6}(?=[^=\n]{1,118}=))")
 """A heading as Markdown and wikis mark it."""
 NUMBERED = re.compile(r"(?i:chapter|part|section|appendix|article)\s+[\dA-Z]{1,5}\b|\d{1,3}((?:\.\d{1,3})*)\.?\s+[A-Z]")
@@ -22,9 +25,18 @@ NUMBERED_BLANKS = 4
 def read_plain(content: bytes, limits: Limits) -> Draft:
     """The draft of a text file; its text is the file's own."""
     text = decoded(content, limits)
-    blocks = [block for found in PARAGRAPH.finditer(text) for block in blocks_of(text, found.start(), found.end())]
+    blocks = list(islice(blocks_in(text), limits.elements + 1))
+    if len(blocks) > limits.elements:
+        raise Unreadable(TOO_MANY_ELEMENTS)
     first = blocks[0] if blocks and blocks[0].kind is Kind.HEADING else None
     return Draft(text, blocks, title_of(unmarked(text[first.start : first.end])) if first is not None else None)
+
+
+def blocks_in(text: str) -> Iterator[Block]:
+    """The blocks of a text."""
+    for found in PARAGRAPH.finditer(text):
+        end = found.end() - text.endswith("\n", found.start(), found.end())
+        yield from blocks_of(text, found.start(), end)
 
 
 def blocks_of(text: str, start: int, end: int) -> Iterator[Block]:

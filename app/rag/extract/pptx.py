@@ -8,9 +8,10 @@ from typing import Any
 from lxml.etree import LxmlError
 from pptx import Presentation
 from pptx.exc import PythonPptxError
+from pptx.oxml.ns import qn
 
-from app.rag.extract.draft import Draft, Kind, Writer, folded, row
-from app.rag.extract.package import checked
+from app.rag.extract.draft import Draft, Kind, Writer, folded
+from app.rag.extract.package import checked, failure_of
 from app.rag.limits import Limits
 from app.rag.unreadable import CORRUPT, TOO_MANY_PAGES, Unreadable
 
@@ -20,7 +21,9 @@ def read_pptx(content: bytes, limits: Limits, progress: Callable[[int, int], Non
     file = checked(content, limits)
     try:
         return draft_of(Presentation(file), limits, progress)
-    except (LxmlError, PythonPptxError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
+    except LxmlError as error:
+        raise Unreadable(failure_of(error)) from error
+    except (PythonPptxError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
         raise Unreadable(CORRUPT) from error  # python-pptx trusts a package's parts to be what they should
 
 
@@ -45,11 +48,11 @@ def write_slide(writer: Writer, slide: Any) -> None:
     title = slide.shapes.title
     if title is not None and title.has_text_frame:
         writer.add(Kind.HEADING, folded(title.text_frame.text), level=1)
-    waiting = list(reversed(slide.shapes))
+    waiting = list(slide.shapes)[::-1]
     while waiting:
         shape = waiting.pop()
         if hasattr(shape, "shapes"):
-            waiting.extend(reversed(shape.shapes))
+            waiting.extend(list(shape.shapes)[::-1])
         elif title is None or shape.shape_id != title.shape_id:
             write_shape(writer, shape)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -63,5 +66,5 @@ def write_shape(writer: Writer, shape: Any) -> None:
             text = folded("".join(run.text for run in paragraph.runs))
             writer.add(Kind.LIST if text else Kind.PARAGRAPH, "  " * paragraph.level + text)
     elif getattr(shape, "has_table", False):
-        lines = [line for line in (row([cell.text for cell in each.cells]) for each in shape.table.rows) if line]
-        writer.add(Kind.TABLE, "\n".join(lines), header=lines[0] if len(lines) > 1 else "")
+        rows = shape.element.iter(qn("a:tr"))  # the library's own rows take time quadratic in their number
+        writer.add_table([cell.text for cell in each.tc_lst] for each in rows)
