@@ -13,6 +13,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from app import VERSION
+from app.api.protocol import HttpProtocol
 from app.db import check, schema
 from app.db.connect import connect
 from app.errors import AppError
@@ -73,7 +74,7 @@ def serve(settings: Settings) -> None:
         "host": settings.host,
         "port": settings.port,
         "workers": settings.web_concurrency,
-        "http": "httptools",
+        "http": HttpProtocol,
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -1,6 +1,10 @@
 """Everything that can be refused or fail, as one tree.
 
 AppError
+├── BadRequest                 400 bad-request
+├── MethodNotAllowed           405 method-not-allowed
+├── UriTooLong                 414 uri-too-long
+├── HeadersTooLarge            431 headers-too-large
 ├── InvalidRequest             422 validation-error
 │   ├── MessageTooLong         422 message-too-long
 │   ├── UnknownModel           422 unknown-model
@@ -44,7 +48,7 @@ provider, a driver or another user said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, cast, get_args
 
 Phase = Literal["connect", "first-token", "idle", "total"]
@@ -66,6 +70,38 @@ class AppError(Exception):
         self.headers: Mapping[str, str] = {}
         """Headers of the answer beside the usual ones."""
         super().__init__(self.detail)
+
+
+class BadRequest(AppError):
+    """The request is not well-formed HTTP."""
+
+    code = "bad-request"
+    status = 400
+
+
+class MethodNotAllowed(AppError):
+    """The path does not have this method."""
+
+    code = "method-not-allowed"
+    status = 405
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.headers = {"Allow": ", ".join(allowed)}
+
+
+class UriTooLong(AppError):
+    """The path and query are longer than is accepted."""
+
+    code = "uri-too-long"
+    status = 414
+
+
+class HeadersTooLarge(AppError):
+    """The headers are larger than is accepted."""
+
+    code = "headers-too-large"
+    status = 431
 
 
 class InvalidRequest(AppError):

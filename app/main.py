@@ -74,7 +74,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
             app.state.services = services
             yield
 
-    return application(lifespan)
+    return application(lifespan, settings.cors_origins)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,9 @@ from app.rag.embedding.minilm import weights
 DATABASE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+|postgres(ql)?(\+\w+)?://.+")
 PROVIDER_NAME = r"[a-z][a-z0-9_-]{0,39}"
 NO_VECTORS = "none"
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+USUAL_PORTS = {"http": ":80", "https": ":443"}
+"""Ports that browsers leave out of an origin."""
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -37,6 +40,14 @@ def allowed_base_url(value: str) -> str:
     if (refusal := refusal_of(value)) is not None:
         raise ValueError(refusal)
     return value
+
+
+def from_json(value: str) -> object:
+    """What JSON says; the reason why it is none does not repeat it, since keys may be in it."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("is not valid JSON") from None
 
 
 def fit_for_a_header(value: SecretStr) -> SecretStr:
@@ -94,6 +105,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="The port to serve on; 0 takes a free one.")
     web_concurrency: int = Field(1, ge=1, le=64, description="How many processes serve.")
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error.")
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Origins whose pages may call the service from browsers, as https://host or http://host:port, with "
+        "commas between or as JSON; * is any.",
+    )
     data_dir: Path = Field(Path("data"), description="Where the SQLite database is kept.")
     database_url: str | None = Field(
         None, description="sqlite:///path or postgresql://…; by default parley.db in DATA_DIR."
@@ -173,6 +189,26 @@ class Settings(BaseSettings):
             raise ValueError("has to be sqlite:///path or postgresql://…")
         return value
 
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _from_json_or_commas(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return from_json(value)
+        return [each.strip() for each in value.split(",") if each.strip()]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_send_them(cls, value: list[str]) -> list[str]:
+        origins = [each.lower() for each in value]
+        for number, each in enumerate(origins, 1):
+            if each != "*" and not ORIGIN.fullmatch(each):
+                raise ValueError(
+                    f"entry {number} is no origin: it has to be https://host or http://host:port, with no path"
+                )
+        return [each.removesuffix(USUAL_PORTS.get(each.partition(":")[0], "")) for each in origins]
+
     @field_validator("openai_api_key", "groq_api_key")
     @classmethod
     def _none_when_blank(cls, value: SecretStr | None) -> SecretStr | None:
@@ -183,10 +219,7 @@ class Settings(BaseSettings):
     def _from_json(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        try:
-            return json.loads(value)
-        except ValueError:
-            raise ValueError("is not valid JSON") from None
+        return from_json(value)
 
     @field_validator("llm_providers")
     @classmethod

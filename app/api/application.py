@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -11,13 +11,17 @@ from fastapi.telemetry import TelemetryConfig
 import app as parley
 from app import NAME, VERSION
 from app.api import openapi, problems
+from app.api.cors import Cors
 from app.api.middleware import Edge
+from app.api.paths import Paths
 from app.api.routes import attempts, contexts, conversations, documents, health, messages, models, users
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
-def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]]) -> FastAPI:
+def application(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]], cors_origins: Sequence[str] = ()
+) -> FastAPI:
     """The web application; its lifespan puts `Services` into `app.state.services`."""
     app = FastAPI(
         title=NAME,
@@ -30,7 +34,6 @@ def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]])
         telemetry=NO_TELEMETRY,
     )
     app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way
-    app.add_middleware(Edge)
     problems.install(app)
     for routes in (
         messages,
@@ -43,4 +46,7 @@ def application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]])
         health,
     ):  # the busiest first: they are tried in order
         app.include_router(routes.router)
+    app.add_middleware(Edge, paths=Paths(app.routes))
+    if cors_origins:
+        app.add_middleware(Cors, origins=cors_origins)
     return app

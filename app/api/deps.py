@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import orjson
 from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.encoding import json_bytes
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
 from app.errors import InvalidRequest
@@ -92,7 +92,7 @@ def author(named: str, who: Principal) -> str:
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response with an object that is ready to be written."""
-    return Response(orjson.dumps(content), status, headers, "application/json")
+    return Response(json_bytes(content), status, headers, "application/json")
 
 
 Call = Annotated[Caller, Depends(caller_of)]

@@ -1,17 +1,21 @@
-"""What holds for every request, as one pure ASGI callable: an id, one path per resource, a bounded JSON body."""
+"""What holds for every request, as one pure ASGI callable: an id, a path and method that are there, a bounded body."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import internal_error, problem
+from app.api.paths import Paths
+from app.api.problems import internal_error, pointer, problem
 from app.domain.ids import new_id
-from app.errors import AppError, PayloadTooLarge, UnsupportedMediaType
+from app.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge, UnsupportedMediaType
 
 UPLOADS = ("POST", "/documents")
 """A form with a file, which its route reads and bounds by itself."""
@@ -23,10 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """Wraps the application."""
+    """Wraps the application, which is to have these paths."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, paths: Paths) -> None:
         self._app = app
+        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -34,27 +39,39 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        request_id = request_id_from(headers.get(b"x-request-id"))
-        scope["request_id"] = request_id
+        answer = Answer(send, request_id_from(headers.get(b"x-request-id")))
+        scope["request_id"] = answer.request_id
         scope["path"] = path_of(scope)
-        answer = Answer(send, request_id)
         uploads = (scope["method"], scope["path"]) == UPLOADS
-        refusal = None if uploads else refused(headers)
+        refusal = self._refusal(scope) or (None if uploads else refused(headers))
         if refusal is not None:
-            await problem(request_id, refusal)(scope, receive, answer.send)
-        elif b"transfer-encoding" in headers and not uploads:
-            await self._serve(scope, bounded(receive), answer)
-        else:
-            await self._serve(scope, receive, answer)
-
-    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+            await problem(answer.request_id, refusal)(scope, receive, answer.send)
+            return
+        if b"transfer-encoding" in headers and not uploads:
+            receive = bounded(receive)
         try:
-            await self._app(scope, receive, answer.send)
+            await self._serve(scope, receive, answer)
         except Exception:
             log.exception("a request failed", extra={"request_id": answer.request_id})
             if answer.started:
                 raise
             await internal_error(answer.request_id)(scope, receive, answer.send)
+
+    def _refusal(self, scope: Scope) -> AppError | None:
+        methods = self._paths.methods_of(scope["path"])
+        if methods is None:
+            return NotFound()
+        if scope["method"] not in methods:
+            return MethodNotAllowed(methods)
+        return repeated_parameter(scope["query_string"])
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, answer.send)
+            return
+        with contextlib.suppress(HeadSent):
+            # A copy: the server goes by the method in its own whether a body is sent.
+            await self._app({**scope, "method": "GET"}, receive, head_alone(answer.send))
 
 
 class Answer:
@@ -73,6 +90,21 @@ class Answer:
         await self._send(message)
 
 
+class HeadSent(Exception):
+    """The answer to HEAD is complete: what would make a body is left at once, before it costs anything."""
+
+
+def head_alone(send: Send) -> Send:
+    """Ends a response after its head, with `HeadSent`."""
+
+    async def sent(message: Message) -> None:
+        await send(message)
+        await send({"type": "http.response.body"})
+        raise HeadSent
+
+    return sent
+
+
 def path_of(scope: Scope) -> str:
     """The path without the slashes at its end; an escaped one, `%2F`, belongs to a name in it."""
     raw: bytes = scope["raw_path"]
@@ -85,6 +117,19 @@ def request_id_from(given: bytes | None) -> str:
     if given is not None and REQUEST_ID.fullmatch(given):
         return given.decode()
     return new_id()
+
+
+def repeated_parameter(query: bytes) -> AppError | None:
+    """Why a query that has a parameter more than once is refused: which one is meant could only be guessed."""
+    if b"&" not in query:
+        return None
+    counted = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    name, times = counted.most_common(1)[0] if counted else ("", 1)
+    return (
+        None
+        if times == 1
+        else InvalidRequest("The parameter is there more than once.", pointer=pointer(["query", name]))
+    )
 
 
 def refused(headers: dict[bytes, bytes]) -> AppError | None:

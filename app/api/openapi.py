@@ -75,7 +75,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for path in api["paths"].values():
             for operation in path.values():
                 for response in operation["responses"].values():
-                    response.setdefault("headers", {})["X-Request-ID"] = header("X-Request-ID")
+                    response["headers"] = response.get("headers", {}) | {"X-Request-ID": header("X-Request-ID")}
                 for parameter in operation["parameters"]:
                     parameter["schema"] = without_null(parameter["schema"])
         app.openapi_schema = api

@@ -7,18 +7,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.encoding import json_bytes
 from app.errors import AppError, InternalError, InvalidRequest, MessageTooLong
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
-CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
+CODES = {413: "payload-too-large"}
 PLACES = {"body": "#", "query": "?", "path": "path", "header": "header"}
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,9 @@ def problem(
     errors: Sequence[dict[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response for an error."""
+    """The response for an error; where it names one place in the request, that is its only one."""
+    if isinstance(error, InvalidRequest) and error.pointer:
+        errors = [{"pointer": error.pointer, "detail": error.detail}]
     document = {
         "type": "about:blank",
         "title": http.HTTPStatus(error.status).phrase,
@@ -50,7 +52,7 @@ def problem(
     if errors:
         document["errors"] = errors
     retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return Response(orjson.dumps(document), error.status, {**(headers or {}), **error.headers, **retry}, MEDIA_TYPE)
+    return Response(json_bytes(document), error.status, {**(headers or {}), **error.headers, **retry}, MEDIA_TYPE)
 
 
 def request_id_of(request: Request) -> str:
@@ -63,14 +65,11 @@ async def on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101  registered for these
     if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request)})
-    errors = []
-    if isinstance(error, InvalidRequest) and error.pointer:
-        errors = [{"pointer": error.pointer, "detail": error.detail}]
-    return problem(request_id_of(request), error, errors)
+    return problem(request_id_of(request), error)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework refuses: an unknown path, a method that is not there, a body it cannot read."""
+    """What the framework refuses: a body that is too large or cannot be read."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for these
     if error.status_code == http.HTTPStatus.BAD_REQUEST:
         return problem(request_id_of(request), InvalidRequest("The body cannot be read."))

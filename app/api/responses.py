@@ -8,11 +8,13 @@ from typing import Any, get_args
 from app.api.problems import MEDIA_TYPE
 from app.errors import (
     AppError,
+    BadRequest,
     ContextTooLong,
     ConversationBusy,
     ConversationNotFound,
     DatabaseUnavailable,
     Draining,
+    HeadersTooLarge,
     IdempotencyKeyReused,
     InternalError,
     InvalidRequest,
@@ -31,13 +33,22 @@ from app.errors import (
     TurnInterrupted,
     UnknownModel,
     UnsupportedMediaType,
+    UriTooLong,
 )
 
 Responses = dict[int | str, dict[str, Any]]
 
 REF = "#/components/schemas/{model}"
 WITH_RETRY_AFTER = {429, 503}
-ANY: tuple[type[AppError], ...] = (InvalidRequest, PayloadTooLarge, UnsupportedMediaType, InternalError)
+ANY: tuple[type[AppError], ...] = (
+    BadRequest,
+    PayloadTooLarge,
+    UriTooLong,
+    UnsupportedMediaType,
+    InvalidRequest,
+    HeadersTooLarge,
+    InternalError,
+)
 TURN: tuple[type[AppError], ...] = (
     ConversationNotFound,
     ConversationBusy,

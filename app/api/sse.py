@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from app.api.encoding import json_bytes
 
 HEARTBEAT_SECONDS = 15.0
 # One line: a comment with an empty line behind it crashes the decoders of two SDKs.
@@ -17,10 +18,22 @@ HEARTBEAT = b": ping\n"
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
 
+NOTHING_MORE: dict[int | str, dict[str, Any]] = {
+    204: {
+        "description": "The reader's `Last-Event-ID` is that of the last event: there is nothing more.",
+        "headers": {"Cache-Control": {"schema": {"type": "string", "const": "no-store"}}},
+    }
+}
 
-def event(name: str, position: int, data: Any) -> bytes:
-    """One event; its id is from where on the reader would resume: characters of a reply that it has by then."""
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (position, name.encode(), orjson.dumps(data))
+
+def event(name: str, event_id: int | str, data: Any) -> bytes:
+    """One event; its id is the `Last-Event-ID` with which its reader would go on behind it."""
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(event_id).encode(), name.encode(), json_bytes(data))
+
+
+def nothing_more() -> Response:
+    """The answer to a browser's `EventSource` that has had the last event: 204, upon which it stops."""
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 class EventStream(Response):

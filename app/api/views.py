@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
+from app.api.accept import prefers
 from app.api.deps import Caller, json_response
 from app.api.idempotency import REPLAYED
 from app.api.responses import Responses, with_headers
@@ -28,6 +29,8 @@ TERMINAL_EVENTS = {
     Status.INTERRUPTED: "message.interrupted",
 }
 
+END = "-end"
+"""What the last event's id has behind the number of characters."""
 MAX_DELTA = 16_384
 """Characters in one event: a slow reader of a long reply is given it in pieces, not kept a copy of it."""
 
@@ -35,7 +38,6 @@ EVENTS_RESPONSE: dict[str, Any] = {
     "description": "The turn's events.",
     "content": {MEDIA_TYPE: {"schema": EVENTS_SCHEMA}},
 }
-EVENTS: Responses = {200: EVENTS_RESPONSE}
 
 
 def turn_responses(model: type[Output], *names: str) -> Responses:
@@ -65,12 +67,13 @@ class Answer(NamedTuple):
 
 
 def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Form:
-    """How a turn's caller wants it answered.
+    """How a turn's caller wants it answered; what the body says of a stream wins over what is accepted.
 
     Raises:
         InvalidRequest: in two ways at once, or where there is no turn.
     """
-    streamed = body.stream or MEDIA_TYPE in accept.lower()
+    named = "stream" in body.model_fields_set
+    streamed = body.stream if named else prefers(accept, MEDIA_TYPE, "application/json")
     if streamed and body.background:
         raise InvalidRequest("A turn in the background is not streamed: follow its reply's events.", pointer="#/stream")
     if not has_turn and (streamed or body.background):
@@ -188,8 +191,8 @@ def retrieval_json(retrieval: Retrieval) -> JsonObject:
 
 
 def terminal_event(message: Message) -> bytes:
-    """The last event of a turn."""
+    """The last event of a turn, whose id says that it was the last."""
     data: dict[str, Any] = {"message": message_json(message)}
     if message.error is not None:
         data["error"] = data["message"]["error"]
-    return event(TERMINAL_EVENTS[message.status], len(message.content), data)
+    return event(TERMINAL_EVENTS[message.status], f"{len(message.content)}{END}", data)

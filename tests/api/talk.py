@@ -18,10 +18,10 @@ UNKNOWN_ID = "0199f000-0000-7000-8000-000000000000"
 
 
 class Event(NamedTuple):
-    """A Server-Sent Event, its id as the number it is."""
+    """A Server-Sent Event; its id is a number but for that of the last, as `13-end`."""
 
     name: str
-    id: int
+    id: Any
     data: Any
 
 
@@ -100,7 +100,8 @@ def event_of(block: str) -> Event:
     """One event from its three lines; a heartbeat may stand before them."""
     fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
     assert fields.keys() == {"id", "event", "data"}
-    return Event(fields["event"], int(fields["id"]), json.loads(fields["data"]))
+    event_id = int(fields["id"]) if fields["id"].isdecimal() else fields["id"]
+    return Event(fields["event"], event_id, json.loads(fields["data"]))
 
 
 async def live_events(response: httpx2.Response) -> AsyncIterator[Event]:

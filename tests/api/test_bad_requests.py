@@ -1,15 +1,12 @@
-"""Paths, queries, headers and bytes that are refused: each a clear problem, and nothing stored."""
+"""Paths, queries and headers that are refused: each a clear problem, and nothing stored."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import uuid
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -224,45 +221,6 @@ async def test_a_silly_request_id_is_replaced(shared_service: Service, given: by
         response = await shared_service.client.get("/nothing", headers=headers)
         request_id = problem_of(response, 404, "not-found")["request_id"]
         assert uuid.UUID(request_id).version == 7
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        "POST /conversations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: -1",
-        "POST /conversations HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3",
-        "POST /conversations HTTP/1.1\r\nHost: x\r\nContent-Length: " + "9" * 40,
-        "POST /conversations HTTP/1.1\r\nHost: x\r\nContent-Length: two",
-        "nonsense",
-    ],
-)
-async def test_what_is_no_http_is_answered_with_400(shared_service: Service, head: str) -> None:
-    """A request that breaks HTTP itself is a 400 at once."""
-    async with connection(shared_service) as (reader, writer):
-        writer.write(f"{head}\r\n\r\n{{}}".encode())
-        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
-
-
-async def test_an_endless_body_is_refused_while_it_comes(shared_service: Service) -> None:
-    """A chunked body without an end is answered with 413 while it is still being sent."""
-    head = "POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    async with connection(shared_service) as (reader, writer):
-        writer.write(head.encode())
-        answer = asyncio.create_task(reader.readline())
-        while not answer.done():
-            writer.write(b"8000\r\n" + b"[" * 0x8000 + b"\r\n")
-            await writer.drain()
-        assert (await answer).startswith(b"HTTP/1.1 413 ")
-
-
-@contextlib.asynccontextmanager
-async def connection(service: Service) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to say anything on."""
-    address = urlsplit(service.url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    async with asyncio.timeout(10):
-        yield reader, writer
-    writer.transport.abort()
 
 
 async def test_paths_answer_with_a_trailing_slash(shared_service: Service) -> None:

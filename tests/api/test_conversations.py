@@ -279,7 +279,7 @@ async def test_deleting_ends_the_stream_of_a_running_turn(service: Service) -> N
         seen = [await anext(events), await anext(events)]
         assert (await service.client.delete(path_of(made))).status_code == 200
         seen += [event async for event in events]
-    assert [(each.name, each.id) for each in seen[1:]] == [("message.delta", 4), ("message.cancelled", 4)]
+    assert [(each.name, each.id) for each in seen[1:]] == [("message.delta", 4), ("message.cancelled", "4-end")]
     ended = seen[-1].data["message"]
     assert (ended["status"], ended["content"]) == ("cancelled", "one ")
     problem_of(await service.client.get(path_of(made)), 404, "conversation-not-found")

@@ -169,7 +169,7 @@ async def test_events_begin_with_the_present_state(service: Service) -> None:
     names = [each.name for each in events_of(await events(service, document))]
     assert (set(names[:-1]), names[-1]) == ({"document.progress"}, "document.ready")
     [end] = events_of(await events(service, document))
-    assert end == Event("document.ready", 0, {"document": await document_of(service.client, document)})
+    assert end == Event("document.ready", "end", {"document": await document_of(service.client, document)})
 
 
 async def events(service: Service, document: dict[str, Any]) -> str:

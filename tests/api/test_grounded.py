@@ -108,7 +108,7 @@ async def test_marks_that_were_not_given_are_taken_out_as_they_stream(
     assert "".join(event.data["delta"] for event in events if event.name == "message.delta") == text
     message = events[-1].data["message"]
     assert (message["content"], [each["marker"] for each in message["citations"]]) == (text, [2])
-    assert (events[-1].id, message["grounded"]) == (len(text), True)
+    assert (events[-1].id, message["grounded"]) == (f"{len(text)}-end", True)
 
 
 async def test_an_answer_without_a_valid_citation_is_not_grounded(

@@ -106,7 +106,7 @@ async def test_every_refusal_is_documented_as_a_problem(document: Any) -> None:
     codes = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     for path, method, operation in operations(document):
         refusals = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
-        assert refusals.keys() >= {"413", "415", "422", "500"}, (method, path)
+        assert refusals.keys() >= {"400", "413", "414", "415", "422", "431", "500"}, (method, path)
         for answer in refusals.values():
             schema = answer["content"]["application/problem+json"]["schema"]
             assert schema["$ref"] == "#/components/schemas/Problem"
@@ -157,6 +157,14 @@ async def test_streams_are_documented(document: Any) -> None:
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
         assert content.keys() == {"text/event-stream"}
         assert content["text/event-stream"]["schema"].keys() == {"oneOf"}
+
+
+async def test_the_end_of_streams_is_documented(document: Any) -> None:
+    """What streams events by GET says that it may answer that there are no more, with that answer's headers."""
+    for path in (f"{MESSAGES}/{{message_id}}/events", "/documents/{document_id}/events"):
+        nothing = document["paths"][path]["get"]["responses"]["204"]
+        assert "content" not in nothing
+        assert nothing["headers"]["Cache-Control"]["schema"] == {"type": "string", "const": "no-store"}
 
 
 async def test_a_user_id_is_documented_as_text_or_a_number(document: Any) -> None:
@@ -213,7 +221,7 @@ async def test_every_event_has_a_schema() -> None:
     assert named >= {*views.TERMINAL_EVENTS.values(), *documents.TERMINAL_EVENTS.values()}
 
 
-@given(st.text(max_size=8) | st.text(alphabet="\0 \t\n\x1c\x85\u200b\ufeff\u3000a", max_size=4))
+@given(st.text(max_size=8) | st.text(alphabet=".\0 \t\n\x1c\x85\u200b\ufeff\u3000a", max_size=4))
 async def test_patterns_say_what_is_accepted(text: str) -> None:
     """The schemas of texts accept exactly what their validators do."""
     kinds: tuple[Any, ...] = (Name, Title, MessageText, SearchText, SystemPrompt, ProviderName, UserId)
@@ -221,7 +229,8 @@ async def test_patterns_say_what_is_accepted(text: str) -> None:
         adapter: TypeAdapter[str] = TypeAdapter(kind)
         schema = adapter.json_schema()
         fits = re.search(schema["pattern"], text) is not None and len(text) >= schema.get("minLength", 0)
-        assert accepts(adapter, text) == fits, kind
+        excluded = text in schema.get("not", {}).get("enum", ())
+        assert accepts(adapter, text) == (fits and not excluded), kind
 
 
 def accepts(adapter: TypeAdapter[str], value: object) -> bool:

@@ -235,7 +235,7 @@ async def test_an_empty_reply_is_a_reply(openai_service: Service, provider: Fake
     answer = await told(openai_service, made, "Hello")
     events: list[Any] = await streamed(openai_service, made, "Hello")
     assert (answer["assistant_reply"], answer["messages"][1]["status"]) == ("", "completed")
-    assert [(each.name, each.id) for each in events] == [("turn.started", 0), ("message.completed", 0)]
+    assert [(each.name, each.id) for each in events] == [("turn.started", 0), ("message.completed", "0-end")]
 
 
 async def test_another_provider_for_a_conversation_brings_its_own_model(

@@ -86,7 +86,7 @@ async def test_a_live_reply_is_resumed_from_every_character(openai_service: Serv
         gate.set()
     for k, events in enumerate(await asyncio.gather(*readers)):
         assert text_of(events) == TEXT[k:]
-        assert (events[-1].name, events[-1].id) == ("message.completed", len(TEXT))
+        assert (events[-1].name, events[-1].id) == ("message.completed", f"{len(TEXT)}-end")
 
 
 async def read_until(service: Service, path: str, length: int) -> str:
@@ -131,10 +131,12 @@ async def test_a_reader_ahead_of_the_text_gets_the_last_event_alone(service: Ser
     reply = (await make(service, message="Hello!"))["messages"][1]
     path = f"{messages_of(reply)}/{reply['message_id']}/events"
     [event] = await resumed(service, path, headers={"Last-Event-ID": str(k)})
-    assert (event.name, event.id, event.data["message"]) == ("message.completed", 6, reply)
+    assert (event.name, event.id, event.data["message"]) == ("message.completed", "6-end", reply)
 
 
-@pytest.mark.parametrize("k", ["-1", "1.0", "x", "", "+1", "1e3", "0x1", "1_0", "9" * 19])
+@pytest.mark.parametrize(
+    "k", ["-1", "1.0", "x", "+1", "1e3", "0x1", "1_0", "9" * 19, "-end", "end", "5-End", "5-end-end"]
+)
 @pytest.mark.parametrize("where", ["headers", "params"])
 async def test_what_is_no_number_of_characters_is_refused(service: Service, where: str, k: str) -> None:
     """A malformed or negative k is a 422, in the header and in the query."""

@@ -36,7 +36,7 @@ async def test_a_stream_tells_a_turn_from_start_to_end(service: Service) -> None
     question, reply = await got(service, messages_of(made))
     assert (started.name, started.id) == ("turn.started", 0)
     assert {each.name for each in deltas} == {"message.delta"}
-    assert ended == Event("message.completed", 13, {"message": reply})
+    assert ended == Event("message.completed", "13-end", {"message": reply})
     assert text_of(deltas) == reply["content"] == "One two three"
     assert started.data["user_message"] == question
 
@@ -70,6 +70,30 @@ async def test_accept_alone_asks_for_a_stream(service: Service, accept: str) -> 
     for path, more in ((messages_of(made), {}), ("/conversations", {"user_id": "ada"})):
         response = await service.client.post(path, json={"message": "Hello"} | more, headers={"Accept": accept})
         assert events_of(response.text)[-1].name == "message.completed"
+
+
+async def test_the_body_wins_over_accept(service: Service) -> None:
+    """`stream` in the body decides, either way; without it the weights in `Accept` do, over all of its lines."""
+    made = await make(service)
+    for path, more in ((messages_of(made), {}), ("/conversations", {"user_id": "ada"})):
+        for body, accept, streams in (
+            ({"stream": False}, ["text/event-stream"], False),
+            ({"stream": True}, ["application/json"], True),
+            ({"stream": True}, ["text/event-stream;q=0"], True),
+            ({}, ["text/event-stream;q=0"], False),
+            ({}, ["application/json, text/event-stream;q=0.5"], False),
+            ({}, ["application/json;q=0.5", "text/event-stream"], True),
+            ({}, ["*/*"], False),
+            ({"background": True, "stream": False}, ["text/event-stream"], False),
+        ):
+            headers = [("Accept", each) for each in accept]
+            response = await service.client.post(path, json={"message": "Hello"} | more | body, headers=headers)
+            assert response.is_success, response.text
+            assert response.headers["content-type"].startswith("text/event-stream") == streams
+    unsaid = {"user_id": "ada", "stream": False}
+    response = await service.client.post("/conversations", json=unsaid, headers={"Accept": "text/event-stream"})
+    assert response.status_code == 201
+    await until_ended(service, made)
 
 
 async def test_nothing_on_the_way_may_hold_a_stream_back(service: Service) -> None:
@@ -115,7 +139,7 @@ async def test_text_is_sent_while_the_model_writes(openai_service: Service, prov
             sent += piece
             assert await anext(events) == Event("message.delta", len(sent), {"delta": piece})
         ended = await anext(events)
-    assert (ended.name, ended.id, ended.data["message"]["content"]) == ("message.completed", len(sent), sent)
+    assert (ended.name, ended.id, ended.data["message"]["content"]) == ("message.completed", f"{len(sent)}-end", sent)
 
 
 async def test_text_cannot_break_out_of_its_event(openai_service: Service, provider: FakeProvider) -> None:
@@ -172,7 +196,7 @@ async def test_a_failed_stream_ends_with_its_error(
     made = await make(openai_service)
     provider.default = answer
     _, *deltas, ended = await streamed(openai_service, made, "Hello")
-    assert (ended.name, ended.id, text_of(deltas)) == ("message.failed", len(text), text)
+    assert (ended.name, ended.id, text_of(deltas)) == ("message.failed", f"{len(text)}-end", text)
     message = ended.data["message"]
     assert ended.data["error"] == message["error"]
     assert (message["status"], message["content"], message["error"]["code"]) == ("failed", text, code)
@@ -187,7 +211,7 @@ async def test_a_scripted_failure_is_streamed(service: Service, model: str, text
     """The scripted model's failures end a stream as a provider's do."""
     made = await make(service)
     ended = (await streamed(service, made, "one two", model=model))[-1]
-    assert (ended.name, ended.id, ended.data["error"]["code"]) == ("message.failed", len(text), code)
+    assert (ended.name, ended.id, ended.data["error"]["code"]) == ("message.failed", f"{len(text)}-end", code)
     assert ended.data["message"]["content"] == text
 
 

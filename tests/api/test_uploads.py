@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from tests.api.talk import problem_of
-from tests.api.test_bad_requests import connection
 from tests.support.service import Service, serving, settings
 from tests.support.uploads import (
     BOUNDARY,
@@ -25,6 +24,7 @@ from tests.support.uploads import (
     uploaded,
     user_part,
 )
+from tests.support.wire import connection
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -234,7 +234,7 @@ async def test_an_endless_body_is_cut_off(database_url: str, begin: bytes, more:
     """A body without an end is refused once it is too long, whatever of it does not end; nothing is left of it."""
     head = f"POST /documents HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['Content-Type']}\r\n"
     async with serving(settings(database_url=database_url, max_document_bytes=SMALL)) as service:
-        async with connection(service) as (reader, writer):
+        async with connection(service.url) as (reader, writer):
             writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk(begin))
             answer = asyncio.create_task(reader.readline())
             while not answer.done():

@@ -33,6 +33,8 @@ class Reading:
                 self.faults.append(f"id {event.id} with {len(self.text)} characters")
         elif event.name.startswith("message."):
             self.end = event.data["message"]
+            if event.id != f"{len(self.end['content'])}-end":
+                self.faults.append(f"id {event.id} at the end of {len(self.end['content'])} characters")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from tests.api.talk import Event, events_of
 from tests.support.databases import PostgresTemplate
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
+from tests.support.wire import exchanged
 
 STOP_SECONDS = 1.0
 PARALLEL = 20
@@ -132,3 +133,10 @@ async def test_one_key_is_one_turn_at_all_workers(house: House) -> None:
     assert {answer.status_code for answer in answers} == {201}
     assert all(answer.json() == answers[0].json() for answer in answers)
     assert len(house.provider.calls) == calls + 1
+
+
+async def test_every_worker_refuses_broken_http_with_a_problem(house: House) -> None:
+    """What is no HTTP is a problem whichever worker takes the connection."""
+    answers = await asyncio.gather(*(exchanged(house.parley.url, b"nonsense\r\n\r\n") for _ in range(PARALLEL)))
+    assert [[each.status for each in answer] for answer in answers] == [[400]] * PARALLEL
+    assert {answer[0].headers["content-type"] for answer in answers} == {"application/problem+json"}

@@ -239,7 +239,7 @@ async def test_a_stream_that_died_with_its_process_is_resumed(crashed: Crash, k:
     path = f"{messages_of(crashed.conversation)}/{crashed.recovered[1]['message_id']}/events"
     response = await crashed.restarted.client.get(path, headers={"Last-Event-ID": str(k)})
     *before, end = events_of(response.text)
-    assert (end.name, end.id, end.data["message"]) == ("message.interrupted", 5, crashed.recovered[1])
+    assert (end.name, end.id, end.data["message"]) == ("message.interrupted", "5-end", crashed.recovered[1])
     assert [event.data["delta"] for event in before if event.name == "message.delta"] == ([text] if text else [])
 
 

@@ -16,6 +16,7 @@ from app.db import schema
 from tests.live.talk import make, names_in, rows
 from tests.support.postgres import PostgresCluster
 from tests.support.process import UVICORN, parley_command, parley_process
+from tests.support.wire import exchanged
 
 REFUSED = 2
 STARTUP_FAILED = 3
@@ -88,6 +89,16 @@ async def test_a_database_that_is_none_is_named(tmp_path: Path, url: str) -> Non
     refused = await parley_command(tmp_path, "migrate", database_url=url)
     assert reason(refused).startswith("DATABASE_URL: ")
     assert "hunter2" not in refused.stderr
+
+
+async def test_the_command_serves_pages_and_refuses_what_is_no_http(tmp_path: Path) -> None:
+    """What the environment says of origins holds, and what is no HTTP is a problem, as all refusals are."""
+    async with parley_process(tmp_path, llm_provider="scripted", cors_origins="https://app.example") as parley:
+        answer = await parley.client.get("/livez", headers={"Origin": "https://app.example"})
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        [refusal] = await exchanged(parley.url, b"nonsense\r\n\r\n")
+    assert (refusal.status, refusal.json()["code"]) == (400, "bad-request")
+    assert "server" not in refusal.headers
 
 
 async def test_the_command_line_overrides_the_environment(tmp_path: Path) -> None:

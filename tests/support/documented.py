@@ -39,7 +39,8 @@ class Documented:
         media_type = response.headers.get("content-type", "").partition(";")[0]
         assert media_type in documented.get("content", {"": {}}), f"{asked} answered {status} with {media_type}"
         for name, header in documented["headers"].items():
-            required = self._headers[header["$ref"].rpartition("/")[2]].get("required", False)
+            described = self._headers[header["$ref"].rpartition("/")[2]] if "$ref" in header else header
+            required = described.get("required", False)
             assert name in response.headers or not required, f"{asked} answered {status} without {name}"
         if media_type == PROBLEM and response.request.method != "HEAD":
             await response.aread()

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.deps import Services
+from app.api.protocol import HttpProtocol
 from app.llm.router import Router
 from app.main import create_app
 from app.services.running import Running
@@ -87,7 +88,7 @@ class Service:
 async def serving(configured: Settings) -> AsyncIterator[Service]:
     """Starts the service on a free port; leaving stops it as SIGTERM would."""
     app = create_app(configured)
-    config = uvicorn.Config(app, port=0, http="httptools", log_config=None, access_log=False)
+    config = uvicorn.Config(app, port=0, http=HttpProtocol, log_config=None, access_log=False)
     server = QuietServer(config)
     running = asyncio.create_task(server.serve())
     while not server.started:

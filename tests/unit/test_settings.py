@@ -80,6 +80,52 @@ def test_keys_are_not_shown() -> None:
     assert "sk-secret" not in repr(settings(openai_api_key="sk-secret"))
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", []),
+        ("[]", []),
+        ("*", ["*"]),
+        ("https://app.example", ["https://app.example"]),
+        (" https://App.Example:443 , http://localhost:3000, ", ["https://app.example", "http://localhost:3000"]),
+        ('["https://app.example", "http://[::1]:80"]', ["https://app.example", "http://[::1]"]),
+        ("https://app.example:8443,capacitor://localhost", ["https://app.example:8443", "capacitor://localhost"]),
+    ],
+)
+def test_origins_are_a_list_or_json(monkeypatch: pytest.MonkeyPatch, given: str, expected: list[str]) -> None:
+    """CORS_ORIGINS has commas between or is JSON; it holds origins as browsers send them."""
+    monkeypatch.setenv("CORS_ORIGINS", given)
+    assert Settings(_env_file=None).cors_origins == expected
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "app.example",
+        "https://app.example/",
+        "https://app.example/path",
+        "https://app.example?a",
+        "https://*.app.example",
+        "https://user:secret@app.example",
+        "https://",
+        "https://app.example:port",
+        "https://b\u00fccher.example",
+        "null",
+        "https://app.example app.example",
+        "https://app.example,localhost:3000",
+        "[1]",
+        '["https://app.example"',
+    ],
+)
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    """What no browser would send as an origin stops the start, and is not repeated."""
+    monkeypatch.setenv("CORS_ORIGINS", bad)
+    with pytest.raises(ValidationError) as caught:
+        Settings(_env_file=None)
+    assert caught.value.errors()[0]["loc"][0] == "cors_origins"
+    assert "secret" not in str(caught.value)
+
+
 FURTHER = {"ollama": {"base_url": "http://localhost:11434/v1", "model": "llama3.2:3b"}}
 
 

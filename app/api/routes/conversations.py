@@ -55,7 +55,7 @@ class Deleted(Output):
 async def create_conversation(body: NewConversationBody, call: Call, headers: Headers) -> Response:
     """Makes a conversation and, with a message, runs its first turn."""
     user_id = author(body.user_id, call.who)
-    form = views.form_of(headers.accept, body, has_turn=body.message is not None)
+    form = views.form_of(headers.accepted, body, has_turn=body.message is not None)
     key = key_of(headers.idempotency_key, "/conversations", body)
     if body.message is None:
         made, replayed = await call.services.conversations.create(user_id, body.conversation(), key)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -17,7 +17,7 @@ from app.api.responses import Responses, refusals, with_headers
 from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
 from app.api.schemas.events import DOCUMENT_EVENTS_SCHEMA
 from app.api.schemas.fields import USER_ID_SCHEMA, Limit, UserId
-from app.api.sse import MEDIA_TYPE, EventStream, event
+from app.api.sse import MEDIA_TYPE, NOTHING_MORE, EventStream, event, nothing_more
 from app.domain.documents import DocumentStatus
 from app.errors import (
     DatabaseUnavailable,
@@ -34,6 +34,8 @@ from app.services.document_watches import WatchedDocument
 router = APIRouter(tags=["documents"], prefix="/documents")
 
 USER_IDS: TypeAdapter[str] = TypeAdapter(UserId)
+LAST = "end"
+"""The id of the last event."""
 TERMINAL_EVENTS = {DocumentStatus.READY: "document.ready", DocumentStatus.FAILED: "document.failed"}
 
 # What was uploaded is never run by a browser: it is saved, as what it was found to be, and in no context of ours.
@@ -71,7 +73,8 @@ UPLOADED: Responses = refusals(NotInstalled, Draining, DatabaseUnavailable, Unav
 }
 LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
 EVENTS: Responses = {
-    200: {"description": "The document's states.", "content": {MEDIA_TYPE: {"schema": DOCUMENT_EVENTS_SCHEMA}}}
+    200: {"description": "The document's states.", "content": {MEDIA_TYPE: {"schema": DOCUMENT_EVENTS_SCHEMA}}},
+    **NOTHING_MORE,
 }
 TEXT: Responses = {200: {"description": "The text.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 # Without a schema, since OpenAPI 3.1 has none for bytes.
@@ -149,16 +152,21 @@ async def get_document(document_id: UUID, call: Call) -> Response:
 
 
 @router.get("/{document_id}/events", response_class=Response, responses=EVENTS | ONE)
-async def follow_document(document_id: UUID, call: Call) -> Response:
+async def follow_document(
+    document_id: UUID, call: Call, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
     """A document's states: the present one at once, then each as it comes, until it is ready or has failed."""
-    return EventStream(events(await call.services.documents.follow(call.who, str(document_id))))
+    watched = await call.services.documents.follow(call.who, str(document_id))
+    if last_event_id == LAST and watched.document is not None and watched.document.status.terminal:
+        return nothing_more()
+    return EventStream(events(watched))
 
 
 async def events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
     """The events of a document; none is missed by who comes late, since each tells the whole state."""
     while (document := watched.document) is not None:
         name = TERMINAL_EVENTS.get(document.status, "document.progress")
-        yield event(name, 0, {"document": document_json(document)})
+        yield event(name, LAST if document.status.terminal else 0, {"document": document_json(document)})
         if document.status.terminal:
             return
         await watched.after(document)

@@ -25,7 +25,7 @@ from app.api.schemas.messages import (
     message_json,
     messages_json,
 )
-from app.api.sse import EventStream
+from app.api.sse import NOTHING_MORE, EventStream, nothing_more
 from app.domain.messages import Message
 from app.domain.principals import Principal
 from app.errors import (
@@ -33,6 +33,7 @@ from app.errors import (
     CannotRegenerate,
     ConversationNotFound,
     DatabaseUnavailable,
+    InvalidRequest,
     MessageNotFound,
     MessageTooLong,
     TurnUnfinished,
@@ -44,10 +45,13 @@ router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/m
 
 TURN_RESPONSES = views.turn_responses(TurnOut, "Preference-Applied")
 LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
+EVENTS: Responses = {200: views.EVENTS_RESPONSE, **NOTHING_MORE}
 ONE = (ConversationNotFound, MessageNotFound, DatabaseUnavailable)
 
 Position = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
 """A number of characters, as text: a float or a sign is none."""
+LastEventId = Annotated[str, StringConstraints(pattern="^([0-9]{1,18}(-end)?)?$")]
+"""A position, that of the end, or nothing."""
 SequenceNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -69,7 +73,7 @@ class Place(Scope):
 @router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES | refusals(*TURN))
 async def post_message(conversation_id: UUID, body: NewMessageBody, call: ReadingCall, headers: Headers) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
-    form = views.form_of(headers.accept, body)
+    form = views.form_of(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
     turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn(key))
     return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
@@ -85,7 +89,7 @@ async def regenerate(
     conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: ReadingCall, headers: Headers
 ) -> Response:
     """Answers the question of the conversation's last reply once more; the old reply is superseded."""
-    form = views.form_of(headers.accept, body)
+    form = views.form_of(headers.accepted, body)
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
     asked = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))
     turn = await call.services.turns.regenerate(call.who, str(conversation_id), asked)
@@ -133,24 +137,25 @@ async def get_message(conversation_id: UUID, message_id: UUID, call: ReadingCall
     return json_response(shown)
 
 
-@router.get(
-    "/{message_id}/events",
-    response_class=Response,
-    responses=views.EVENTS | refusals(*ONE),
-)
+@router.get("/{message_id}/events", response_class=Response, responses=EVENTS | refusals(*ONE))
 async def resume(
     request: Request,
     conversation_id: UUID,
     message_id: UUID,
     place: Annotated[Place, Query()],
-    last_event_id: Annotated[Position | None, Header()] = None,
+    last_event_id: Annotated[LastEventId, Header()] = "",
 ) -> Response:
     """A message's events from any character on: what is there, then live, then how it ended.
 
-    `Last-Event-ID` wins over `starting_after`; both count the characters that the reader has.
+    `Last-Event-ID` wins over `starting_after`; both count the characters that the reader has. The id of the last
+    event says that the reader has that one too.
     """
     who = Principal(place.user_id)
     turn = await services_of(request).turns.follow(who, str(conversation_id), str(message_id))
+    if last_event_id.endswith(views.END):
+        if turn.accepted.reply.status.terminal:
+            return nothing_more()
+        raise InvalidRequest("The message has not ended.", pointer="header/last-event-id")
     return EventStream(views.events(turn, int(last_event_id or place.starting_after)))
 
 

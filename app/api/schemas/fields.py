@@ -51,6 +51,13 @@ def integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def not_dots(value: str) -> str:
+    """A name that can stand in a path: clients take a segment of one or two dots out, however it is escaped."""
+    if value in {".", ".."}:
+        raise PydanticCustomError("dots", "Must not be . or .., which no path can name")
+    return value
+
+
 def decimal_text(value: object) -> object:
     """An integer user id as its decimal text: 1 and "1" are one user."""
     value = integral(value)
@@ -86,8 +93,12 @@ UserIdText = Annotated[
     StringConstraints(min_length=1, max_length=200),
     AfterValidator(storable),
     AfterValidator(not_blank),
+    AfterValidator(not_dots),
 ]
-UserId = Annotated[UserIdText, Field(json_schema_extra={"pattern": NOT_BLANK, "examples": ["ada"]})]
+UserId = Annotated[
+    UserIdText,
+    Field(json_schema_extra={"pattern": NOT_BLANK, "not": {"enum": [".", ".."]}, "examples": ["ada"]}),
+]
 USER_ID_SCHEMA = TypeAdapter(UserId).json_schema()
 BodyUserId = Annotated[
     UserIdText, BeforeValidator(decimal_text), WithJsonSchema({"anyOf": [USER_ID_SCHEMA, {"type": "integer"}]})

@@ -15,7 +15,7 @@ class TurnHeaders(BaseModel):
     """The headers that a request for a turn may have."""
 
     # OpenAPI has no parameter of this name: what may be accepted is told by the media types of the answers.
-    accept: Annotated[str, Header(include_in_schema=False)] = ""
+    accept: Annotated[list[str], Header(include_in_schema=False)] = []
     prefer: str = Field("", description="`return=minimal`: answer with no more than was made (RFC 7240).")
     idempotency_key: (
         Annotated[
@@ -26,6 +26,11 @@ class TurnHeaders(BaseModel):
         ]
         | None
     ) = Field(None, description="A name of yours for this request: sent again under it, the same turn answers.")
+
+    @property
+    def accepted(self) -> str:
+        """The media types that are accepted, in one list (RFC 9110, section 5.3)."""
+        return ", ".join(self.accept)
 
     @property
     def minimal(self) -> bool:

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, compile_path
+
+
+class Paths:
+    """The paths of the service and the methods of each; what answers GET answers HEAD."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        methods: defaultdict[str, set[str]] = defaultdict(set)
+        for route in iter_route_contexts(routes):
+            methods[route.path or ""] |= route.methods or set()
+        sorted_methods = {
+            path: sorted(found | ({"HEAD"} if "GET" in found else set())) for path, found in methods.items()
+        }
+        templates = [path for path in methods if "{" in path]
+        # Segment by segment: what is written out comes before a parameter.
+        templates.sort(key=lambda path: [segment.startswith("{") for segment in path.split("/")])
+        self._templates = [(compile_path(path)[0], sorted_methods[path]) for path in templates]
+        self._fixed = {path: found for path, found in sorted_methods.items() if "{" not in path}
+
+    def methods_of(self, path: str) -> Sequence[str] | None:
+        """The methods of a path in alphabetical order; None where there is no such path."""
+        if (found := self._fixed.get(path)) is not None:
+            return found
+        return next((methods for pattern, methods in self._templates if pattern.fullmatch(path)), None)

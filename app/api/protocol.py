@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.api.middleware import request_id_from
+from app.api.problems import problem
+from app.errors import AppError, BadRequest, HeadersTooLarge, UriTooLong
+
+MAX_URI_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+"""Bytes of headers, and of whatever else comes in several pieces without being a body, such as trailers."""
+VERSIONS = {"1.0", "1.1"}
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused request is read, unseen: a connection that is closed on it loses the refusal."""
+
+
+class Place(Enum):
+    """Where in a request the bytes are that come next."""
+
+    BEFORE = "before"
+    HEAD = "head"
+    BODY = "body"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection of uvicorn's, on which broken HTTP/1.1 is refused with a problem, as all else is."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._place = Place.BEFORE
+        self._moved = False
+        """Whether the last piece of data began a request, ended one or a head, or held some of a body."""
+        self._unmoved_bytes = 0
+        """How much has come since then: the parser keeps it all."""
+        self._refusal: AppError | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if self._refusal is not None:
+            return
+        self._moved = False
+        super().data_received(data)
+        self._unmoved_bytes = 0 if self._moved else self._unmoved_bytes + len(data)
+        if self._unmoved_bytes > MAX_HEAD_BYTES and self._refusal is None:
+            self._refuse(HeadersTooLarge())
+
+    def eof_received(self) -> None:
+        """See asyncio; a client that only has no more to send is answered that this was not enough."""
+        if self._place is not Place.BEFORE and self._refusal is None:
+            self._refuse(BadRequest("The request was cut."))
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        self._place, self._moved = Place.HEAD, True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """See httptools."""
+        super().on_url(url)
+        if len(self.url) > MAX_URI_BYTES:
+            raise UriTooLong
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools; trailers are no headers (RFC 9110, section 6.5.1), and nothing here reads them."""
+        if self._place is Place.HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise HeadersTooLarge
+        if self.parser.get_http_version() not in VERSIONS:
+            raise BadRequest("The service speaks HTTP/1.1.")
+        super().on_headers_complete()
+        self._place, self._moved = Place.BODY, True
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        self._moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        self._place, self._moved = Place.BEFORE, True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Goes on with the next request, or with the refusal of what came behind the last."""
+        last = not self.pipeline
+        super().on_response_complete()
+        if last and self._refusal is not None:
+            self._send(self._refusal)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's sentence is the same for all
+        """Refuses what the parser, or a callback above, has raised an error at."""
+        error = sys.exception()
+        cause = error and error.__context__
+        self._refuse(cause if isinstance(cause, AppError) else BadRequest())
+
+    def _refuse(self, error: AppError) -> None:
+        """Refuses a request once those before it are answered, and the connection with it."""
+        self._refusal = error
+        earlier = self.cycle is not None and not self.cycle.response_complete
+        if self._place is Place.BODY:
+            waiting = bool(self.pipeline) and self.pipeline[0][0] is self.cycle
+            if waiting:
+                self.pipeline.popleft()
+            elif self.cycle.response_started:  # it was answered before its end, and is not answered twice
+                self.transport.close()
+                return
+            earlier = waiting
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not earlier:
+            self._send(error)
+
+    def _send(self, error: AppError) -> None:
+        if self.transport.is_closing():
+            return
+        given = {} if self._place is Place.BEFORE else dict(self.headers)
+        request_id = request_id_from(given.get(b"x-request-id"))
+        response = problem(request_id, error)
+        response.headers["X-Request-ID"] = request_id
+        response.headers["Connection"] = "close"
+        head = [b"%b: %b\r\n" % each for each in (*self.server_state.default_headers, *response.raw_headers)]
+        self.transport.write(b"".join([STATUS_LINE[error.status], *head, b"\r\n", bytes(response.body)]))
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()

@@ -1,0 +1,227 @@
+"""What is no HTTP, or broken HTTP: refused with a problem too, and the connection with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.api.openapi import Problem
+from app.api.protocol import MAX_HEAD_BYTES, MAX_URI_BYTES
+from tests.api.talk import make, messages_of, until_accepted
+from tests.support.databases import SqliteTemplate
+from tests.support.provider import FakeProvider
+from tests.support.service import Service
+from tests.support.wire import RawAnswer, connection, exchanged, read_answer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+POST = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+BROKEN = {
+    "words": b"nonsense\r\n\r\n",
+    "unknown method": b"FETCH / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "method in small letters": b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HTTP/0.9": b"GET /\r\n\r\n",
+    "HTTP/1.2": b"GET / HTTP/1.2\r\nHost: x\r\n\r\n",
+    "HTTP/2 in the line": b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS": bytes.fromhex("16030100a5010000a10303"),
+    "CONNECT": b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "path without a slash": b"GET livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "path with a space": b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+    "path with a control character": b"GET /a\x01b HTTP/1.1\r\nHost: x\r\n\r\n",
+    "path that is not escaped": b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "header without a colon": b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+    "space before the colon": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    "header without a name": GET + b": x\r\n\r\n",
+    "header name": GET + b"X(: x\r\n\r\n",
+    "NUL in a header": GET + b"X: a\x00b\r\n\r\n",
+    "folded header": GET + b"X: a\r\n b\r\n\r\n",
+    "bare line feeds": b"GET / HTTP/1.1\nHost: x\n\n",
+    "length -1": POST + b"Content-Length: -1\r\n\r\n{}",
+    "length in words": POST + b"Content-Length: two\r\n\r\n{}",
+    "length of 40 digits": POST + b"Content-Length: " + b"9" * 40 + b"\r\n\r\n{}",
+    "two lengths": POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "one length twice": POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "length and chunks": POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "chunks and length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "encoding without an end": POST + b"Transfer-Encoding: gzip\r\n\r\n{}",
+    "chunk size in words": CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
+    "chunk size -2": CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n",
+    "chunk size beyond all": CHUNKED + b"f" * 20 + b"\r\n{}\r\n0\r\n\r\n",
+    "chunk longer than its size": CHUNKED + b"1\r\n{}\r\n0\r\n\r\n",
+    "second chunk": CHUNKED + b"1\r\n{\r\nzz\r\n",
+}
+CUT = {"head": GET, "body": POST + b"Content-Length: 9\r\n\r\n{", "chunk": CHUNKED + b"9\r\n{", "chunks": CHUNKED}
+ENDLESS = {
+    "path": (b"GET /", b"a" * 1000, 414),
+    "query": (b"GET /livez?a=", b"a" * 1000, 414),
+    "header": (GET + b"X: ", b"a" * 1000, 431),
+    "headers": (GET, b"X-A: b\r\n" * 100, 431),
+    "trailer": (CHUNKED + b"0\r\nX: ", b"a" * 1000, 431),
+    "trailers": (CHUNKED + b"0\r\n", b"X-A: b\r\n" * 100, 431),
+    "extension of a chunk": (CHUNKED + b"2;a=", b"a" * 1000, 431),
+}
+CODES = {400: "bad-request", 414: "uri-too-long", 431: "headers-too-large"}
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
+    """One database: nothing of this reaches any."""
+    with sqlite_template.copy() as url:
+        yield url
+
+
+def refused(answer: RawAnswer | None, status: int, request_id: str = "") -> None:
+    """Looks whether an answer is a whole problem, and the last on its connection."""
+    assert answer is not None
+    problem = answer.json()
+    Problem.model_validate(problem)
+    assert (answer.status, problem["status"], problem["code"]) == (status, status, CODES[status])
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert request_id in {"", problem["request_id"]}
+
+
+def turn(conversation: dict[str, Any], **body: Any) -> bytes:
+    """The request for a turn."""
+    content = json.dumps({"message": "Hello"} | body).encode()
+    head = b"POST %b HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (messages_of(conversation).encode(), len(content)) + content
+
+
+@pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN.keys())
+async def test_broken_http_is_a_problem(shared_service: Service, sent: bytes) -> None:
+    """Bytes that are no request of HTTP/1.1 are answered once, with a problem, and the connection is closed."""
+    [answer] = await exchanged(shared_service.url, sent)
+    refused(answer, 400)
+
+
+@pytest.mark.parametrize("sent", CUT.values(), ids=CUT.keys())
+async def test_a_request_that_is_cut_is_a_problem(shared_service: Service, sent: bytes) -> None:
+    """A client that ends its half of the connection amid a request is answered that this was not all."""
+    [answer] = await exchanged(shared_service.url, sent, end=True)
+    refused(answer, 400)
+
+
+async def test_a_refusal_has_the_client_s_request_id(shared_service: Service) -> None:
+    """An `X-Request-ID` that was read before the request broke is echoed."""
+    for rest in (b"X-A : b\r\n\r\n", b"Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\nzz\r\n"):
+        [answer] = await exchanged(
+            shared_service.url, b"POST /users HTTP/1.1\r\nX-Request-ID: mine\r\nHost: x\r\n" + rest
+        )
+        refused(answer, 400, "mine")
+
+
+@pytest.mark.parametrize(("start", "more", "status"), ENDLESS.values(), ids=ENDLESS.keys())
+async def test_what_never_ends_is_refused(shared_service: Service, start: bytes, more: bytes, status: int) -> None:
+    """A path, header or trailer without an end is refused while it comes, and not kept."""
+    async with connection(shared_service.url) as (reader, writer):
+        writer.write(start)
+        answer = asyncio.create_task(read_answer(reader))
+        while not answer.done():
+            writer.write(more)
+            await writer.drain()
+            await asyncio.sleep(0)
+        refused(await answer, status)
+
+
+async def test_a_head_has_its_limits(shared_service: Service) -> None:
+    """Up to its limits a path and headers are taken, whole, and beyond them refused."""
+    for size, head, status in (
+        (MAX_URI_BYTES, b"GET /%b HTTP/1.1\r\nConnection: close\r\n\r\n", 414),
+        (MAX_HEAD_BYTES, b"GET /none HTTP/1.1\r\nConnection: close\r\nX: %b\r\n\r\n", 431),
+    ):
+        [long], [too_long] = [
+            await exchanged(shared_service.url, head % (b"a" * (size + more))) for more in (-len(head), 1)
+        ]
+        assert long.status == 404
+        refused(too_long, status)
+
+
+async def test_trailers_are_no_headers(shared_service: Service) -> None:
+    """What stands behind a body changes nothing of the request."""
+    sent = (
+        CHUNKED + b"2\r\n{}\r\n0\r\nX-Request-ID: theirs\r\n\r\nDELETE /users/%b HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
+    [made, nothing] = await exchanged(shared_service.url, sent % b"nobody")
+    assert (made.status, nothing.status) == (201, 404)
+    assert made.headers["x-request-id"] != "theirs"
+
+
+async def test_requests_before_the_broken_one_are_answered(openai_service: Service, provider: FakeProvider) -> None:
+    """Answers come in order: those to whole requests first, however long they take, then the refusal."""
+    made = await make(openai_service)
+    gate = asyncio.Event()
+    provider.reply(gate, "Hello")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made) + GET + b"\r\nnonsense\r\n\r\n")
+        await until_accepted(openai_service, made, 2)
+        gate.set()
+        answers = [await read_answer(reader) for _ in range(4)]
+    assert [each and each.status for each in answers] == [201, 200, 400, None]
+    refused(answers[2], 400)
+
+
+async def test_a_broken_request_behind_another_is_not_run(openai_service: Service, provider: FakeProvider) -> None:
+    """A request whose body breaks while it waits for its turn on the connection is refused in its place."""
+    made = await make(openai_service)
+    gate = asyncio.Event()
+    provider.reply(gate, "Hello")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made) + CHUNKED + b"1\r\n{\r\n")
+        await until_accepted(openai_service, made, 2)
+        writer.write(b"zz\r\n")
+        gate.set()
+        answers = [await read_answer(reader) for _ in range(3)]
+    assert [each and each.status for each in answers] == [201, 400, None]
+
+
+async def test_bytes_behind_a_stream_s_request_do_not_break_it(openai_service: Service, provider: FakeProvider) -> None:
+    """What is no HTTP comes behind a stream that is being sent, not into it."""
+    made = await make(openai_service)
+    gate = asyncio.Event()
+    provider.reply("Half ", gate, "whole")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made, stream=True))
+        await reader.readuntil(b'{"delta":"Half "}')
+        writer.write(b"nonsense\r\n\r\n")
+        await writer.drain()
+        gate.set()
+        rest = await reader.read()
+    stream, end, refusal = rest.partition(b"\r\n0\r\n\r\n")
+    assert b"HTTP/1.1" not in stream
+    assert b"event: message.completed" in stream and end
+    assert refusal.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_that_was_answered_is_not_answered_again(shared_service: Service) -> None:
+    """Of a request that was refused before its end, the rest is read, and may break without a second answer."""
+    async with connection(shared_service.url) as (reader, writer):
+        writer.write(CHUNKED.replace(b"application/json", b"text/plain"))
+        answer = await read_answer(reader)
+        assert answer is not None and answer.status == 415
+        writer.write(b"zz\r\n")
+        assert await reader.read() == b""
+
+
+async def test_an_endless_body_is_refused_while_it_comes(shared_service: Service) -> None:
+    """A chunked body without an end is answered with 413 while it is still being sent."""
+    async with connection(shared_service.url) as (reader, writer):
+        writer.write(CHUNKED)
+        answer = asyncio.create_task(reader.readline())
+        while not answer.done():
+            writer.write(b"8000\r\n" + b"[" * 0x8000 + b"\r\n")
+            await writer.drain()
+        assert (await answer).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_the_service_goes_on(shared_service: Service) -> None:
+    """After all of this a client is served."""
+    assert (await shared_service.client.get("/readyz")).status_code == 200

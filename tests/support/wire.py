@@ -1,0 +1,65 @@
+"""Bytes on a connection of one's own, for what no client would send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+ANSWER_SECONDS = 30.0
+"""Far more than any answer takes, since whatever else runs on the machine runs too."""
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    """A response whose body has a length; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as the JSON that it is."""
+        return json.loads(self.body)
+
+
+@contextlib.asynccontextmanager
+async def connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to say anything on."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def read_answer(reader: asyncio.StreamReader, *, body: bool = True) -> RawAnswer | None:
+    """The next answer, or None where the server has closed the connection; without its body for HEAD."""
+    status_line = await reader.readline()
+    if not status_line:
+        return None
+    headers = {}
+    while (line := await reader.readline()) != b"\r\n":
+        name, _, value = line.decode("latin-1").partition(":")
+        assert name.lower() not in headers, name
+        headers[name.lower()] = value.strip()
+    length = int(headers.get("content-length", 0)) if body else 0
+    return RawAnswer(int(status_line.split()[1]), headers, await reader.readexactly(length))
+
+
+async def exchanged(url: str, sent: bytes, *, end: bool = False) -> list[RawAnswer]:
+    """All answers to bytes, until the server closes the connection; with `end` nothing more is sent, and it knows."""
+    async with connection(url) as (reader, writer):
+        writer.write(sent)
+        if end:
+            writer.write_eof()
+        answers = []
+        while (answer := await read_answer(reader)) is not None:
+            answers.append(answer)
+        return answers
