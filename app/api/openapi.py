@@ -9,13 +9,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
-from app.api.problems import CODES
+from app.api.links import links_of
 from app.api.responses import REF, codes_of, header
 from app.api.schemas.events import DOCUMENT_EVENT_NAMES, EVENT_NAMES, event_schemas
 from app.api.schemas.fields import Id, Moment, Output
 from app.errors import AppError, subclasses
 
-PROBLEM_CODES = sorted({code for error in subclasses(AppError) for code in codes_of(error)} | set(CODES.values()))
+PROBLEM_CODES = sorted({code for error in subclasses(AppError) for code in codes_of(error)})
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
         "description": "The request's own id where it has a plain one, else a new one.",
@@ -74,8 +74,10 @@ def document(app: FastAPI) -> dict[str, Any]:
         add_components(api["components"])
         for path in api["paths"].values():
             for operation in path.values():
-                for response in operation["responses"].values():
+                for status, response in operation["responses"].items():
                     response["headers"] = response.get("headers", {}) | {"X-Request-ID": header("X-Request-ID")}
+                    if links := links_of(operation["operationId"], status):
+                        response["links"] = links
                 for parameter in operation["parameters"]:
                     parameter["schema"] = without_null(parameter["schema"])
         app.openapi_schema = api

@@ -25,7 +25,7 @@ def healthy() -> Response:
     return json_response({"name": NAME, "version": VERSION, "status": "ok"})
 
 
-@router.get("/", response_model=HealthOut, responses=refusals())
+@router.get("/", name="root", response_model=HealthOut, responses=refusals())
 @router.get("/health", response_model=HealthOut, responses=refusals())
 async def health() -> Response:
     """Which service this is."""

@@ -73,6 +73,8 @@ DOCUMENT_EVENT_NAMES: dict[type[Output], list[str]] = {
     DocumentSeen: ["document.progress", "document.ready", "document.failed"],
     DocumentStreamClosing: ["stream.closing"],
 }
+EVENT_IDS: dict[type[Output], str] = {MessageEnded: "^[0-9]+-end$", DocumentSeen: "^(0|end)$"}
+"""What ids look like that are no number of characters."""
 
 
 def event_schemas(names: dict[type[Output], list[str]]) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def event_schema(model: type[Output], names: list[str]) -> dict[str, Any]:
         "description": model.__doc__,
         "required": ["id", "event", "data"],
         "properties": {
-            "id": {"type": "string", "pattern": "^[0-9]+$"},
+            "id": {"type": "string", "pattern": EVENT_IDS.get(model, "^[0-9]+$")},
             "event": {"type": "string", "enum": names},
             "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": content},
         },

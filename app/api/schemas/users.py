@@ -9,7 +9,7 @@ from app.domain.users import User
 class NewUserBody(Input):
     """A user to be made; without a user_id one is chosen."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada", "name": "Ada"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "grace", "name": "Grace"}]})
 
     user_id: BodyUserId | None = None
     name: Name | None = None
@@ -18,7 +18,7 @@ class NewUserBody(Input):
 class UserChanges(Input):
     """A user's new name, or null for none."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ada"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Grace H."}]})
 
     name: Name | None
 
