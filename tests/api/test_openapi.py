@@ -144,6 +144,24 @@ async def test_an_answer_that_is_not_documented_fails_its_test(document: Any) ->
             await check(httpx2.Response(status, headers=sent, json={"code": code}, request=request))
 
 
+async def test_every_link_leads_to_an_operation(document: Any) -> None:
+    """Each link names an operation and parameters that it has, and takes them from members of the answer."""
+    known = {each["operationId"]: each for _, _, each in operations(document)}
+    found = [
+        (link, answer)
+        for each in known.values()
+        for answer in each["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert len(found) > 30
+    for link, answer in found:
+        there = {f"{each['in']}.{each['name']}" for each in known[link["operationId"]]["parameters"]}
+        assert link["parameters"].keys() <= there
+        name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        members = document["components"]["schemas"][name]["properties"]
+        assert all(value.split("/")[1] in members for value in link["parameters"].values())
+
+
 async def test_streams_are_documented(document: Any) -> None:
     """What answers with a stream says so, with a schema of its events."""
     for path, method in STREAMED:
