@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test soak lint bench eval lock clean
+.PHONY: install run test soak fuzz lint bench eval lock clean
 
 run: install
 	$(BIN)/parley serve
@@ -16,6 +16,11 @@ test: .venv/.installed-dev
 # Histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
 soak: .venv/.installed-dev
 	SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/python -m pytest tests/live/test_history.py -s
+
+# Requests generated from the OpenAPI document, against a real server: schemathesis.toml says which findings are none.
+fuzz: .venv/.installed-dev
+	-$(MAKE) --no-print-directory .venv-fuzz/.installed
+	$(BIN)/python -m fuzz .venv-fuzz/bin/schemathesis
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -31,13 +36,14 @@ eval: .venv/.installed-dev
 	$(BIN)/python -m evals $(EVALS) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(LIMIT),--limit $(LIMIT))
 
-# The three locks differ in reach only: the small image, running, developing.
+# The locks differ in reach only: the small image, running, developing, and what sends generated requests.
 lock: .venv/.installed-dev
 	$(PIP_INSTALL) uv
-	for set in "-slim:" ":--extra local --extra documents --extra build" "-dev:--all-extras"; do \
+	for set in "-slim:pyproject.toml" ":--extra local --extra documents --extra build pyproject.toml" \
+	  "-dev:--all-extras pyproject.toml" "-fuzz:--group fuzz"; do \
 	  name=requirements$${set%%:*}.lock; \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 $${set#*:} pyproject.toml --output-file $$name; done
+	    --python-version 3.11 $${set#*:} --output-file $$name; done
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -51,5 +57,10 @@ lock: .venv/.installed-dev
 	$(PIP_INSTALL) --require-hashes --no-deps -r requirements-dev.lock
 	touch $@
 
+.venv-fuzz/.installed: requirements-fuzz.lock
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-fuzz.lock
+	touch $@
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,6 +31,7 @@ def application(
         docs_url=None,  # its page loads its script from a CDN
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # what clients call their methods
         telemetry=NO_TELEMETRY,
     )
     app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way

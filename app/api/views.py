@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.api.accept import prefers
 from app.api.deps import Caller, json_response
 from app.api.idempotency import REPLAYED
+from app.api.responses import Responses, with_headers
 from app.api.schemas.events import EVENTS_SCHEMA
 from app.api.schemas.fields import JsonObject, Output
 from app.api.schemas.messages import AnswerBody, message_json, messages_json
@@ -39,11 +40,14 @@ EVENTS_RESPONSE: dict[str, Any] = {
 }
 
 
-def turn_responses(model: type[Output]) -> dict[int | str, dict[str, Any]]:
-    """What a turn is answered with beside the usual 201."""
+def turn_responses(model: type[Output], *names: str) -> Responses:
+    """What an accepted turn is answered with; `names` are of headers beside those of every turn."""
+    replayed = "Idempotency-Replayed"
+    in_background = with_headers(*dict.fromkeys((*names, "Location")), replayed)
     return {
-        200: EVENTS_RESPONSE | {"description": "With `stream`: the turn's events."},
-        202: {"description": "With `background`: the turn as it was accepted.", "model": model},
+        200: EVENTS_RESPONSE | {"description": "With `stream`: the turn's events."} | with_headers(replayed),
+        201: {"description": "The turn at its end."} | with_headers(*names, replayed),
+        202: {"description": "With `background`: the turn as it was accepted.", "model": model} | in_background,
     }
 
 

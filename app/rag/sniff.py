@@ -13,6 +13,8 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 CSV = "text/csv"
 PLAIN = "text/plain"
+MEDIA_TYPES = (PLAIN, MARKDOWN, HTML, CSV, PDF, DOCX, PPTX)
+"""Everything that a document may be found to be."""
 
 WINDOW = 65536
 """Bytes at the beginning and at the end of a file by which its kind is told."""

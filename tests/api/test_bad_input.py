@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.api.talk import UNKNOWN_ID, problem_of, row_counts
+from tests.api.talk import UNKNOWN_ID, make, problem_of, row_counts
 from tests.support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -252,3 +252,19 @@ async def test_a_large_body_of_unknown_length_is_refused(shared_service: Service
 
     response = await shared_service.client.request(ROUTES[path][0], path, content=chunks(), headers=JSON)
     problem_of(response, 413, "payload-too-large")
+
+
+async def test_a_number_without_a_fraction_is_an_integer(service: Service) -> None:
+    """As in JSON Schema, 1.0 is the integer 1 where a body asks for one."""
+    made = await make(service, user_id=1.0, max_tokens=10.0)
+    assert (made["user_id"], made["max_tokens"]) == ("1", 10)
+    searched = await service.client.post("/documents/search", json={"user_id": 1, "query": "a", "limit": 2.0})
+    assert searched.status_code == 200
+    await service.client.delete("/users/1")
+
+
+@pytest.mark.parametrize("limit", ["8", True, 8.5, 0, 101, None])
+async def test_the_limit_of_a_search_is_an_integer(service: Service, limit: object) -> None:
+    """In a body a number is JSON's own."""
+    response = await service.client.post("/documents/search", json={"user_id": "eve", "query": "a", "limit": limit})
+    assert pointers(problem_of(response, 422, "validation-error")) == ["#/limit"]

@@ -200,9 +200,20 @@ async def test_the_key_of_a_deleted_conversation_stays_taken(service: Service) -
     problem_of(retry, 404, "conversation-not-found")
 
 
-@pytest.mark.parametrize(("key", "status"), [("x" * 255, 201), ("x" * 256, 422), ("", 422), ("caf\u00e9 '; --", 201)])
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        ("x" * 255, 201),
+        ("x" * 256, 422),
+        ("", 422),
+        ("caf\u00e9 '; --", 201),
+        ("a\x80b", 201),
+        ("a\tb", 201),
+        ("a\x01b", 400),
+    ],
+)
 async def test_a_key_has_at_most_255_characters(service: Service, key: str, status: int) -> None:
-    """A key is 1 to 255 characters of any kind."""
+    """A key is 1 to 255 characters that a header may have: no controls."""
     response = await service.client.post(
         "/conversations", json={"user_id": "ada"}, headers={b"Idempotency-Key": key.encode("latin-1")}
     )

@@ -1,19 +1,36 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from app.api import views
+from app.api.routes import documents
 from app.api.routes.conversations import Deleted
 from app.api.routes.health import HealthOut
 from app.api.schemas.conversations import ConversationOut, ConversationWithMessages, CreatedConversation
-from app.api.schemas.events import MessageDelta, MessageEnded, TurnStarted
-from app.api.schemas.fields import Output
+from app.api.schemas.events import (
+    DOCUMENT_EVENT_NAMES,
+    EVENT_NAMES,
+    DocumentSeen,
+    MessageDelta,
+    MessageEnded,
+    TurnStarted,
+    event_schemas,
+)
+from app.api.schemas.fields import MessageText, Name, Output, ProviderName, SearchText, SystemPrompt, Title, UserId
 from app.api.schemas.messages import MessageOut, TurnOut
 from app.api.schemas.users import UserOut
-from tests.api.talk import got, make, messages_of, path_of, streamed, told
+from tests.api.talk import got, make, messages_of, path_of, say, streamed, told
+from tests.support.documented import Documented
 from tests.support.provider import FakeProvider
 from tests.support.replies import unauthorized
 from tests.support.service import Service
@@ -69,9 +86,10 @@ async def test_every_operation_is_documented(document: Any) -> None:
 
 
 async def test_every_reference_leads_somewhere(document: Any) -> None:
-    """Each `$ref` points to a schema that is there, and each schema is referred to."""
-    named = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
-    assert named == document["components"]["schemas"].keys()
+    """Each `$ref` points to a component that is there, and each component is referred to."""
+    components = document["components"]
+    there = {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
+    assert set(references(document)) == there
 
 
 async def test_every_path_parameter_is_described(document: Any) -> None:
@@ -83,14 +101,65 @@ async def test_every_path_parameter_is_described(document: Any) -> None:
         assert ("query", "user_id") in parameters, (method, path)
 
 
-async def test_every_operation_may_answer_with_a_problem(document: Any) -> None:
-    """Refusals are problem+json everywhere, and the framework's own error is nowhere."""
+async def test_every_refusal_is_documented_as_a_problem(document: Any) -> None:
+    """Each status that refuses is named, as problem+json with the codes that it may have, which all problems have."""
+    codes = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     for path, method, operation in operations(document):
-        responses = operation["responses"]
-        expected = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        assert responses["default"]["content"] == expected, (method, path)
-        assert "422" not in responses
+        refusals = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        assert refusals.keys() >= {"400", "413", "414", "415", "422", "431", "500"}, (method, path)
+        for answer in refusals.values():
+            schema = answer["content"]["application/problem+json"]["schema"]
+            assert schema["$ref"] == "#/components/schemas/Problem"
+            assert set(schema["properties"]["code"]["enum"]) <= set(codes)
+            assert answer["content"].keys() == {"application/problem+json"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_every_answer_is_named_by_its_status(document: Any) -> None:
+    """No operation has answers of any status at all, and each answer has the request's id."""
+    for path, method, operation in operations(document):
+        assert all(status.isdigit() for status in operation["responses"]), (method, path)
+        assert all("X-Request-ID" in answer["headers"] for answer in operation["responses"].values()), (method, path)
+    for status in ("200", "201"):
+        answer = document["paths"]["/users"]["post"]["responses"][status]
+        assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/UserOut"}
+
+
+async def test_an_answer_that_is_not_documented_fails_its_test(document: Any) -> None:
+    """The clients of tests refuse a status, media type, header or code that the operation has not."""
+    check = Documented(document).check
+    request = httpx2.Request("GET", "http://127.0.0.1/users/a/b/")
+    headers = {"X-Request-ID": "1", "Content-Type": "application/problem+json"}
+    await check(httpx2.Response(404, headers=headers, json={"code": "user-not-found"}, request=request))
+    await check(httpx2.Response(405, request=httpx2.Request("PUT", request.url)))
+    for status, changes, code in (
+        (409, {}, "conflict"),
+        (404, {}, "message-not-found"),
+        (200, {}, "user-not-found"),
+        (404, {"X-Request-ID": None}, "user-not-found"),
+        (503, {}, "database-unavailable"),
+    ):
+        sent = {name: value for name, value in (headers | changes).items() if value is not None}
+        with pytest.raises(AssertionError, match=r"^GET \S+/users/a/b/ answered"):
+            await check(httpx2.Response(status, headers=sent, json={"code": code}, request=request))
+
+
+async def test_every_link_leads_to_an_operation(document: Any) -> None:
+    """Each link names an operation and parameters that it has, and takes them from members of the answer."""
+    known = {each["operationId"]: each for _, _, each in operations(document)}
+    found = [
+        (link, answer)
+        for each in known.values()
+        for answer in each["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert len(found) > 30
+    for link, answer in found:
+        there = {f"{each['in']}.{each['name']}" for each in known[link["operationId"]]["parameters"]}
+        assert link["parameters"].keys() <= there
+        name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        members = document["components"]["schemas"][name]["properties"]
+        assert all(value.split("/")[1] in members for value in link["parameters"].values())
 
 
 async def test_streams_are_documented(document: Any) -> None:
@@ -102,8 +171,10 @@ async def test_streams_are_documented(document: Any) -> None:
         events = [each["$ref"].rpartition("/")[2] for each in content["text/event-stream"]["schema"]["oneOf"]]
         assert {"TurnStarted", "RetrievalCompleted", "MessageDelta", "MessageEnded", "StreamClosing"} == set(events)
         assert "application/json" in responses["201"]["content"]
-    others = {"200", "201", "202", "204", "default"}
-    assert all(operation["responses"].keys() <= others for _, _, operation in operations(document))
+    for path in (f"{MESSAGES}/{{message_id}}/events", "/documents/{document_id}/events"):
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert content.keys() == {"text/event-stream"}
+        assert content["text/event-stream"]["schema"].keys() == {"oneOf"}
 
 
 async def test_the_end_of_streams_is_documented(document: Any) -> None:
@@ -145,13 +216,59 @@ async def test_answers_about_messages_are_as_documented(openai_service: Service,
 
 
 async def test_events_are_as_documented(openai_service: Service, provider: FakeProvider) -> None:
-    """The data of every event of a stream is what the document says."""
+    """Every event of a stream fits its schema: id and name as they are sent, and the data that belongs to the name."""
     made = await make(openai_service)
-    started, *deltas, ended = await streamed(openai_service, made, "Hello")
-    checked(TurnStarted, started.data)
-    checked(MessageDelta, *(each.data for each in deltas))
+    well = await say(openai_service, made, "Hello", stream=True)
     provider.answer(unauthorized())
-    checked(MessageEnded, ended.data, (await streamed(openai_service, made, "Hello"))[-1].data)
+    badly = await say(openai_service, made, "Hello", stream=True)
+    found = [fitting(block, EVENT_NAMES) for block in (well.text + badly.text).split("\n\n") if block]
+    assert set(found) == {TurnStarted, MessageDelta, MessageEnded}
+
+
+async def test_events_of_documents_are_as_documented(service: Service) -> None:
+    """So does every event of a document's stream."""
+    form: dict[str, Any] = {"files": {"file": ("a.txt", b"Thirty days of leave.")}, "data": {"user_id": "ada"}}
+    made = (await service.client.post("/documents", **form)).json()
+    stream = await service.client.get(f"/documents/{made['document_id']}/events")
+    assert {fitting(block, DOCUMENT_EVENT_NAMES) for block in stream.text.split("\n\n") if block} == {DocumentSeen}
+
+
+async def test_every_event_has_a_schema() -> None:
+    """The names under which streams send events are those of the schemas."""
+    named = {name for names in (*EVENT_NAMES.values(), *DOCUMENT_EVENT_NAMES.values()) for name in names}
+    assert named >= {*views.TERMINAL_EVENTS.values(), *documents.TERMINAL_EVENTS.values()}
+
+
+@given(st.text(max_size=8) | st.text(alphabet=".\0 \t\n\x1c\x85\u200b\ufeff\u3000a", max_size=4))
+async def test_patterns_say_what_is_accepted(text: str) -> None:
+    """The schemas of texts accept exactly what their validators do."""
+    kinds: tuple[Any, ...] = (Name, Title, MessageText, SearchText, SystemPrompt, ProviderName, UserId)
+    for kind in kinds:
+        adapter: TypeAdapter[str] = TypeAdapter(kind)
+        schema = adapter.json_schema()
+        fits = re.search(schema["pattern"], text) is not None and len(text) >= schema.get("minLength", 0)
+        excluded = text in schema.get("not", {}).get("enum", ())
+        assert accepts(adapter, text) == (fits and not excluded), kind
+
+
+def accepts(adapter: TypeAdapter[str], value: object) -> bool:
+    """Whether a value is valid."""
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def fitting(block: str, names: dict[type[Output], list[str]]) -> type[Output]:
+    """The one model whose event a block of a stream is, after holding its fields against the schema."""
+    fields = dict(line.split(": ", 1) for line in block.split("\n"))
+    [model] = [model for model in names if fields["event"] in names[model]]
+    schema = event_schemas(names)[model.__name__]
+    assert fields.keys() == set(schema["required"])
+    assert re.search(schema["properties"]["id"]["pattern"], fields["id"])
+    checked(model, json.loads(fields["data"]))
+    return model
 
 
 async def test_other_answers_are_as_documented(service: Service) -> None:

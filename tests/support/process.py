@@ -19,6 +19,8 @@ from typing import Any
 
 import httpx2
 
+from tests.support.documented import documented
+
 PARLEY = (str(Path(sys.executable).with_name("parley")),)
 UVICORN = (sys.executable, "-m", "uvicorn")
 SERVE = (*PARLEY, "serve", "--port", "0")
@@ -50,7 +52,7 @@ class Parley:
         """Standard error, a line each."""
         self.started_at = time.monotonic()
         self.url = ""
-        self.client = httpx2.AsyncClient(timeout=30)
+        self.client = httpx2.AsyncClient(timeout=30, event_hooks={"response": [documented().check]})
         self._address: Future[str] = Future()
         self._ended: Future[int] = Future()
         threading.Thread(target=self._read, daemon=True).start()

@@ -18,6 +18,7 @@ from app.llm.router import Router
 from app.main import create_app
 from app.services.running import Running
 from app.settings import Settings
+from tests.support.documented import documented
 from tests.support.provider import FakeProvider
 
 
@@ -97,7 +98,7 @@ async def serving(configured: Settings) -> AsyncIterator[Service]:
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [documented().check]}) as client:
         yield Service(app, url, client)
     server.should_exit = True
     await running

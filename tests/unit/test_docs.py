@@ -51,7 +51,7 @@ def test_links_lead_somewhere(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
-@pytest.mark.parametrize("target", ["run", "test", "soak", "lint", "bench"])
+@pytest.mark.parametrize("target", ["run", "test", "soak", "fuzz", "lint", "bench"])
 def test_the_readme_s_commands_are_targets(target: str) -> None:
     """Each `make` command that the README names is in the Makefile."""
     assert f"make {target}" in (ROOT / "README.md").read_text()

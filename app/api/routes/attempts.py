@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.deps import Call, Scope, json_response, services_of
+from app.api.responses import refusals
 from app.api.schemas.attempts import AttemptOut, DailyUsageOut, attempt_json, daily_usage_json
 from app.api.schemas.fields import UserId
-from app.errors import InvalidRequest
+from app.errors import ConversationNotFound, DatabaseUnavailable, InvalidRequest, MessageNotFound
 
 MAX_DAYS = 366
 USUAL_DAYS = 31
@@ -45,6 +46,7 @@ class UsageFilters(Scope):
 @router.get(
     "/conversations/{conversation_id}/messages/{message_id}/attempts",
     response_model=list[AttemptOut],
+    responses=refusals(ConversationNotFound, MessageNotFound, DatabaseUnavailable),
     tags=["messages"],
 )
 async def list_attempts(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
@@ -53,7 +55,7 @@ async def list_attempts(conversation_id: UUID, message_id: UUID, call: Call) -> 
     return json_response([attempt_json(each) for each in attempts])
 
 
-@router.get("/usage", response_model=list[DailyUsageOut], tags=["usage"])
+@router.get("/usage", response_model=list[DailyUsageOut], responses=refusals(DatabaseUnavailable), tags=["usage"])
 async def get_usage(request: Request, filters: Annotated[UsageFilters, Query()]) -> Response:
     """What a user has used, by day, provider and model, the latest day first; deleted conversations count."""
     first, last = filters.days()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.api import cursor, views
 from app.api.deps import Call, Caller, Scope, author, json_response, services_of
 from app.api.idempotency import REPLAYED, key_of
+from app.api.responses import TURN, Responses, refusals, with_headers
 from app.api.schemas.conversations import (
     ConversationChanges,
     ConversationOut,
@@ -25,11 +26,14 @@ from app.api.schemas.messages import message_json
 from app.domain.conversations import Mode
 from app.domain.messages import Message
 from app.domain.turns import NewTurn
+from app.errors import ConversationNotFound, DatabaseUnavailable, DocumentNotFound, UnknownModel
 from app.services.turns import Turn
 
 router = APIRouter(tags=["conversations"])
 
-TURN_RESPONSES = views.turn_responses(CreatedConversation)
+TURN_RESPONSES = views.turn_responses(CreatedConversation, "Location") | refusals(*TURN, DocumentNotFound)
+LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
+ONE = (ConversationNotFound, DatabaseUnavailable)
 
 
 class ConversationFilters(Scope):
@@ -77,7 +81,7 @@ def place_of(conversation_id: str) -> dict[str, str]:
     return {"Location": f"/conversations/{conversation_id}"}
 
 
-@router.get("/conversations", response_model=list[ConversationOut])
+@router.get("/conversations", response_model=list[ConversationOut], responses=LISTED | refusals(DatabaseUnavailable))
 async def list_conversations(request: Request, filters: Annotated[ConversationFilters, Query()]) -> Response:
     """A user's conversations, the last updated first."""
     behind = None if filters.cursor is None else cursor.decoded(filters.cursor)
@@ -90,7 +94,7 @@ async def list_conversations(request: Request, filters: Annotated[ConversationFi
     return json_response([conversation_json(each) for each in page[: filters.limit]], 200, headers)
 
 
-@router.get("/conversations/{conversation_id}", response_model=ConversationWithMessages)
+@router.get("/conversations/{conversation_id}", response_model=ConversationWithMessages, responses=refusals(*ONE))
 async def get_conversation(conversation_id: UUID, call: Call) -> Response:
     """A conversation with its latest 100 messages in sequence order."""
     conversation = await call.services.conversations.get(call.who, str(conversation_id))
@@ -98,14 +102,18 @@ async def get_conversation(conversation_id: UUID, call: Call) -> Response:
     return json_response(conversation_json(conversation) | {"messages": [message_json(each) for each in messages]})
 
 
-@router.patch("/conversations/{conversation_id}", response_model=ConversationOut)
+@router.patch(
+    "/conversations/{conversation_id}",
+    response_model=ConversationOut,
+    responses=refusals(*ONE, DocumentNotFound, UnknownModel),
+)
 async def change_conversation(conversation_id: UUID, body: ConversationChanges, call: Call) -> Response:
     """Changes what is given; null takes a value away."""
     changed = await call.services.conversations.change(call.who, str(conversation_id), body.changes())
     return json_response(conversation_json(changed))
 
 
-@router.delete("/conversations/{conversation_id}", response_model=Deleted)
+@router.delete("/conversations/{conversation_id}", response_model=Deleted, responses=refusals(*ONE))
 async def delete_conversation(conversation_id: UUID, call: Call) -> Response:
     """Deletes a conversation at once and stops its turns."""
     await call.services.conversations.delete(call.who, str(conversation_id))

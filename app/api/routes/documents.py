@@ -13,12 +13,22 @@ from starlette.responses import Response, StreamingResponse
 from app.api import cursor
 from app.api.deps import Call, Scope, author, json_response, services_of
 from app.api.multipart import FILE, USER_ID, read_form
+from app.api.responses import Responses, refusals, with_headers
 from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
 from app.api.schemas.events import DOCUMENT_EVENTS_SCHEMA
-from app.api.schemas.fields import Limit, UserId
+from app.api.schemas.fields import USER_ID_SCHEMA, Limit, UserId
 from app.api.sse import MEDIA_TYPE, NOTHING_MORE, EventStream, event, nothing_more
 from app.domain.documents import DocumentStatus
-from app.errors import InvalidRequest
+from app.errors import (
+    DatabaseUnavailable,
+    DocumentNotFound,
+    DocumentNotReady,
+    Draining,
+    InvalidRequest,
+    NotInstalled,
+    Unavailable,
+)
+from app.rag.sniff import MEDIA_TYPES
 from app.services.document_watches import WatchedDocument
 
 router = APIRouter(tags=["documents"], prefix="/documents")
@@ -33,6 +43,9 @@ AS_DATA = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sand
 RUN_BY_BROWSERS = {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"}
 BYTES = "application/octet-stream"
 
+SHOWN_AS = {kind: BYTES if kind in RUN_BY_BROWSERS else kind for kind in MEDIA_TYPES}
+"""What a document's bytes are sent as, by what they were found to be."""
+
 UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -44,26 +57,35 @@ UPLOAD_FORM: dict[str, Any] = {
                     "additionalProperties": False,
                     "properties": {
                         FILE: {"type": "string", "format": "binary", "minLength": 1},
-                        USER_ID: {"type": "string", "minLength": 1, "maxLength": 200},
+                        USER_ID: USER_ID_SCHEMA,
                     },
-                }
+                },
+                "example": {FILE: "You have 30 days of leave.", USER_ID: "ada"},
+                "encoding": {FILE: {"contentType": ", ".join(MEDIA_TYPES)}},
             }
         },
     }
 }
-UPLOADED: dict[int | str, dict[str, Any]] = {
+UPLOADED: Responses = refusals(NotInstalled, Draining, DatabaseUnavailable, Unavailable) | {
     200: {"description": "The same bytes are there already, as this document.", "model": DocumentOut}
+    | with_headers("Location"),
+    202: {"description": "The document as it was queued."} | with_headers("Location"),
 }
-EVENTS: dict[int | str, dict[str, Any]] = {
+LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
+EVENTS: Responses = {
     200: {"description": "The document's states.", "content": {MEDIA_TYPE: {"schema": DOCUMENT_EVENTS_SCHEMA}}},
     **NOTHING_MORE,
 }
-TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+TEXT: Responses = {200: {"description": "The text.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+# Without a schema, since OpenAPI 3.1 has none for bytes.
+CONTENT: Responses = {
+    200: {
+        "description": "The bytes, as what they were found to be.",
+        "content": {each: {} for each in SHOWN_AS.values()},
+    }
+    | with_headers("Content-Disposition")
 }
-CONTENT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The bytes.", "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}
-}
+ONE = refusals(DocumentNotFound, DatabaseUnavailable)
 
 
 class DocumentFilters(Scope):
@@ -98,7 +120,11 @@ def user_id_of(given: str) -> str:
         raise InvalidRequest(error.errors()[0]["msg"], pointer=f"#/{USER_ID}") from error
 
 
-@router.post("/search", response_model=list[PassageOut])
+@router.post(
+    "/search",
+    response_model=list[PassageOut],
+    responses=refusals(DocumentNotFound, NotInstalled, DatabaseUnavailable),
+)
 async def search_documents(body: SearchBody, call: Call) -> Response:
     """The passages of a user's documents that answer best to a query, the best first."""
     user_id = author(body.user_id, call.who)
@@ -107,7 +133,7 @@ async def search_documents(body: SearchBody, call: Call) -> Response:
     return json_response([passage_json(each) for each in found])
 
 
-@router.get("", response_model=list[DocumentOut])
+@router.get("", response_model=list[DocumentOut], responses=LISTED | refusals(DatabaseUnavailable))
 async def list_documents(request: Request, filters: Annotated[DocumentFilters, Query()]) -> Response:
     """A user's documents, the newest first."""
     behind = None if filters.cursor is None else cursor.decoded(filters.cursor)[1]
@@ -119,13 +145,13 @@ async def list_documents(request: Request, filters: Annotated[DocumentFilters, Q
     return json_response([document_json(each) for each in page[: filters.limit]], 200, headers)
 
 
-@router.get("/{document_id}", response_model=DocumentOut)
+@router.get("/{document_id}", response_model=DocumentOut, responses=ONE)
 async def get_document(document_id: UUID, call: Call) -> Response:
     """One document."""
     return json_response(document_json(await call.services.documents.get(call.who, str(document_id))))
 
 
-@router.get("/{document_id}/events", status_code=200, response_class=EventStream, responses=EVENTS)
+@router.get("/{document_id}/events", response_class=Response, responses=EVENTS | ONE)
 async def follow_document(
     document_id: UUID, call: Call, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -149,20 +175,25 @@ async def events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
             return
 
 
-@router.get("/{document_id}/text", response_class=Response, responses=TEXT)
+@router.get(
+    "/{document_id}/text",
+    response_class=Response,
+    responses=TEXT | refusals(DocumentNotFound, DocumentNotReady, DatabaseUnavailable),
+)
 async def get_text(document_id: UUID, call: Call) -> Response:
     """The plain text that was read out of a document: what `start` and `end` of chunks and citations count in."""
     text = await call.services.documents.text(call.who, str(document_id))
     return Response(text, 200, AS_DATA, "text/plain; charset=utf-8")
 
 
-@router.get("/{document_id}/content", response_class=Response, responses=CONTENT)
+@router.get("/{document_id}/content", response_class=Response, responses=CONTENT | ONE)
 async def get_content(document_id: UUID, call: Call) -> Response:
     """The bytes that were uploaded, as an attachment."""
     document = await call.services.documents.get(call.who, str(document_id))
-    media_type = BYTES if document.media_type in RUN_BY_BROWSERS else document.media_type
     headers = {
-        "Content-Type": media_type,  # as it is: what encoding a text is in, is not known here
+        "Content-Type": SHOWN_AS.get(
+            document.media_type, BYTES
+        ),  # as it is: what encoding a text is in, is not known here
         "Content-Length": str(document.bytes),
         "Content-Disposition": attachment(document.name),
         **AS_DATA,
@@ -176,7 +207,7 @@ def attachment(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-@router.delete("/{document_id}", status_code=204)
+@router.delete("/{document_id}", status_code=204, responses=ONE)
 async def delete_document(document_id: UUID, call: Call) -> Response:
     """Deletes a document with its bytes, its text and its chunks; a reply that cites it keeps its citations."""
     await call.services.documents.delete(call.who, str(document_id))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.api import cursor, views
 from app.api.deps import Call, Caller, ReadingCall, Scope, Shown, json_response, services_of
 from app.api.idempotency import key_of
+from app.api.responses import TURN, Responses, refusals, with_headers
 from app.api.routes.conversations import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
 from app.api.schemas.headers import Headers
@@ -27,14 +28,25 @@ from app.api.schemas.messages import (
 from app.api.sse import NOTHING_MORE, EventStream, nothing_more
 from app.domain.messages import Message
 from app.domain.principals import Principal
-from app.errors import InvalidRequest
+from app.errors import (
+    AlreadyFinished,
+    CannotRegenerate,
+    ConversationNotFound,
+    DatabaseUnavailable,
+    InvalidRequest,
+    MessageNotFound,
+    MessageTooLong,
+    TurnUnfinished,
+)
 from app.services.messages import WINDOW, Between
 from app.services.turns import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
 
-TURN_RESPONSES = views.turn_responses(TurnOut)
-EVENTS = {200: views.EVENTS_RESPONSE, **NOTHING_MORE}
+TURN_RESPONSES = views.turn_responses(TurnOut, "Preference-Applied")
+LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
+EVENTS: Responses = {200: views.EVENTS_RESPONSE, **NOTHING_MORE}
+ONE = (ConversationNotFound, MessageNotFound, DatabaseUnavailable)
 
 Position = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
 """A number of characters, as text: a float or a sign is none."""
@@ -58,7 +70,7 @@ class Place(Scope):
     starting_after: Position = "0"
 
 
-@router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
+@router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES | refusals(*TURN))
 async def post_message(conversation_id: UUID, body: NewMessageBody, call: ReadingCall, headers: Headers) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
     form = views.form_of(headers.accepted, body)
@@ -67,7 +79,12 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Readin
     return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
 
 
-@router.post("/{message_id}/regenerate", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES)
+@router.post(
+    "/{message_id}/regenerate",
+    status_code=201,
+    response_model=TurnOut,
+    responses=TURN_RESPONSES | refusals(*TURN, MessageNotFound, TurnUnfinished, CannotRegenerate),
+)
 async def regenerate(
     conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: ReadingCall, headers: Headers
 ) -> Response:
@@ -86,7 +103,11 @@ async def turn_document(call: Caller, turn: Turn, form: views.Form, minimal: boo
     return views.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
-@router.get("", response_model=list[MessageOut])
+@router.get(
+    "",
+    response_model=list[MessageOut],
+    responses=LISTED | refusals(ConversationNotFound, DatabaseUnavailable),
+)
 async def list_messages(
     request: Request,
     conversation_id: UUID,
@@ -108,7 +129,7 @@ def next_page(request: Request, last: Message, *, descending: bool) -> dict[str,
     return cursor.next_link(request, **{bound: last.sequence_number})
 
 
-@router.get("/{message_id}", response_model=MessageOut)
+@router.get("/{message_id}", response_model=MessageOut, responses=refusals(*ONE))
 async def get_message(conversation_id: UUID, message_id: UUID, call: ReadingCall) -> Response:
     """One message."""
     message = await call.services.messages.get(call.who, str(conversation_id), str(message_id))
@@ -116,7 +137,7 @@ async def get_message(conversation_id: UUID, message_id: UUID, call: ReadingCall
     return json_response(shown)
 
 
-@router.get("/{message_id}/events", status_code=200, response_class=EventStream, responses=EVENTS)
+@router.get("/{message_id}/events", response_class=Response, responses=EVENTS | refusals(*ONE))
 async def resume(
     request: Request,
     conversation_id: UUID,
@@ -138,21 +159,23 @@ async def resume(
     return EventStream(views.events(turn, int(last_event_id or place.starting_after)))
 
 
-@router.post("/{message_id}/cancel", status_code=202, response_model=MessageOut)
+@router.post(
+    "/{message_id}/cancel", status_code=202, response_model=MessageOut, responses=refusals(*ONE, AlreadyFinished)
+)
 async def cancel(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """Stops a reply within a second, wherever it is made; the text so far is kept."""
     message = await call.services.turns.cancel(call.who, str(conversation_id), str(message_id))
     return json_response(message_json(message), 202)
 
 
-@router.put("/{message_id}", response_model=MessageOut)
+@router.put("/{message_id}", response_model=MessageOut, responses=refusals(*ONE, TurnUnfinished, MessageTooLong))
 async def edit_message(conversation_id: UUID, message_id: UUID, body: EditBody, call: Call) -> Response:
     """Edits a user's message; models are told the new text from the next turn on."""
     message = await call.services.messages.edit(call.who, str(conversation_id), str(message_id), body.content)
     return json_response(message_json(message))
 
 
-@router.delete("/{message_id}", response_model=Deleted)
+@router.delete("/{message_id}", response_model=Deleted, responses=refusals(*ONE, TurnUnfinished))
 async def delete_message(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """Takes a message out of all reads and out of what models are told; its number is never reused."""
     await call.services.messages.delete(call.who, str(conversation_id), str(message_id))

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api.deps import Call, json_response
+from app.api.responses import refusals
 from app.api.schemas.fields import Output
 
 router = APIRouter(tags=["models"])
@@ -19,7 +20,7 @@ class ModelOut(Output):
     available: bool
 
 
-@router.get("/models", response_model=list[ModelOut])
+@router.get("/models", response_model=list[ModelOut], responses=refusals())
 async def list_models(call: Call) -> Response:
     """The models that are known by name. Providers over HTTP take others too, if they have them."""
     return json_response([offer._asdict() for offer in call.services.router.offers()])

@@ -8,9 +8,10 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from app.api.deps import Call, json_response
+from app.api.responses import Responses, refusals, with_headers
 from app.api.schemas.fields import UserId
 from app.api.schemas.users import NewUserBody, UserChanges, UserOut, user_json
-from app.errors import InvalidRequest
+from app.errors import DatabaseUnavailable, InvalidRequest, UserNotFound
 
 router = APIRouter(tags=["users"])
 
@@ -24,8 +25,19 @@ class TextConvertor(PathConvertor):
 register_url_convertor("text", TextConvertor())
 UserPath = Annotated[UserId, Path()]
 
+ONE = refusals(UserNotFound, DatabaseUnavailable)
+MADE: Responses = {
+    200: {"description": "The user is there already.", "model": UserOut} | with_headers("Location"),
+    201: {"description": "The user is made."} | with_headers("Location"),
+}
 
-@router.post("/users", status_code=201, response_model=UserOut)
+
+@router.post(
+    "/users",
+    status_code=201,
+    response_model=UserOut,
+    responses=MADE | refusals(UserNotFound, DatabaseUnavailable),
+)
 async def create_user(body: NewUserBody, call: Call) -> Response:
     """Makes a user; 200 when there already. Whoever is named elsewhere is made without this."""
     if call.who.user_id is not None and body.user_id not in {None, call.who.user_id}:
@@ -34,19 +46,19 @@ async def create_user(body: NewUserBody, call: Call) -> Response:
     return json_response(user_json(user), 201 if made else 200, {"Location": f"/users/{quote(user.user_id, safe='')}"})
 
 
-@router.get("/users/{user_id:text}", response_model=UserOut)
+@router.get("/users/{user_id:text}", response_model=UserOut, responses=ONE)
 async def get_user(user_id: UserPath, call: Call) -> Response:
     """One user."""
     return json_response(user_json(await call.services.users.get(call.who, user_id)))
 
 
-@router.patch("/users/{user_id:text}", response_model=UserOut)
+@router.patch("/users/{user_id:text}", response_model=UserOut, responses=ONE)
 async def rename_user(user_id: UserPath, body: UserChanges, call: Call) -> Response:
     """Gives a user another name."""
     return json_response(user_json(await call.services.users.rename(call.who, user_id, body.name)))
 
 
-@router.delete("/users/{user_id:text}", status_code=204)
+@router.delete("/users/{user_id:text}", status_code=204, responses=ONE)
 async def erase_user(user_id: UserPath, call: Call) -> Response:
     """Erases a user with every conversation, message and document."""
     await call.services.users.erase(call.who, user_id)

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-from app.api.schemas.fields import JsonObject, Output, rfc3339
+from typing import Annotated
+
+from pydantic import Field
+
+from app.api.schemas.fields import JsonObject, Moment, Output, rfc3339
 from app.api.schemas.messages import UsageOut, usage_json
 from app.domain.attempts import Attempt, DailyUsage
+
+Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
 
 
 class AttemptOut(Output):
@@ -15,13 +21,13 @@ class AttemptOut(Output):
     first_token_ms: int | None
     total_ms: int
     usage: UsageOut | None
-    started_at: str
+    started_at: Moment
 
 
 class DailyUsageOut(Output):
     """What one model did for a user on one day (UTC); `estimated` when a part of it is an estimate."""
 
-    day: str
+    day: Day
     provider: str
     model: str
     turns: int

@@ -2,27 +2,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.api.schemas.fields import (
+    BodyUserId,
     DocumentIds,
+    Id,
     JsonObject,
     MessageText,
     Metadata,
+    Moment,
     Output,
     SystemPrompt,
     Title,
-    UserId,
     rfc3339,
 )
-from app.api.schemas.messages import AnswerBody, MessageOut, RetrievalBody, SamplingBody
+from app.api.schemas.messages import BOTH, AnswerBody, MessageOut, RetrievalBody, SamplingBody
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
+
+WITH_MESSAGE: JsonObject = {"required": ["message"], "properties": {"message": {"type": "string"}}}
+WITHOUT_TURN: JsonObject = {"properties": {"stream": {"const": False}, "background": {"const": False}}}
 
 
 class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
     """A conversation to be made, with its first message if there is one."""
 
-    user_id: UserId
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [{"not": BOTH}, {"anyOf": [WITH_MESSAGE, WITHOUT_TURN]}],
+            "examples": [{"user_id": "ada", "message": "What is the capital of France?"}],
+        }
+    )
+
+    user_id: BodyUserId
     message: MessageText | None = None
     mode: Mode = Mode.OPEN
     title: Title | None = None
@@ -45,6 +57,8 @@ class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
 class ConversationChanges(SamplingBody):
     """What is to be changed."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Capitals"}]})
+
     title: Title | None = None
     mode: Mode = Mode.OPEN
     system_prompt: SystemPrompt | None = None
@@ -62,7 +76,7 @@ class ConversationChanges(SamplingBody):
 class ConversationOut(Output):
     """A conversation."""
 
-    conversation_id: str
+    conversation_id: Id
     user_id: str
     title: str | None
     title_source: TitleSource | None
@@ -72,11 +86,11 @@ class ConversationOut(Output):
     model: str | None
     temperature: float | None
     max_tokens: int | None
-    document_ids: list[str] | None
+    document_ids: list[Id] | None
     metadata: dict[str, str]
     message_count: int
-    created_at: str
-    updated_at: str
+    created_at: Moment
+    updated_at: Moment
 
 
 class ConversationWithMessages(ConversationOut):

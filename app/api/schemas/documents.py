@@ -1,21 +1,31 @@
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import ConfigDict, Field
 
-from pydantic import AfterValidator, Field, StringConstraints
-
-from app.api.schemas.fields import DocumentIds, Input, JsonObject, Limit, Output, Text, UserId, not_blank, rfc3339
+from app.api.schemas.fields import (
+    BodyLimit,
+    BodyUserId,
+    DocumentIds,
+    Id,
+    Input,
+    JsonObject,
+    Moment,
+    Output,
+    SearchText,
+    Sha256,
+    rfc3339,
+)
 from app.domain.documents import Document, DocumentStatus, Passage, Stage
-
-Query = Annotated[Text, StringConstraints(min_length=1, max_length=1_000), AfterValidator(not_blank)]
 
 
 class SearchBody(Input):
     """What is looked for in a user's documents, or only in some of them."""
 
-    user_id: UserId
-    query: Query
-    limit: Limit = 8
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada", "query": "days of leave"}]})
+
+    user_id: BodyUserId
+    query: SearchText
+    limit: BodyLimit = 8
     document_ids: DocumentIds | None = None
 
 
@@ -30,11 +40,11 @@ class DocumentFailureOut(Output):
 class DocumentOut(Output):
     """A document."""
 
-    document_id: str
+    document_id: Id
     name: str
     media_type: str
     bytes: int
-    sha256: str
+    sha256: Sha256
     status: DocumentStatus
     stage: Stage | None
     done: int
@@ -43,13 +53,13 @@ class DocumentOut(Output):
     page_count: int | None
     textless_pages: list[int]
     chunk_count: int | None
-    created_at: str
+    created_at: Moment
 
 
 class PassageOut(Output):
     """A chunk that was found; `text` is the document's text from `start` to `end`."""
 
-    document_id: str
+    document_id: Id
     document_name: str
     chunk_id: str
     page: int | None

@@ -1,4 +1,8 @@
-"""The events of streams, for the OpenAPI document; `app/api/views.py` and `routes/documents.py` write them."""
+"""The events of streams, for the OpenAPI document; `app/api/views.py` and `routes/documents.py` write them.
+
+The models are their data. OpenAPI 3.1 has no keyword for the items of a stream: the schema of `text/event-stream` is
+that of one event, an object of its fields as WHATWG HTML (section 9.2) names them, whose `data` is JSON in a string.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.api.schemas.documents import DocumentOut
-from app.api.schemas.fields import Output
+from app.api.schemas.fields import Id, Output
 from app.api.schemas.messages import CitationOut, FailureOut, MessageOut, RetrievalOut
 
 
 class TurnStarted(Output):
     """`event: turn.started`: the turn is accepted, its message stored."""
 
-    conversation_id: str
+    conversation_id: Id
     title: str | None
     user_message: MessageOut | None
     assistant_message: MessageOut
@@ -43,7 +47,7 @@ class MessageEnded(Output):
 class StreamClosing(Output):
     """`event: stream.closing`: this server is going away; the turn is not lost."""
 
-    message_id: str
+    message_id: Id
 
 
 class DocumentSeen(Output):
@@ -55,11 +59,43 @@ class DocumentSeen(Output):
 class DocumentStreamClosing(Output):
     """`event: stream.closing`: this server is going away; follow the document elsewhere."""
 
-    document_id: str
+    document_id: Id
 
 
-EVENT_MODELS = (TurnStarted, RetrievalCompleted, MessageDelta, MessageEnded, StreamClosing)
-DOCUMENT_EVENT_MODELS = (DocumentSeen, DocumentStreamClosing)
+EVENT_NAMES: dict[type[Output], list[str]] = {
+    TurnStarted: ["turn.started"],
+    RetrievalCompleted: ["retrieval.completed"],
+    MessageDelta: ["message.delta"],
+    MessageEnded: ["message.completed", "message.failed", "message.cancelled", "message.interrupted"],
+    StreamClosing: ["stream.closing"],
+}
+DOCUMENT_EVENT_NAMES: dict[type[Output], list[str]] = {
+    DocumentSeen: ["document.progress", "document.ready", "document.failed"],
+    DocumentStreamClosing: ["stream.closing"],
+}
+EVENT_IDS: dict[type[Output], str] = {MessageEnded: "^[0-9]+-end$", DocumentSeen: "^(0|end)$"}
+"""What ids look like that are no number of characters."""
+
+
+def event_schemas(names: dict[type[Output], list[str]]) -> dict[str, Any]:
+    """The schemas of events, each as its model is called; the model's own is `…Data`."""
+    return {model.__name__: event_schema(model, names[model]) for model in names}
+
+
+def event_schema(model: type[Output], names: list[str]) -> dict[str, Any]:
+    """The schema of an event with one of these names, whose data is a model's."""
+    content = {"$ref": f"#/components/schemas/{model.__name__}Data"}
+    return {
+        "type": "object",
+        "title": model.__name__,
+        "description": model.__doc__,
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": {"type": "string", "pattern": EVENT_IDS.get(model, "^[0-9]+$")},
+            "event": {"type": "string", "enum": names},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": content},
+        },
+    }
 
 
 def one_of(models: Iterable[type[Output]]) -> dict[str, Any]:
@@ -67,5 +103,5 @@ def one_of(models: Iterable[type[Output]]) -> dict[str, Any]:
     return {"oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]}
 
 
-EVENTS_SCHEMA = one_of(EVENT_MODELS)
-DOCUMENT_EVENTS_SCHEMA = one_of(DOCUMENT_EVENT_MODELS)
+EVENTS_SCHEMA = one_of(EVENT_NAMES)
+DOCUMENT_EVENTS_SCHEMA = one_of(DOCUMENT_EVENT_NAMES)

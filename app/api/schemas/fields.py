@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from app.domain.text import unstorable
@@ -37,6 +46,11 @@ def not_too_long(value: str) -> str:
     return value
 
 
+def integral(value: object) -> object:
+    """A number without a fraction as an integer: in JSON Schema 1.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def not_dots(value: str) -> str:
     """A name that can stand in a path: clients take a segment of one or two dots out, however it is escaped."""
     if value in {".", ".."}:
@@ -46,41 +60,76 @@ def not_dots(value: str) -> str:
 
 def decimal_text(value: object) -> object:
     """An integer user id as its decimal text: 1 and "1" are one user."""
+    value = integral(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Text = Annotated[str, AfterValidator(storable)]
+# The schema says what the validators hold: no NUL, and something else than white space, which is spelled out as
+# `str.strip` knows it, since engines disagree about `\s`. JSON that holds a lone surrogate is no Unicode text at all.
+NO_NUL = r"^[^\u0000]*$"
+WHITE_SPACE = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+NOT_BLANK = rf"^[^\u0000]*[^\u0000{WHITE_SPACE}][^\u0000]*$"
+
+STORABLE = Field(json_schema_extra={"pattern": NO_NUL})
+WRITTEN = Field(json_schema_extra={"pattern": NOT_BLANK})
+Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable), STORABLE]
+Title = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable), AfterValidator(not_blank), WRITTEN
+]
 MessageText = Annotated[
     str,
     AfterValidator(storable),
     AfterValidator(not_blank),
     AfterValidator(not_too_long),
-    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_MESSAGE}),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_MESSAGE, "pattern": NOT_BLANK}),
 ]
-UserId = Annotated[
-    Text,
+SearchText = Annotated[
+    str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(storable), AfterValidator(not_blank), WRITTEN
+]
+SystemPrompt = Annotated[str, StringConstraints(max_length=16_000), AfterValidator(storable), STORABLE]
+ProviderName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(storable), STORABLE]
+UserIdText = Annotated[
+    str,
     StringConstraints(min_length=1, max_length=200),
+    AfterValidator(storable),
     AfterValidator(not_blank),
     AfterValidator(not_dots),
-    BeforeValidator(decimal_text, json_schema_input_type=str | int),
 ]
-Name = Annotated[Text, StringConstraints(max_length=200)]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(not_blank)]
-SystemPrompt = Annotated[Text, StringConstraints(max_length=16_000)]
-ProviderName = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
+UserId = Annotated[
+    UserIdText,
+    Field(json_schema_extra={"pattern": NOT_BLANK, "not": {"enum": [".", ".."]}, "examples": ["ada"]}),
+]
+USER_ID_SCHEMA = TypeAdapter(UserId).json_schema()
+BodyUserId = Annotated[
+    UserIdText, BeforeValidator(decimal_text), WithJsonSchema({"anyOf": [USER_ID_SCHEMA, {"type": "integer"}]})
+]
+"""In JSON a user's id may be an integer as well."""
 # Strict, since "0.5", true and 1.0 are other types in JSON than what is asked for.
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False, strict=True)]
-MaxTokens = Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True)]
+MaxTokens = Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True), BeforeValidator(integral)]
 Flag = Annotated[bool, Field(strict=True)]
 Metadata = Annotated[
     dict[
-        Annotated[Text, StringConstraints(min_length=1, max_length=64)],
-        Annotated[Text, StringConstraints(max_length=512)],
+        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(storable)],
+        Annotated[str, StringConstraints(max_length=512), AfterValidator(storable)],
     ],
     Field(max_length=16),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 16,
+            "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": NO_NUL},
+            "additionalProperties": {"type": "string", "maxLength": 512, "pattern": NO_NUL},
+        }
+    ),
 ]
 DocumentIds = Annotated[list[UUID], Field(max_length=100)]
 Limit = Annotated[int, Field(ge=1, le=100)]
+BodyLimit = Annotated[int, Field(ge=1, le=100, strict=True), BeforeValidator(integral)]
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+"""The id of a conversation, a message or a document, as it is answered."""
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Sha256 = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
 
 
 class Input(BaseModel):

@@ -3,23 +3,20 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Header
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
-from app.api.schemas.fields import Text
+# RFC 9110, section 5.5: no controls, and white space is cut off at both ends.
+FIELD_VALUE = r"^[!-~\u0080-\u00ff]([\t -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 
 
 class TurnHeaders(BaseModel):
     """The headers that a request for a turn may have."""
 
-    accept: list[str] = Field(
-        [], description="`text/event-stream` asks for the turn's events, where `stream` is not given."
-    )
-    prefer: str = ""
-    idempotency_key: Text | None = Field(
-        None,
-        min_length=1,
-        max_length=255,
-        description="A name of yours for this request: sent again under it, the same turn answers.",
+    # OpenAPI has no parameter of this name: what may be accepted is told by the media types of the answers.
+    accept: Annotated[list[str], Header(include_in_schema=False)] = []
+    prefer: str = Field("", description="`return=minimal`: answer with no more than was made (RFC 7240).")
+    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=FIELD_VALUE)] | None = (
+        Field(None, description="A name of yours for this request: sent again under it, the same turn answers.")
     )
 
     @property

@@ -3,14 +3,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.api.schemas.fields import (
     Flag,
+    Id,
     Input,
     JsonObject,
     MaxTokens,
     MessageText,
+    Moment,
     Output,
     ProviderName,
     Temperature,
@@ -35,8 +37,17 @@ class SamplingBody(Input):
         return Sampling(self.provider, self.model, self.temperature, self.max_tokens)
 
 
+BOTH: JsonObject = {
+    "required": ["stream", "background"],
+    "properties": {"stream": {"const": True}, "background": {"const": True}},
+}
+"""The schema of a turn that is wanted in two ways at once."""
+
+
 class AnswerBody(Input):
     """How a turn is to be answered: at its end, as events while it goes on, or at once, to be looked at later."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}]})
 
     stream: Flag = False
     background: Flag = False
@@ -57,6 +68,8 @@ class BusyBody(Input):
 class NewMessageBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
     """A turn: what the user says, and how it is to be answered."""
 
+    model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}], "examples": [{"message": "And of Italy?"}]})
+
     message: MessageText
 
     def turn(self, key: IdempotencyKey | None) -> NewTurn:
@@ -67,6 +80,8 @@ class NewMessageBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
 class RegenerateBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
     """Another reply to the same question."""
 
+    model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}], "examples": [{"temperature": 0.5}]})
+
     def reply_to(self, message_id: str, key: IdempotencyKey | None) -> NewReply:
         """What is asked, of the reply whose place it takes."""
         return NewReply(message_id, self.sampling(), self.on_busy, key, self.retrieval)
@@ -74,6 +89,8 @@ class RegenerateBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
 
 class EditBody(Input):
     """A message's new text."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "And of Spain?"}]})
 
     content: MessageText
 
@@ -97,7 +114,7 @@ class CitationOut(Output):
     """Where a statement comes from: `marker` is the n of `[n]` in the text."""
 
     marker: int
-    document_id: str
+    document_id: Id
     document_name: str
     chunk_id: str
     page: int | None
@@ -116,8 +133,8 @@ class RetrievalOut(Output):
 class MessageOut(Output):
     """A message."""
 
-    message_id: str
-    conversation_id: str
+    message_id: Id
+    conversation_id: Id
     role: Literal[Role.USER, Role.ASSISTANT]
     content: str
     sequence_number: int
@@ -129,17 +146,17 @@ class MessageOut(Output):
     citations: list[CitationOut]
     grounded: bool | None
     error: FailureOut | None
-    created_at: str
-    completed_at: str | None
-    edited_at: str | None
-    superseded_by: str | None
+    created_at: Moment
+    completed_at: Moment | None
+    edited_at: Moment | None
+    superseded_by: Id | None
     reasoning: str | None = Field(None, description="Only there with `include=reasoning`: the thinking behind a reply.")
 
 
 class TurnOut(Output):
     """A turn: its reply, null while it is unfinished, and the messages up to it."""
 
-    conversation_id: str
+    conversation_id: Id
     title: str | None
     assistant_reply: str | None
     messages: list[MessageOut]

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
-from app.api.schemas.fields import Input, JsonObject, Name, Output, UserId, rfc3339
+from pydantic import ConfigDict
+
+from app.api.schemas.fields import BodyUserId, Input, JsonObject, Moment, Name, Output, rfc3339
 from app.domain.users import User
 
 
 class NewUserBody(Input):
     """A user to be made; without a user_id one is chosen."""
 
-    user_id: UserId | None = None
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "grace", "name": "Grace"}]})
+
+    user_id: BodyUserId | None = None
     name: Name | None = None
 
 
 class UserChanges(Input):
     """A user's new name, or null for none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Grace H."}]})
 
     name: Name | None
 
@@ -22,7 +28,7 @@ class UserOut(Output):
 
     user_id: str
     name: str | None
-    created_at: str
+    created_at: Moment
 
 
 def user_json(user: User) -> JsonObject:

@@ -1,0 +1,69 @@
+"""A check that every answer to a test's client is one that the OpenAPI document names."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from typing import Any
+
+import httpx2
+
+from app.api.application import application
+
+PROBLEM = "application/problem+json"
+
+
+class Documented:
+    """What the operations of an OpenAPI document may answer; `check` is a hook of httpx2 for responses."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._headers = document["components"]["headers"]
+        # What is written out comes before a parameter.
+        paths = sorted(document["paths"].items(), key=lambda item: item[0].count("{"))
+        self._paths = [(pattern_of(path), methods) for path, methods in paths]
+
+    async def check(self, response: httpx2.Response) -> None:
+        """Check a response that has not been read yet.
+
+        Raises:
+            AssertionError: its operation has no such status, media type, header or code of a problem.
+        """
+        responses = self._responses(response.request)
+        if responses is None:
+            return
+        asked = f"{response.request.method} {response.request.url}"
+        status = str(response.status_code)
+        assert status in responses, f"{asked} answered {status}"
+        documented = responses[status]
+        media_type = response.headers.get("content-type", "").partition(";")[0]
+        assert media_type in documented.get("content", {"": {}}), f"{asked} answered {status} with {media_type}"
+        for name, header in documented["headers"].items():
+            described = self._headers[header["$ref"].rpartition("/")[2]] if "$ref" in header else header
+            required = described.get("required", False)
+            assert name in response.headers or not required, f"{asked} answered {status} without {name}"
+        if media_type == PROBLEM and response.request.method != "HEAD":
+            await response.aread()
+            codes = documented["content"][PROBLEM]["schema"]["properties"]["code"]["enum"]
+            assert response.json()["code"] in codes, f"{asked} answered {status} {response.json()['code']}"
+
+    def _responses(self, request: httpx2.Request) -> dict[str, Any] | None:
+        """The responses of the request's operation; None where there is no such path or method."""
+        method = "get" if request.method == "HEAD" else request.method.lower()
+        path = request.url.path.rstrip("/") or "/"
+        for pattern, methods in self._paths:
+            if pattern.fullmatch(path):
+                operation = methods.get(method)
+                return None if operation is None else operation["responses"]
+        return None
+
+
+def pattern_of(path: str) -> re.Pattern[str]:
+    """What the paths of a template look like; a user's id, the only one with slashes, is the rest of its path."""
+    return re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{user_id}", "(?s:.+)")))
+
+
+@functools.cache
+def documented() -> Documented:
+    """This service's, made once: its document is the same in every application."""
+    return Documented(application(contextlib.nullcontext).openapi())

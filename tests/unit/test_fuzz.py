@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from app.api.application import application
+
+ROOT = Path(__file__).parents[2]
+CONFIG = tomllib.loads((ROOT / "schemathesis.toml").read_text())
+TURNS = {
+    "POST /conversations",
+    "POST /conversations/{conversation_id}/messages",
+    "POST /conversations/{conversation_id}/messages/{message_id}/regenerate",
+}
+
+
+@pytest.mark.parametrize(("ci", "status"), [({}, 0), ({"CI": "true"}, 1)])
+def test_a_missing_program_fails_in_ci_alone(tmp_path: Path, ci: dict[str, str], status: int) -> None:
+    """Without schemathesis `make fuzz` says aloud that nothing was tested, and fails where CI is set."""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | ci
+    command = [sys.executable, "-m", "fuzz", str(tmp_path / "schemathesis")]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == status
+    assert "SKIPPED" in ended.stderr
+
+
+def test_every_operation_and_every_check_is_on() -> None:
+    """Nothing is switched off, and a 500 is expected nowhere."""
+    assert "enabled" not in {name for each in CONFIG["operations"] for name in each}
+    for each in CONFIG["operations"]:
+        for check in each.get("checks", {}).values():
+            assert check.keys() == {"expected-statuses"}
+            assert not {"5xx", 500, "500"} & set(check["expected-statuses"])
+    assert "checks" not in CONFIG
+    assert all("enabled" not in phase for phase in CONFIG["phases"].values())
+
+
+def test_failures_of_providers_are_expected_of_turns_alone() -> None:
+    """502, 503 and 504 are allowed where a provider is asked."""
+    allowed = {each["include-name"] for each in CONFIG["operations"] if "not_a_server_error" in each.get("checks", {})}
+    assert allowed == TURNS
+
+
+def test_every_operation_that_is_named_is_there() -> None:
+    """What the list excuses is an operation of the service, so that no line outlives what it is about."""
+    document = application(contextlib.nullcontext).openapi()
+    there = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    named = [each["include-name"] for each in CONFIG["operations"] if "include-name" in each]
+    assert {name for each in named for name in ([each] if isinstance(each, str) else each)} <= there
