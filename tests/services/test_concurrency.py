@@ -66,8 +66,9 @@ async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIter
 
 async def until_no_connection_is_held(service: Service) -> None:
     """Waits for a moment at which no background work has the connection either."""
-    while service.database.connections_in_use:  # noqa: ASYNC110  it sets no event
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while service.database.connections_in_use:  # noqa: ASYNC110  it sets no event
+            await asyncio.sleep(0)
 
 
 async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
