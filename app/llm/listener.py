@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import re
 from dataclasses import dataclass
 
 from app.domain.messages import FinishReason, Usage
-from app.errors import Phase, ProviderTimeout
+from app.errors import EmptyReply, Phase, ProviderTimeout
 from app.llm.base import ChatModel, ChatRequest, Chunk
 from app.llm.calls import Call
 from app.llm.thinking import Thinking, Told
@@ -50,6 +49,7 @@ class Listener:
         self._limits = limits
         self._now = asyncio.get_running_loop().time
         self._rewind_at = 0.0
+        self._written = False
         self._thinking = Thinking()
         self._text_left = self._thoughts_left = limits.characters
 
@@ -58,6 +58,7 @@ class Listener:
 
         Raises:
             ProviderTimeout: one of the clocks ran out.
+            EmptyReply: the model has stopped without a text, and has not said why.
             TurnFailed: what the model raises.
         """
         first_token_at = self._now() + self._limits.before_first(request.model)
@@ -69,6 +70,8 @@ class Listener:
                 raise ProviderTimeout(self._phase()) from error
         finally:
             self._hand_on(self._thinking.flush())
+        if not self._written and self.finish_reason not in {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}:
+            raise EmptyReply
 
     async def _follow(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> None:
         async with contextlib.aclosing(model.stream(request)) as chunks:
@@ -81,9 +84,12 @@ class Listener:
     def _wind(self, clock: asyncio.Timeout, chunk: Chunk) -> None:
         """Gives the model its idle time again; not for each of a thousand tokens a second, so up to 1/16 more."""
         now = self._now()
-        if chunk.finish_reason is not None:
-            self.finish_reason = chunk.finish_reason
-            self._rewind_at = math.inf
+        if chunk.finish_reason is None and (chunk.text or chunk.reasoning):
+            if self.finish_reason is not None:  # it goes on all the same
+                self.finish_reason, self._rewind_at = None, 0.0
+        else:
+            self.finish_reason = chunk.finish_reason or self.finish_reason
+        if self.finish_reason is not None:
             clock.reschedule(min(now + USAGE_SECONDS, self._call.deadline))
         elif self.first_at is not None and now >= self._rewind_at:
             self._rewind_at = now + self._limits.idle / 16
@@ -111,6 +117,7 @@ class Listener:
         self._text_left -= len(told.text)
         self._thoughts_left -= len(told.reasoning)
         self.characters += len(text) + len(reasoning)
+        self._written = self._written or (text != "" and not text.isspace())
         self._call.sink.append(text)
         if reasoning:
             self._call.sink.think(reasoning)

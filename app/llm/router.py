@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from app.domain.attempts import CANCELLED, COMPLETED
@@ -124,7 +125,7 @@ class Router:
                     failure = self._told(error, target)
                 elif len(call.attempts) > made and is_transient(error):
                     failure = error  # who was not even asked, or is set up wrong, says less than who failed before
-                if call.begun or self._now() >= call.deadline or not (place or is_transient(error)):
+                if call.begun or self._now() >= call.deadline or not (place or may_be_answered_elsewhere(error)):
                     raise
         raise failure
 
@@ -156,7 +157,7 @@ class Router:
         """How long to wait before the same provider is asked again; None for not at all."""
         if pause is None or call.begun or not error.transient:
             return None
-        if fallback and isinstance(error, ProviderTimeout) and error.phase == "first-token":
+        if fallback and (error.elsewhere or (isinstance(error, ProviderTimeout) and error.phase == "first-token")):
             return None  # that was long enough
         seconds = pause * self._chance()
         if error.asked_to_wait is not None:
@@ -171,7 +172,9 @@ class Router:
         prompt = call.compose(window)
         try:
             return await self._attempt(model, target, call, prompt)
-        except ContextTooLong:
+        except ContextTooLong as error:
+            if error.limit is not None:
+                self.sizes.refused(target, replace(window, tokens=error.limit))
             smaller = window.smaller(prompt)
             if smaller is None or call.begun:
                 raise
@@ -205,6 +208,11 @@ class Router:
 def is_transient(error: AppError) -> bool:
     """Whether somebody else may do better: another provider, or one with a larger window."""
     return isinstance(error, MessageTooLong) or (isinstance(error, TurnFailed) and error.transient)
+
+
+def may_be_answered_elsewhere(error: AppError) -> bool:
+    """Whether another provider is asked: also where this one refuses what others may take, as for want of funds."""
+    return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
 
 
 def judge(breaker: Breaker, listener: Listener, outcome: str, error: AppError | None) -> None:

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import orjson
+
 from app.errors import (
-    ContextTooLong,
-    ModelNotFound,
-    ProviderAuth,
     ProviderFailed,
     ProviderRateLimited,
     ProviderTimeout,
@@ -27,7 +26,8 @@ from app.errors import (
     TurnFailed,
 )
 from app.llm.base import ChatRequest, Chunk
-from app.llm.chat_completions import NO_COMPLETION, failure_of, read_chunks, request_body
+from app.llm.chat_completions import NO_COMPLETION, read_chunks, request_body
+from app.llm.refusals import failure_of
 from app.llm.windows import known_window
 
 CONNECT_SECONDS = 5.0
@@ -94,9 +94,9 @@ class SdkModel(ABC):
             response = await self._send(sdk, request)
         try:
             with answering(response.status_code), reading(sdk):
-                async for chunk in read_chunks(
-                    response.aiter_raw(), (sdk.errors.APIError, sdk.http.HTTPError, OSError)
-                ):
+                lost = sdk.errors.APIError, sdk.http.HTTPError, OSError
+                encoding = response.headers.get("content-encoding", "")
+                async for chunk in read_chunks(response.aiter_raw(), lost, encoding):
                     yield chunk
         finally:
             await response.aclose()
@@ -210,7 +210,7 @@ def reading(sdk: Sdk) -> Iterator[None]:
 
 def failure_of_status(error: Any) -> TurnFailed:
     """A refusal as ours; the provider's words stay in the chained exception."""
-    failure = failure_of_answer(error.status_code, error.body)
+    failure = failure_of(content_of(error.response.content), error.status_code)
     failure.provider_status = error.status_code
     if failure.transient:
         failure.asked_to_wait = seconds_to_wait(error.response.headers.get("retry-after"))
@@ -219,18 +219,12 @@ def failure_of_status(error: Any) -> TurnFailed:
     return failure
 
 
-def failure_of_answer(status: int, content: Any) -> TurnFailed:
-    """What a status and the error in a body mean."""
-    if status in {401, 403}:
-        return ProviderAuth()
-    if status == 429:
-        return ProviderRateLimited()
-    body = content if isinstance(content, dict) else {}
-    failure = failure_of(body.get("error", body))
-    if isinstance(failure, ContextTooLong | ModelNotFound):
-        return failure
-    said = f"The provider answered with status {status}."
-    return ProviderFailed(said) if status == 408 or status >= 500 else TurnFailed(said)
+def content_of(body: bytes) -> Any:
+    """An error's body as JSON, else as text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
 
 
 def seconds_to_wait(value: str | None) -> int | None:

@@ -31,6 +31,7 @@ from tests.support.replies import (
     rate_limited,
     server_error,
     stream_error,
+    too_large_a_minute,
     unauthorized,
 )
 from tests.support.routing import (
@@ -151,6 +152,37 @@ def test_a_wrong_key_or_request_is_not_hidden_by_somebody_else(answer: Any, kind
         both.first.default = answer
         assert isinstance(await failed(both.asked), kind)
         assert (len(both.first.calls), len(both.second.calls)) == (1, 0)
+
+    paired(scenario)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        pytest.param(Response(402, b'{"error": {"message": "Insufficient Balance"}}'), "provider-auth", id="402"),
+        pytest.param(Response(498, b"{}"), "provider-rate-limited", id="498"),
+        pytest.param(too_large_a_minute(), "context-too-long", id="413"),
+    ],
+)
+def test_what_one_account_cannot_do_another_may(answer: Any, code: str) -> None:
+    """Want of funds or capacity, and a bound by the minute, go to the next provider at once, without a second try."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.default = answer
+        await both.asked.reply(FIRST)
+        assert both.asked.outcomes == [("openai", code), ("groq", "completed")]
+        assert seconds() == 0
+
+    paired(scenario)
+
+
+def test_a_fallback_without_funds_hides_nothing() -> None:
+    """Why the first provider failed is told, not that a fallback has no funds."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.default, both.second.default = server_error(), Response(402, b"{}")
+        assert isinstance(await failed(both.asked), ProviderFailed)
+        assert both.asked.outcomes[-1] == ("groq", "provider-auth")
 
     paired(scenario)
 

@@ -220,6 +220,8 @@ class _Connection(asyncio.Protocol):
                 return
             if isinstance(part, asyncio.Event):
                 await part.wait()
+            elif isinstance(part, int | float):
+                await asyncio.sleep(part)
             else:
                 await asyncio.sleep(0)  # lets a client in this loop read what is written already
                 self._transport.write(part)
