@@ -30,6 +30,7 @@ from app.llm.entries import Entry
 from app.llm.listener import Limits, Listener
 from app.llm.retries import RetryBudget
 from app.llm.sizes import Sizes
+from app.llm.thinking import Unopened
 
 PAUSES = (0.25, 0.5, None)
 """The longest pause, in seconds, behind each attempt at one provider; there is none behind the last."""
@@ -81,6 +82,7 @@ class Router:
         self._now = asyncio.get_running_loop().time
         self.breakers = Breakers(self._now)
         self._budget = RetryBudget(self._now)
+        self._unopened = Unopened()
 
     def window(self, target: Target, max_tokens: int | None) -> Window:
         """How much a model is believed to take.
@@ -186,7 +188,7 @@ class Router:
         breaker = self.breakers[target]
         breaker.enter()
         call.author, call.prompt = target, prompt
-        listener = Listener(call, self.limits)
+        listener = Listener(call, self.limits, hold=target in self._unopened)
         entry = Entry(target, prompt, listener, model.remote, self._now(), now_ms())
         outcome, error = CANCELLED, None
         try:
@@ -200,6 +202,8 @@ class Router:
         finally:
             call.attempts.append(entry.attempt(self._now(), outcome, error))
             judge(breaker, listener, outcome, error)
+            if listener.unopened:
+                self._unopened.learn(target)
         if listener.usage is not None:
             self.sizes.learn(target, prompt, listener.usage.input_tokens)
         return Ending(listener.finish_reason, entry.usage())
