@@ -43,12 +43,9 @@ MAX_JOINS = 100
 log = logging.getLogger(__name__)
 
 
-def request_body(request: ChatRequest, **extra: Any) -> bytes:
-    """The body of a streamed chat completion; what is None stays the provider's own choice."""
-    body = {"model": request.model, "messages": request.messages, "stream": True, **extra}
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    return orjson.dumps(body)
+def request_body(request: ChatRequest, **optional: Any) -> bytes:
+    """The body of a streamed chat completion; what is not given stays the provider's own choice."""
+    return orjson.dumps({"model": request.model, "messages": request.messages, "stream": True, **optional})
 
 
 async def read_chunks(

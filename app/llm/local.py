@@ -212,9 +212,10 @@ def instructed(request: ChatRequest) -> ChatRequest:
 
 def body_of(request: ChatRequest) -> bytes:
     """The request as llama.cpp takes it."""
+    temperature = {} if request.temperature is None else {"temperature": request.temperature}
     return request_body(
         request,
-        **SAMPLING,
+        **(SAMPLING | temperature),
         max_tokens=request.max_tokens or MAX_REPLY_TOKENS,
         stream_options={"include_usage": True},
         # Its callback is the only way to stop llama.cpp, and without this there is none before the reply.

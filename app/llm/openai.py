@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from app.llm.parameters import OLD_NAME, is_azure, is_openai
 from app.llm.sdk import CONNECT_SECONDS, Sdk, SdkModel, client_options
 
 
@@ -20,11 +21,10 @@ class OpenAIModel(SdkModel):
         connect_seconds: float = CONNECT_SECONDS,
         name: str = "openai",
     ) -> None:
+        if base_url is not None and not (is_openai(base_url) or is_azure(base_url)):
+            self.max_tokens_name = OLD_NAME
         super().__init__(api_key, base_url, default_model, context_window, connect_seconds)
         self.name = name
-        if base_url is not None:
-            # OpenAI's reasoning models refuse the old name; many compatible servers know only that one.
-            self.max_tokens_field = "max_tokens"
 
     def _build(self) -> Sdk:
         import httpx2

@@ -42,6 +42,9 @@ WORDS = (
 )
 """Members of an error that are read for what it says; others may repeat what the user has written."""
 
+NAMES = ("param", "loc")
+"""Members that name a parameter: OpenAI's, and FastAPI's path to it."""
+
 KINDS = ("code", "type", "status", "reason", "status_code", "error_code", "error_type")
 
 RATE_LIMIT_KINDS = {
@@ -144,13 +147,16 @@ class Refusal(NamedTuple):
     """All that it says."""
     kinds: set[str]
     """Its codes and types, in small letters."""
+    parameters: set[str]
+    """The parameters that it names, apart from those that it speaks of."""
 
     @classmethod
     def of(cls, error: Any) -> Refusal:
         """What is read out of an error: an object, a list of objects, or a text."""
         found = list(leaves(error))
-        words = " ".join(text for name, text in found if name not in KINDS)
-        return cls(words[:MAX_WORDS].strip(), {text.lower() for name, text in found if name in KINDS})
+        words = " ".join(text for name, text in found if name not in (*KINDS, *NAMES))
+        kinds = {text.lower() for name, text in found if name in KINDS}
+        return cls(words[:MAX_WORDS].strip(), kinds, {text for name, text in found if name in NAMES})
 
     @property
     def status(self) -> int | None:
@@ -168,7 +174,7 @@ def leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, st
         for each in value[:8]:
             yield from leaves(each, name, depth + 1)
     elif isinstance(value, dict) and depth < MAX_DEPTH:
-        for member in (*WORDS, *KINDS):
+        for member in (*WORDS, *KINDS, *NAMES):
             if member in value:
                 yield from leaves(value[member], member, depth + 1)
 
@@ -181,7 +187,7 @@ def failure_of(error: Any, status: int | None = None) -> TurnFailed:
 
 def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
     """The failure that has a name of its own; None where it is just an error."""
-    words, kinds = refusal
+    words, kinds, _ = refusal
     failure: TurnFailed | None = None
     if status in {None, 413, 429} and TOO_LARGE_A_MINUTE.search(words):
         failure = too_large_a_minute(words)

@@ -27,6 +27,7 @@ from app.errors import (
 )
 from app.llm.base import ChatRequest, Chunk
 from app.llm.chat_completions import NO_COMPLETION, read_chunks, request_body
+from app.llm.parameters import NEW_NAME, OTHER_NAME, Learnt, Parameters, objection_in
 from app.llm.refusals import failure_of
 from app.llm.windows import known_window
 
@@ -64,6 +65,7 @@ class SdkModel(ABC):
     remote = True
     cites = True
     present = True
+    max_tokens_name = NEW_NAME
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class SdkModel(ABC):
     ) -> None:
         self.default_model = default_model
         self._context_window = context_window
-        self.max_tokens_field = "max_completion_tokens"
+        self._parameters = Learnt(Parameters(self.max_tokens_name))
         self._api_key = api_key
         self._base_url = base_url
         self._connect_seconds = connect_seconds
@@ -120,15 +122,28 @@ class SdkModel(ABC):
             return self._sdk
 
     async def _send(self, sdk: Sdk, request: ChatRequest) -> Any:
-        extras = self.request_extras
-        if request.max_tokens is not None:
-            extras = {**extras, self.max_tokens_field: request.max_tokens}
+        """The provider's answer; where it refuses a parameter, to the same without it or by its other name."""
+        parameters = keeping = self._parameters[request.model]
+        tried: set[str] = set()
+        while True:
+            optional = parameters.sent(request, self.request_extras)
+            try:
+                response = await self._post(sdk, request_body(request, **optional))
+            except sdk.errors.APIStatusError as error:
+                refused = content_of(error.response.content)
+                objection = objection_in(refused, error.status_code, [name for name in optional if name not in tried])
+                if objection is None:
+                    raise
+                tried |= {objection.name, OTHER_NAME.get(objection.name, objection.name)}
+                parameters = parameters.changed(objection.name)
+                keeping = keeping if objection.to_value else keeping.changed(objection.name)
+            else:
+                self._parameters.learn(request.model, keeping)
+                return response
+
+    async def _post(self, sdk: Sdk, body: bytes) -> Any:
         return await sdk.client.post(
-            sdk.url,
-            cast_to=sdk.http.Response,
-            content=request_body(request, **extras),
-            stream=True,
-            stream_cls=sdk.errors.AsyncStream,
+            sdk.url, cast_to=sdk.http.Response, content=body, stream=True, stream_cls=sdk.errors.AsyncStream
         )
 
 
