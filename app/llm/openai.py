@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from app.llm.clients import client_of, client_options, quieten
 from app.llm.parameters import OLD_NAME, is_azure, is_openai
-from app.llm.sdk import CONNECT_SECONDS, Sdk, SdkModel, client_options
+from app.llm.sdk import CONNECT_SECONDS, Sdk, SdkModel
+
+OPENAI_URL = "https://api.openai.com/v1"
 
 
 class OpenAIModel(SdkModel):
     """OpenAI, or any server that speaks its wire at another base URL (which ends in `/v1`)."""
 
     path = "chat/completions"
+    own_base_url = OPENAI_URL
     request_extras: ClassVar[dict[str, Any]] = {"stream_options": {"include_usage": True}}
 
     def __init__(
@@ -40,5 +44,7 @@ def openai_client(api_key: str, base_url: str | None, connect_seconds: float) ->
     import openai
     from httpx_aiohttp.httpx2 import AiohttpTransport
 
-    options = client_options(httpx2, openai.DefaultAioHttpClient, AiohttpTransport, connect_seconds)
-    return openai.AsyncOpenAI(api_key=api_key, base_url=base_url, **options)
+    quieten("openai")
+    base_url = base_url or OPENAI_URL
+    options = client_options(httpx2, openai.DefaultAioHttpClient, AiohttpTransport, connect_seconds, base_url)
+    return client_of(openai.AsyncOpenAI, is_openai(base_url), api_key=api_key, **options)

@@ -7,10 +7,12 @@ import contextlib
 import email.utils
 import functools
 import gc
+import logging
 import math
 import re
+import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -27,16 +29,16 @@ from app.errors import (
 )
 from app.llm.base import ChatRequest, Chunk
 from app.llm.chat_completions import NO_COMPLETION, read_chunks, request_body
+from app.llm.clients import NO_HTTP
 from app.llm.parameters import NEW_NAME, OTHER_NAME, Learnt, Parameters, objection_in
 from app.llm.refusals import failure_of
 from app.llm.windows import known_window
 
 CONNECT_SECONDS = 5.0
-WRITE_SECONDS = 30.0
-MAX_REFUSAL_BYTES = 16 * 2**10
-NO_HTTP = "The provider's answer is no HTTP."
 LONGEST_WAIT = 10**9
 """Seconds; whoever asks for more never wants to see us again."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class SdkModel(ABC):
 
     name: str
     path: ClassVar[str]
+    own_base_url: ClassVar[str]
+    """The provider's own, which is always given: the SDKs take an empty variable for a URL."""
     request_extras: ClassVar[dict[str, Any]] = {}
     models = None
     concurrency = None
@@ -79,7 +83,7 @@ class SdkModel(ABC):
         self._context_window = context_window
         self._parameters = Learnt(Parameters(self.max_tokens_name))
         self._api_key = api_key
-        self._base_url = base_url
+        self._base_url = base_url or self.own_base_url
         self._connect_seconds = connect_seconds
         self._sdk: Sdk | None = None
         self._building = asyncio.Lock()
@@ -145,50 +149,6 @@ class SdkModel(ABC):
         return await sdk.client.post(
             sdk.url, cast_to=sdk.http.Response, content=body, stream=True, stream_cls=sdk.errors.AsyncStream
         )
-
-
-def client_options(http: Any, http_client_class: Any, transport_class: Any, connect_seconds: float) -> dict[str, Any]:
-    """Both SDKs retry twice and wait for minutes in secret, and OpenAI's follows redirects: not so here."""
-    from app.llm.sessions import guarded_session
-
-    timeout = http.Timeout(None, connect=connect_seconds, write=WRITE_SECONDS)
-    transport: Any = bounded(http, transport_class)(client=lambda: guarded_session(transport.ssl_context))
-    client = http_client_class(timeout=timeout, transport=transport, follow_redirects=False)
-    # Uncompressed, since a compressor may hold tokens back.
-    headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-    return {"max_retries": 0, "timeout": timeout, "http_client": client, "default_headers": headers}
-
-
-def bounded(http: Any, transport_class: Any) -> Any:
-    """A transport of which the SDK, which reads refusals whole, gets no more than their beginning."""
-    from aiohttp import ClientResponseError
-
-    class Beginning(http.AsyncByteStream):  # type: ignore[misc]  # either SDK's
-        def __init__(self, stream: Any) -> None:
-            self._stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            left = MAX_REFUSAL_BYTES
-            async for data in self._stream:
-                yield data[:left]
-                left -= len(data)
-                if left <= 0:
-                    return
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    class Bounded(transport_class):  # type: ignore[misc]  # either SDK's
-        async def handle_async_request(self, request: Any) -> Any:
-            try:
-                response = await super().handle_async_request(request)
-            except ClientResponseError as error:  # an answer that is no HTTP; the transport lets it through
-                raise http.RemoteProtocolError(NO_HTTP, request=request) from error
-            if response.status_code >= 300:
-                response.stream = Beginning(response.stream)
-            return response
-
-    return Bounded
 
 
 @contextlib.contextmanager
@@ -261,9 +221,23 @@ def failure_of_connection(error: BaseException) -> TurnFailed:
     """A connection that failed: only a timeout while connecting is one, whatever the SDK calls it."""
     cause: BaseException | None = error
     while cause is not None:
-        if type(cause).__name__ in {"ConnectionTimeoutError", "ServerTimeoutError"}:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return refused_certificate(cause)
+        kind = type(cause).__name__
+        if kind in {"ConnectionTimeoutError", "ServerTimeoutError"}:
             return ProviderTimeout("connect")
-        if type(cause).__name__ == "ClientResponseError":
+        if kind in {"ClientHttpProxyError", "ClientProxyConnectionError"}:
+            return ProviderUnavailable("The proxy to the provider does not let us through, or is out of reach.")
+        if kind == "ClientResponseError":
             return ProviderFailed(NO_HTTP)
         cause = cause.__cause__
     return ProviderUnavailable()
+
+
+def refused_certificate(error: ssl.SSLCertVerificationError) -> TurnFailed:
+    """A certificate that this machine does not trust: no second try would mend that, another provider may."""
+    reason = getattr(error, "certificate_error", error)  # aiohttp wraps it
+    log.warning("a provider's certificate was refused", extra={"why": getattr(reason, "verify_message", "")})
+    failure = ProviderUnavailable("The provider's certificate was refused; the log says why.")
+    failure.transient, failure.elsewhere = False, True
+    return failure

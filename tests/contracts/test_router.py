@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from app.errors import (
     ProviderFailed,
     ProviderRateLimited,
     ProviderTruncated,
+    ProviderUnavailable,
 )
 from app.llm.base import Target
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
+from app.llm.local import LocalModel
 from app.llm.openai import OpenAIModel
 from app.llm.scripted import ScriptedModel
 from tests.support.clock import run
@@ -269,6 +272,22 @@ def test_the_scripted_model_is_routed_like_any_other() -> None:
             await asked.reply(Target("scripted", "fail"))
             assert [attempt.status_code for attempt in attempts(asked)] == [None] * len(attempts(asked))
             assert asked.outcomes[-1] == ("scripted", "completed")
+
+    run(main())
+
+
+def test_a_model_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> None:
+    """An embedded model whose file is missing fails its turn at once; a fallback is asked at once."""
+
+    async def main() -> None:
+        missing = LocalModel(tmp_path / "missing.gguf")
+        async with asking(missing, ScriptedModel()) as asked:
+            assert isinstance(await failed(asked, Target("local", "missing")), ProviderUnavailable)
+            assert asked.outcomes == [("local", "provider-unavailable")]
+            asked.router._fallbacks = [Target("scripted", "echo")]
+            await asked.reply(Target("local", "missing"))
+            assert asked.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
+        assert seconds() == 0
 
     run(main())
 

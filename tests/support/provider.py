@@ -6,12 +6,14 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 import httptools
 
@@ -27,7 +29,8 @@ class Call:
     """A request that reached the provider, and what became of its answer."""
 
     method: str
-    path: str
+    target: str
+    """What is asked for: a path, or behind a proxy a whole URL."""
     headers: Mapping[str, str]
     """By lower-case name."""
     raw: bytes
@@ -36,6 +39,11 @@ class Call:
     """Set when the answer has been sent to its end."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the connection was gone before that."""
+
+    @property
+    def path(self) -> str:
+        """The path of what is asked for."""
+        return urlsplit(self.target).path
 
     @cached_property
     def body(self) -> Any:
@@ -69,12 +77,13 @@ class FakeProvider:
     Calls are answered with what was queued, in the order of their arrival, and then by `default`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
         self.default: Answer | Callable[[Call], Answer] = echo
         self.further_paths: set[str] = set()
         """What is answered beside chat completions."""
         self.port = 0
+        self._tls = tls
         self._queued: deque[Answer] = deque()
         self._arrival = asyncio.Event()
         self._connections: set[_Connection] = set()
@@ -83,7 +92,7 @@ class FakeProvider:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -101,12 +110,12 @@ class FakeProvider:
     @property
     def openai_base_url(self) -> str:
         """What `OPENAI_BASE_URL` has to be."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.groq_base_url}/v1"
 
     @property
     def groq_base_url(self) -> str:
         """What `GROQ_BASE_URL` has to be."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def active(self) -> int:
