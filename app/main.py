@@ -24,7 +24,6 @@ from app.db.connect import connect
 from app.db.engine import Database
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
-from app.llm.base import ChatModel
 from app.llm.catalog import Catalog
 from app.llm.local import LocalModel
 from app.llm.router import Router
@@ -141,7 +140,7 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
         for each in rag:
             if each is not None:
                 stack.push_async_callback(each.aclose)
-        warming = asyncio.create_task(warm(catalog.default))
+        warming = asyncio.create_task(warm(catalog))
         stack.push_async_callback(ended, warming)
         async with served(settings, database, catalog, rag) as services:
             keep_what_was_imported()
@@ -217,11 +216,12 @@ def keep_what_was_imported() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def warm(model: ChatModel) -> None:
-    """Loads the embedded model beside the start, where it is the one that answers."""
-    if isinstance(model, LocalModel):
+async def warm(catalog: Catalog) -> None:
+    """Finds out beside the start which models answer, and loads the embedded one where it is the one that does."""
+    await catalog.prepare_all()
+    if isinstance(catalog.default, LocalModel):
         with contextlib.suppress(ProviderUnavailable):  # logged already; each turn will say so
-            await model.warm()
+            await catalog.default.warm()
 
 
 async def ended(*tasks: asyncio.Task[None]) -> None:

@@ -13,6 +13,9 @@ class GroqModel(SdkModel):
     path = f"{PATH}/chat/completions"
     own_base_url = "https://api.groq.com"
 
+    async def prepare(self) -> None:
+        """See `ChatModel.prepare`: there is nothing to find out."""
+
     def _build(self) -> Sdk:
         import groq
         import httpx

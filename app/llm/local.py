@@ -92,6 +92,9 @@ class LocalModel:
         """See `ChatModel.context_window`."""
         return self._context_tokens
 
+    async def prepare(self) -> None:
+        """See `ChatModel.prepare`: there is nothing to find out."""
+
     async def warm(self) -> None:
         """Loads the model ahead of its first use.
 

@@ -1,16 +1,36 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any, ClassVar
 
+from app.errors import ProviderAuth, TurnFailed
 from app.llm.clients import client_of, client_options, quieten
-from app.llm.parameters import OLD_NAME, is_azure, is_openai
-from app.llm.sdk import CONNECT_SECONDS, Sdk, SdkModel
+from app.llm.model_lists import MAX_LIST_BYTES, MAX_NAMED, models_in
+from app.llm.parameters import OLD_NAME, is_openai, is_own
+from app.llm.sdk import CONNECT_SECONDS, Sdk, SdkModel, opening, reading
 
 OPENAI_URL = "https://api.openai.com/v1"
 
+LIST_SECONDS = 5.0
+PAUSE_SECONDS = 5.0
+"""Between two questions for a list that could not be had."""
+
+log = logging.getLogger(__name__)
+
 
 class OpenAIModel(SdkModel):
-    """OpenAI, or any server that speaks its wire at another base URL (which ends in `/v1`)."""
+    """OpenAI, or any server that speaks its wire at another base URL (which ends in `/v1`).
+
+    Args:
+        api_key: The key, or any text for a server without keys.
+        base_url: The server's address; OpenAI's own when None.
+        default_model: The model that answers when none is named.
+        context_window: Tokens that it takes, where that is configured.
+        connect_seconds: How long connecting may take.
+        name: The provider's name.
+        listing: Whether the first model that the server lists takes the default one's place.
+    """
 
     path = "chat/completions"
     own_base_url = OPENAI_URL
@@ -24,11 +44,71 @@ class OpenAIModel(SdkModel):
         context_window: int | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         name: str = "openai",
+        *,
+        listing: bool = False,
     ) -> None:
-        if base_url is not None and not (is_openai(base_url) or is_azure(base_url)):
+        if base_url is not None and not is_own(base_url):
             self.max_tokens_name = OLD_NAME
         super().__init__(api_key, base_url, default_model, context_window, connect_seconds)
         self.name = name
+        self._listing = listing
+        self._lock = asyncio.Lock()
+        self._next_try = 0.0
+
+    async def prepare(self) -> None:
+        """See `ChatModel.prepare`: asks the server for its models, unless one is configured."""
+        if not self._listing:
+            return
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._listing and now >= self._next_try:
+                self._next_try = now + PAUSE_SECONDS
+                await self._choose()
+
+    async def _choose(self) -> None:
+        """Takes the first model of the server's list; one that cannot be had now is asked for again later."""
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                found = models_in(await self._list())
+        except TurnFailed as failure:
+            self._listing = failure.transient or isinstance(failure, ProviderAuth)
+            log.warning("a server does not list its models", extra={"provider": self.name, "code": failure.code})
+            return
+        except TimeoutError:
+            log.warning("a server does not list its models in time", extra={"provider": self.name})
+            return
+        self._listing = False
+        if not found:
+            log.warning("a server lists no models", extra={"provider": self.name})
+            return
+        self.default_model = found[0]
+        chosen = {"provider": self.name, "model": found[0]}
+        if len(found) == 1:
+            log.info("the server's model answers", extra=chosen)
+        else:
+            others = found[1:MAX_NAMED]
+            log.warning("the first of several models answers; LLM_MODEL chooses", extra=chosen | {"others": others})
+
+    async def _list(self) -> bytes:
+        sdk = await self._built()
+        with opening(sdk):
+            response = await sdk.client.get(
+                f"{self._base_url.rstrip('/')}/models",
+                cast_to=sdk.http.Response,
+                options={"headers": {"Accept": "application/json"}},
+                stream=True,
+                stream_cls=sdk.errors.AsyncStream,
+            )
+        content = bytearray()
+        try:
+            with reading(sdk):
+                async for part in response.aiter_bytes():
+                    content += part
+                    if len(content) > MAX_LIST_BYTES:
+                        break
+        finally:
+            await response.aclose()
+        return bytes(content)
 
     def _build(self) -> Sdk:
         import httpx2

@@ -34,9 +34,9 @@ def is_openai(base_url: str) -> bool:
     return OPENAI_HOST.search(urlsplit(base_url).hostname or "") is not None
 
 
-def is_azure(base_url: str) -> bool:
-    """Whether a base URL is a deployment of Azure's."""
-    return AZURE_HOST.search(urlsplit(base_url).hostname or "") is not None
+def is_own(base_url: str) -> bool:
+    """Whether a base URL is OpenAI's own, or a deployment of Azure's."""
+    return is_openai(base_url) or AZURE_HOST.search(urlsplit(base_url).hostname or "") is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,11 @@ class Router:
         """
         return self.sizes.window(self.catalog[target.provider], target, max_tokens)
 
+    @property
+    def fallbacks(self) -> list[Target]:
+        """Who is asked when a provider fails; where no model is named it is the provider's own default."""
+        return [Target(name, model or self.catalog[name].default_model) for name, model in self._fallbacks]
+
     def offers(self) -> list[Offer]:
         """What may be asked for by name, and whether it is well."""
         default = Target(self.catalog.default.name, self.catalog.default.default_model)
@@ -102,7 +107,7 @@ class Router:
                 default=target == default,
                 available=self.catalog[target.provider].present and not self.breakers.open(target),
             )
-            for target in dict.fromkeys([*self.catalog.targets(), *self._fallbacks])
+            for target in dict.fromkeys([*self.catalog.targets(), *self.fallbacks])
         ]
 
     async def answer(self, call: Call) -> Ending:
@@ -139,7 +144,7 @@ class Router:
         return error
 
     def _chain(self, first: Target) -> list[Target]:
-        return list(dict.fromkeys([first, *self._fallbacks]))
+        return list(dict.fromkeys([first, *self.fallbacks]))
 
     async def _ask(self, target: Target, call: Call, *, fallback: bool) -> Ending:
         """Asks one provider, at most three times."""

@@ -91,10 +91,12 @@ class Turns:
             QueueFull: too many turns of the conversation are unfinished.
             Unavailable: the service has no room, is going away, or has no database.
         """
+        await self._router.catalog.prepare(turn.sampling.provider)
         return await self._once(turn.key, who.user_id, conversation_id, self._reserve, turn)
 
     async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
         """Makes a conversation and accepts its first turn, or neither; raises what `begin` does."""
+        await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
         return await self._once(turn.key, user_id, None, self._create_and_reserve, new, turn)
 
     async def regenerate(self, who: Principal, conversation_id: str, wanted: NewReply) -> Turn:
@@ -107,6 +109,7 @@ class Turns:
             CannotRegenerate: it is not the last one, or its question is gone.
             AppError: what `begin` raises.
         """
+        await self._router.catalog.prepare(wanted.sampling.provider)
         return await self._once(wanted.key, who.user_id, conversation_id, self._reserve_another, wanted)
 
     async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:

@@ -248,3 +248,18 @@ async def test_another_provider_for_a_conversation_brings_its_own_model(
     assert (changed.json()["provider"], changed.json()["model"]) == ("groq", None)
     await told(openai_service, made, "Hello")
     assert provider.calls[-1].body["model"] == "openai/gpt-oss-120b"
+
+
+async def test_a_server_without_a_configured_model_is_asked_for_its_own(shared_database_url: str) -> None:
+    """The first turn, and GET /models, wait for a server's list; its first model answers, and is stored."""
+    async with FakeProvider() as server:
+        server.models = ["qwen3:8b", "llama3.2:3b"]
+        configured = settings(
+            database_url=shared_database_url, llm_provider="openai", openai_base_url=server.openai_base_url
+        )
+        async with serving(configured) as service:
+            made = await make(service, message="Hello")
+            offered = await got(service, "/models")
+        assert server.listed == 1
+        assert (server.calls[0].body["model"], made["messages"][1]["model"]) == ("qwen3:8b", "qwen3:8b")
+        assert [each["model"] for each in offered if each["provider"] == "openai"] == ["qwen3:8b"]

@@ -10,7 +10,7 @@ import pytest
 from app.errors import TurnFailed
 from app.llm.base import ChatRequest
 from app.llm.openai import OpenAIModel
-from app.llm.parameters import is_azure, is_openai
+from app.llm.parameters import is_openai, is_own
 from tests.support.clock import run
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, Response
@@ -154,10 +154,10 @@ def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: i
 
 
 @pytest.mark.parametrize(
-    ("base_url", "openai", "azure"),
+    ("base_url", "openai", "own"),
     [
-        ("https://api.openai.com/v1", True, False),
-        ("https://eu.api.openai.com/v1/", True, False),
+        ("https://api.openai.com/v1", True, True),
+        ("https://eu.api.openai.com/v1/", True, True),
         ("https://r.openai.azure.com/openai/v1", False, True),
         ("https://r.services.ai.azure.com/openai/v1", False, True),
         ("https://r.cognitiveservices.azure.com/openai/v1", False, True),
@@ -167,8 +167,7 @@ def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: i
         ("http://localhost:11434/v1", False, False),
     ],
 )
-def test_own_hosts_are_known(base_url: str, openai: bool, azure: bool) -> None:
+def test_own_hosts_are_known(base_url: str, openai: bool, own: bool) -> None:
     """OpenAI's and Azure's own hosts get the name that their reasoning models insist on, others the one they know."""
-    assert (is_openai(base_url), is_azure(base_url)) == (openai, azure)
-    name = OpenAIModel(KEY, base_url, "gpt").max_tokens_name
-    assert name == ("max_completion_tokens" if openai or azure else "max_tokens")
+    assert (is_openai(base_url), is_own(base_url)) == (openai, own)
+    assert OpenAIModel(KEY, base_url, "gpt").max_tokens_name == ("max_completion_tokens" if own else "max_tokens")

@@ -9,7 +9,7 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, cast
@@ -66,6 +66,12 @@ def echo(call: Call) -> Reply:
     return Reply(words, usage=(tokens_in, len(words)))
 
 
+def listing(names: Sequence[str]) -> Response:
+    """A list of models."""
+    entries = [{"id": name, "object": "model", "created": 1, "owned_by": "fake"} for name in names]
+    return Response(200, json.dumps({"object": "list", "data": entries}).encode())
+
+
 def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
@@ -80,6 +86,10 @@ class FakeProvider:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
         self.default: Answer | Callable[[Call], Answer] = echo
+        self.models: list[str] | None = None
+        """What `GET …/models` lists; None for a server without that."""
+        self.listed = 0
+        """How often it was asked for that list, which is no call."""
         self.further_paths: set[str] = set()
         """What is answered beside chat completions."""
         self.port = 0
@@ -149,6 +159,9 @@ class FakeProvider:
         return self.calls[count - 1]
 
     def _answer_to(self, call: Call) -> Answer:
+        if call.method == "GET" and call.path.endswith("/models"):
+            self.listed += 1
+            return NOT_FOUND if self.models is None else listing(self.models)
         self.calls.append(call)
         self._arrival.set()
         self._arrival = asyncio.Event()
