@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     )
     llm_model: str | None = Field(
         None,
-        description="The model of LLM_PROVIDER; by default its own: of a server at OPENAI_BASE_URL the first that it lists.",
+        description="The model of LLM_PROVIDER; by default its own: of a server at OPENAI_BASE_URL the first that it "
+        "lists.",
     )
     llm_context_window: int | None = Field(
         None, ge=256, description="Tokens that LLM_MODEL takes, prompt and reply; by default what is known of it."

@@ -18,11 +18,11 @@ from cryptography.x509.oid import NameOID
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-def self_signed(directory: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's side of TLS for 127.0.0.1 and provider.example, and the file with the certificate to trust."""
+def self_signed(directory: Path, host: str = "provider.example") -> tuple[ssl.SSLContext, Path]:
+    """A server's side of TLS for 127.0.0.1 and a name, and the file with the certificate to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "provider.example")])
-    names = [x509.DNSName("provider.example"), x509.IPAddress(ip_address("127.0.0.1"))]
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake provider")])
+    names = [x509.DNSName(host), x509.IPAddress(ip_address("127.0.0.1"))]
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
