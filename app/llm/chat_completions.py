@@ -276,7 +276,8 @@ class ReplyReader:
                 text += said.text + said.refusal
                 thinking += said.thinking
                 self._refused = self._refused or bool(said.refusal)
-                self._note_end(reason_of(choice.get("finish_reason")), more=bool(text or thinking))
+                reason = choice.get("finish_reason") or choice.get("finishReason")  # Gemini's gateways
+                self._note_end(reason_of(reason), more=bool(text or thinking))
         except (AttributeError, TypeError):  # members of other types than a completion's
             if not self.finished:
                 self._failure = ProviderFailed(NO_COMPLETION)

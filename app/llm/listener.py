@@ -17,6 +17,9 @@ USAGE_SECONDS = 2.0
 HOLD_SECONDS = 2.0
 """How long the beginning of a reply is held back, of a model that closes its thinking without having opened it."""
 
+SAYING_WHY = {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}
+"""What says why a reply is empty."""
+
 REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IGNORECASE)
 
 
@@ -76,7 +79,7 @@ class Listener:
             if self._release_at is not None:
                 self._release_at.cancel()
             self._hand_on(self._thinking.flush())
-        if not self._written and self.finish_reason not in {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}:
+        if not self._written and self.finish_reason not in SAYING_WHY:
             raise EmptyReply
 
     async def _follow(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> None:
@@ -95,7 +98,8 @@ class Listener:
                 self.finish_reason, self._rewind_at = None, 0.0
         else:
             self.finish_reason = chunk.finish_reason or self.finish_reason
-        if self.finish_reason is not None:
+        said = self.first_at is not None or self.finish_reason in SAYING_WHY
+        if self.finish_reason is not None and said:  # some say `stop` with their first, empty chunk (Open WebUI)
             clock.reschedule(min(now + USAGE_SECONDS, self._call.deadline))
         elif self.first_at is not None and now >= self._rewind_at:
             self._rewind_at = now + self._limits.idle / 16

@@ -16,6 +16,8 @@ MARKS = {
     "<thought>": "</thought>",  # Gemini's compatible endpoint, with its thoughts included
     "<reasoning>": "</reasoning>",  # fine-tuned models
     "[THINK]": "[/THINK]",  # Mistral's Magistral, on vLLM and llama.cpp
+    "<|channel>thought": "<channel|>",  # Gemma 4
+    "<|channel>": "<channel|>",  # the same, without the channel's name
     "◁think▷": "◁/think▷",  # Kimi
     "<seed:think>": "</seed:think>",  # ByteDance Seed-OSS
     "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere Command A
@@ -25,7 +27,10 @@ MARKS = {
 
 OPENINGS = (*MARKS, *HARMONY_OPENINGS)
 
-UNOPENED = {"</think>": "<think>", "</thinking>": "<thinking>", "[/THINK]": "[THINK]"}
+BARE, BARE_CLOSING = "analysis", "assistantfinal"
+"""What is left of harmony where a server takes out its marks alone: `analysisThe user … assistantfinalHi`."""
+
+UNOPENED = {"</think>": "<think>", "</thinking>": "<thinking>", "[/THINK]": "[THINK]", "<channel|>": "<|channel>"}
 """Closing marks that come without the opening one, which templates of some models put into the prompt."""
 
 CLOSING = re.compile(r"(?<![`'\"“«])(?:" + "|".join(map(re.escape, UNOPENED)) + ")")
@@ -86,18 +91,21 @@ class Thinking:
 
     def _at_start(self, text: str) -> Parted:
         begins = text.lstrip()
+        if any(mark.startswith(begins) and mark != begins for mark in OPENINGS) or begins == BARE:
+            self._held = text
+            return Parted()
         if begins.startswith(HARMONY_OPENINGS):
             self._feed = self._in_harmony
             return self._in_harmony(begins)
         opening = next((mark for mark in MARKS if begins.startswith(mark)), None)
         if opening is not None:
             self._feed, self._closing = self._inside, MARKS[opening]
-            return self._inside(begins.removeprefix(opening))
-        if any(mark.startswith(begins) for mark in OPENINGS):
-            self._held = text
-            return Parted()
-        self._feed = self._watching
-        return self._watching(text)
+        elif begins.startswith(BARE) and begins[len(BARE)].isupper():
+            self._feed, self._closing, opening = self._inside, BARE_CLOSING, BARE
+        else:
+            self._feed = self._watching
+            return self._watching(text)
+        return self._inside(begins.removeprefix(opening))
 
     def _inside(self, text: str) -> Parted:
         thought, mark, rest = text.partition(self._closing)

@@ -106,6 +106,11 @@ ENDS: dict[str, tuple[Raw, Made | Failed]] = {
     ),
     "stop, then 2 s of silence": (stream(PAIR, STOP, 50.0, DONE), Made(seconds=2)),
     "[DONE], then silence": (stream(PAIR, STOP, DONE, 50.0), Made(seconds=0.25)),
+    "stop before the text, a long pause": (
+        stream(chunk({"role": "assistant", "content": ""}, "stop"), 20.0, chunk("Hi "), chunk("you", "stop"), DONE),
+        Made(seconds=20),
+    ),
+    "finishReason": (stream(PAIR, choice(delta={}, finishReason="MAX_TOKENS")), Made(reason="length")),
     "usage between stop and the end": (
         stream(PAIR, STOP, 1.5, usage(**TOKENS), 1.5, DONE),
         Made(tokens=(7, 2), seconds=3),
@@ -139,6 +144,7 @@ FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
     "no blank lines": (stream(WHOLE.replace("\n\n", "\n")), Made()),
     "capital field": (stream(WHOLE.replace("data:", "Data:")), Made()),
     "ids and events": (stream(WHOLE.replace("data:", "id: 1\nevent: message\nretry: 5\ndata:")), Made()),
+    "a newline behind data:": (stream(WHOLE.replace("data: ", "data:\n ")), Made()),
     "OpenRouter's comments": (stream(": OPENROUTER PROCESSING\n\n", WHOLE), Made()),
     "one object in several lines": (
         stream(chunk("Hi "), 'data: {"choices": [\ndata: {"delta": {"content":\ndata: "you"}}]}\n\n', STOP),

@@ -25,6 +25,10 @@ CASES = {
     "harmony, no end": ("<|start|>assistant<|channel|>analysis<|message|>hmm", "", "hmm"),
     "harmony, no message": ("<|channel|>analysis", "", ""),
     "harmony, no header": ("<|channel|>" + "x" * 300, "x" * 300, ""),
+    "analysis as a word": ("analysis of it", "analysis of it", ""),
+    "analysis alone": ("analysis", "analysis", ""),
+    "Gemma's, unnamed": ("<|channel>\nhmm<channel|>Hi", "Hi", "\nhmm"),
+    "Gemma's, closed alone": ("hmm<channel|>Hi", "Hi", "hmm"),
     "closed, not opened": ("hmm\n</think>\n\nHi", "Hi", "hmm\n"),
     "closed at once": ("</think>\n\nHi", "Hi", ""),
     "closed twice": ("hmm</think>Hi </think> you", "Hi </think> you", "hmm"),
@@ -79,6 +83,13 @@ def test_thinking_is_parted_one_by_one(case: str) -> None:
     whole, text, reasoning = CASES[case]
     reader = Reader().read(*whole)
     assert (reader.text, reader.reasoning) == (text, reasoning)
+
+
+def test_harmony_without_its_marks_is_parted() -> None:
+    """Where a server has taken harmony's marks out, the names that are left part thinking from text."""
+    pieces = ["analysis", "The user asks. ", "So: ", "assistant", "final", "Hi", " you"]
+    assert Reader().read(*pieces).text == "Hi you"
+    assert Reader().read("".join(pieces)).reasoning == "The user asks. So: "
 
 
 def test_what_was_sent_stays_text() -> None:
