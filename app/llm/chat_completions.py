@@ -163,6 +163,19 @@ def parsed(payload: bytes) -> Any:
         return MALFORMED
 
 
+def plain_text(event: dict[str, Any]) -> str | None:
+    """The text of an event that holds nothing else, as nearly all do; None of another, which is read with care."""
+    choices = event.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or event.get("usage") or event.get("error"):
+        return None
+    choice = choices[0]
+    delta = choice.get("delta") if isinstance(choice, dict) and not choice.get("finish_reason") else None
+    if not isinstance(delta, dict) or len(delta) != 1 or "x_groq" in event or "usage" in choice:
+        return None
+    content = delta.get("content")
+    return content if isinstance(content, str) else None
+
+
 class ReplyReader:
     """Puts events together to chunks, and knows whether the reply is whole.
 
@@ -192,9 +205,14 @@ class ReplyReader:
             return None
         text, thinking = "", ""
         unfinished, known = not self.finished, self._usage
-        place = next((n for n, payload in enumerate(payloads) if payload in DONE), None)
+        place = next((n for n, payload in enumerate(payloads) if len(payload) < 9 and payload in DONE), None)
         for event in self._payloads.objects(payloads[:place]):
-            self._note_lost_text()
+            if self._payloads.lost_text:
+                self._note_lost_text()
+            elif self._finish_reason is None and (plain := plain_text(event)):
+                self._by_deltas = True
+                text += plain
+                continue
             said = self._take(event) if self._failure is None else Said()
             text += said.text
             thinking += said.thinking
@@ -252,7 +270,7 @@ class ReplyReader:
             log.warning("payloads of a reply were passed over", extra={"payloads": self._payloads.passed_over})
         whole = self.done or self.finished or self._ending or (foreign and self._by_message)
         if not whole:
-            if foreign and not self._choices:
+            if foreign and not (self._choices or self._by_deltas):
                 raise TurnFailed(NO_COMPLETION)
             raise ProviderTruncated
         self._note_lost_text()

@@ -151,6 +151,10 @@ FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
         Made(),
     ),
     "objects without data:": (stream(WHOLE.replace("data: ", "").replace("[DONE]", "")), Made()),
+    "objects without data:, cut": (
+        stream(PAIR.replace("data: ", "")),
+        Failed("provider-truncated", text="Hi you"),
+    ),
     "two objects in one line": (
         stream(event('{"choices":[{"delta":{"content":"Hi "}}]},{}'), chunk("you"), STOP),
         Made(),
