@@ -30,6 +30,7 @@ from app.errors import (
 from app.llm.base import ChatRequest, Chunk
 from app.llm.chat_completions import NO_COMPLETION, read_chunks, request_body
 from app.llm.clients import NO_HTTP
+from app.llm.event_stream import BYTE_ORDER_MARK
 from app.llm.parameters import NEW_NAME, OTHER_NAME, Learnt, Parameters, objection_in
 from app.llm.refusals import failure_of
 from app.llm.windows import known_window
@@ -197,7 +198,7 @@ def failure_of_status(error: Any) -> TurnFailed:
 def content_of(body: bytes) -> Any:
     """An error's body as JSON, else as text."""
     try:
-        return orjson.loads(body)
+        return orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError:
         return body.decode(errors="replace")
 

@@ -46,6 +46,8 @@ class Failed:
     says: str = ""
 
 
+REFUSED = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n{}\r\n"
+ERROR = '{"error": {"message": "no", "code": "invalid_api_key"}}'
 COUNTED = Made(tokens=(7, 2))
 TOKENS = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 NONE_AT_ALL = Failed("provider-error", 1, says="no chat completion")
@@ -179,6 +181,10 @@ FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
     "a reset behind the finish": (
         Raw(["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfff\r\n", PAIR, STOP]),
         Made(),
+    ),
+    "a refusal in gzip, with a mark": (
+        Raw([REFUSED.format("content-encoding: gzip\r\n"), gzip.compress(b"\xef\xbb\xbf" + ERROR.encode())]),
+        Failed("provider-auth"),
     ),
     "gzip, not announced": (stream(gzip.compress(WHOLE.encode())), Made()),
     "gzip in members": (stream(*(gzip.compress(each.encode()) for each in (PAIR, STOP))), Made()),
