@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def astray(settings: Settings) -> Iterator[str]:
-    """Providers whose names stand for forbidden addresses; what is asked through a proxy is the proxy's to decide."""
+    """Providers whose names stand for forbidden addresses; behind a proxy the proxy decides."""
     for name, url in settings.base_urls.items():
         if proxy_for(url) is None and leads_astray(url):
             yield f"{name}: leads to a link-local or metadata address"

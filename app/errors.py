@@ -218,7 +218,7 @@ class TurnFailed(AppError):
     transient = False
     """Whether it may be otherwise a moment later, or elsewhere, by no fault of the request."""
     elsewhere = False
-    """Whether other providers are to be asked at once, though a request like this was refused."""
+    """Whether the router goes to the fallbacks at once, without a retry, although it is not transient."""
     asked_to_wait: int | None = None
     """The provider's own `Retry-After`, in seconds."""
     provider_status: int | None = None

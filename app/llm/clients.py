@@ -22,7 +22,7 @@ def client_of(sdk_client_class: Any, own: bool, **options: Any) -> Any:
 
     Args:
         sdk_client_class: The SDK's own class.
-        own: Whether it asks the SDK's own provider. Only that one is sent what the SDK finds in the environment, such
+        own: Whether it calls the SDK's own provider. Only that one gets what the SDK finds in the environment, such
             as OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS or GROQ_CUSTOM_HEADERS.
         options: What the class is made with.
     """

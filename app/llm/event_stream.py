@@ -1,14 +1,14 @@
 """Payloads out of the bytes of an answer: an event stream, JSON by lines, or one JSON document, as servers really send.
 
-| what is taken | from whom |
+| accepted form | seen at |
 |---|---|
 | `data:` with and without a blank behind it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
 | a last line without a newline | proxies that trim; LM Studio |
 | a byte order mark before the first line | gateways in .NET and Java |
 | `event: error` before a payload | OpenRouter, Anthropic, Groq |
 | a field `error:` in place of `data:` | llama.cpp until 2025 |
-| JSON without `data:`, in one line or many | servers that ignore `stream`, LiteLLM's errors amid a stream |
-| gzip or deflate although none was asked for | Cloudflare, nginx in front of vLLM |
+| JSON without `data:`, in one line or many | servers that ignore `stream`, LiteLLM's errors within a stream |
+| gzip or deflate although the request forbids it | Cloudflare, nginx in front of vLLM |
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Inflater:
 
 
 def wbits_of(head: bytes) -> int:
-    """What zlib has to be told to read gzip, zlib's own form (RFC 1950, section 2.2) or bare deflate."""
+    """The `wbits` with which zlib reads gzip, zlib's own form (RFC 1950, section 2.2) or bare deflate."""
     if head.startswith(GZIP):
         return zlib.MAX_WBITS | 16
     with_head = head[0] & 15 == 8 and int.from_bytes(head[:2], "big") % 31 == 0

@@ -1,4 +1,4 @@
-"""What of a chat completion is taken for what: the forms in which servers send text, thinking, ends and usage."""
+"""The forms in which servers send text, thinking, finish reasons and usage, each with its source."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Said(NamedTuple):
     text: str = ""
     thinking: str = ""
     refusal: str = ""
-    """Text as well, in place of the reply that was asked for (OpenAI)."""
+    """Text in place of the requested reply (OpenAI)."""
 
 
 def said_in(members: dict[str, Any]) -> Said:
@@ -96,7 +96,7 @@ def said_in(members: dict[str, Any]) -> Said:
             thinking += thought if isinstance(thought, str) else "".join(parts_of(thought)[:2])
             break
     else:
-        if details := members.get("reasoning_details"):  # OpenRouter, beside `reasoning` or alone
+        if details := members.get("reasoning_details"):  # OpenRouter, with `reasoning` or alone
             thinking += parts_of(details).thinking
     if refused := members.get("refusal"):
         refusal += refused if isinstance(refused, str) else "".join(parts_of(refused))

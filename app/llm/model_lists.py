@@ -14,7 +14,7 @@ MAX_NAMED = 20
 """How many of them a log line names."""
 
 NO_CHAT = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
-"""Names of models that do not answer; LM Studio and vLLM list them beside those that do."""
+"""Names of models that do not answer; LM Studio and vLLM list them with the chat models."""
 
 
 def models_in(body: bytes) -> list[str]:

@@ -14,7 +14,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 LIST_SECONDS = 5.0
 PAUSE_SECONDS = 5.0
-"""Between two questions for a list that could not be had."""
+"""Between two attempts to fetch a list."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class OpenAIModel(SdkModel):
         self._next_try = 0.0
 
     async def prepare(self) -> None:
-        """See `ChatModel.prepare`: asks the server for its models, unless one is configured."""
+        """See `ChatModel.prepare`: fetches the server's list of models, unless one is configured."""
         if not self._listing:
             return
         async with self._lock:
@@ -66,7 +66,7 @@ class OpenAIModel(SdkModel):
                 await self._choose()
 
     async def _choose(self) -> None:
-        """Takes the first model of the server's list; one that cannot be had now is asked for again later."""
+        """Takes the first model of the server's list; a list that cannot be fetched now is fetched again later."""
         try:
             async with asyncio.timeout(LIST_SECONDS):
                 found = models_in(await self._list())

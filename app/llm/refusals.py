@@ -180,7 +180,7 @@ def leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, st
 
 
 def failure_of(error: Any, status: int | None = None) -> TurnFailed:
-    """An error as ours, whether it came with a status or amid a stream."""
+    """An error as ours, whether it came with a status or within a stream."""
     refusal = Refusal.of(error)
     return named_failure(refusal, status or refusal.status) or other_failure(refusal, status)
 

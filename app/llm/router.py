@@ -94,7 +94,7 @@ class Router:
 
     @property
     def fallbacks(self) -> list[Target]:
-        """Who is asked when a provider fails; where no model is named it is the provider's own default."""
+        """The targets after a failure, in order; where no model is named it is the provider's default."""
         return [Target(name, model or self.catalog[name].default_model) for name, model in self._fallbacks]
 
     def offers(self) -> list[Offer]:
@@ -220,7 +220,7 @@ def is_transient(error: AppError) -> bool:
 
 
 def may_be_answered_elsewhere(error: AppError) -> bool:
-    """Whether another provider is asked: also where this one refuses what others may take, as for want of funds."""
+    """Whether the fallbacks are tried: also where this provider refuses what others may accept (no funds)."""
     return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
 
 

@@ -16,7 +16,7 @@ MAX_CONNECTIONS = 4096
 def guarded_session(ssl_context: ssl.SSLContext, proxy: str | None = None) -> aiohttp.ClientSession:
     """Connections that go to no forbidden address, whatever a name stands for at the moment it is looked up.
 
-    Through a proxy names are the proxy's to look up; credentials in its URL are sent to it alone.
+    Through a proxy, the proxy resolves names; credentials in its URL are sent to the proxy alone.
     """
     connector = aiohttp.TCPConnector(
         ssl=ssl_context, limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, resolver=GuardedResolver()

@@ -1,4 +1,4 @@
-"""Thinking that servers leave in a reply's text, told from the reply itself by the marks around it."""
+"""Separate the thinking that servers leave in a reply's text, by the marks around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.llm.harmony import Harmony, held_back
 
 MARKS = {
     "<think>": "</think>",  # DeepSeek R1, Qwen 3, QwQ and most, on servers without a parser for it
-    "<thinking>": "</thinking>",  # models asked to think in a prompt; Claude through gateways
+    "<thinking>": "</thinking>",  # models prompted to think; Claude through gateways
     "<thought>": "</thought>",  # Gemini's compatible endpoint, with its thoughts included
     "<reasoning>": "</reasoning>",  # fine-tuned models
     "[THINK]": "[/THINK]",  # Mistral's Magistral, on vLLM and llama.cpp
@@ -51,7 +51,7 @@ class Thinking:
     """Parts thinking from text, however a reply is split.
 
     Args:
-        retract: Takes back the text so far, which turns out to be thinking; None where it was sent to somebody.
+        retract: Takes back the text so far, which turns out to be thinking; None where a reader has received any of it.
         hold: Whether the beginning is held back, until a mark comes or it is released.
     """
 
@@ -136,7 +136,7 @@ class Thinking:
         return Parted(said)
 
     def _closed(self, before: str, rest: str) -> Parted:
-        """What stood before a mark as thinking, if nobody has been sent any of it; else only the mark goes."""
+        """Turn the text before a mark into thinking, if no reader has received any of it; else remove only the mark."""
         self.unopened = True
         retracted = self._retract()
         if retracted is None:

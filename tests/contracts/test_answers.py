@@ -33,7 +33,7 @@ class Made:
     tokens: tuple[int, int] | None = None
     """Those that the provider has reported."""
     seconds: float = 0
-    """How long the answer takes beside the pauses of its sender, of which these are all."""
+    """How long the answer takes, pauses of its sender included."""
 
 
 @dataclass(frozen=True)

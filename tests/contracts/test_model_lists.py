@@ -30,7 +30,7 @@ def prepared(model: OpenAIModel) -> Any:
 
 @pytest.mark.parametrize("models", [["llama3.2:3b"], ["qwen", "llama", "mistral"], ["text-embedding-nomic", "qwen"]])
 def test_the_first_of_its_models_answers(models: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    """The first that answers is taken and logged; where there are several a warning names them. It is asked once."""
+    """The first that answers is taken and logged; several are named in a warning. The list is fetched once."""
     caplog.set_level(logging.INFO)
 
     async def main() -> str:
@@ -68,7 +68,7 @@ def test_a_server_without_a_list_is_asked_once(models: list[str] | None) -> None
 
 
 def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
-    """A list that could not be had is asked for before a later turn, though not at once again."""
+    """A list that could not be fetched is fetched before a later turn, though not at once."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
 
 
 def test_a_model_that_is_configured_is_not_asked_for() -> None:
-    """Who knows its model asks nobody."""
+    """Where a model is configured no list is fetched."""
 
     async def main() -> None:
         async with FakeProvider() as provider:

@@ -56,7 +56,7 @@ def recipes() -> dict[str, Recipe]:
         block = re.search(r"```dotenv\n(.*?)```", text, re.DOTALL)
         if block is None:
             continue
-        asked = re.search(r"Asked at `([^`]+)`, with `(\w+)`", text)
+        asked = re.search(r"Requests go to `([^`]+)`, with `(\w+)`", text)
         assert asked is not None, name
         lines = (line.partition("=") for line in block[1].splitlines())
         variables = {variable: value for variable, _, value in lines}
@@ -69,7 +69,7 @@ RECIPES = recipes()
 
 
 def test_every_provider_has_a_recipe() -> None:
-    """The page has a recipe for each provider, marked as long as nobody has tried it."""
+    """The page has a recipe for each provider, marked as untried."""
     assert [*RECIPES] == NAMED
     assert [name for name, recipe in RECIPES.items() if UNTRIED not in recipe.text] == []
 

@@ -134,7 +134,7 @@ def basic(credentials: str) -> str:
 
 
 def test_no_proxy_names_who_is_reached_without_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of NO_PROXY is asked itself."""
+    """A host of NO_PROXY is reached without the proxy."""
 
     async def main() -> None:
         async with FakeProvider() as proxy, FakeProvider() as provider:
@@ -190,7 +190,7 @@ def test_a_proxy_that_does_not_let_us_through_is_named(
 
 
 def test_a_refused_certificate_is_named(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate that is not trusted is what the failure speaks of, and the log says why; it is not asked again."""
+    """A certificate that is not trusted is what the failure names, and the log says why; there is no retry."""
     tls, _ = self_signed(tmp_path)
 
     async def main() -> None:
@@ -206,7 +206,7 @@ def test_a_refused_certificate_is_named(name: str, tmp_path: Path, caplog: pytes
 
 
 def test_a_provider_with_a_refused_certificate_is_replaced(tmp_path: Path) -> None:
-    """A fallback is asked in its place at once."""
+    """A fallback takes over at once."""
     tls, _ = self_signed(tmp_path)
 
     async def main() -> None:

@@ -30,7 +30,7 @@ class Call:
 
     method: str
     target: str
-    """What is asked for: a path, or behind a proxy a whole URL."""
+    """The request's target: a path, or at a proxy a whole URL."""
     headers: Mapping[str, str]
     """By lower-case name."""
     raw: bytes
@@ -42,7 +42,7 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path of what is asked for."""
+        """The target's path."""
         return urlsplit(self.target).path
 
     @cached_property
@@ -89,7 +89,7 @@ class FakeProvider:
         self.models: list[str] | None = None
         """What `GET …/models` lists; None for a server without that."""
         self.listed = 0
-        """How often it was asked for that list, which is no call."""
+        """How often that list was fetched, which is no call."""
         self.further_paths: set[str] = set()
         """What is answered beside chat completions."""
         self.port = 0
