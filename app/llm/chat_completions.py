@@ -156,9 +156,13 @@ class Payloads:
 
 
 def parsed(payload: bytes) -> Any:
-    """A payload as JSON, or MALFORMED; with the parser that lets a half of a surrogate pair through."""
+    """A payload as JSON, or MALFORMED.
+
+    With the parser that accepts halves of surrogate pairs and bare control characters; bytes that are no UTF-8, as of
+    a character that a server has cut in two, become U+FFFD.
+    """
     try:
-        return json.loads(payload)
+        return json.loads(payload.decode(errors="replace"), strict=False)
     except (ValueError, RecursionError):
         return MALFORMED
 

@@ -70,7 +70,7 @@ TEXT_PARTS = {"text", "output_text"}
 THINKING_PARTS = {"thinking", "reasoning", "reasoning_text", "summary_text", "reasoning.text", "reasoning.summary"}
 """Types of parts that are thinking: Mistral (Magistral), Anthropic's and OpenRouter's."""
 
-LOST_TEXT = re.compile(rb'"(content|text|refusal|thinking|reasoning(?:_content)?)"\s*:\s*"(?!")')
+LOST_TEXT = re.compile(rb"""["'](content|text|refusal|thinking|reasoning(?:_content)?)["']\s*:\s*["'](?!["'])""")
 """The beginning of a text in an event that cannot be read."""
 
 

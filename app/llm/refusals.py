@@ -65,6 +65,7 @@ MODEL_KINDS = {
     "unknown_model",  # Azure's and GitHub's models
     "notfounderror",  # vLLM
     "resource_not_found_error",  # Moonshot
+    "1211",  # Zhipu
 }
 CONTEXT_KINDS = {
     "context_length_exceeded",  # OpenAI, Azure, Groq, DeepSeek
@@ -102,7 +103,8 @@ CONTEXT_TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window|limit)"  # OpenAI, vLLM, LM Studio, llama.cpp, Mistral, Cloudflare, LiteLLM …
     r"|\b(prompt|inputs?|messages?|conversation)\b.{0,40}\btoo (long|large|many tokens)"  # Anthropic, Bedrock
     r"|maximum (prompt|input|model|sequence|request) length|max(imum)? input"  # xAI, vLLM
-    r"|(prompt|input)( token)? (count|length).{0,60}(exceed|should be)"  # Gemini, Copilot, DashScope
+    r"|(prompt|input)( tokens?)? (count|length|tokens).{0,60}(exceed|should be)"  # Gemini, Copilot, DashScope
+    r"|(prompt|input) tokens? .{0,40}exceed"  # Perplexity
     r"|prompt exceeds|longer than the (maximum )?(model|context)"  # Zhipu, SGLang, vLLM
     r"|too many (input |prompt )?tokens"  # Cohere
     r"|exceed(s|ed)? (the )?(model )?(token limit|max(imum)? (number of )?tokens)"  # Moonshot, gateways
@@ -187,7 +189,7 @@ def failure_of(error: Any, status: int | None = None) -> TurnFailed:
 
 def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
     """The failure that has a name of its own; None where it is just an error."""
-    words, kinds, _ = refusal
+    words, kinds, parameters = refusal
     failure: TurnFailed | None = None
     if status in {None, 413, 429} and TOO_LARGE_A_MINUTE.search(words):
         failure = too_large_a_minute(words)
@@ -201,7 +203,7 @@ def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
         failure = ProviderAuth()
     elif status == 413 or kinds & CONTEXT_KINDS or speaks_of_context(words):
         failure = ContextTooLong()
-    elif kinds & MODEL_KINDS or NO_SUCH_MODEL.search(words):
+    elif kinds & MODEL_KINDS or "model" in parameters or NO_SUCH_MODEL.search(words):
         failure = ModelNotFound()
     elif (status is None or status < 500) and (kinds & AUTH_KINDS or WRONG_KEY.search(words)):
         failure = ProviderAuth()

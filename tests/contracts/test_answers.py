@@ -173,6 +173,15 @@ FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
         stream(chunk("Hi "), event('{"choices": [{"delta": {"content": "yo'), STOP, DONE),
         Failed("provider-error", text="Hi "),
     ),
+    "quotes of Python": (
+        stream(chunk("Hi "), event("{'choices': [{'delta': {'content': 'you'}}]}"), STOP, DONE),
+        Failed("provider-error", text="Hi "),
+    ),
+    "bare control characters": (stream(PAIR.replace("you", "y\tu"), STOP), Made("Hi y\tu")),
+    "half a character": (
+        stream(b'data: {"choices":[{"delta":{"content":"Hi \xf0\x9f"}}]}\n\n', STOP),
+        Made("Hi \ufffd"),
+    ),
     "odd behind the finish": (
         stream(PAIR, STOP, event('{"choices": [{"delta": {"content": "yo'), event({"choices": 7}), "<html>\n", DONE),
         Made(),
