@@ -15,6 +15,7 @@ from app.llm.listener import Limits
 from app.llm.local import CONTEXT_TOKENS as LOCAL_CONTEXT_TOKENS
 from app.llm.local import LocalModel
 from app.llm.openai import OpenAIModel, openai_client
+from app.llm.parameters import is_own
 from app.llm.router import Router
 from app.llm.scripted import ScriptedModel
 from app.llm.windows import UNKNOWN
@@ -51,7 +52,8 @@ def providers(settings: Settings) -> Iterator[ChatModel]:
             yield OpenAIModel(key, further.base_url, model, tokens or further.context_window, patience, name)
         elif name == Provider.OPENAI:
             key, (model, tokens) = secret(settings.openai_api_key), chosen(name, "gpt-5-mini")
-            yield OpenAIModel(key, settings.openai_base_url, model, tokens, patience)
+            listing = lists_its_models(settings)
+            yield OpenAIModel(key, settings.openai_base_url, model, tokens, patience, listing=listing)
         elif name == Provider.GROQ:
             key, (model, tokens) = secret(settings.groq_api_key), chosen(name, "openai/gpt-oss-120b")
             yield GroqModel(key, settings.groq_base_url, model, tokens, patience)
@@ -65,6 +67,13 @@ def providers(settings: Settings) -> Iterator[ChatModel]:
             yield ScriptedModel(model, tokens or UNKNOWN)
 
 
+def lists_its_models(settings: Settings) -> bool:
+    """Whether the server at OPENAI_BASE_URL is to say which model answers, since no setting does."""
+    base_url = settings.openai_base_url
+    named = settings.llm_model is not None and settings.effective_provider == Provider.OPENAI
+    return base_url is not None and not is_own(base_url) and not named
+
+
 def secret(key: SecretStr | None) -> str:
     """A key as the SDKs want it."""
     return key.get_secret_value() if key else NO_KEY
@@ -72,7 +81,7 @@ def secret(key: SecretStr | None) -> str:
 
 def router_of(settings: Settings, catalog: Catalog) -> Router:
     """Who is asked, and who else when that one fails."""
-    fallbacks = [Target(name, model or catalog[name].default_model) for name, model in settings.fallbacks]
+    fallbacks = [Target(name, model or "") for name, model in settings.fallbacks]
     return Router(catalog, fallbacks, limits_of(settings))
 
 

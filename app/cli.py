@@ -7,19 +7,20 @@ import asyncio
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
 
-from app import VERSION
+from app import VERSION, preflight
 from app.api.protocol import HttpProtocol
 from app.db import check, schema
 from app.db.connect import connect
 from app.db.start import when_ready
 from app.errors import AppError, DatabaseUnavailable
 from app.llm.addresses import leads_astray
+from app.llm.proxies import proxy_for
 from app.log import configure_logging
 from app.settings import Settings
 from app.signals import ending_at_once
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         return refuse(settings_errors(error))
-    if asked.command == "serve" and (astray := [name for name, url in settings.base_urls.items() if leads_astray(url)]):
-        return refuse([f"{name}: leads to a link-local or metadata address" for name in astray])
+    if asked.command == "serve" and (reasons := [*preflight.refusals(settings), *astray(settings)]):
+        return refuse(reasons)
     configure_logging(settings.log_level)
     try:
         with ending_at_once():
@@ -53,6 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.command == "serve":
         serve(settings)
     return status
+
+
+def astray(settings: Settings) -> Iterator[str]:
+    """Providers whose names stand for forbidden addresses; behind a proxy the proxy decides."""
+    for name, url in settings.base_urls.items():
+        if proxy_for(url) is None and leads_astray(url):
+            yield f"{name}: leads to a link-local or metadata address"
 
 
 def parser() -> argparse.ArgumentParser:

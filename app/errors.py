@@ -29,6 +29,7 @@ AppError
 ├── RateLimited                429 rate-limited
 ├── TurnFailed                 502 provider-error
 │   ├── ProviderFailed         502 provider-error
+│   │   └── EmptyReply         502 provider-error
 │   ├── ProviderAuth           502 provider-auth
 │   ├── ProviderTruncated      502 provider-truncated
 │   ├── ProviderTimeout        504 provider-timeout-connect, -first-token, -idle, -total
@@ -261,6 +262,8 @@ class TurnFailed(AppError):
     status = 502
     transient = False
     """Whether it may be otherwise a moment later, or elsewhere, by no fault of the request."""
+    elsewhere = False
+    """Whether the router goes to the fallbacks at once, without a retry, although it is not transient."""
     asked_to_wait: int | None = None
     """The provider's own `Retry-After`, in seconds."""
     provider_status: int | None = None
@@ -271,6 +274,10 @@ class ProviderFailed(TurnFailed):
     """The provider is in trouble."""
 
     transient = True
+
+
+class EmptyReply(ProviderFailed):
+    """The provider's reply was empty."""
 
 
 class ProviderAuth(TurnFailed):
@@ -334,6 +341,8 @@ class ContextTooLong(TurnFailed):
 
     code = "context-too-long"
     status = 422
+    limit: int | None = None
+    """Tokens of prompt and reply that the provider takes, where it says so."""
 
 
 class InternalError(TurnFailed):

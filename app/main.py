@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import logging
 import multiprocessing
 import signal
 import threading
@@ -15,6 +16,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from app import preflight
 from app.api.application import application
 from app.api.deps import Services
 from app.assembly import Rag, catalog_of, rag_of, router_of
@@ -24,7 +26,6 @@ from app.db.engine import Database
 from app.db.start import when_ready
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
-from app.llm.base import ChatModel
 from app.llm.catalog import Catalog
 from app.llm.local import LocalModel
 from app.llm.router import Router
@@ -65,6 +66,12 @@ from app.signals import ending_at_once
 
 SAME_SIGNAL_SECONDS = 2.0
 """When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
+
+log = logging.getLogger(__name__)
+
+
+class CannotServe(RuntimeError):
+    """A server cannot start with these settings; the message says what to set."""
 
 
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
@@ -121,7 +128,15 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def started(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Services]:
-    """Builds everything, and closes it in reverse."""
+    """Builds everything, and closes it in reverse.
+
+    Raises:
+        CannotServe: no provider can answer, or the proxy on the way to one cannot be used.
+    """
+    if reasons := preflight.refusals(settings):
+        raise CannotServe("; ".join(reasons))
+    for remark in preflight.remarks(settings):
+        log.warning(remark)
     database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
@@ -133,7 +148,7 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
         for each in rag:
             if each is not None:
                 stack.push_async_callback(each.aclose)
-        warming = asyncio.create_task(warm(catalog.default))
+        warming = asyncio.create_task(warm(catalog))
         stack.push_async_callback(ended, warming)
         async with served(settings, database, catalog, rag) as services:
             keep_what_was_imported()
@@ -225,11 +240,12 @@ def keep_what_was_imported() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def warm(model: ChatModel) -> None:
-    """Loads the embedded model beside the start, where it is the one that answers."""
-    if isinstance(model, LocalModel):
+async def warm(catalog: Catalog) -> None:
+    """Prepare the providers in the background, and load the embedded model where it is the default."""
+    await catalog.prepare_all()
+    if isinstance(catalog.default, LocalModel):
         with contextlib.suppress(ProviderUnavailable):  # logged already; each turn will say so
-            await model.warm()
+            await catalog.default.warm()
 
 
 async def ended(*tasks: asyncio.Task[None]) -> None:

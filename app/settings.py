@@ -125,7 +125,11 @@ class Settings(BaseSettings):
     llm_provider: str | None = Field(
         None, description="openai, groq, local, scripted or a further one; by default the first with a key, else local."
     )
-    llm_model: str | None = Field(None, description="The model of LLM_PROVIDER; each has a default.")
+    llm_model: str | None = Field(
+        None,
+        description="The model of LLM_PROVIDER; by default its own: of a server at OPENAI_BASE_URL the first that it "
+        "lists.",
+    )
     llm_context_window: int | None = Field(
         None, ge=256, description="Tokens that LLM_MODEL takes, prompt and reply; by default what is known of it."
     )
@@ -148,7 +152,9 @@ class Settings(BaseSettings):
         None, description="A server that speaks OpenAI's API, as https://host/v1; by default OpenAI's own."
     )
     groq_api_key: Key | None = Field(None, description="The key for Groq.")
-    groq_base_url: BaseUrl | None = Field(None, description="Another address for Groq's API, without a path.")
+    groq_base_url: BaseUrl | None = Field(
+        None, description="Another address for Groq's API, without the path /openai/v1."
+    )
     local_model_path: Path | None = Field(
         None, description="A GGUF file for the embedded model; by default SmolLM2-135M-Instruct."
     )
@@ -213,6 +219,11 @@ class Settings(BaseSettings):
                     f"entry {number} is no origin: it has to be https://host or http://host:port, with no path"
                 )
         return [each.removesuffix(USUAL_PORTS.get(each.partition(":")[0], "")) for each in origins]
+
+    @field_validator("openai_base_url", "groq_base_url", mode="before")
+    @classmethod
+    def _unset_when_blank(cls, value: object) -> object:
+        return (value.strip() or None) if isinstance(value, str) else value
 
     @field_validator("openai_api_key", "groq_api_key")
     @classmethod

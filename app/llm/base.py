@@ -86,6 +86,10 @@ class ChatModel(Protocol):
         """Tokens of prompt and reply together that a model takes, as far as is known."""
         ...
 
+    async def prepare(self) -> None:
+        """Finds out what has to be known before a turn, such as the model that answers; soon done, and never fails."""
+        ...
+
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Asks for a reply and gives it piece by piece; closing the generator stops the model.
 

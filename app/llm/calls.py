@@ -20,6 +20,10 @@ class Sink(Protocol):
         """More of the thinking behind it, which is no part of it."""
         ...
 
+    def retract(self) -> str | None:
+        """Takes back the text so far, and gives it; None, and nothing is taken, where any of it was sent or stored."""
+        ...
+
 
 @dataclass(slots=True)
 class Call:

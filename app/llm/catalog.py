@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 from app.domain.messages import Sampling
@@ -24,6 +25,16 @@ class Catalog:
             return self._models[provider]
         except KeyError:
             raise UnknownModel(f"There is no provider {provider!r}; choose one of {', '.join(self._models)}.") from None
+
+    async def prepare(self, provider: str | None = None) -> None:
+        """Waits until a provider, or the default one, knows which model answers when none is named."""
+        model = self._models.get(provider or self.default.name)
+        if model is not None:
+            await model.prepare()
+
+    async def prepare_all(self) -> None:
+        """The same for all of them, at once."""
+        await asyncio.gather(*(model.prepare() for model in self._models.values()))
 
     def settle(self, turn: Sampling, conversation: Sampling) -> Sampling:
         """Provider and model for a turn, and its sampling: what the turn says, else its conversation.

@@ -7,7 +7,7 @@ from app.domain.context import Prompt
 from app.domain.ids import new_id
 from app.domain.messages import Usage
 from app.domain.tokens import whole_tokens
-from app.errors import AppError, InternalError, ProviderTimeout, ProviderTruncated, TurnFailed
+from app.errors import AppError, EmptyReply, InternalError, ProviderTimeout, ProviderTruncated, TurnFailed
 from app.llm.base import Target
 from app.llm.listener import Listener
 
@@ -50,7 +50,7 @@ class Entry:
     def _status_code(self, outcome: str, error: AppError | None) -> int | None:
         if isinstance(error, TurnFailed) and error.provider_status is not None:
             return error.provider_status
-        answered = outcome == COMPLETED or self.listener.first_at is not None
+        answered = outcome == COMPLETED or self.listener.first_at is not None or isinstance(error, EmptyReply)
         return 200 if self.remote and answered else None
 
     def _refused(self, error: AppError | None) -> bool:
@@ -59,7 +59,7 @@ class Entry:
             return False
         if isinstance(error, ProviderTimeout):
             return error.phase == "connect"
-        return not isinstance(error, ProviderTruncated | InternalError)
+        return not isinstance(error, EmptyReply | ProviderTruncated | InternalError)
 
 
 def milliseconds(seconds: float) -> int:

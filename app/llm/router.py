@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from app.domain.attempts import CANCELLED, COMPLETED
@@ -29,6 +30,7 @@ from app.llm.entries import Entry
 from app.llm.listener import Limits, Listener
 from app.llm.retries import RetryBudget
 from app.llm.sizes import Sizes
+from app.llm.thinking import Unopened
 
 PAUSES = (0.25, 0.5, None)
 """The longest pause, in seconds, behind each attempt at one provider; there is none behind the last."""
@@ -80,6 +82,7 @@ class Router:
         self._now = asyncio.get_running_loop().time
         self.breakers = Breakers(self._now)
         self._budget = RetryBudget(self._now)
+        self._unopened = Unopened()
 
     def window(self, target: Target, max_tokens: int | None) -> Window:
         """How much a model is believed to take.
@@ -88,6 +91,11 @@ class Router:
             UnknownModel: the provider is not there.
         """
         return self.sizes.window(self.catalog[target.provider], target, max_tokens)
+
+    @property
+    def fallbacks(self) -> list[Target]:
+        """The targets after a failure, in order; where no model is named it is the provider's default."""
+        return [Target(name, model or self.catalog[name].default_model) for name, model in self._fallbacks]
 
     def offers(self) -> list[Offer]:
         """What may be asked for by name, and whether it is well."""
@@ -99,7 +107,7 @@ class Router:
                 default=target == default,
                 available=self.catalog[target.provider].present and not self.breakers.open(target),
             )
-            for target in dict.fromkeys([*self.catalog.targets(), *self._fallbacks])
+            for target in dict.fromkeys([*self.catalog.targets(), *self.fallbacks])
         ]
 
     async def answer(self, call: Call) -> Ending:
@@ -124,7 +132,7 @@ class Router:
                     failure = self._told(error, target)
                 elif len(call.attempts) > made and is_transient(error):
                     failure = error  # who was not even asked, or is set up wrong, says less than who failed before
-                if call.begun or self._now() >= call.deadline or not (place or is_transient(error)):
+                if call.begun or self._now() >= call.deadline or not (place or may_be_answered_elsewhere(error)):
                     raise
         raise failure
 
@@ -136,7 +144,7 @@ class Router:
         return error
 
     def _chain(self, first: Target) -> list[Target]:
-        return list(dict.fromkeys([first, *self._fallbacks]))
+        return list(dict.fromkeys([first, *self.fallbacks]))
 
     async def _ask(self, target: Target, call: Call, *, fallback: bool) -> Ending:
         """Asks one provider, at most three times."""
@@ -156,7 +164,7 @@ class Router:
         """How long to wait before the same provider is asked again; None for not at all."""
         if pause is None or call.begun or not error.transient:
             return None
-        if fallback and isinstance(error, ProviderTimeout) and error.phase == "first-token":
+        if fallback and (error.elsewhere or (isinstance(error, ProviderTimeout) and error.phase == "first-token")):
             return None  # that was long enough
         seconds = pause * self._chance()
         if error.asked_to_wait is not None:
@@ -171,7 +179,9 @@ class Router:
         prompt = call.compose(window)
         try:
             return await self._attempt(model, target, call, prompt)
-        except ContextTooLong:
+        except ContextTooLong as error:
+            if error.limit is not None:
+                self.sizes.refused(target, replace(window, tokens=error.limit))
             smaller = window.smaller(prompt)
             if smaller is None or call.begun:
                 raise
@@ -183,7 +193,7 @@ class Router:
         breaker = self.breakers[target]
         breaker.enter()
         call.author, call.prompt = target, prompt
-        listener = Listener(call, self.limits)
+        listener = Listener(call, self.limits, hold=target in self._unopened)
         entry = Entry(target, prompt, listener, model.remote, self._now(), now_ms())
         outcome, error = CANCELLED, None
         try:
@@ -197,6 +207,8 @@ class Router:
         finally:
             call.attempts.append(entry.attempt(self._now(), outcome, error))
             judge(breaker, listener, outcome, error)
+            if listener.unopened:
+                self._unopened.learn(target)
         if listener.usage is not None:
             self.sizes.learn(target, prompt, listener.usage.input_tokens)
         return Ending(listener.finish_reason, entry.usage())
@@ -205,6 +217,11 @@ class Router:
 def is_transient(error: AppError) -> bool:
     """Whether somebody else may do better: another provider, or one with a larger window."""
     return isinstance(error, MessageTooLong) or (isinstance(error, TurnFailed) and error.transient)
+
+
+def may_be_answered_elsewhere(error: AppError) -> bool:
+    """Whether the fallbacks are tried: also where this provider refuses what others may accept (no funds)."""
+    return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
 
 
 def judge(breaker: Breaker, listener: Listener, outcome: str, error: AppError | None) -> None:

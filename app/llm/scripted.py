@@ -59,6 +59,9 @@ class ScriptedModel:
         """See `ChatModel.context_window`."""
         return self._context_tokens
 
+    async def prepare(self) -> None:
+        """See `ChatModel.prepare`: there is nothing to find out."""
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See `ChatModel.stream`."""
         script = SCRIPTS[request.model]

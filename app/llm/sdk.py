@@ -7,18 +7,19 @@ import contextlib
 import email.utils
 import functools
 import gc
+import logging
 import math
 import re
+import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import orjson
+
 from app.errors import (
-    ContextTooLong,
-    ModelNotFound,
-    ProviderAuth,
     ProviderFailed,
     ProviderRateLimited,
     ProviderTimeout,
@@ -27,15 +28,18 @@ from app.errors import (
     TurnFailed,
 )
 from app.llm.base import ChatRequest, Chunk
-from app.llm.chat_completions import NO_COMPLETION, failure_of, read_chunks, request_body
+from app.llm.chat_completions import NO_COMPLETION, read_chunks, request_body
+from app.llm.clients import NO_HTTP
+from app.llm.event_stream import BYTE_ORDER_MARK
+from app.llm.parameters import NEW_NAME, OTHER_NAME, Learnt, Parameters, objection_in
+from app.llm.refusals import failure_of
 from app.llm.windows import known_window
 
 CONNECT_SECONDS = 5.0
-WRITE_SECONDS = 30.0
-MAX_REFUSAL_BYTES = 16 * 2**10
-NO_HTTP = "The provider's answer is no HTTP."
 LONGEST_WAIT = 10**9
 """Seconds; whoever asks for more never wants to see us again."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,15 @@ class SdkModel(ABC):
 
     name: str
     path: ClassVar[str]
+    own_base_url: ClassVar[str]
+    """The provider's own, which is always given: the SDKs take an empty variable for a URL."""
     request_extras: ClassVar[dict[str, Any]] = {}
     models = None
     concurrency = None
     remote = True
     cites = True
     present = True
+    max_tokens_name = NEW_NAME
 
     def __init__(
         self,
@@ -75,9 +82,9 @@ class SdkModel(ABC):
     ) -> None:
         self.default_model = default_model
         self._context_window = context_window
-        self.max_tokens_field = "max_completion_tokens"
+        self._parameters = Learnt(Parameters(self.max_tokens_name))
         self._api_key = api_key
-        self._base_url = base_url
+        self._base_url = base_url or self.own_base_url
         self._connect_seconds = connect_seconds
         self._sdk: Sdk | None = None
         self._building = asyncio.Lock()
@@ -94,9 +101,9 @@ class SdkModel(ABC):
             response = await self._send(sdk, request)
         try:
             with answering(response.status_code), reading(sdk):
-                async for chunk in read_chunks(
-                    response.aiter_raw(), (sdk.errors.APIError, sdk.http.HTTPError, OSError)
-                ):
+                lost = sdk.errors.APIError, sdk.http.HTTPError, OSError
+                encoding = response.headers.get("content-encoding", "")
+                async for chunk in read_chunks(response.aiter_raw(), lost, encoding):
                     yield chunk
         finally:
             await response.aclose()
@@ -120,60 +127,29 @@ class SdkModel(ABC):
             return self._sdk
 
     async def _send(self, sdk: Sdk, request: ChatRequest) -> Any:
-        extras = self.request_extras
-        if request.max_tokens is not None:
-            extras = {**extras, self.max_tokens_field: request.max_tokens}
-        return await sdk.client.post(
-            sdk.url,
-            cast_to=sdk.http.Response,
-            content=request_body(request, **extras),
-            stream=True,
-            stream_cls=sdk.errors.AsyncStream,
-        )
-
-
-def client_options(http: Any, http_client_class: Any, transport_class: Any, connect_seconds: float) -> dict[str, Any]:
-    """Both SDKs retry twice and wait for minutes in secret, and OpenAI's follows redirects: not so here."""
-    from app.llm.sessions import guarded_session
-
-    timeout = http.Timeout(None, connect=connect_seconds, write=WRITE_SECONDS)
-    transport: Any = bounded(http, transport_class)(client=lambda: guarded_session(transport.ssl_context))
-    client = http_client_class(timeout=timeout, transport=transport, follow_redirects=False)
-    # Uncompressed, since a compressor may hold tokens back.
-    headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-    return {"max_retries": 0, "timeout": timeout, "http_client": client, "default_headers": headers}
-
-
-def bounded(http: Any, transport_class: Any) -> Any:
-    """A transport of which the SDK, which reads refusals whole, gets no more than their beginning."""
-    from aiohttp import ClientResponseError
-
-    class Beginning(http.AsyncByteStream):  # type: ignore[misc]  # either SDK's
-        def __init__(self, stream: Any) -> None:
-            self._stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            left = MAX_REFUSAL_BYTES
-            async for data in self._stream:
-                yield data[:left]
-                left -= len(data)
-                if left <= 0:
-                    return
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    class Bounded(transport_class):  # type: ignore[misc]  # either SDK's
-        async def handle_async_request(self, request: Any) -> Any:
+        """The provider's answer; where it refuses a parameter, to the same without it or by its other name."""
+        parameters = keeping = self._parameters[request.model]
+        tried: set[str] = set()
+        while True:
+            optional = parameters.sent(request, self.request_extras)
             try:
-                response = await super().handle_async_request(request)
-            except ClientResponseError as error:  # an answer that is no HTTP; the transport lets it through
-                raise http.RemoteProtocolError(NO_HTTP, request=request) from error
-            if response.status_code >= 300:
-                response.stream = Beginning(response.stream)
-            return response
+                response = await self._post(sdk, request_body(request, **optional))
+            except sdk.errors.APIStatusError as error:
+                refused = content_of(error.response.content)
+                objection = objection_in(refused, error.status_code, [name for name in optional if name not in tried])
+                if objection is None:
+                    raise
+                tried |= {objection.name, OTHER_NAME.get(objection.name, objection.name)}
+                parameters = parameters.changed(objection.name)
+                keeping = keeping if objection.to_value else keeping.changed(objection.name)
+            else:
+                self._parameters.learn(request.model, keeping)
+                return response
 
-    return Bounded
+    async def _post(self, sdk: Sdk, body: bytes) -> Any:
+        return await sdk.client.post(
+            sdk.url, cast_to=sdk.http.Response, content=body, stream=True, stream_cls=sdk.errors.AsyncStream
+        )
 
 
 @contextlib.contextmanager
@@ -210,7 +186,7 @@ def reading(sdk: Sdk) -> Iterator[None]:
 
 def failure_of_status(error: Any) -> TurnFailed:
     """A refusal as ours; the provider's words stay in the chained exception."""
-    failure = failure_of_answer(error.status_code, error.body)
+    failure = failure_of(content_of(error.response.content), error.status_code)
     failure.provider_status = error.status_code
     if failure.transient:
         failure.asked_to_wait = seconds_to_wait(error.response.headers.get("retry-after"))
@@ -219,18 +195,12 @@ def failure_of_status(error: Any) -> TurnFailed:
     return failure
 
 
-def failure_of_answer(status: int, content: Any) -> TurnFailed:
-    """What a status and the error in a body mean."""
-    if status in {401, 403}:
-        return ProviderAuth()
-    if status == 429:
-        return ProviderRateLimited()
-    body = content if isinstance(content, dict) else {}
-    failure = failure_of(body.get("error", body))
-    if isinstance(failure, ContextTooLong | ModelNotFound):
-        return failure
-    said = f"The provider answered with status {status}."
-    return ProviderFailed(said) if status == 408 or status >= 500 else TurnFailed(said)
+def content_of(body: bytes) -> Any:
+    """An error's body as JSON, else as text."""
+    try:
+        return orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
 
 
 def seconds_to_wait(value: str | None) -> int | None:
@@ -252,9 +222,23 @@ def failure_of_connection(error: BaseException) -> TurnFailed:
     """A connection that failed: only a timeout while connecting is one, whatever the SDK calls it."""
     cause: BaseException | None = error
     while cause is not None:
-        if type(cause).__name__ in {"ConnectionTimeoutError", "ServerTimeoutError"}:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return refused_certificate(cause)
+        kind = type(cause).__name__
+        if kind in {"ConnectionTimeoutError", "ServerTimeoutError"}:
             return ProviderTimeout("connect")
-        if type(cause).__name__ == "ClientResponseError":
+        if kind in {"ClientHttpProxyError", "ClientProxyConnectionError"}:
+            return ProviderUnavailable("The proxy to the provider does not let us through, or is out of reach.")
+        if kind == "ClientResponseError":
             return ProviderFailed(NO_HTTP)
         cause = cause.__cause__
     return ProviderUnavailable()
+
+
+def refused_certificate(error: ssl.SSLCertVerificationError) -> TurnFailed:
+    """A certificate that this machine does not trust: no second try would mend that, another provider may."""
+    reason = getattr(error, "certificate_error", error)  # aiohttp wraps it
+    log.warning("a provider's certificate was refused", extra={"why": getattr(reason, "verify_message", "")})
+    failure = ProviderUnavailable("The provider's certificate was refused; the log says why.")
+    failure.transient, failure.elsewhere = False, True
+    return failure

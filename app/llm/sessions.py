@@ -13,12 +13,15 @@ KEEPALIVE_SECONDS = 15.0
 MAX_CONNECTIONS = 4096
 
 
-def guarded_session(ssl_context: ssl.SSLContext) -> aiohttp.ClientSession:
-    """Connections that go to no forbidden address, whatever a name stands for at the moment it is looked up."""
+def guarded_session(ssl_context: ssl.SSLContext, proxy: str | None = None) -> aiohttp.ClientSession:
+    """Connections that go to no forbidden address, whatever a name stands for at the moment it is looked up.
+
+    Through a proxy, the proxy resolves names; credentials in its URL are sent to the proxy alone.
+    """
     connector = aiohttp.TCPConnector(
         ssl=ssl_context, limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, resolver=GuardedResolver()
     )
-    return aiohttp.ClientSession(connector=connector)
+    return aiohttp.ClientSession(connector=connector, proxy=proxy)
 
 
 class GuardedResolver(DefaultResolver):  # type: ignore[misc, valid-type]  # which class it is depends on the platform

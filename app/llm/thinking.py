@@ -1,11 +1,46 @@
+"""Separate the thinking that servers leave in a reply's text, by the marks around it."""
+
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import NamedTuple
 
-OPENING, CLOSING = "<think>", "</think>"
+from app.llm.base import Target
+from app.llm.harmony import OPENINGS as HARMONY_OPENINGS
+from app.llm.harmony import Harmony, held_back
+
+MARKS = {
+    "<think>": "</think>",  # DeepSeek R1, Qwen 3, QwQ and most, on servers without a parser for it
+    "<thinking>": "</thinking>",  # models prompted to think; Claude through gateways
+    "<thought>": "</thought>",  # Gemini's compatible endpoint, with its thoughts included
+    "<reasoning>": "</reasoning>",  # fine-tuned models
+    "[THINK]": "[/THINK]",  # Mistral's Magistral, on vLLM and llama.cpp
+    "<|channel>thought": "<channel|>",  # Gemma 4
+    "<|channel>": "<channel|>",  # the same, without the channel's name
+    "◁think▷": "◁/think▷",  # Kimi
+    "<seed:think>": "</seed:think>",  # ByteDance Seed-OSS
+    "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere Command A
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # OpenThinker
+}
+"""Each opening mark with its closing one; at the beginning of a reply alone, since later on they may be its subject."""
+
+OPENINGS = (*MARKS, *HARMONY_OPENINGS)
+
+BARE, BARE_CLOSING = "analysis", "assistantfinal"
+"""What is left of harmony where a server takes out its marks alone: `analysisThe user … assistantfinalHi`."""
+
+UNOPENED = {"</think>": "<think>", "</thinking>": "<thinking>", "[/THINK]": "[THINK]", "<channel|>": "<|channel>"}
+"""Closing marks that come without the opening one, which templates of some models put into the prompt."""
+
+CLOSING = re.compile(r"(?<![`'\"“«])(?:" + "|".join(map(re.escape, UNOPENED)) + ")")
+"""One of them, unless it is quoted."""
+
+LONGEST = max(map(len, UNOPENED))
+MANY = 1_000
 
 
-class Told(NamedTuple):
+class Parted(NamedTuple):
     """What a piece of a reply holds."""
 
     text: str = ""
@@ -13,50 +48,121 @@ class Told(NamedTuple):
 
 
 class Thinking:
-    """Tells the thinking that some servers leave at the start of a reply, `<think>…</think>`, from its text.
+    """Parts thinking from text, however a reply is split.
 
-    Only there, since later on the words may be the reply's own subject.
+    Args:
+        retract: Takes back the text so far, which turns out to be thinking; None where a reader has received any of it.
+        hold: Whether the beginning is held back, until a mark comes or it is released.
     """
 
-    def __init__(self) -> None:
-        self._feed = self._at_start
+    def __init__(self, retract: Callable[[], str | None], *, hold: bool = False) -> None:
+        self.unopened = False
+        """Whether a closing mark came that had no opening one."""
+        self._retract = retract
+        self._feed: Callable[[str], Parted] = self._at_start
         self._held = ""
-        self.decided = False
-        """Whether all that is yet to come is text."""
+        self._hold = hold
+        self._before = ""
+        self._opened: set[str] = set()
+        self._closing = ""
+        self._harmony = Harmony()
 
-    def feed(self, text: str) -> Told:
+    @property
+    def holds(self) -> bool:
+        """Whether a beginning is held back that `release` would give."""
+        return self._hold and self._feed == self._watching and self._held != ""
+
+    def feed(self, text: str) -> Parted:
         """What is known by now; a part of a mark is held back until the rest of it can have come."""
-        return self._feed(self._held + text)
+        held, self._held = self._held, ""
+        return self._feed(held + text)
 
-    def flush(self) -> Told:
+    def release(self) -> Parted:
+        """What was held back of the beginning, from which on nothing is."""
+        self._hold = False
+        return self.feed("")
+
+    def flush(self) -> Parted:
         """What was held back, at the end of the reply."""
         held, self._held = self._held, ""
-        return Told(reasoning=held) if self._feed == self._inside else Told(held)
+        if self._feed == self._in_harmony:
+            return Parted(*self._harmony.flush())
+        return Parted(reasoning=held) if self._feed == self._inside else Parted(held)
 
-    def _at_start(self, text: str) -> Told:
+    def _at_start(self, text: str) -> Parted:
         begins = text.lstrip()
-        if len(begins) < len(OPENING) and OPENING.startswith(begins):
+        if any(mark.startswith(begins) and mark != begins for mark in OPENINGS) or begins == BARE:
             self._held = text
-            return Told()
-        if not begins.startswith(OPENING):
-            return self._as_text(text)
-        self._feed = self._inside
-        return self._inside(begins.removeprefix(OPENING))
+            return Parted()
+        if begins.startswith(HARMONY_OPENINGS):
+            self._feed = self._in_harmony
+            return self._in_harmony(begins)
+        opening = next((mark for mark in MARKS if begins.startswith(mark)), None)
+        if opening is not None:
+            self._feed, self._closing = self._inside, MARKS[opening]
+        elif begins.startswith(BARE) and begins[len(BARE)].isupper():
+            self._feed, self._closing, opening = self._inside, BARE_CLOSING, BARE
+        else:
+            self._feed = self._watching
+            return self._watching(text)
+        return self._inside(begins.removeprefix(opening))
 
-    def _inside(self, text: str) -> Told:
-        thought, mark, rest = text.partition(CLOSING)
+    def _inside(self, text: str) -> Parted:
+        thought, mark, rest = text.partition(self._closing)
         if mark:
             self._feed = self._after
-            return Told(self._after(rest).text, thought)
-        kept = next((n for n in range(len(CLOSING) - 1, 0, -1) if text.endswith(CLOSING[:n])), 0)
+            return Parted(self._after(rest).text, thought)
+        kept = held_back(text, (self._closing,))
         self._held = text[len(text) - kept :]
-        return Told(reasoning=text[: len(text) - kept])
+        return Parted(reasoning=text[: len(text) - kept])
 
-    def _after(self, text: str) -> Told:
-        self._held = ""
+    def _in_harmony(self, text: str) -> Parted:
+        return Parted(*self._harmony.feed(text))
+
+    def _watching(self, text: str) -> Parted:
+        """Text, in which a closing mark may come that had no opening one."""
+        seen = self._before + text
+        self._opened |= {opening for opening in UNOPENED.values() if opening in seen}
+        for found in CLOSING.finditer(seen, len(self._before)):
+            if UNOPENED[found[0]] not in self._opened:
+                return self._closed(seen[len(self._before) : found.start()], seen[found.end() :])
+        if self._hold:
+            self._held = text
+            return Parted()
+        kept = held_back(text, tuple(UNOPENED))
+        self._held = text[len(text) - kept :]
+        said = text[: len(text) - kept]
+        self._before = (self._before + said)[-LONGEST:]
+        return Parted(said)
+
+    def _closed(self, before: str, rest: str) -> Parted:
+        """Turn the text before a mark into thinking, if no reader has received any of it; else remove only the mark."""
+        self.unopened = True
+        retracted = self._retract()
+        if retracted is None:
+            self._feed = Parted
+            return Parted(before + rest)
+        self._feed = self._after
+        return Parted(self._after(rest).text, retracted + before)
+
+    def _after(self, text: str) -> Parted:
         begins = text.lstrip()
-        return self._as_text(begins) if begins else Told()
+        if begins:
+            self._feed = Parted
+        return Parted(begins)
 
-    def _as_text(self, text: str) -> Told:
-        self._held, self.decided = "", True
-        return Told(text)
+
+class Unopened:
+    """The models that were seen to close their thinking without having opened it."""
+
+    def __init__(self) -> None:
+        self._targets: dict[Target, None] = {}
+
+    def __contains__(self, target: Target) -> bool:
+        return target in self._targets
+
+    def learn(self, target: Target) -> None:
+        """Takes one in; the oldest is forgotten where there are many, since callers may name any model."""
+        if len(self._targets) >= MANY:
+            del self._targets[next(iter(self._targets))]
+        self._targets[target] = None

@@ -31,6 +31,11 @@ class Note:
     def think(self, text: str) -> None:
         """See `Sink.think`."""
 
+    def retract(self) -> str:
+        """See `Sink.retract`: nobody reads a note before its end."""
+        text, self.text = self.text, ""
+        return text
+
     def full(self) -> bool:
         """Whether it is long enough."""
         return len(self.text) >= self._characters

@@ -88,6 +88,15 @@ class Heard:
         """See `Sink.think`."""
         self._reply.think(text)
 
+    def retract(self) -> str | None:
+        """See `Sink.retract`."""
+        text = self._reply.retract()
+        if text is None:
+            return None
+        held = self._filter.flush() if self._filter is not None else ""
+        draft, self.draft, self._filter = self.draft, "", None
+        return text + held + draft
+
     def flush(self) -> None:
         """Hands on what was held back."""
         if self._filter is not None:

@@ -47,6 +47,7 @@ class Reply:
         """Whether readers should go, since this process does."""
         self.stopped_as: Status | None = None
         self._text = io.StringIO()
+        self._shown = False
         self._thoughts: list[str] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -86,6 +87,14 @@ class Reply:
         """Adds to the thinking behind it."""
         self._thoughts.append(text)
 
+    def retract(self) -> str | None:
+        """Takes back the text so far, and gives it; None where a reader has been sent any of it, or it was saved."""
+        if self._shown:
+            return None
+        text = self._text.getvalue()
+        self._text, self.length = io.StringIO(), 0
+        return text
+
     def reasoning(self) -> str:
         """The thinking so far."""
         return "".join(self._thoughts)
@@ -123,11 +132,13 @@ class Reply:
             self._end = asyncio.get_running_loop().create_future()
 
     def text(self, start: int = 0, size: int | None = None) -> str:
-        """The text from a character on; all of it, or so many characters."""
+        """The text from a character on; all of it, or so many characters. What was given is not taken back."""
         if self.ended:
             return self.message.content[start : None if size is None else start + size]
         self._text.seek(start)
-        return self._text.read(size)
+        text = self._text.read(size)
+        self._shown = self._shown or text != ""
+        return text
 
     async def more_than(self, length: int) -> None:
         """Waits until there is more text than so many characters, or the end, or readers should go."""

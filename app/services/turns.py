@@ -99,10 +99,12 @@ class Turns:
             RateLimited: too many of the user's turns wait.
             Unavailable: the service has no room, is going away, or has no database.
         """
+        await self._router.catalog.prepare(turn.sampling.provider)
         return await self._once(turn, who.user_id, conversation_id, self._reserve)
 
     async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
         """Makes a conversation and accepts its first turn, or neither; raises what `begin` does."""
+        await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
         return await self._once(turn, user_id, None, self._create_and_reserve, new)
 
     async def regenerate(self, who: Principal, conversation_id: str, wanted: NewReply) -> Turn:
@@ -115,6 +117,7 @@ class Turns:
             CannotRegenerate: it is not the last one, or its question is gone.
             AppError: what `begin` raises.
         """
+        await self._router.catalog.prepare(wanted.sampling.provider)
         return await self._once(wanted, who.user_id, conversation_id, self._reserve_another)
 
     async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:

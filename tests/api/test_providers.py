@@ -227,15 +227,16 @@ async def test_a_providers_words_and_key_stay_inside(openai_service: Service, pr
         assert not any(word in text for text in texts)
 
 
-async def test_an_empty_reply_is_a_reply(openai_service: Service, provider: FakeProvider) -> None:
-    """A model that says nothing and stops has completed its turn, streamed or not."""
+async def test_an_empty_reply_is_a_failure(openai_service: Service, provider: FakeProvider) -> None:
+    """A model that says nothing and stops has failed its turn, streamed or not; one that says why has not."""
     made = await make(openai_service)
-    provider.reply()
-    provider.reply()
-    answer = await told(openai_service, made, "Hello")
+    provider.default = Reply([])
+    problem_of(await say(openai_service, made, "Hello"), 502, "provider-error")
     events: list[Any] = await streamed(openai_service, made, "Hello")
-    assert (answer["assistant_reply"], answer["messages"][1]["status"]) == ("", "completed")
-    assert [(each.name, each.id) for each in events] == [("turn.started", 0), ("message.completed", "0-end")]
+    assert [(each.name, each.id) for each in events] == [("turn.started", 0), ("message.failed", "0-end")]
+    provider.default = Reply([], finish="content_filter")
+    answer = (await told(openai_service, made, "Hello", model="another"))["messages"][-1]
+    assert (answer["content"], answer["status"], answer["finish_reason"]) == ("", "completed", "content_filter")
 
 
 async def test_another_provider_for_a_conversation_brings_its_own_model(
@@ -247,3 +248,18 @@ async def test_another_provider_for_a_conversation_brings_its_own_model(
     assert (changed.json()["provider"], changed.json()["model"]) == ("groq", None)
     await told(openai_service, made, "Hello")
     assert provider.calls[-1].body["model"] == "openai/gpt-oss-120b"
+
+
+async def test_a_server_without_a_configured_model_is_asked_for_its_own(shared_database_url: str) -> None:
+    """The first turn, and GET /models, wait for a server's list; its first model answers, and is stored."""
+    async with FakeProvider() as server:
+        server.models = ["qwen3:8b", "llama3.2:3b"]
+        configured = settings(
+            database_url=shared_database_url, llm_provider="openai", openai_base_url=server.openai_base_url
+        )
+        async with serving(configured) as service:
+            made = await make(service, message="Hello")
+            offered = await got(service, "/models")
+        assert server.listed == 1
+        assert (server.calls[0].body["model"], made["messages"][1]["model"]) == ("qwen3:8b", "qwen3:8b")
+        assert [each["model"] for each in offered if each["provider"] == "openai"] == ["qwen3:8b"]

@@ -101,7 +101,7 @@ async def read_until(service: Service, path: str, length: int) -> str:
 
 
 @given(
-    pieces=st.lists(st.text(STORABLE, min_size=1), max_size=8),
+    pieces=st.lists(st.text(STORABLE, min_size=1), min_size=1, max_size=8),
     places=st.lists(st.integers(0, 40), max_size=4),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

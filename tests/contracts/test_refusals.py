@@ -17,6 +17,7 @@ import pytest
 from app.errors import (
     AppError,
     ContextTooLong,
+    EmptyReply,
     ModelNotFound,
     ProviderAuth,
     ProviderFailed,
@@ -145,8 +146,9 @@ def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: st
         pytest.param(Bare(b"HTTP/1.1 200 OK\r\n" + b"X-More: x\r\n" * 20_000), ProviderFailed, id="headers"),
         pytest.param(Reply([], finish=None), ProviderTruncated, id="nothing"),
         pytest.param(Reply([stream_error("overloaded")]), ProviderFailed, id="error-first"),
-        pytest.param(Reply([Data('{"choices": [{')]), ProviderFailed, id="broken-json"),
-        pytest.param(Response(200, b"<html>hello</html>"), ProviderTruncated, id="html"),
+        pytest.param(Reply([Data('{"choices": 7}')]), ProviderFailed, id="no-completion"),
+        pytest.param(Reply([]), EmptyReply, id="empty"),
+        pytest.param(Response(425, b"{}"), ProviderFailed, id="425"),
     ],
 )
 def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind: type[AppError]) -> None:
@@ -176,6 +178,7 @@ def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind
         pytest.param(context_too_long(), ContextTooLong, id="context"),
         pytest.param(said(400, "This model's maximum context length is 9 tokens."), ContextTooLong, id="vllm-context"),
         pytest.param(redirect("http://127.0.0.1:9/"), TurnFailed, id="302"),
+        pytest.param(Response(402, b"{}"), ProviderAuth, id="402"),
     ],
 )
 def test_a_request_that_is_refused_is_not_sent_again(name: str, answer: Any, kind: type[AppError]) -> None:

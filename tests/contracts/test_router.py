@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from app.errors import (
     ProviderFailed,
     ProviderRateLimited,
     ProviderTruncated,
+    ProviderUnavailable,
 )
 from app.llm.base import Target
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
+from app.llm.local import LocalModel
 from app.llm.openai import OpenAIModel
 from app.llm.scripted import ScriptedModel
 from tests.support.clock import run
@@ -31,6 +34,7 @@ from tests.support.replies import (
     rate_limited,
     server_error,
     stream_error,
+    too_large_a_minute,
     unauthorized,
 )
 from tests.support.routing import (
@@ -155,6 +159,37 @@ def test_a_wrong_key_or_request_is_not_hidden_by_somebody_else(answer: Any, kind
     paired(scenario)
 
 
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        pytest.param(Response(402, b'{"error": {"message": "Insufficient Balance"}}'), "provider-auth", id="402"),
+        pytest.param(Response(498, b"{}"), "provider-rate-limited", id="498"),
+        pytest.param(too_large_a_minute(), "context-too-long", id="413"),
+    ],
+)
+def test_what_one_account_cannot_do_another_may(answer: Any, code: str) -> None:
+    """Want of funds or capacity, and a bound by the minute, go to the next provider at once, without a second try."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.default = answer
+        await both.asked.reply(FIRST)
+        assert both.asked.outcomes == [("openai", code), ("groq", "completed")]
+        assert seconds() == 0
+
+    paired(scenario)
+
+
+def test_a_fallback_without_funds_hides_nothing() -> None:
+    """Why the first provider failed is told, not that a fallback has no funds."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.default, both.second.default = server_error(), Response(402, b"{}")
+        assert isinstance(await failed(both.asked), ProviderFailed)
+        assert both.asked.outcomes[-1] == ("groq", "provider-auth")
+
+    paired(scenario)
+
+
 def test_a_model_that_is_not_there_is_refused_with_the_choices() -> None:
     """A model that the provider does not know is `unknown-model`, naming those that are known here."""
 
@@ -237,6 +272,22 @@ def test_the_scripted_model_is_routed_like_any_other() -> None:
             await asked.reply(Target("scripted", "fail"))
             assert [attempt.status_code for attempt in attempts(asked)] == [None] * len(attempts(asked))
             assert asked.outcomes[-1] == ("scripted", "completed")
+
+    run(main())
+
+
+def test_a_model_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> None:
+    """An embedded model whose file is missing fails its turn at once; a fallback is asked at once."""
+
+    async def main() -> None:
+        missing = LocalModel(tmp_path / "missing.gguf")
+        async with asking(missing, ScriptedModel()) as asked:
+            assert isinstance(await failed(asked, Target("local", "missing")), ProviderUnavailable)
+            assert asked.outcomes == [("local", "provider-unavailable")]
+            asked.router._fallbacks = [Target("scripted", "echo")]
+            await asked.reply(Target("local", "missing"))
+            assert asked.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
+        assert seconds() == 0
 
     run(main())
 

@@ -16,6 +16,7 @@ from app.llm.sizes import Size
 from tests.support.replies import (
     Reply,
     context_too_long,
+    too_large_a_minute,
 )
 from tests.support.routing import (
     FIRST,
@@ -57,6 +58,21 @@ def test_a_prompt_that_stays_too_long_is_refused() -> None:
         assert len(both.first.calls) == 2
         assert isinstance(await failed(both.asked), ContextTooLong)
         assert (len(both.first.calls), len(both.second.calls)) == (3, 0)
+
+    paired(scenario)
+
+
+def test_a_bound_by_the_minute_is_learnt() -> None:
+    """A prompt over a provider's bound by the minute is halved once, then another's; the next one keeps the bound."""
+
+    async def scenario(both: Pair) -> None:
+        both.first.answer(too_large_a_minute(2_000), too_large_a_minute(2_000))
+        await both.asked.reply(FIRST, history=long_history(40))
+        assert [len(call.body["messages"]) for call in both.first.calls] == [81, 41]
+        assert both.asked.outcomes[-1] == ("groq", "completed")
+        await both.asked.reply(FIRST, history=long_history(40))
+        assert both.asked.outcomes == [("openai", "completed")]
+        assert len(both.first.calls[-1].body["messages"]) < 20
 
     paired(scenario)
 

@@ -180,7 +180,7 @@ def test_an_error_in_groq_s_own_member_is_a_failure(name: str) -> None:
     asked(name, scenario)
 
 
-@pytest.mark.parametrize("step", [stream_error("no"), Data("{")])
+@pytest.mark.parametrize("step", [stream_error("no"), Data('{"choices": 7}')])
 def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
     """An attempt that failed within a stream has the status that it came with, also before the first token."""
 
@@ -192,11 +192,9 @@ def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
     asked(name, scenario)
 
 
-@pytest.mark.parametrize(
-    "broken", ['{"choices": [{', "[" * 100_000, "null", "[]", "3", '"text"', '{"choices": 7}', '{"choices": [7]}']
-)
+@pytest.mark.parametrize("broken", ['{"choices": 7}', '{"choices": [7]}', '{"choices": [{"delta": {"content": "no end'])
 def test_what_is_no_chunk_is_a_failure(name: str, broken: str) -> None:
-    """An event that is no JSON, or no completion, fails the reply; what was before it is kept."""
+    """An object that is no completion, and one whose text cannot be read, fail the reply; what was before is kept."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", Data(broken))
@@ -204,6 +202,20 @@ def test_what_is_no_chunk_is_a_failure(name: str, broken: str) -> None:
         assert router.heard.text == "Half "
 
     asked(name, scenario)
+
+
+@pytest.mark.parametrize("odd", ['{"choices": [{', "[" * 100_000, "null", "[]", "3", '"text"', "ping"])
+def test_payloads_without_text_are_passed_over(name: str, odd: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A payload that is no object, and nothing of the reply, takes nothing from it; how many there were is logged."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.reply("All ", Data(odd), "of it")
+        await ask()
+        assert router.heard.text == "All of it"
+
+    asked(name, scenario)
+    passed_over = [vars(record).get("payloads") for record in caplog.records]
+    assert passed_over == ([] if odd == "[]" else [1])
 
 
 FLOOD = 'Flood 😀 \\ "\n' * 800_000

@@ -47,7 +47,9 @@ async def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:
 
 async def test_a_model_that_cannot_be_loaded_does_not_hold_up_the_start(tmp_path: Path) -> None:
     """Readiness does not depend on the embedded model; a turn says that the model is not to be had."""
-    async with parley_process(tmp_path, local_model_path=tmp_path / "missing.gguf") as parley:
+    file = tmp_path / "none.gguf"
+    file.write_text("This is no model.")
+    async with parley_process(tmp_path, local_model_path=file) as parley:
         response = await parley.client.post("/conversations", json={"user_id": 1, "message": "Hello"})
         assert (response.status_code, response.json()["code"]) == (503, "provider-unavailable")
         assert await parley.answers("/readyz")

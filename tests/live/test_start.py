@@ -167,3 +167,33 @@ async def test_a_check_of_an_empty_database_says_what_to_do(
     finally:
         cluster.drop_database("empty")
     assert "`parley migrate`" in reason(refused)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"local_model_path": "missing.gguf"}, "LOCAL_MODEL_PATH: there is no file missing.gguf"),
+        ({"openai_api_key": "k", "all_proxy": "socks5://u:secret@127.0.0.1:9"}, "ALL_PROXY is a SOCKS proxy"),
+    ],
+)
+async def test_a_start_that_could_not_answer_is_refused(tmp_path: Path, settings: dict[str, Any], says: str) -> None:
+    """Without anybody who can answer, or a way to them, nothing is started; other commands run."""
+    refused = await parley_command(tmp_path, "serve", **settings)
+    assert says in reason(refused)
+    assert "secret" not in refused.stderr
+    assert (await parley_command(tmp_path, "migrate", **settings)).returncode == 0
+
+
+async def test_uvicorn_refuses_it_as_well(tmp_path: Path) -> None:
+    """Without the command the start ends with the same sentence."""
+    command = (*UVICORN, "app.main:app", "--port", "0")
+    refused = await parley_command(tmp_path, command=command, local_model_path="missing.gguf")
+    assert refused.returncode == STARTUP_FAILED
+    assert "LOCAL_MODEL_PATH: there is no file missing.gguf" in refused.stderr
+
+
+async def test_a_base_url_that_is_probably_wrong_is_said(tmp_path: Path) -> None:
+    """The start goes on, and its log names what may be meant."""
+    async with parley_process(tmp_path, openai_base_url="http://127.0.0.1:9", llm_model="m") as parley:
+        said = [line["event"] for line in parley.log if line["level"] == "warning"]
+    assert said == ["OPENAI_BASE_URL has no /v1: most servers have their API at http://127.0.0.1:9/v1"]

@@ -141,6 +141,9 @@ class FaultyModel:
     def present(self) -> bool:
         return self._model.present
 
+    async def prepare(self) -> None:
+        await self._model.prepare()
+
     def context_window(self, model: str) -> int:
         return self._model.context_window(model)
 

@@ -6,12 +6,14 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 import httptools
 
@@ -27,7 +29,8 @@ class Call:
     """A request that reached the provider, and what became of its answer."""
 
     method: str
-    path: str
+    target: str
+    """The request's target: a path, or at a proxy a whole URL."""
     headers: Mapping[str, str]
     """By lower-case name."""
     raw: bytes
@@ -36,6 +39,11 @@ class Call:
     """Set when the answer has been sent to its end."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the connection was gone before that."""
+
+    @property
+    def path(self) -> str:
+        """The target's path."""
+        return urlsplit(self.target).path
 
     @cached_property
     def body(self) -> Any:
@@ -58,6 +66,12 @@ def echo(call: Call) -> Reply:
     return Reply(words, usage=(tokens_in, len(words)))
 
 
+def listing(names: Sequence[str]) -> Response:
+    """A list of models."""
+    entries = [{"id": name, "object": "model", "created": 1, "owned_by": "fake"} for name in names]
+    return Response(200, json.dumps({"object": "list", "data": entries}).encode())
+
+
 def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
@@ -69,12 +83,17 @@ class FakeProvider:
     Calls are answered with what was queued, in the order of their arrival, and then by `default`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
         self.default: Answer | Callable[[Call], Answer] = echo
+        self.models: list[str] | None = None
+        """What `GET …/models` lists; None for a server without that."""
+        self.listed = 0
+        """How often that list was fetched, which is no call."""
         self.further_paths: set[str] = set()
         """What is answered beside chat completions."""
         self.port = 0
+        self._tls = tls
         self._queued: deque[Answer] = deque()
         self._arrival = asyncio.Event()
         self._connections: set[_Connection] = set()
@@ -83,7 +102,7 @@ class FakeProvider:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -101,12 +120,12 @@ class FakeProvider:
     @property
     def openai_base_url(self) -> str:
         """What `OPENAI_BASE_URL` has to be."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.groq_base_url}/v1"
 
     @property
     def groq_base_url(self) -> str:
         """What `GROQ_BASE_URL` has to be."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def active(self) -> int:
@@ -140,6 +159,9 @@ class FakeProvider:
         return self.calls[count - 1]
 
     def _answer_to(self, call: Call) -> Answer:
+        if call.method == "GET" and call.path.endswith("/models"):
+            self.listed += 1
+            return NOT_FOUND if self.models is None else listing(self.models)
         self.calls.append(call)
         self._arrival.set()
         self._arrival = asyncio.Event()
@@ -220,6 +242,8 @@ class _Connection(asyncio.Protocol):
                 return
             if isinstance(part, asyncio.Event):
                 await part.wait()
+            elif isinstance(part, int | float):
+                await asyncio.sleep(part)
             else:
                 await asyncio.sleep(0)  # lets a client in this loop read what is written already
                 self._transport.write(part)

@@ -1,7 +1,7 @@
 """What the fake provider answers, byte by byte, as OpenAI and Groq write it.
 
-An answer is a sequence of parts: bytes to send, an event to wait for, or a cut. A `Reply` is told in steps, a
-`Response` is any other answer of HTTP, such as the errors at the end of this file.
+An answer is a sequence of parts: bytes to send, an event to wait for, a pause in seconds, or a cut. A `Reply` is
+told in steps, a `Response` is any other answer of HTTP, such as the errors at the end of this file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Data:
     payload: Any
 
 
-Part = bytes | asyncio.Event | Cut
+Part = bytes | asyncio.Event | float | Cut
 Step = str | Thought | Chunk | Data | bytes | asyncio.Event | Cut
 """A delta of text or thought, a chunk, an event, raw bytes of the body; or a gate to wait at, or a cut."""
 
@@ -171,6 +171,19 @@ class Response:
         yield _head(self.status, {**length, **self.headers}) + body
 
 
+@dataclass(frozen=True)
+class Raw:
+    """An answer byte by byte, head and all, behind which the connection is closed."""
+
+    sent: Sequence[str | bytes | float]
+    """A text is latin-1, a number a pause in seconds."""
+
+    def parts(self, dialect: Dialect, request: Mapping[str, Any]) -> Iterator[Part]:
+        """The whole HTTP response, in order."""
+        yield from (part.encode("latin-1") if isinstance(part, str) else part for part in self.sent)
+        yield Cut.FIN
+
+
 @dataclass(frozen=True, slots=True)
 class _Wire:
     """The JSON of one dialect for one request."""
@@ -257,6 +270,12 @@ def context_too_long() -> Response:
         groq="Please reduce the length of the messages or completion.",
         param="messages",
     )
+
+
+def too_large_a_minute(limit: int = 6_000) -> Response:
+    """413: more tokens than may be sent in a minute, however long one waits (Groq)."""
+    words = f"Request too large for model `m` on tokens per minute (TPM): Limit {limit}, Requested {2 * limit}."
+    return _error(413, "tokens", "rate_limit_exceeded", openai=words, groq=words)
 
 
 def server_error(status: int = 500) -> Response:

@@ -33,14 +33,26 @@ FIRST, SECOND = Target("openai", "gpt"), Target("groq", "oss")
 class Heard:
     """A sink."""
 
+    watched: bool = False
+    """Whether a reader is sent each piece as it comes."""
     text: str = ""
     reasoning: str = ""
+    came: list[tuple[str, float]] = field(default_factory=list)
+    """Each piece of text with its moment."""
 
     def append(self, text: str) -> None:
         self.text += text
+        if text:
+            self.came.append((text, asyncio.get_running_loop().time()))
 
     def think(self, text: str) -> None:
         self.reasoning += text
+
+    def retract(self) -> str | None:
+        if self.watched and self.text:
+            return None
+        text, self.text = self.text, ""
+        return text
 
 
 @dataclass
@@ -49,11 +61,13 @@ class Asked:
 
     router: Router
     heard: Heard = field(default_factory=Heard)
+    watched: bool = False
+    """Whether readers look on."""
     call: Call | None = None
 
     async def reply(self, target: Target, *, question: str = "Hello", history: Sequence[HistoryMessage] = ()) -> Ending:
         """A reply, asked for anew."""
-        self.heard = Heard()
+        self.heard = Heard(self.watched)
         messages = [*history, (len(history) + 1, question, None)]
         self.call = Call(
             target,

@@ -42,7 +42,15 @@ def test_every_guarantee_names_a_test_that_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/guarantees.md", "docs/architecture.md", "docs/performance.md", "docs/dependencies.md"]
+    "page",
+    [
+        "README.md",
+        "docs/guarantees.md",
+        "docs/architecture.md",
+        "docs/performance.md",
+        "docs/dependencies.md",
+        "docs/providers.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     """What a page links to within the repository is there."""

@@ -227,6 +227,12 @@ def test_a_base_url_at_home_is_accepted(host: str) -> None:
     assert settings(openai_base_url=f"http://{host}:8080/v1").openai_base_url is not None
 
 
+def test_a_blank_base_url_is_as_if_unset() -> None:
+    """Blanks where a base URL could be are none."""
+    given = settings(openai_base_url=" ", groq_base_url="")
+    assert (given.openai_base_url, given.groq_base_url) == (None, None)
+
+
 def test_fallbacks_are_read_in_order() -> None:
     """Each is a provider, with or without a model, whose name may hold slashes and colons."""
     given = settings(

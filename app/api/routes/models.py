@@ -23,4 +23,5 @@ class ModelOut(Output):
 @router.get("/models", response_model=list[ModelOut], responses=refusals())
 async def list_models(call: Call) -> Response:
     """The models that are known by name. Providers over HTTP take others too, if they have them."""
+    await call.services.router.catalog.prepare_all()
     return json_response([offer._asdict() for offer in call.services.router.offers()])

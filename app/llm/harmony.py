@@ -1,0 +1,71 @@
+"""OpenAI's harmony format, as servers leave it in the text of gpt-oss models when they do not take it apart."""
+
+from __future__ import annotations
+
+import re
+
+OPENINGS = ("<|start|>", "<|channel|>")
+MESSAGE = "<|message|>"
+MARKS = ("<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>")
+"""Each ends the message before it."""
+
+MAX_HEADER = 200
+"""Characters; more are no header of a message."""
+
+CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+FIRST_MARK = re.compile("|".join(map(re.escape, MARKS)))
+
+
+class Harmony:
+    """Parts the messages of a reply: those of the channel `final` are text, all others thinking."""
+
+    def __init__(self) -> None:
+        self._header: str | None = ""
+        self._final = True
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """More text and more thinking; the beginning of a mark is held back."""
+        said, thought = "", ""
+        rest = self._held + text
+        self._held = ""
+        while rest:
+            if self._header is not None:
+                rest = self._read_header(self._header + rest)
+                continue
+            mark = FIRST_MARK.search(rest)
+            body = rest[: mark.start()] if mark else rest[: len(rest) - held_back(rest, MARKS)]
+            said, thought = (said + body, thought) if self._final else (said, thought + body)
+            if mark is None:
+                self._held = rest[len(body) :]
+                break
+            self._header, rest = "", rest[mark.start() :]
+        return said, thought
+
+    def flush(self) -> tuple[str, str]:
+        """What was held back, at the end of the reply; a header that never ended is nothing."""
+        held, self._held = self._held, ""
+        return (held, "") if self._final else ("", held)
+
+    def _read_header(self, text: str) -> str:
+        """What follows the header; empty while that has not ended."""
+        header, mark, rest = text.partition(MESSAGE)
+        if mark:
+            channel = CHANNEL.search(header)
+            self._final = channel is None or channel[1] == "final"
+            self._header = None
+            return rest
+        if len(text) > MAX_HEADER:
+            self._header, self._final = None, True
+            return FIRST_MARK.sub("", text)
+        self._header = text
+        return ""
+
+
+def held_back(text: str, marks: tuple[str, ...]) -> int:
+    """How many characters at the end of a text may be the beginning of a mark."""
+    longest = max(map(len, marks)) - 1
+    start = max(0, len(text) - longest)
+    return next(
+        (len(text) - at for at in range(start, len(text)) if any(mark.startswith(text[at:]) for mark in marks)), 0
+    )

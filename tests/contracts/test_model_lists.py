@@ -1,0 +1,124 @@
+"""A server for which no model is configured: it says itself which one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from app.llm.catalog import Catalog
+from app.llm.model_lists import models_in
+from app.llm.openai import OpenAIModel
+from tests.support.clock import run
+from tests.support.provider import FakeProvider
+from tests.support.proxy import TcpProxy
+from tests.support.routing import KEY
+
+
+def listing(provider: FakeProvider) -> OpenAIModel:
+    """An adapter for a server for which no model is configured."""
+    return OpenAIModel(KEY, provider.openai_base_url, "gpt-5-mini", listing=True)
+
+
+def prepared(model: OpenAIModel) -> Any:
+    """What prepares the adapter, as a turn would."""
+    return Catalog([model], "openai").prepare()
+
+
+@pytest.mark.parametrize("models", [["llama3.2:3b"], ["qwen", "llama", "mistral"], ["text-embedding-nomic", "qwen"]])
+def test_the_first_of_its_models_answers(models: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """The first that answers is taken and logged; several are named in a warning. The list is fetched once."""
+    caplog.set_level(logging.INFO)
+
+    async def main() -> str:
+        async with FakeProvider() as provider:
+            provider.models = models
+            model = listing(provider)
+            await asyncio.gather(*(prepared(model) for _ in range(8)))
+            assert provider.listed == 1
+            await model.aclose()
+            return model.default_model
+
+    chosen = run(main())
+    assert chosen == next(name for name in models if "embed" not in name)
+    [record] = [each for each in caplog.records if "answers" in each.message]
+    assert vars(record)["model"] == chosen
+    assert (record.levelname == "WARNING") == (len(models) > 1)
+    assert len(models) == 1 or set(vars(record)["others"]) == set(models) - {chosen}
+
+
+@pytest.mark.parametrize("models", [None, []])
+def test_a_server_without_a_list_is_asked_once(models: list[str] | None) -> None:
+    """Where there is no list, or nothing in it, the usual name is sent: the server takes it, or refuses it itself."""
+
+    async def main() -> None:
+        async with FakeProvider() as provider:
+            provider.models = models
+            model = listing(provider)
+            for _ in range(3):
+                await prepared(model)
+                await asyncio.sleep(60)
+            assert (model.default_model, provider.listed) == ("gpt-5-mini", 1)
+            await model.aclose()
+
+    run(main())
+
+
+def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
+    """A list that could not be fetched is fetched before a later turn, though not at once."""
+
+    async def main() -> None:
+        async with FakeProvider() as provider:
+            provider.models = ["llama"]
+            async with TcpProxy(provider.port) as network:
+                model = OpenAIModel(KEY, f"http://127.0.0.1:{network.port}/v1", "gpt-5-mini", listing=True)
+                network.accepting = False
+                await prepared(model)
+                network.accepting = True
+                await prepared(model)
+                assert model.default_model == "gpt-5-mini"
+                await asyncio.sleep(5)
+                await prepared(model)
+                assert model.default_model == "llama"
+                await model.aclose()
+
+    run(main())
+
+
+def test_a_model_that_is_configured_is_not_asked_for() -> None:
+    """Where a model is configured no list is fetched."""
+
+    async def main() -> None:
+        async with FakeProvider() as provider:
+            provider.models = ["llama"]
+            model = OpenAIModel(KEY, provider.openai_base_url, "qwen")
+            await prepared(model)
+            assert (model.default_model, provider.listed) == ("qwen", 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"object": "list", "data": [{"id": "a"}, {"id": "b"}]}, ["a", "b"]),
+        ([{"id": "a", "type": "chat"}], ["a"]),
+        ({"models": [{"name": "a"}, "b"]}, ["a", "b"]),
+        ({"data": [{"id": "bge-reranker"}, {"id": 7}, None, {"id": "a\n"}, {"id": "a"}]}, ["a", "bge-reranker"]),
+        ({"data": None}, []),
+        ({"data": {}}, []),
+        ("models", []),
+        (None, []),
+    ],
+)
+def test_lists_have_several_forms(body: Any, names: list[str]) -> None:
+    """Names are read from each form of a list; what has none is passed over."""
+    assert models_in(json.dumps(body).encode()) == names
+
+
+def test_what_is_no_json_lists_nothing() -> None:
+    """A page of HTML is no list."""
+    assert models_in(b"<html>") == []

@@ -1,0 +1,173 @@
+"""Optional parameters that a model refuses: sent by their other name or left out, and learnt for that model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.errors import TurnFailed
+from app.llm.base import ChatRequest
+from app.llm.openai import OpenAIModel
+from app.llm.parameters import is_openai, is_own
+from tests.support.clock import run
+from tests.support.provider import Call, FakeProvider
+from tests.support.replies import Answer, Reply, Response
+from tests.support.routing import KEY
+
+OPTIONAL = ("max_tokens", "max_completion_tokens", "temperature", "stream_options")
+
+
+def refusal(message: str, param: str | None = None, status: int = 400) -> Response:
+    """A refusal of a parameter, as OpenAI writes it."""
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": "unsupported_parameter"}
+    return Response(status, json.dumps({"error": error}).encode())
+
+
+def forbidden(name: str) -> Response:
+    """A refusal of a parameter, as FastAPI writes it."""
+    extra = {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted", "input": 7}
+    return Response(422, json.dumps({"detail": [extra]}).encode())
+
+
+USE_THE_NEW_NAME = refusal(
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "max_tokens",
+)
+ONE_TEMPERATURE = refusal(
+    "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is supported.",
+    "temperature",
+)
+NO_OPTIONS = refusal("Unrecognized request argument supplied: stream_options")
+
+
+def refusing(refusals: dict[str, Response]) -> Any:
+    """A provider that refuses these parameters, the first of them that it is sent."""
+
+    def answer(call: Call) -> Answer:
+        return next((refused for name, refused in refusals.items() if name in call.body), Reply(["Hi"]))
+
+    return answer
+
+
+async def sent(provider: FakeProvider, model: OpenAIModel, name: str = "gpt", **more: Any) -> list[dict[str, Any]]:
+    """The optional parameters of each request that is made for one reply."""
+    provider.calls.clear()
+    request = ChatRequest(
+        name, [{"role": "user", "content": "Hello"}], **({"max_tokens": 9, "temperature": 0.2} | more)
+    )
+    said, *_ = [chunk.text async for chunk in model.stream(request)]
+    assert said == "Hi"
+    return [{each: call.body[each] for each in OPTIONAL if each in call.body} for call in provider.calls]
+
+
+def asked(scenario: Any) -> None:
+    """Runs a scenario with a provider and an adapter for it."""
+
+    async def main() -> None:
+        async with FakeProvider() as provider:
+            model = OpenAIModel(KEY, provider.openai_base_url, "gpt")
+            await scenario(provider, model)
+            await model.aclose()
+
+    run(main())
+
+
+USAGE = {"stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("refusals", "accepted"),
+    [
+        ({"max_tokens": USE_THE_NEW_NAME}, {"max_completion_tokens": 9, "temperature": 0.2, **USAGE}),
+        ({"max_tokens": forbidden("max_tokens")}, {"max_completion_tokens": 9, "temperature": 0.2, **USAGE}),
+        ({"temperature": ONE_TEMPERATURE}, {"max_tokens": 9, **USAGE}),
+        ({"stream_options": NO_OPTIONS}, {"max_tokens": 9, "temperature": 0.2}),
+        ({"stream_options": forbidden("stream_options")}, {"max_tokens": 9, "temperature": 0.2}),
+        (
+            {"max_tokens": USE_THE_NEW_NAME, "temperature": ONE_TEMPERATURE, "stream_options": NO_OPTIONS},
+            {"max_completion_tokens": 9},
+        ),
+    ],
+)
+def test_a_refused_parameter_is_left_out_or_renamed(refusals: dict[str, Response], accepted: dict[str, Any]) -> None:
+    """One more request for each parameter that is refused; the next reply of that model needs none, another's does."""
+
+    async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
+        provider.default = refusing(refusals)
+        first = await sent(provider, model)
+        assert (first[0], first[-1]) == ({"max_tokens": 9, "temperature": 0.2, **USAGE}, accepted)
+        assert len(first) == 1 + len(refusals)
+        assert await sent(provider, model) == [accepted]
+        assert len(await sent(provider, model, "another")) == 1 + len(refusals)
+
+    asked(scenario)
+
+
+def test_a_name_that_only_one_knows_is_found_either_way() -> None:
+    """A server that knows the old name alone is sent that, where the new one is the usual."""
+
+    async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
+        provider.default = refusing({"max_tokens": USE_THE_NEW_NAME})
+        await sent(provider, model)
+        provider.default = refusing({"max_completion_tokens": forbidden("max_completion_tokens")})
+        assert [min(each) for each in await sent(provider, model)] == ["max_completion_tokens", "max_tokens"]
+
+    asked(scenario)
+
+
+def test_a_value_out_of_range_says_nothing_of_the_next() -> None:
+    """A temperature that is too high is left out once; one that is not is sent."""
+
+    async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
+        too_high = refusal("temperature: must be less than or equal to 1", "temperature")
+        provider.default = lambda call: too_high if call.body.get("temperature", 0) > 1 else Reply(["Hi"])
+        assert ["temperature" in each for each in await sent(provider, model, temperature=2)] == [True, False]
+        assert ["temperature" in each for each in await sent(provider, model, temperature=1)] == [True]
+
+    asked(scenario)
+
+
+@pytest.mark.parametrize(
+    ("refused", "requests"),
+    [
+        pytest.param(refusal("max_tokens is too large: at most 4096 are supported", "max_tokens"), 1, id="range"),
+        pytest.param(refusal("Unsupported parameter: 'top_p'", "top_p"), 1, id="not-sent"),
+        pytest.param(refusal("no", "messages"), 1, id="messages"),
+        pytest.param(refusal("max_tokens and max_completion_tokens: unsupported"), 2, id="both"),
+        pytest.param(refusal("Unsupported: temperature", "temperature", status=500), 1, id="500"),
+    ],
+)
+def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: int) -> None:
+    """What is about another parameter, or its value, is not asked again; nothing is learnt from what does not help."""
+
+    async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
+        provider.default = refused
+        with pytest.raises(TurnFailed):
+            await sent(provider, model)
+        assert len(provider.calls) == requests
+        provider.default = Reply(["Hi"])
+        assert await sent(provider, model) == [{"max_tokens": 9, "temperature": 0.2, **USAGE}]
+
+    asked(scenario)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "openai", "own"),
+    [
+        ("https://api.openai.com/v1", True, True),
+        ("https://eu.api.openai.com/v1/", True, True),
+        ("https://r.openai.azure.com/openai/v1", False, True),
+        ("https://r.services.ai.azure.com/openai/v1", False, True),
+        ("https://r.cognitiveservices.azure.com/openai/v1", False, True),
+        ("https://api.openai.com.example/v1", False, False),
+        ("https://notapi.openai.com/v1", False, False),
+        ("https://api.groq.com/openai/v1", False, False),
+        ("http://localhost:11434/v1", False, False),
+    ],
+)
+def test_own_hosts_are_known(base_url: str, openai: bool, own: bool) -> None:
+    """OpenAI's and Azure's own hosts get the name that their reasoning models insist on, others the one they know."""
+    assert (is_openai(base_url), is_own(base_url)) == (openai, own)
+    assert OpenAIModel(KEY, base_url, "gpt").max_tokens_name == ("max_completion_tokens" if own else "max_tokens")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.preflight import refusals, remarks
+from tests.support.service import settings
+
+FURTHER = {"ollama": {"base_url": "http://localhost:11434/v1", "model": "llama3.2:3b"}}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable that names a proxy."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def named(**given: Any) -> Any:
+    """Settings that name no provider unless they are given one."""
+    return settings(**{"llm_provider": None, **given})
+
+
+def test_a_start_with_somebody_who_answers_is_not_refused() -> None:
+    """A key, a server of one's own, the embedded model and the scripted one are each enough."""
+    for given in (
+        {},
+        {"openai_api_key": "k"},
+        {"openai_base_url": "http://localhost:1/v1"},
+        {"llm_provider": "ollama", "llm_providers": FURTHER},
+        {"llm_provider": "scripted"},
+    ):
+        assert (refusals(named(**given)), [*remarks(named(**given))]) == ([], [])
+
+
+def test_a_missing_model_is_refused_by_its_name(tmp_path: Path) -> None:
+    """A LOCAL_MODEL_PATH without a file, where nobody else answers, stops the start; else it is remarked upon."""
+    missing = tmp_path / "missing.gguf"
+    [reason] = refusals(named(local_model_path=missing))
+    assert reason.startswith("LOCAL_MODEL_PATH")
+    assert str(missing) in reason
+    for given in (
+        {"openai_api_key": "k"},
+        {"llm_fallbacks": "ollama", "llm_providers": FURTHER},
+    ):
+        assert refusals(named(local_model_path=missing, **given)) == []
+        assert "LOCAL_MODEL_PATH" in " ".join(remarks(named(local_model_path=missing, **given)))
+
+
+def test_without_a_key_and_a_model_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the embedded model is not installed, what could be set is named."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    [reason] = refusals(named())
+    assert all(name in reason for name in ("OPENAI_API_KEY", "GROQ_API_KEY", "OPENAI_BASE_URL", "local"))
+    assert refusals(named(groq_api_key="k")) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"openai_api_key": "k"}, "OPENAI_API_KEY"),
+        ({"openai_base_url": "https://a.example/v1"}, "OPENAI_BASE_URL"),
+        ({"groq_api_key": "k"}, "GROQ_API_KEY"),
+        ({"llm_providers": {"far": {"base_url": "https://a.example/v1", "model": "m"}}}, "LLM_PROVIDERS.far"),
+    ],
+)
+def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], name: str) -> None:
+    """A SOCKS proxy on the way to a provider stops the start with a sentence; where none is on the way it does not."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
+    [reason] = refusals(named(**given))
+    assert reason.startswith(f"{name}: ALL_PROXY is a SOCKS proxy")
+    assert "secret" not in reason
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert refusals(named(**given)) == []
+    monkeypatch.delenv("NO_PROXY")
+    assert refusals(settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"openai_base_url": "http://localhost:11434"}, "OPENAI_BASE_URL has no /v1"),
+        ({"openai_base_url": "http://localhost:11434/api/"}, "OPENAI_BASE_URL has no /v1"),
+        ({"openai_base_url": "http://a.example/v1/chat/completions"}, "OPENAI_BASE_URL ends in /chat/completions"),
+        ({"llm_providers": {"far": {"base_url": "https://a.example", "model": "m"}}}, "LLM_PROVIDERS.far has no /v1"),
+        ({"groq_api_key": "k", "groq_base_url": "https://api.groq.com/openai/v1/"}, "GROQ_BASE_URL ends in /openai/v1"),
+    ],
+)
+def test_a_base_url_that_is_probably_wrong_is_remarked_upon(given: dict[str, Any], says: str) -> None:
+    """A base URL with a path too many or too few is named at the start, which it does not stop."""
+    configured = named(**given)
+    assert refusals(configured) == []
+    [remark] = remarks(configured)
+    assert remark.startswith(says)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.openai.com/v1/",
+        "https://generativelanguage.googleapis.com/v1beta/openai/",
+        "https://openrouter.ai/api/v1",
+        "https://r.openai.azure.com/openai/v1",
+        "https://api.groq.com/openai/v1",
+        "https://open.bigmodel.cn/api/paas/v4",
+    ],
+)
+def test_base_urls_of_known_providers_are_not(base_url: str) -> None:
+    """The documented base URLs of providers are as they should be."""
+    assert [*remarks(named(openai_base_url=base_url))] == []
+
+
+def test_a_proxy_for_this_machine_is_remarked_upon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server on this machine behind a proxy is probably not meant."""
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@proxy:3128")
+    [remark] = remarks(named(openai_base_url="http://localhost:11434/v1"))
+    assert "NO_PROXY" in remark
+    assert "secret" not in remark
