@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app import VERSION
 from app.api.protocol import HttpProtocol
@@ -19,11 +21,14 @@ from app.db.connect import connect
 from app.errors import AppError
 from app.llm.addresses import leads_astray
 from app.log import configure_logging
-from app.settings import Settings
+from app.settings import Settings, misspelt_settings
 from app.workers import Workers
 
 ANSWER_SECONDS = 2
 """How long clients may take for their answers when the drain is over; one that reads nothing would take for ever."""
+
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return refuse(settings_errors(error))
     if asked.command == "serve" and (astray := [name for name, url in settings.base_urls.items() if leads_astray(url)]):
-        return refuse([f"{name}: leads to a link-local or metadata address" for name in astray])
+        return refuse([f"{name} leads to a link-local or metadata address." for name in astray])
     try:
         status = asyncio.run({"serve": migrated, "migrate": migrate, "check": report}[asked.command](settings))
     except (AppError, schema.SchemaRefused, OSError) as error:
@@ -51,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser("parley", description="A conversation service.")
+    top.add_argument("--version", action="version", version=VERSION)
     commands = top.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve; settings come from the environment and .env")
     serving.add_argument("--host", help="the address to serve on, instead of HOST")
@@ -70,6 +76,8 @@ def given(asked: argparse.Namespace) -> dict[str, str]:
 def serve(settings: Settings) -> None:
     """Serves until a signal ends it; uvicorn exits by itself when it cannot start."""
     configure_logging(settings.log_level)
+    for name, nearest in misspelt_settings().items():
+        log.warning("%s in .env is no setting; is %s meant?", name, nearest)
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -119,11 +127,17 @@ async def report(settings: Settings) -> int:
 
 
 def settings_errors(error: ValidationError) -> list[str]:
-    """Each setting that cannot be read, by the name of its variable, without its value."""
-    return [
-        f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" if each["loc"] else each["msg"]
-        for each in error.errors(include_input=False, include_url=False)
-    ]
+    """Say what is wrong with each setting in a sentence with the name of its variable, without its value."""
+    return [sentence(each) for each in error.errors(include_input=False, include_url=False)]
+
+
+def sentence(error: ErrorDetails) -> str:
+    """Say what is wrong with a setting, by its variable's name where pydantic says "Input" or "Field"."""
+    ours = error.get("ctx", {}).get("error")
+    words = (error["msg"] if ours is None else str(ours)).rstrip(".")
+    name = ".".join(map(str, error["loc"])).upper()
+    words = words.removeprefix("Input ").replace("Field required", "is required")
+    return f"{name} {words}." if name else f"{words}."
 
 
 def refuse(reasons: Sequence[str]) -> int:
