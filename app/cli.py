@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app import VERSION, preflight
 from app.api.protocol import HttpProtocol
@@ -22,12 +24,15 @@ from app.errors import AppError, DatabaseUnavailable
 from app.llm.addresses import leads_astray
 from app.llm.proxies import proxy_for
 from app.log import configure_logging
-from app.settings import Settings
+from app.settings import Settings, misspelt_settings
 from app.signals import ending_at_once
 from app.workers import Workers
 
 ANSWER_SECONDS = 2
 """How long clients may take for their answers when the drain is over; one that reads nothing would take for ever."""
+
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,12 +65,13 @@ def astray(settings: Settings) -> Iterator[str]:
     """Providers whose names stand for forbidden addresses; behind a proxy the proxy decides."""
     for name, url in settings.base_urls.items():
         if proxy_for(url) is None and leads_astray(url):
-            yield f"{name}: leads to a link-local or metadata address"
+            yield f"{name} leads to a link-local or metadata address."
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser("parley", description="A conversation service.")
+    top.add_argument("--version", action="version", version=VERSION)
     commands = top.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve; settings come from the environment and .env")
     serving.add_argument("--host", help="the address to serve on, instead of HOST")
@@ -84,6 +90,8 @@ def given(asked: argparse.Namespace) -> dict[str, str]:
 
 def serve(settings: Settings) -> None:
     """Serves until a signal ends it; uvicorn exits by itself when it cannot start."""
+    for name, nearest in misspelt_settings().items():
+        log.warning("%s in .env is no setting; is %s meant?", name, nearest)
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -133,11 +141,17 @@ async def report(settings: Settings) -> int:
 
 
 def settings_errors(error: ValidationError) -> list[str]:
-    """Each setting that cannot be read, by the name of its variable, without its value."""
-    return [
-        f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" if each["loc"] else each["msg"]
-        for each in error.errors(include_input=False, include_url=False)
-    ]
+    """Say what is wrong with each setting in a sentence with the name of its variable, without its value."""
+    return [sentence(each) for each in error.errors(include_input=False, include_url=False)]
+
+
+def sentence(error: ErrorDetails) -> str:
+    """Say what is wrong with a setting, by its variable's name where pydantic says "Input" or "Field"."""
+    ours = error.get("ctx", {}).get("error")
+    words = (error["msg"] if ours is None else str(ours)).rstrip(".")
+    name = ".".join(map(str, error["loc"])).upper()
+    words = words.removeprefix("Input ").replace("Field required", "is required")
+    return f"{name} {words}." if name else f"{words}."
 
 
 def refuse(reasons: Sequence[str]) -> int:

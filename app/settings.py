@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.llm.addresses import refusal_of
 from app.llm.local import BUNDLED_MODEL
@@ -32,6 +33,8 @@ NO_VECTORS = "none"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 USUAL_PORTS = {"http": ":80", "https": ":443"}
 """Ports that browsers leave out of an origin."""
+LIKENESS = 0.8
+"""From what ratio of equal characters on, 0 to 1, one name is taken for another with a slip in it."""
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -371,3 +374,15 @@ class Settings(BaseSettings):
             return Provider.GROQ
         # A server that is named needs no key: Ollama, llama.cpp …
         return Provider.OPENAI if self.openai_base_url else Provider.LOCAL
+
+
+def misspelt_settings() -> dict[str, str]:
+    """Find names in `.env` that are almost a setting's; return the nearest setting by name.
+
+    Other names may be other programs' settings in the same file.
+    """
+    known = [*Settings.model_fields]
+    found = {
+        name: difflib.get_close_matches(name, known, 1, LIKENESS) for name in DotEnvSettingsSource(Settings).env_vars
+    }
+    return {name.upper(): nearest[0].upper() for name, nearest in found.items() if nearest and nearest[0] != name}

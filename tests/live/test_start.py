@@ -68,6 +68,19 @@ async def test_a_schema_of_another_release_is_refused(tmp_path: Path, database_u
     assert await rows(database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
+async def test_a_misspelt_setting_in_a_file_is_named(tmp_path: Path) -> None:
+    """A name in `.env` that is almost a setting's is reported with the nearest setting; other names are left alone."""
+    (tmp_path / ".env").write_text(
+        "LLM_PROVDER=openai\nopenai_apikey=sk-secret\nPOSTGRES_DB=x\nLLM_PROVIDER=scripted\n"
+    )
+    async with parley_process(tmp_path) as parley:
+        warnings = [line["event"] for line in parley.log if line["level"] == "warning"]
+    assert warnings == [
+        "LLM_PROVDER in .env is no setting; is LLM_PROVIDER meant?",
+        "OPENAI_APIKEY in .env is no setting; is OPENAI_API_KEY meant?",
+    ]
+
+
 async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
     """Misspelt values end it with status 2 and a line each that names the setting, without a secret."""
     misspelt = {
@@ -78,7 +91,10 @@ async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path) -> 
         "drain_seconds": "-1",
     }
     refused = await parley_command(tmp_path, "serve", **SECRETS | misspelt)
-    assert [line.partition(": ")[0].lower() for line in reason(refused).splitlines()] == list(misspelt)
+    said = reason(refused).splitlines()
+    assert [line.partition(" ")[0].lower() for line in said] == list(misspelt)
+    assert all(line.endswith(".") for line in said)
+    assert "Value error" not in refused.stderr
     assert not any(secret in refused.stderr for secret in (*SECRETS.values(), "hunter2"))
     assert names_in(tmp_path) == []
 
@@ -87,7 +103,7 @@ async def test_a_setting_that_cannot_be_read_stops_the_start(tmp_path: Path) -> 
 async def test_a_database_that_is_none_is_named(tmp_path: Path, url: str) -> None:
     """What is no URL, or one of a database that is gone with its connection, is refused as a setting."""
     refused = await parley_command(tmp_path, "migrate", database_url=url)
-    assert reason(refused).startswith("DATABASE_URL: ")
+    assert reason(refused).startswith("DATABASE_URL ")
     assert "hunter2" not in refused.stderr
 
 
@@ -136,9 +152,10 @@ async def test_migrations_may_run_twice(tmp_path: Path) -> None:
 
 
 async def test_the_version_is_printed(tmp_path: Path) -> None:
-    """`parley version` prints the release, and reads no settings."""
-    printed = await parley_command(tmp_path, "version", port="eighty")
-    assert (printed.returncode, printed.stdout) == (0, f"{VERSION}\n")
+    """`parley version` and `parley --version` print the release, and read no settings."""
+    for argument in ("version", "--version"):
+        printed = await parley_command(tmp_path, argument, port="eighty")
+        assert (printed.returncode, printed.stdout) == (0, f"{VERSION}\n")
 
 
 async def test_a_check_finds_what_was_damaged(tmp_path: Path, database_url: str) -> None:

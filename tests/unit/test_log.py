@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from app.log import configure_logging
+
+
+class Stream(io.StringIO):
+    """What a process writes its log to."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.fixture(params=[False, True], ids=["program", "terminal"])
+def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
+    """Standard error as a program reads it and as a terminal shows it, with logging configured for it."""
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    opened = Stream(terminal=request.param)
+    monkeypatch.setattr("sys.stderr", opened)
+    monkeypatch.setenv("NO_COLOR", "1")
+    configure_logging("info")
+    yield opened
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+
+
+def test_an_event_is_one_line(stream: Stream) -> None:
+    """Whatever a message and its extras hold, a record is one line: JSON for programs, readable on a terminal."""
+    hostile = "a\r\nSet-Cookie: \x1b[31m\u2028\ud800"
+    logging.getLogger("app.somewhere").warning("hello %s", hostile, extra={"path": hostile, "status": 200})
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert not set("\r\x1b\u2028") & set(line)
+    if stream.isatty():
+        assert "[warning" in line
+        assert "hello a\\r\\nSet-Cookie" in line
+        assert "status=200" in line
+    else:
+        assert {"time", "level", "logger", "event", "path", "status"} == json.loads(line).keys()
+
+
+def test_an_exception_is_logged_with_its_traceback(stream: Stream) -> None:
+    """An exception comes with its traceback, on a terminal in lines of its own."""
+    try:
+        raise ValueError("reason")
+    except ValueError:
+        logging.getLogger("app.somewhere").exception("broke")
+    shown = stream.getvalue() if stream.isatty() else json.loads(stream.getvalue())["exception"]
+    assert "Traceback (most recent call last)" in shown
+    assert "ValueError: reason" in shown
