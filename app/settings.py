@@ -183,7 +183,23 @@ class Settings(BaseSettings):
     first_token_reasoning_seconds: Seconds = Field(180, description="The same for reasoning models.")
     idle_seconds: Seconds = Field(30, description="How long a model may pause amid its reply.")
     turn_seconds: Seconds = Field(300, description="How long a turn may take from its start.")
-    drain_seconds: Seconds = Field(25, description="How long running turns may finish after SIGTERM.")
+    drain_seconds: Seconds = Field(
+        25,
+        description="How long running turns may finish after SIGTERM. Whatever kills the process has to wait some "
+        "seconds longer: docker stop waits for 10, so give it --time 30.",
+    )
+    header_seconds: Seconds = Field(
+        10,
+        description="How long a client may take to send a request's headers, from the connection or their first byte.",
+    )
+    body_seconds: Seconds = Field(30, description="How long a client may pause amid a request's body.")
+    keep_alive_seconds: Seconds = Field(75, description="How long a connection may stay open without a request.")
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Connections of clients that a process has at once; further ones are refused. By default its limit "
+        "of open files (ulimit -n) less 128.",
+    )
 
     @field_validator("database_url")
     @classmethod
