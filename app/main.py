@@ -74,7 +74,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
             app.state.services = services
             yield
 
-    return application(lifespan, settings.cors_origins)
+    return application(lifespan, settings.cors_origins, settings.root_path)
 
 
 @contextlib.contextmanager

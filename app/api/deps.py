@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api.encoding import json_bytes
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, NotStarted
 from app.llm.router import Router
 from app.services.contexts import Contexts
 from app.services.conversations import Conversations
@@ -55,8 +55,14 @@ class Caller:
 
 
 def services_of(request: Request) -> Services:
-    """The services that the composition root has put into the application's state."""
-    services: Services = request.app.state.services
+    """The services that the application's lifespan has put into its state.
+
+    Raises:
+        NotStarted: the lifespan has not run; where the application is mounted in another, nobody runs it unasked.
+    """
+    services: Services | None = getattr(request.app.state, "services", None)
+    if services is None:
+        raise NotStarted
     return services
 
 

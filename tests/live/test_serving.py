@@ -17,7 +17,7 @@ import pytest
 
 from app import NAME
 from tests.live.talk import names_in
-from tests.support.process import PARLEY, POLL_SECONDS, Parley, parley_command, parley_process
+from tests.support.process import PARLEY, POLL_SECONDS, SERVE, UVICORN, Parley, parley_command, parley_process
 from tests.support.wire import connection
 
 OPEN_FILES = (200, 300)
@@ -114,6 +114,15 @@ async def test_the_health_check_asks_where_the_service_is(tmp_path: Path) -> Non
                 tmp_path, command=HEALTHCHECK, host=host, port=port, http_proxy="http://127.0.0.1:1"
             )
             assert checked.returncode == status
+
+
+@pytest.mark.parametrize("command", [SERVE, (*UVICORN, "app.main:app", "--port", "0", "--root-path", "/a/parley")])
+async def test_a_prefix_is_found_and_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Behind ROOT_PATH, and behind uvicorn's own --root-path, `Location` is where the client finds it."""
+    given: dict[str, Any] = {"root_path": "a/parley/"} if command == SERVE else {}
+    async with parley_process(tmp_path, command, llm_provider="scripted", **given) as parley:
+        made = await parley.client.post("/conversations", json={"user_id": "ada"})
+        assert made.headers["location"] == f"/a/parley/conversations/{made.json()['conversation_id']}"
 
 
 async def test_ctrl_c_before_the_service_serves_ends_it(tmp_path: Path) -> None:
