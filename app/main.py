@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import multiprocessing
-import signal
-import threading
-import time
-from collections.abc import AsyncIterator, Iterator
-from types import FrameType
+from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
@@ -57,9 +52,7 @@ from app.services.turns import Turns
 from app.services.users import Users
 from app.services.watches import Watches
 from app.settings import Settings
-
-SAME_SIGNAL_SECONDS = 2.0
-"""When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
+from app.shutdown import Shutdown
 
 
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
@@ -75,41 +68,6 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
             yield
 
     return application(lifespan, settings.cors_origins, settings.root_path)
-
-
-@contextlib.contextmanager
-def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
-    """Drains with the signal, and has the server end when that is done: until then it answers, if only with refusals.
-
-    A second signal ends the drain at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop, tasks = asyncio.get_running_loop(), TaskOwner()
-    # A signal that nobody handles is left to end the process.
-    before = {each: handler for each in (signal.SIGTERM, signal.SIGINT) if callable(handler := signal.getsignal(each))}
-    asked_at: float | None = None
-
-    async def drain(number: signal.Signals, frame: FrameType | None) -> None:
-        await running.drain(seconds)
-        before[number](number, frame)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal asked_at
-        if asked_at is None:
-            asked_at = time.monotonic()
-            loop.call_soon_threadsafe(lambda: tasks.spawn(drain(signal.Signals(number), frame)))
-        elif time.monotonic() >= asked_at + (SAME_SIGNAL_SECONDS if multiprocessing.parent_process() else 0):
-            loop.call_soon_threadsafe(lambda: tasks.spawn(running.drain(0)))
-
-    for each in before:
-        signal.signal(each, on_signal)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextlib.asynccontextmanager
@@ -180,13 +138,13 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         services.users.finish_erasures(),
     )
     loops = [asyncio.create_task(each) for each in beside]
-    with draining_on_signals(running, settings.drain_seconds):
+    with Shutdown(running, tasks, settings.drain_seconds) as shutdown:
         try:
             yield services
         finally:
-            await running.drain(settings.drain_seconds)
+            await running.drain(shutdown.seconds_left)
             await asides.drain(0)
-            await tasks.drain(settings.drain_seconds)
+            await tasks.drain(shutdown.seconds_left)
             await ended(*loops)
             await leases.resign()
 

@@ -28,6 +28,7 @@ class Workers(Multiprocess):
 
     def join_all(self) -> None:
         """Waits for the workers, who have been asked to end; asks again with every further signal."""
+        log.info("waiting for %d workers to end; a second Ctrl+C or SIGTERM ends them now", len(self.processes))
         self.signal_queue.clear()
         while any(process.exitcode is None for process in self.processes):
             if self.signal_queue:

@@ -82,6 +82,7 @@ class Leases:
         for reply in found:
             if reply.status is Status.QUEUED:
                 await self._running.adopt(reply)
-            else:
-                await self._database.transact(turns.interrupt, reply, now_ms())
+            elif await self._database.transact(turns.interrupt, reply, now_ms()):
+                ids = {"conversation_id": reply.conversation_id, "message_id": reply.message_id}
+                log.warning("the turn of a process that died was ended", extra=ids)
         return len(found)

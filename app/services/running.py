@@ -19,6 +19,7 @@ from app.llm.base import Target
 from app.llm.calls import Call
 from app.llm.router import Router
 from app.services.budgets import Budgets, Spending
+from app.services.ends import log_turn_end
 from app.services.generation import generate, with_work
 from app.services.grounding import Grounding
 from app.services.line import Line
@@ -221,6 +222,7 @@ class Running:
             reply.end_deleted()
         elif stored.status.terminal:
             reply.end(stored)
+            log_turn_end(stored)
             for tell in self.on_ended:
                 tell(reply, outcome)
         else:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from app import NAME
-from tests.live.talk import names_in
+from tests.live.talk import make, names_in, say
 from tests.support.process import PARLEY, POLL_SECONDS, SERVE, UVICORN, Parley, parley_command, parley_process
 from tests.support.wire import connection
 
@@ -114,6 +114,32 @@ async def test_the_health_check_asks_where_the_service_is(tmp_path: Path) -> Non
                 tmp_path, command=HEALTHCHECK, host=host, port=port, http_proxy="http://127.0.0.1:1"
             )
             assert checked.returncode == status
+
+
+async def test_turns_and_documents_log_their_end(tmp_path: Path) -> None:
+    """Each turn and document has a line at its end, each request one, and what people wrote is in none."""
+    async with parley_process(tmp_path, llm_provider="scripted", embedding_provider="none") as parley:
+        made = await make(parley, message="My secret")
+        failed = await say(parley, made, "My secret", model="fail")
+        form: dict[str, Any] = {"data": {"user_id": "ada"}, "files": {"file": ("a.txt", b"My secret")}}
+        document = (await parley.client.post("/documents", **form)).json()
+        await parley.client.get(f"/documents/{document['document_id']}/events")
+        parley.terminate()
+        await parley.wait(20)
+    turns = [line for line in parley.log if line["event"] == "turn ended"]
+    assert [(each["status"], each["provider"], each["model"], each["code"]) for each in turns] == [
+        ("completed", "scripted", "echo", None),
+        ("failed", "scripted", "fail", failed.json()["code"]),
+    ]
+    assert turns[0]["message_id"] == made["messages"][1]["message_id"]
+    assert turns[0]["ms"] >= 0 and turns[0]["output_tokens"] > 0
+    [line] = [line for line in parley.log if line["event"] == "document ended"]
+    expected = {"document_id": document["document_id"], "status": "ready", "chunks": 1, "code": None}
+    assert expected.items() <= line.items() and line["ms"] >= 0
+    answered = [(line["method"], line["path"], line["status"]) for line in parley.log if line["event"] == "answered"]
+    assert answered[0] == ("POST", "/conversations", 201)
+    assert len(answered) == 4
+    assert "secret" not in "\n".join(parley.lines)
 
 
 @pytest.mark.parametrize("command", [SERVE, (*UVICORN, "app.main:app", "--port", "0", "--root-path", "/a/parley")])
