@@ -41,7 +41,6 @@ AppError
 └── Unavailable                503 unavailable
     ├── Overloaded             503 overloaded
     ├── Draining               503 draining
-    ├── NotStarted             503 not-started
     └── DatabaseUnavailable    503 database-unavailable
 
 A class's docstring is its default public text: it may be shown to any caller, so it never holds what a
@@ -369,12 +368,6 @@ class Draining(Unavailable):
 
     code = "draining"
     retry_after = 1
-
-
-class NotStarted(Unavailable):
-    """The service was not started: whatever mounts its application has to run that application's lifespan too."""
-
-    code = "not-started"
 
 
 class DatabaseUnavailable(Unavailable):

@@ -14,8 +14,9 @@ import uvicorn
 from app import NAME, VERSION
 from app.api.protocol import ConnectionLimits, HttpProtocol
 from app.assembly import described
+from app.open_files import raise_open_files
 from app.settings import Settings
-from app.sockets import BACKLOG, raise_open_files
+from app.sockets import BACKLOG
 from app.workers import Workers
 
 ANSWER_SECONDS = 2

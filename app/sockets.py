@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import resource
 import socket
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
-MOST_OPEN_FILES = 2**20
-"""What an unlimited process is limited to: a system may grant a thousand times as many, which nothing here needs."""
 NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
@@ -52,17 +49,3 @@ def bound(made: socket.socket, address: tuple[str | int, int], host: str) -> soc
         made.close()
         raise
     return made
-
-
-def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one; return the limit that holds."""
-    soft, hard = (limited(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
-    if soft < hard:
-        with contextlib.suppress(OSError, ValueError):  # macOS has a lower limit than the one that it names
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    return limited(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def limited(files: int) -> int:
-    """A limit of open files as a number, also where there is none."""
-    return MOST_OPEN_FILES if files == resource.RLIM_INFINITY else min(files, MOST_OPEN_FILES)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from app.errors import (
     ContextTooLong,
     ModelNotFound,
+    Overloaded,
     ProviderAuth,
     ProviderFailed,
     ProviderRateLimited,
@@ -29,10 +30,12 @@ from app.errors import (
 from app.llm.base import ChatRequest, Chunk
 from app.llm.chat_completions import NO_COMPLETION, failure_of, read_chunks, request_body
 from app.llm.windows import known_window
+from app.open_files import out_of_files
 
 CONNECT_SECONDS = 5.0
 WRITE_SECONDS = 30.0
 MAX_REFUSAL_BYTES = 16 * 2**10
+TOO_MANY_FILES = "The service has as many open files and connections as it may have."
 NO_HTTP = "The provider's answer is no HTTP."
 LONGEST_WAIT = 10**9
 """Seconds; whoever asks for more never wants to see us again."""
@@ -89,9 +92,10 @@ class SdkModel(ABC):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See `ChatModel.stream`."""
-        sdk = await self._built()
-        with opening(sdk):
-            response = await self._send(sdk, request)
+        with within_own_limits():
+            sdk = await self._built()
+            with opening(sdk):
+                response = await self._send(sdk, request)
         try:
             with answering(response.status_code), reading(sdk):
                 async for chunk in read_chunks(
@@ -174,6 +178,17 @@ def bounded(http: Any, transport_class: Any) -> Any:
             return response
 
     return Bounded
+
+
+@contextlib.contextmanager
+def within_own_limits() -> Iterator[None]:
+    """Say of what fails since this process may open no more files that the provider has no part in it."""
+    try:
+        yield
+    except Exception as error:
+        if out_of_files(error):
+            raise Overloaded(TOO_MANY_FILES) from error
+        raise
 
 
 @contextlib.contextmanager

@@ -94,5 +94,5 @@ async def test_without_its_lifespan_the_application_says_so(url: str) -> None:
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(outer), base_url=f"{BASE}/parley") as client:
         for path in ("/readyz", "/conversations?user_id=ada"):
             answer = await client.get(path)
-            assert (answer.status_code, answer.json()["code"]) == (503, "not-started")
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
             assert "lifespan" in answer.json()["detail"]
