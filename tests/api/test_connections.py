@@ -66,6 +66,21 @@ async def test_a_second_head_that_does_not_come_is_given_up(url: str, provider: 
             assert [each and each.status for each in answers] == statuses
 
 
+async def test_a_head_that_drips_is_given_up(url: str, provider: FakeProvider) -> None:
+    """Bytes give a head no more time."""
+    async with (
+        service_with(url, provider, header_seconds=SHORT) as service,
+        connection(service.url) as (reader, writer),
+    ):
+        writer.write(GET + b"X: ")
+        answer = asyncio.create_task(read_answer(reader))
+        while not answer.done():
+            writer.write(b"a")
+            await asyncio.wait([answer], timeout=SHORT / 20)
+        refusal = await answer
+        assert refusal is not None and refusal.status == 408
+
+
 @pytest.mark.parametrize("sent", BODIES.values(), ids=BODIES.keys())
 async def test_a_body_that_does_not_come_is_given_up(url: str, provider: FakeProvider, sent: bytes) -> None:
     """A request whose body stops is answered with 408, and nothing of it is done."""
@@ -118,7 +133,7 @@ async def test_an_idle_connection_is_closed(url: str, provider: FakeProvider) ->
 
 async def test_a_stream_and_a_long_answer_are_exempt(url: str, provider: FakeProvider) -> None:
     """While an answer is made or sent no clock of its connection runs."""
-    short = {"header_seconds": SHORT, "body_seconds": SHORT, "keep_alive_seconds": SHORT}
+    short = {"header_seconds": 0.5, "body_seconds": 0.5, "keep_alive_seconds": 0.5}
     gate = asyncio.Event()
     provider.reply("Half ", gate, "whole")
     async with service_with(url, provider, **short) as service:
