@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
+from app.db.connect import place_of
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
@@ -31,6 +32,18 @@ DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 
 NO_KEY = "none"
 """What a server without keys is sent, since the SDK insists on one."""
+
+
+def described(settings: Settings) -> str:
+    """Say in a few words what these settings make, without a secret."""
+    model, embedder = catalog_of(settings).default, embedder_of(settings)
+    parts = {
+        "database": place_of(settings.effective_database_url),
+        "replies by": f"{model.name} {model.default_model}",
+        "embedder": "none" if embedder is None else embedder.name,
+        "documents": "on" if reading.installed() else "off",
+    }
+    return ", ".join(f"{name} {what}" for name, what in parts.items())
 
 
 def catalog_of(settings: Settings) -> Catalog:

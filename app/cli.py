@@ -8,15 +8,13 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
-import uvicorn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app import VERSION, preflight
-from app.api.protocol import HttpProtocol
 from app.db import check, schema
 from app.db.connect import connect
 from app.db.start import when_ready
@@ -24,19 +22,24 @@ from app.errors import AppError, DatabaseUnavailable
 from app.llm.addresses import leads_astray
 from app.llm.proxies import proxy_for
 from app.log import configure_logging
+from app.serving import serve
 from app.settings import Settings, misspelt_settings
 from app.signals import ending_at_once
-from app.workers import Workers
+from app.sockets import bind
 
-ANSWER_SECONDS = 2
-"""How long clients may take for their answers when the drain is over; one that reads nothing would take for ever."""
-
+CANNOT_RUN = 2
+CANNOT_LISTEN = 3
+INTERRUPTED = 130
+"""What a shell says of a program that Ctrl+C has ended."""
 
 log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; gives its exit status: 0, 1 when something was found wrong, 2 when it cannot run."""
+    """Runs a command; gives its exit status.
+
+    0, 1 when something was found wrong, 2 when it cannot run, 3 when it cannot serve on its port.
+    """
     asked = parser().parse_args(arguments)
     if asked.command == "version":
         print(VERSION)
@@ -46,19 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         return refuse(settings_errors(error))
-    if asked.command == "serve" and (reasons := [*preflight.refusals(settings), *astray(settings)]):
-        return refuse(reasons)
     configure_logging(settings.log_level)
     try:
-        with ending_at_once():
-            status = asyncio.run({"serve": migrated, "migrate": migrate, "check": report}[asked.command](settings))
+        return serve_here(settings) if asked.command == "serve" else run_alone(COMMANDS[asked.command](settings))
     except DatabaseUnavailable as error:
         return refuse([f"{error.detail.rstrip('.')}: {error.reason}" if error.reason else error.detail])
     except (AppError, schema.SchemaRefused, OSError) as error:
         return refuse([str(error)])
-    if asked.command == "serve":
-        serve(settings)
-    return status
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def astray(settings: Settings) -> Iterator[str]:
@@ -88,25 +87,36 @@ def given(asked: argparse.Namespace) -> dict[str, str]:
     return {name.upper(): str(value) for name, value in named.items() if value is not None}
 
 
-def serve(settings: Settings) -> None:
-    """Serves until a signal ends it; uvicorn exits by itself when it cannot start."""
+def serve_here(settings: Settings) -> int:
+    """Serve until a signal ends it.
+
+    The port is bound before anything else is done, the schema is brought up to date before anything is served.
+    """
+    if reasons := [*preflight.refusals(settings), *astray(settings)]:
+        return refuse(reasons)
     for name, nearest in misspelt_settings().items():
         log.warning("%s in .env is no setting; is %s meant?", name, nearest)
-    options: dict[str, Any] = {
-        "host": settings.host,
-        "port": settings.port,
-        "workers": settings.web_concurrency,
-        "http": HttpProtocol,
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "timeout_graceful_shutdown": ANSWER_SECONDS,
-    }
-    if settings.web_concurrency == 1:
-        uvicorn.run("app.main:app", **options)
-        return
-    config = uvicorn.Config("app.main:app", **options)
-    Workers(config, sockets=[config.bind_socket()]).run()
+    try:
+        sockets = bind(settings.host, settings.port)
+    except OSError as error:
+        return refuse([unheard(settings, error)], CANNOT_LISTEN)
+    run_alone(migrated(settings))
+    try:
+        serve(settings, sockets)
+    except OSError as error:
+        return refuse([unheard(settings, error)], CANNOT_LISTEN)
+    return 0
+
+
+def run_alone(work: Coroutine[Any, Any, int]) -> int:
+    """Run what a signal may end at once."""
+    with ending_at_once():
+        return asyncio.run(work)
+
+
+def unheard(settings: Settings, error: OSError) -> str:
+    """Say why a port cannot be listened on."""
+    return f"Cannot serve on {settings.host}, port {settings.port}: {error.strerror}."
 
 
 async def migrated(settings: Settings) -> int:
@@ -140,6 +150,9 @@ async def report(settings: Settings) -> int:
     return 1 if findings else 0
 
 
+COMMANDS = {"migrate": migrate, "check": report}
+
+
 def settings_errors(error: ValidationError) -> list[str]:
     """Say what is wrong with each setting in a sentence with the name of its variable, without its value."""
     return [sentence(each) for each in error.errors(include_input=False, include_url=False)]
@@ -154,8 +167,8 @@ def sentence(error: ErrorDetails) -> str:
     return f"{name} {words}." if name else f"{words}."
 
 
-def refuse(reasons: Sequence[str]) -> int:
+def refuse(reasons: Sequence[str], status: int = CANNOT_RUN) -> int:
     """Says why the command cannot run."""
     for reason in reasons:
         print(f"parley: {reason}", file=sys.stderr)
-    return 2
+    return status

@@ -3,6 +3,7 @@
 AppError
 ├── BadRequest                 400 bad-request
 ├── MethodNotAllowed           405 method-not-allowed
+├── RequestTimeout             408 request-timeout
 ├── UriTooLong                 414 uri-too-long
 ├── HeadersTooLarge            431 headers-too-large
 ├── InvalidRequest             422 validation-error
@@ -90,6 +91,13 @@ class MethodNotAllowed(AppError):
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         super().__init__()
         self.headers = {"Allow": ", ".join(allowed)}
+
+
+class RequestTimeout(AppError):
+    """The request did not arrive in time."""
+
+    code = "request-timeout"
+    status = 408
 
 
 class UriTooLong(AppError):

@@ -53,7 +53,7 @@ def rendered(readable: bool) -> list[Processor]:
     """The last steps of a line's way: for people, with colours unless NO_COLOR is set, or for programs."""
     if readable:
         console = structlog.dev.ConsoleRenderer(
-            colors="NO_COLOR" not in os.environ,
+            colors=not os.environ.get("NO_COLOR"),
             timestamp_key="time",
             pad_event_to=EVENT_WIDTH,
             exception_formatter=structlog.dev.plain_traceback,

@@ -7,12 +7,7 @@ import contextlib
 import functools
 import gc
 import logging
-import multiprocessing
-import signal
-import threading
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from types import FrameType
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI
 
@@ -62,10 +57,8 @@ from app.services.turns import Turns
 from app.services.users import Users
 from app.services.watches import Watches
 from app.settings import Settings
+from app.shutdown import Shutdown
 from app.signals import ending_at_once
-
-SAME_SIGNAL_SECONDS = 2.0
-"""When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
 
 log = logging.getLogger(__name__)
 
@@ -86,44 +79,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
             app.state.services = services
             yield
 
-    return application(lifespan, settings.cors_origins)
-
-
-@contextlib.contextmanager
-def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
-    """Drains with the signal, and has the server end when that is done: until then it answers, if only with refusals.
-
-    A second signal ends the drain at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop, tasks = asyncio.get_running_loop(), TaskOwner()
-    # A signal that nobody handles is left to end the process.
-    before = {each: handler for each in (signal.SIGTERM, signal.SIGINT) if callable(handler := signal.getsignal(each))}
-    asked_at: float | None = None
-
-    async def drain(number: signal.Signals, frame: FrameType | None) -> None:
-        try:
-            await running.drain(seconds)
-        finally:
-            before[number](number, frame)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal asked_at
-        if asked_at is None:
-            asked_at = time.monotonic()
-            loop.call_soon_threadsafe(lambda: tasks.spawn(drain(signal.Signals(number), frame)))
-        elif time.monotonic() >= asked_at + (SAME_SIGNAL_SECONDS if multiprocessing.parent_process() else 0):
-            loop.call_soon_threadsafe(lambda: tasks.spawn(running.drain(0)))
-
-    for each in before:
-        signal.signal(each, on_signal)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    return application(lifespan, settings.cors_origins, settings.root_path)
 
 
 @contextlib.asynccontextmanager
@@ -201,13 +157,13 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         services.users.poller(),
     ]
     async with alive(lease, supervisor, pollers):
-        with draining_on_signals(running, settings.drain_seconds):
+        with Shutdown(running, tasks, settings.drain_seconds) as shutdown:
             try:
                 yield services
             finally:
-                await running.drain(settings.drain_seconds)
+                await running.drain(shutdown.seconds_left)
                 await asides.drain(0)
-                await tasks.drain(settings.drain_seconds)
+                await tasks.drain(shutdown.seconds_left)
 
 
 @contextlib.asynccontextmanager

@@ -33,6 +33,7 @@ NO_VECTORS = "none"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 USUAL_PORTS = {"http": ":80", "https": ":443"}
 """Ports that browsers leave out of an origin."""
+ROOT_PATH = re.compile(r"([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?")
 LIKENESS = 0.8
 """From what ratio of equal characters on, 0 to 1, one name is taken for another with a slip in it."""
 Seconds = Annotated[float, Field(gt=0)]
@@ -112,6 +113,11 @@ class Settings(BaseSettings):
         [],
         description="Origins whose pages may call the service from browsers, as https://host or http://host:port, with "
         "commas between or as JSON; * is any.",
+    )
+    root_path: str = Field(
+        "",
+        description="The prefix under which a proxy publishes the service, as /parley; it may take it away from paths "
+        "or leave it.",
     )
     data_dir: Path = Field(Path("data"), description="Where the SQLite database is kept.")
     database_url: str | None = Field(
@@ -194,7 +200,23 @@ class Settings(BaseSettings):
     first_token_reasoning_seconds: Seconds = Field(180, description="The same for reasoning models.")
     idle_seconds: Seconds = Field(30, description="How long a model may pause amid its reply.")
     turn_seconds: Seconds = Field(300, description="How long a turn may take from its start.")
-    drain_seconds: Seconds = Field(25, description="How long running turns may finish after SIGTERM.")
+    drain_seconds: Seconds = Field(
+        25,
+        description="How long running turns may finish after SIGTERM. Whatever kills the process has to wait some "
+        "seconds longer: docker stop waits for 10, so give it --time 30.",
+    )
+    header_seconds: Seconds = Field(
+        10,
+        description="How long a client may take to send a request's headers, from the connection or their first byte.",
+    )
+    body_seconds: Seconds = Field(30, description="How long a client may pause amid a request's body.")
+    keep_alive_seconds: Seconds = Field(75, description="How long a connection may stay open without a request.")
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Connections of clients that a process has at once; further ones are refused. By default its limit "
+        "of open files (ulimit -n) less 128.",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -202,6 +224,14 @@ class Settings(BaseSettings):
         if value is not None and not DATABASE_URL.fullmatch(value):
             raise ValueError("has to be sqlite:///path or postgresql://…")
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _without_a_slash_at_its_end(cls, value: str) -> str:
+        path = value.strip("/")
+        if not ROOT_PATH.fullmatch(path):
+            raise ValueError("has to be a path such as /parley, of letters, digits and - . _ ~")
+        return f"/{path}" if path else ""
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -20,9 +20,14 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 
 
 def application(
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]], cors_origins: Sequence[str] = ()
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]],
+    cors_origins: Sequence[str] = (),
+    root_path: str = "",
 ) -> FastAPI:
-    """The web application; its lifespan puts `Services` into `app.state.services`."""
+    """The web application; its lifespan puts `Services` into `app.state.services`.
+
+    `root_path` is the prefix of all paths where the server, or the application that this one is mounted in, names none.
+    """
     app = FastAPI(
         title=NAME,
         version=VERSION,
@@ -47,7 +52,7 @@ def application(
         health,
     ):  # the busiest first: they are tried in order
         app.include_router(routes.router)
-    app.add_middleware(Edge, paths=Paths(app.routes))
+    app.add_middleware(Edge, paths=Paths(app.routes), root_path=root_path)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)
     return app

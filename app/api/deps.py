@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.api.encoding import json_bytes
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, Unavailable
 from app.llm.router import Router
 from app.services.contexts import Contexts
 from app.services.conversations import Conversations
@@ -21,6 +21,8 @@ from app.services.ledger import Ledger
 from app.services.messages import Messages
 from app.services.turns import Turns
 from app.services.users import Users
+
+NOT_STARTED = "The service was not started: whatever mounts its application has to run that application's lifespan too."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,14 @@ class Caller:
 
 
 def services_of(request: Request) -> Services:
-    """The services that the composition root has put into the application's state."""
-    services: Services = request.app.state.services
+    """The services that the application's lifespan has put into its state.
+
+    Raises:
+        Unavailable: the lifespan has not run; where the application is mounted in another, nobody runs it unasked.
+    """
+    services: Services | None = getattr(request.app.state, "services", None)
+    if services is None:
+        raise Unavailable(NOT_STARTED)
     return services
 
 

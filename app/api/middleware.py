@@ -27,11 +27,12 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """Wraps the application, which is to have these paths."""
+    """Wraps the application, which is to have these paths, behind a prefix where one is named."""
 
-    def __init__(self, app: ASGIApp, paths: Paths) -> None:
+    def __init__(self, app: ASGIApp, paths: Paths, root_path: str = "") -> None:
         self._app = app
         self._paths = paths
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -39,11 +40,13 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        answer = Answer(send, request_id_from(headers.get(b"x-request-id")))
+        root_path = scope["root_path"] = scope.get("root_path") or self._root_path
+        answer = Answer(send, request_id_from(headers.get(b"x-request-id")), root_path)
         scope["request_id"] = answer.request_id
-        scope["path"] = path_of(scope)
-        uploads = (scope["method"], scope["path"]) == UPLOADS
-        refusal = self._refusal(scope) or (None if uploads else refused(headers))
+        path = without_prefix(path_of(scope), root_path)
+        scope["path"] = root_path + path
+        uploads = (scope["method"], path) == UPLOADS
+        refusal = self._refusal(scope, path) or (None if uploads else refused(headers))
         if refusal is not None:
             await problem(answer.request_id, refusal)(scope, receive, answer.send)
             return
@@ -57,8 +60,8 @@ class Edge:
                 raise
             await internal_error(answer.request_id)(scope, receive, answer.send)
 
-    def _refusal(self, scope: Scope) -> AppError | None:
-        methods = self._paths.methods_of(scope["path"])
+    def _refusal(self, scope: Scope, path: str) -> AppError | None:
+        methods = self._paths.methods_of(path)
         if methods is None:
             return NotFound()
         if scope["method"] not in methods:
@@ -75,10 +78,11 @@ class Edge:
 
 
 class Answer:
-    """Sends a response, with the request's id in its header."""
+    """Sends a response, with the request's id in its header, and the service's prefix before its `Location`."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, root_path: str) -> None:
         self.request_id = request_id
+        self._root_path = root_path.encode()
         self.started = False
         self._send = send
 
@@ -86,7 +90,10 @@ class Answer:
         """See ASGI."""
         if message["type"] == "http.response.start":
             self.started = True
-            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            headers = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            if self._root_path:
+                headers = [(name, self._root_path + value if name == b"location" else value) for name, value in headers]
+            message["headers"] = headers
         await self._send(message)
 
 
@@ -110,6 +117,13 @@ def path_of(scope: Scope) -> str:
     raw: bytes = scope["raw_path"]
     slashes = len(raw) - len(raw.rstrip(b"/"))
     return str(scope["path"])[: -slashes or None] or "/"
+
+
+def without_prefix(path: str, root_path: str) -> str:
+    """A path within the service: proxies take their prefix away, servers and mounts leave it or put it before."""
+    if path == root_path or path.startswith(f"{root_path}/"):
+        return path[len(root_path) :] or "/"
+    return path
 
 
 def request_id_from(given: bytes | None) -> str:

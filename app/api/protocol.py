@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.api.access import REFUSED, log_request, logged
+from app.api.input_timer import InputTimer
 from app.api.middleware import request_id_from
 from app.api.problems import problem
-from app.errors import AppError, BadRequest, HeadersTooLarge, UriTooLong
+from app.errors import AppError, BadRequest, HeadersTooLarge, Overloaded, RequestTimeout, UriTooLong
 
 MAX_URI_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -16,6 +22,24 @@ MAX_HEAD_BYTES = 64 * 1024
 VERSIONS = {"1.0", "1.1"}
 LINGER_SECONDS = 2.0
 """How long the rest of a refused request is read, unseen: a connection that is closed on it loses the refusal."""
+REFUSED_AT_ONCE = 64
+"""Connections beyond the limit that are told so; further ones are closed without a word."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How long a client may take to send a request, and how many connections a process has."""
+
+    header_seconds: float = 10.0
+    """From a connection's begin, or a request's first byte, to the end of the headers."""
+    body_seconds: float = 30.0
+    """Without a byte of the body."""
+    connections: int | None = None
+    """At most; None for any number."""
+    refused: set[asyncio.Protocol] = field(default_factory=set)
+    """Connections beyond the limit that have not been closed yet."""
 
 
 class Place(Enum):
@@ -26,17 +50,48 @@ class Place(Enum):
     BODY = "body"
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """A connection of uvicorn's, on which broken HTTP/1.1 is refused with a problem, as all else is."""
+DEFAULT_LIMITS = ConnectionLimits()
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection of uvicorn's that refuses broken HTTP/1.1, and what does not come in time, with a problem."""
+
+    def __init__(self, *args: Any, limits: ConnectionLimits = DEFAULT_LIMITS, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._limits = limits
+        self._timer = InputTimer(self.loop, lambda: self.flow.read_paused, self._time_out)
+        self._awaited: tuple[Place, int] | None = None
+        """What the client has to send next, in time: a head or a body, and of which request."""
+        self._requests = 0
+        self._began_at = 0.0
         self._place = Place.BEFORE
         self._moved = False
         """Whether the last piece of data began a request, ended one or a head, or held some of a body."""
         self._unmoved_bytes = 0
         """How much has come since then: the parser keeps it all."""
         self._refusal: AppError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """See asyncio; a connection beyond the limit is refused before it has sent anything."""
+        super().connection_made(transport)
+        limit, refused = self._limits.connections, self._limits.refused
+        if limit is None or len(self.connections) <= limit:
+            self._watch()
+            return
+        self.connections.discard(self)
+        if len(refused) == REFUSED_AT_ONCE:
+            transport.abort()
+            return
+        if not refused:  # once for all that come in these seconds
+            log.warning("connections are refused: there are as many as MAX_CONNECTIONS")
+        refused.add(self)
+        self._refuse(Overloaded("The service has as many connections as it takes."))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self._timer.stop()
+        self._limits.refused.discard(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
@@ -47,6 +102,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unmoved_bytes = 0 if self._moved else self._unmoved_bytes + len(data)
         if self._unmoved_bytes > MAX_HEAD_BYTES and self._refusal is None:
             self._refuse(HeadersTooLarge())
+        self._watch()
 
     def eof_received(self) -> None:
         """See asyncio; a client that only has no more to send is answered that this was not enough."""
@@ -56,6 +112,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See httptools."""
         self._place, self._moved = Place.HEAD, True
+        self._requests += 1
+        self._began_at = self.loop.time()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -81,6 +139,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """See httptools."""
         self._moved = True
+        if not self.cycle.response_complete:  # else the rest of a refused body would be read for as long as it comes
+            self._timer.restart()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -94,6 +154,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if last and self._refusal is not None:
             self._send(self._refusal)
+        elif self._place is Place.BODY:  # it was answered before its end
+            self._watch()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's sentence is the same for all
         """Refuses what the parser, or a callback above, has raised an error at."""
@@ -101,9 +163,47 @@ class HttpProtocol(HttpToolsProtocol):
         cause = error and error.__context__
         self._refuse(cause if isinstance(cause, AppError) else BadRequest())
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        served: Any = logged(app, cycle)
+        if cycle.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False  # RFC 9110, section 10.1.1
+            served = close_delimited(served, cycle)
+        super()._start_asgi_task(cycle, served)
+
+    def _watch(self) -> None:
+        """Time what the client has to send next, if it is its turn."""
+        awaited = None if self._refusal is not None or self.transport.is_closing() else self._expected()
+        if awaited == self._awaited:
+            return
+        self._awaited = awaited
+        if awaited is None:
+            self._timer.stop()
+        else:
+            in_head = awaited[0] is Place.HEAD
+            self._timer.start(self._limits.header_seconds if in_head else self._limits.body_seconds)
+
+    def _expected(self) -> tuple[Place, int] | None:
+        """What has to come now, and of which request; None while an answer is made or sent.
+
+        Between requests that is a head as well: uvicorn's own clock for idle connections stops at any byte.
+        """
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self._place is Place.BODY:
+            return None if answering and self.cycle.response_started else (Place.BODY, self._requests)
+        if self._place is Place.BEFORE:
+            return None if answering else (Place.HEAD, self._requests + 1)
+        return Place.HEAD, self._requests
+
+    def _time_out(self) -> None:
+        if self._place is Place.BEFORE:
+            self.transport.close()
+        else:
+            self._refuse(RequestTimeout())
+
     def _refuse(self, error: AppError) -> None:
         """Refuses a request once those before it are answered, and the connection with it."""
         self._refusal = error
+        self._timer.stop()
         earlier = self.cycle is not None and not self.cycle.response_complete
         if self._place is Place.BODY:
             waiting = bool(self.pipeline) and self.pipeline[0][0] is self.cycle
@@ -113,6 +213,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
                 return
             earlier = waiting
+            self.cycle.scope["state"][REFUSED] = True
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not earlier:
@@ -123,6 +224,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         given = {} if self._place is Place.BEFORE else dict(self.headers)
         request_id = request_id_from(given.get(b"x-request-id"))
+        if not isinstance(error, Overloaded):  # there is no request yet
+            self._log(error, request_id)
         response = problem(request_id, error)
         response.headers["X-Request-ID"] = request_id
         response.headers["Connection"] = "close"
@@ -134,3 +237,36 @@ class HttpProtocol(HttpToolsProtocol):
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
+
+    def _log(self, error: AppError, request_id: str) -> None:
+        """Log a refusal with as much of its request as was understood."""
+        known = self._place is not Place.BEFORE
+        method = str(self.scope.get("method", "")) if known else ""
+        path = self.url.partition(b"?")[0].decode("latin-1") if known else ""
+        seconds = self.loop.time() - self._began_at if known else 0.0
+        log_request(method, path, error.status, seconds, request_id)
+
+
+def close_delimited(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
+    """Wrap an application for a client of HTTP/1.0, which knows no chunks.
+
+    An answer without a length ends with its connection (RFC 9112, section 6.3).
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        unbounded = False
+
+        async def delimited(message: Message) -> None:
+            nonlocal unbounded
+            if message["type"] == "http.response.start":
+                unbounded = all(name != b"content-length" for name, _ in message["headers"])
+                if unbounded:
+                    cycle.chunked_encoding = True  # so that uvicorn does not announce it
+            elif unbounded:
+                # Each piece is a body of its length, written as it is.
+                cycle.chunked_encoding, cycle.expected_content_length = False, len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, delimited)
+
+    return serve

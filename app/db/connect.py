@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from app.db.engine import Database
 
@@ -24,3 +25,17 @@ def connect(url: str, *, pool_size: int) -> Database:
 
         return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"), pool_size=pool_size)
     raise ValueError(f"{kind} is neither sqlite nor postgresql")
+
+
+def place_of(url: str) -> str:
+    """Say which database a URL leads to, without its user, password and options."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return url.partition(":")[0]
+    kind, *_ = parsed.drivername.partition("+")
+    if kind == "sqlite":
+        return f"sqlite {parsed.database}"
+    port = f":{parsed.port}" if parsed.port else ""
+    host = f" at {parsed.host}{port}" if parsed.host else ""
+    return f"{kind} {parsed.database or ''}{host}"

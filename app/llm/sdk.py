@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import orjson
 
 from app.errors import (
+    Overloaded,
     ProviderFailed,
     ProviderRateLimited,
     ProviderTimeout,
@@ -34,8 +35,10 @@ from app.llm.event_stream import BYTE_ORDER_MARK
 from app.llm.parameters import NEW_NAME, OTHER_NAME, Learnt, Parameters, objection_in
 from app.llm.refusals import failure_of
 from app.llm.windows import known_window
+from app.open_files import out_of_files
 
 CONNECT_SECONDS = 5.0
+TOO_MANY_FILES = "The service has as many open files and connections as it may have."
 LONGEST_WAIT = 10**9
 """Seconds; whoever asks for more never wants to see us again."""
 
@@ -96,9 +99,10 @@ class SdkModel(ABC):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See `ChatModel.stream`."""
-        sdk = await self._built()
-        with opening(sdk):
-            response = await self._send(sdk, request)
+        with within_own_limits():
+            sdk = await self._built()
+            with opening(sdk):
+                response = await self._send(sdk, request)
         try:
             with answering(response.status_code), reading(sdk):
                 lost = sdk.errors.APIError, sdk.http.HTTPError, OSError
@@ -150,6 +154,17 @@ class SdkModel(ABC):
         return await sdk.client.post(
             sdk.url, cast_to=sdk.http.Response, content=body, stream=True, stream_cls=sdk.errors.AsyncStream
         )
+
+
+@contextlib.contextmanager
+def within_own_limits() -> Iterator[None]:
+    """Say of what fails since this process may open no more files that the provider has no part in it."""
+    try:
+        yield
+    except Exception as error:
+        if out_of_files(error):
+            raise Overloaded(TOO_MANY_FILES) from error
+        raise
 
 
 @contextlib.contextmanager

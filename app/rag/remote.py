@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from app.errors import EmbeddingFailed
+from app.open_files import out_of_files
 
 MAX_ANSWER_BYTES = 64 * 2**20
 TRIES = 6
@@ -99,8 +100,9 @@ async def posted(client: Any, path: str, body: dict[str, Any]) -> bytes:
         return await whole(response)
     except openai.APIStatusError as error:
         raise refusal(error.status_code, error.response.headers.get("retry-after")) from None
-    except (openai.APIError, httpx2.HTTPError):
-        raise failure("It is out of reach.", transient=True) from None
+    except (openai.APIError, httpx2.HTTPError) as error:
+        reason = "This process has too many open files." if out_of_files(error) else "It is out of reach."
+        raise failure(reason, transient=True) from None
 
 
 async def whole(response: Any) -> bytes:

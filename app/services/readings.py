@@ -18,6 +18,7 @@ from app.rag.reader import DocumentReader
 from app.rag.unreadable import Unreadable
 from app.rag.words import indexed
 from app.services.embeddings import patiently_embedded, searchable
+from app.services.ends import log_document_end
 from app.services.patience import until_known
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Reading:
             work.result()
 
     async def _bring_to_end(self) -> None:
+        began = time.monotonic()
         try:
             failure = await self._failure()
         except JobLost:
@@ -68,6 +70,7 @@ class Reading:
             failure = BROKEN
         if failure is not None:
             await self._fail(failure)
+        log_document_end(self._job, failure, self._progress.total, time.monotonic() - began)
 
     async def _failure(self) -> DocumentFailure | None:
         """Does the work; gives why it could not be done."""

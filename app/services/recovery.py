@@ -73,10 +73,13 @@ class Recovery:
             await self._running.adopt(reply)
             return
         what = self._lease.process_id, reply, now_ms()
+        ids = {"conversation_id": reply.conversation_id, "message_id": reply.message_id}
         try:
-            await self._database.transact(turns.interrupt, *what)
+            interrupted = await self._database.transact(turns.interrupt, *what)
         except DatabaseUnavailable:
             raise
         except Exception:  # a row of another release, perhaps
-            log.exception("what a dead process did for a turn cannot be read", extra={"message_id": reply.message_id})
-            await self._database.transact(turns.interrupt_unrecorded, *what)
+            log.exception("what a dead process did for a turn cannot be read", extra=ids)
+            interrupted = await self._database.transact(turns.interrupt_unrecorded, *what)
+        if interrupted:
+            log.warning("the turn of a process that died was ended", extra=ids)

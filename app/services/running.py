@@ -19,6 +19,7 @@ from app.llm.calls import Call
 from app.llm.router import Router
 from app.services.budgets import Budgets, Spending
 from app.services.delays import Delay
+from app.services.ends import log_turn_end
 from app.services.generation import generate, with_work
 from app.services.grounding import Grounding
 from app.services.leases import Lease
@@ -237,6 +238,7 @@ class Running:
             reply.end_deleted()
         elif stored.status.terminal:
             reply.end(stored)
+            log_turn_end(stored)
             self._tell_ended(reply, outcome)
         else:
             self._watches.take_over(reply)  # another process has adopted it

@@ -119,8 +119,11 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provide
             await until(events, "message.delta")
             parley.terminate()
             await until(events, "stream.closing")
+        [waits] = [line["event"] for line in parley.log if line["event"].startswith("waiting for what is at work")]
+        assert "turns: 1" in waits and "a second Ctrl+C" in waits
         parley.terminate()
         assert await parley.wait(SOON_SECONDS) in GONE
+    assert any(line["event"].startswith("ending now") for line in parley.log)
     assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from app.main import SAME_SIGNAL_SECONDS
+from app.shutdown import SAME_SIGNAL_SECONDS
 from tests.live.talk import make, messages, rows, stored, stream, told, until
 from tests.support.process import GONE, POLL_SECONDS, UVICORN, Parley, parley_process
 from tests.support.provider import FakeProvider

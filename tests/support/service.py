@@ -13,13 +13,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.deps import Services
-from app.api.protocol import HttpProtocol
 from app.llm.router import Router
 from app.main import create_app
 from app.services.running import Running
+from app.serving import options
 from app.settings import Settings
 from tests.support.documented import documented
 from tests.support.provider import FakeProvider
+
+OPEN_FILES = 4096
 
 
 def settings(**overrides: Any) -> Settings:
@@ -88,7 +90,7 @@ class Service:
 async def serving(configured: Settings) -> AsyncIterator[Service]:
     """Starts the service on a free port; leaving stops it as SIGTERM would."""
     app = create_app(configured)
-    config = uvicorn.Config(app, port=0, http=HttpProtocol, log_config=None, access_log=False)
+    config = uvicorn.Config(app, port=0, **options(configured, OPEN_FILES) | {"timeout_graceful_shutdown": None})
     server = QuietServer(config)
     running = asyncio.create_task(server.serve())
     while not server.started:

@@ -1,0 +1,58 @@
+"""The access log: one line for each request that was answered, or whose client left."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+PROBES = {"/livez", "/readyz"}
+"""Asked every few seconds by whatever watches the service: logged at debug level."""
+LOGGED_PATH_CHARACTERS = 200
+REFUSED = "parley.refused"
+"""The key in a request's state that says that the connection answers it, and logs it, itself."""
+
+log = logging.getLogger(__name__)
+
+
+def logged(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
+    """Wrap an application for one request of a connection: log its line when the answer has ended."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]  # before the application changes them
+        status: int | None = None
+        request_id = ""
+        began = time.perf_counter()
+
+        async def watched(message: Message) -> None:
+            nonlocal status, request_id
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                request_id = next((value.decode() for name, value in message["headers"] if name == b"x-request-id"), "")
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        finally:
+            if REFUSED not in scope["state"]:
+                log_request(method, path, status, time.perf_counter() - began, request_id, left=cycle.disconnected)
+
+    return serve
+
+
+def log_request(
+    method: str, path: str, status: int | None, seconds: float, request_id: str, *, left: bool = False
+) -> None:
+    """Log what a request was answered with; None where its client left before there was an answer."""
+    level = logging.DEBUG if path in PROBES else logging.INFO
+    if log.isEnabledFor(level):
+        fields = {
+            "method": method,
+            "path": path[:LOGGED_PATH_CHARACTERS],
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "request_id": request_id,
+        }
+        log.log(level, "client left" if left else "answered", extra=fields)
