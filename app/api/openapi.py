@@ -9,11 +9,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
+from app.api.codes import codes_of, subclasses
 from app.api.links import links_of
-from app.api.responses import REF, codes_of, header
+from app.api.responses import REF, header
 from app.api.schemas.events import DOCUMENT_EVENT_NAMES, EVENT_NAMES, event_schemas
 from app.api.schemas.fields import Id, Moment, Output
-from app.errors import AppError, subclasses
+from app.errors import AppError
 
 PROBLEM_CODES = sorted({code for error in subclasses(AppError) for code in codes_of(error)})
 HEADERS: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from app.api.accept import prefers
+from app.api.codes import error_of
 from app.api.deps import Caller, json_response
 from app.api.idempotency import REPLAYED
 from app.api.responses import Responses, with_headers
@@ -19,7 +20,7 @@ from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import Retrieval
 from app.domain.turns import as_accepted
-from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted, error_of
+from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted
 from app.services.turns import Turn
 
 TERMINAL_EVENTS = {
@@ -41,7 +42,7 @@ EVENTS_RESPONSE: dict[str, Any] = {
 
 
 def turn_responses(model: type[Output], *names: str) -> Responses:
-    """What an accepted turn is answered with; `names` are of headers beside those of every turn."""
+    """What an accepted turn is answered with; `names` are of headers that not every turn has."""
     replayed = "Idempotency-Replayed"
     in_background = with_headers(*dict.fromkeys((*names, "Location")), replayed)
     return {
