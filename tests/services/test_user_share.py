@@ -13,7 +13,8 @@ from sqlalchemy import update
 from app.db import check
 from app.db.models import MessageRow
 from tests.api.talk import make, messages_of, problem_of, row_counts, say, until_ended
-from tests.services.test_turns import dead_process, recovery
+from tests.services.test_turns import dead_process
+from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service, asking, serving
@@ -188,7 +189,7 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
             )
             values = {"status": "queued", "content": "", "completed_at": None, "finish_reason": None}
             await session.execute(of_them.values(process_id=dead, **values))
-        await recovery(crowd.service).sweep()
+        await recover(crowd.service)
         assert len(crowd.service.services.turns.running.replies) == 4
         problem_of(await crowd.begin("ada"), 429, "rate-limited")
         assert (await crowd.begin("eve")).status_code == 202
