@@ -38,7 +38,7 @@ class Lease:
         return not self.expired and self._now() >= self._may_judge_at
 
     def poller(self) -> Poller:
-        """Make what renews the lease."""
+        """Make the poller that renews the lease."""
         return Poller("lease renewal", self.renew, HEARTBEAT_SECONDS, longest_retry=LONGEST_RETRY_SECONDS)
 
     async def start(self) -> None:

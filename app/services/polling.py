@@ -66,7 +66,7 @@ class Supervisor:
             self._start(poller)
 
     async def stop(self) -> None:
-        """End all pollers, also amid a round."""
+        """End all pollers, in the middle of a round too."""
         self._stopped = True
         tasks = list(self._tasks.values())
         for task in tasks:
