@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.db import leases, turns
+from app.db import leases, messages, turns
 from app.db.engine import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
@@ -124,6 +124,30 @@ async def test_a_reply_that_cannot_be_followed_is_answered(
         assert (await post).status_code == 201
         again = await other.client.post(path, json={"message": "Hello"}, headers=headers)
         assert again.json()["assistant_reply"] == "Half and half"
+
+
+async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: Service) -> None:
+    """What is stored is answered with once it can be read again; a refusal would have it asked, and paid, twice."""
+    made = await make(openai_service)
+    with Outage(openai_service.database, DatabaseUnavailable(), messages.latest) as outage:
+        post = asyncio.create_task(say(openai_service, made, "Hello"))
+        await outage.failed.wait()
+    answer = await post
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
+async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(
+    openai_service: Service, monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
+    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    path = "/conversations" if begins else messages_of(await make(openai_service))
+    body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
+    with Outage(openai_service.database, DatabaseUnavailable(), messages.latest):
+        answer = problem_of(await openai_service.client.post(path, json=body), 503, "database-unavailable")
+    where = f"{messages_of(answer)}/{answer['message_id']}"
+    assert (await got(openai_service, where))["content"] == "Echo: Hello"
 
 
 async def test_nobody_is_told_draining_by_a_process_that_is_not(
