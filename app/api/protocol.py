@@ -59,10 +59,17 @@ class HttpProtocol(HttpToolsProtocol):
         if self._unmoved_bytes > MAX_HEAD_BYTES and self._refusal is None:
             self._refuse(HeadersTooLarge())
 
-    def eof_received(self) -> None:
-        """See asyncio; a client that only has no more to send is answered that this was not enough."""
+    def eof_received(self) -> bool:
+        """See asyncio; a client that only has no more to send is answered, if only that this was not enough.
+
+        Whoever has begun to be answered is taken to have gone: a stream is not kept for nobody.
+        """
         if self._place is not Place.BEFORE and self._refusal is None:
             self._refuse(BadRequest("The request was cut."))
+        if self.cycle is None or self.cycle.response_complete or (self.cycle.response_started and not self.pipeline):
+            return False
+        self.cycle.keep_alive = self._refusal is not None  # which comes behind the last answer
+        return True
 
     def on_message_begin(self) -> None:
         """See httptools."""

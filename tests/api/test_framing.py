@@ -214,6 +214,34 @@ async def test_requests_before_the_broken_one_are_answered(openai_service: Servi
     refused(answers[2], 400)
 
 
+@pytest.mark.parametrize("behind", [b"", GET + b"\r\n", GET + b"\r\nnonsense\r\n\r\n"])
+async def test_a_client_that_sends_no_more_is_answered(
+    openai_service: Service, provider: FakeProvider, behind: bytes
+) -> None:
+    """A client that ends its half of the connection behind whole requests gets every answer, then the end."""
+    made = await make(openai_service)
+    gate = asyncio.Event()
+    provider.reply(gate, "Hello")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made) + behind)
+        writer.write_eof()
+        await until_accepted(openai_service, made, 2)
+        gate.set()
+        answers = [await read_answer(reader) for _ in range(2 + behind.count(b"\r\n\r\n"))]
+    statuses = [201, *([200] if b"GET" in behind else []), *([400] if b"nonsense" in behind else []), None]
+    assert [each and each.status for each in answers] == statuses
+
+
+async def test_a_client_that_sends_no_more_is_streamed_to(openai_service: Service, provider: FakeProvider) -> None:
+    """So does one that wants a stream, if it has ended its half before that begins."""
+    made = await make(openai_service)
+    provider.reply("Half ", "whole")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made, stream=True))
+        writer.write_eof()
+        assert b"event: message.completed" in await reader.read()
+
+
 async def test_a_broken_request_behind_another_is_not_run(openai_service: Service, provider: FakeProvider) -> None:
     """A request whose body breaks while it waits for its turn on the connection is refused in its place."""
     made = await make(openai_service)
