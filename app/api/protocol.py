@@ -59,7 +59,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._unmoved_bytes > MAX_HEAD_BYTES and self._refusal is None:
             self._refuse(HeadersTooLarge())
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn has no use for what asyncio does
         """See asyncio; a client that only has no more to send is answered, if only that this was not enough.
 
         Whoever has begun to be answered is taken to have gone: a stream is not kept for nobody.
