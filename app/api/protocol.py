@@ -68,7 +68,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(BadRequest("The request was cut."))
         if self.cycle is None or self.cycle.response_complete or (self.cycle.response_started and not self.pipeline):
             return False
-        self.cycle.keep_alive = self._refusal is not None  # which comes behind the last answer
+        if self._refusal is None:  # else that comes behind the last answer
+            self.cycle.keep_alive = False
         return True
 
     def on_message_begin(self) -> None:
