@@ -79,6 +79,7 @@ def document(app: FastAPI) -> dict[str, Any]:
                     response["headers"] = response.get("headers", {}) | {"X-Request-ID": header("X-Request-ID")}
                     if links := links_of(operation["operationId"], status):
                         response["links"] = links
+                operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "accept"]
                 for parameter in operation["parameters"]:
                     parameter["schema"] = without_null(parameter["schema"])
         app.openapi_schema = api
