@@ -45,14 +45,13 @@ AppError
     ├── Draining               503 draining
     └── DatabaseUnavailable    503 database-unavailable
 
-A class's docstring is its default public text: it may be shown to any caller, so it never holds what a
-provider, a driver or another user said.
+A class's docstring is its default public text, so none holds what a provider, a driver or another user said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, cast, get_args
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 Phase = Literal["connect", "first-token", "idle", "total"]
 """What a provider took too long for."""
@@ -71,7 +70,7 @@ class AppError(Exception):
         self.members: Mapping[str, str] = members or {}
         """Extension members of the problem document (RFC 9457, section 3.2)."""
         self.headers: Mapping[str, str] = {}
-        """Headers of the answer beside the usual ones."""
+        """Headers of the answer, other than those of all."""
         super().__init__(self.detail)
 
 
@@ -393,36 +392,9 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database-unavailable"
 
-    def __init__(
-        self,
-        detail: str | None = None,
-        *,
-        members: Mapping[str, str] | None = None,
-        reason: str | None = None,
-        passing: bool = True,
-    ) -> None:
-        super().__init__(detail, members=members)
+    def __init__(self, detail: str | None = None, *, reason: str | None = None, passing: bool = True) -> None:
+        super().__init__(detail)
         self.reason = reason
         """What the database said, in one line, for the operator alone: it is in logs, and in no answer."""
         self.passing = passing
         """Whether it may end by itself, so that waiting helps."""
-
-
-def error_of(code: str, detail: str) -> AppError:
-    """The error with this code, as when a stored turn's failure is told again."""
-    kind, _, phase = code.partition("provider-timeout-")
-    if not kind and phase in get_args(Phase):
-        return ProviderTimeout(cast("Phase", phase))
-    error = CLASS_OF_CODE.get(code, InternalError)()
-    error.detail = detail
-    return error
-
-
-def subclasses(cls: type[AppError]) -> Iterator[type[AppError]]:
-    """A class with all that come from it."""
-    yield cls
-    for child in cls.__subclasses__():
-        yield from subclasses(child)
-
-
-CLASS_OF_CODE = {cls.code: cls for cls in reversed([*subclasses(AppError)]) if cls is not ProviderTimeout}

@@ -9,11 +9,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
+from app.api.codes import codes_of, subclasses
 from app.api.links import links_of
-from app.api.responses import REF, codes_of, header
+from app.api.responses import REF, header
 from app.api.schemas.events import DOCUMENT_EVENT_NAMES, EVENT_NAMES, event_schemas
 from app.api.schemas.fields import Id, Moment, Output
-from app.errors import AppError, subclasses
+from app.errors import AppError
 
 PROBLEM_CODES = sorted({code for error in subclasses(AppError) for code in codes_of(error)})
 HEADERS: dict[str, dict[str, Any]] = {
@@ -78,6 +79,7 @@ def document(app: FastAPI) -> dict[str, Any]:
                     response["headers"] = response.get("headers", {}) | {"X-Request-ID": header("X-Request-ID")}
                     if links := links_of(operation["operationId"], status):
                         response["links"] = links
+                operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "accept"]
                 for parameter in operation["parameters"]:
                     parameter["schema"] = without_null(parameter["schema"])
         app.openapi_schema = api

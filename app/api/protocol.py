@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from httptools import HttpRequestParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -70,6 +71,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._unmoved_bytes = 0
         """How much has come since then: the parser keeps it all."""
         self._refusal: AppError | None = None
+        self._offered = False
+        """Whether the request that is being read offers another protocol, and is begun anew without the offer."""
+        self._rest_at: int | None = None
+        """Where in the last piece of data it goes on behind its head."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See asyncio; a connection beyond the limit is refused before it has sent anything."""
@@ -99,15 +104,29 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._moved = False
         super().data_received(data)
+        rest = data
+        while self._rest_at is not None:
+            rest, self._rest_at = rest[self._rest_at :], None
+            self._begin_anew()
+            if self._refusal is None:
+                super().data_received(rest)
         self._unmoved_bytes = 0 if self._moved else self._unmoved_bytes + len(data)
         if self._unmoved_bytes > MAX_HEAD_BYTES and self._refusal is None:
             self._refuse(HeadersTooLarge())
         self._watch()
 
-    def eof_received(self) -> None:
-        """See asyncio; a client that only has no more to send is answered that this was not enough."""
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn has no use for what asyncio does
+        """See asyncio; a client that only has no more to send is answered, if only that this was not enough.
+
+        Whoever has begun to be answered is taken to have gone: a stream is not kept for nobody.
+        """
         if self._place is not Place.BEFORE and self._refusal is None:
             self._refuse(BadRequest("The request was cut."))
+        if self.cycle is None or self.cycle.response_complete or (self.cycle.response_started and not self.pipeline):
+            return False
+        if self._refusal is None:  # else that comes behind the last answer
+            self.cycle.keep_alive = False
+        return True
 
     def on_message_begin(self) -> None:
         """See httptools."""
@@ -133,8 +152,15 @@ class HttpProtocol(HttpToolsProtocol):
             raise HeadersTooLarge
         if self.parser.get_http_version() not in VERSIONS:
             raise BadRequest("The service speaks HTTP/1.1.")
+        self._moved = True
+        is_connect = self.parser.get_method() == b"CONNECT"
+        self._offered = self.parser.should_upgrade() and not is_connect and not self._should_upgrade()
+        if self._offered:
+            return
         super().on_headers_complete()
-        self._place, self._moved = Place.BODY, True
+        self._place = Place.BODY
+        if is_connect:
+            self.cycle.keep_alive = False  # what comes next would belong to a tunnel
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
@@ -145,6 +171,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """See httptools."""
+        if self._offered:
+            return
         self._place, self._moved = Place.BEFORE, True
         super().on_message_complete()
 
@@ -156,6 +184,20 @@ class HttpProtocol(HttpToolsProtocol):
             self._send(self._refusal)
         elif self._place is Place.BODY:  # it was answered before its end
             self._watch()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Notes where the parser has stopped at an offer, which a server may pass over (RFC 9110, section 7.8)."""
+        stopped = sys.exception()
+        if self._offered and stopped is not None:
+            self._offered, self._rest_at = False, stopped.args[0]
+
+    def _begin_anew(self) -> None:
+        """Has the parser, which skips the body behind an offer, read the head once more without it."""
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        super().data_received(b"".join([line, *kept, b"\r\n"]))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's sentence is the same for all
         """Refuses what the parser, or a callback above, has raised an error at."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
+from app.api.codes import codes_of
 from app.api.problems import MEDIA_TYPE
 from app.errors import (
     AppError,
@@ -21,7 +22,6 @@ from app.errors import (
     MessageTooLong,
     Overloaded,
     PayloadTooLarge,
-    Phase,
     ProviderAuth,
     ProviderFailed,
     ProviderRateLimited,
@@ -99,10 +99,3 @@ def problem_response(errors: Sequence[type[AppError]]) -> dict[str, Any]:
     schema = {"$ref": REF.format(model="Problem"), "properties": {"code": {"enum": codes}}}
     response = {"description": "\n\n".join(meanings), "content": {MEDIA_TYPE: {"schema": schema}}}
     return response | with_headers("Retry-After") if errors[0].status in WITH_RETRY_AFTER else response
-
-
-def codes_of(error: type[AppError]) -> list[str]:
-    """The codes that errors of a class have."""
-    if error is ProviderTimeout:
-        return [f"provider-timeout-{phase}" for phase in get_args(Phase)]
-    return [error.code]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from app.api.accept import prefers
+from app.api.codes import error_of
 from app.api.deps import Caller, json_response
 from app.api.idempotency import REPLAYED
 from app.api.responses import Responses, with_headers
@@ -19,7 +21,8 @@ from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import Retrieval
 from app.domain.turns import as_accepted
-from app.errors import AppError, ConversationNotFound, InvalidRequest, TurnInterrupted, error_of
+from app.errors import AppError, ConversationNotFound, DatabaseUnavailable, InvalidRequest, TurnInterrupted
+from app.services.delays import while_clients_wait
 from app.services.turns import Turn
 
 TERMINAL_EVENTS = {
@@ -41,7 +44,7 @@ EVENTS_RESPONSE: dict[str, Any] = {
 
 
 def turn_responses(model: type[Output], *names: str) -> Responses:
-    """What an accepted turn is answered with; `names` are of headers beside those of every turn."""
+    """What an accepted turn is answered with; `names` are of headers that not every turn has."""
     replayed = "Idempotency-Replayed"
     in_background = with_headers(*dict.fromkeys((*names, "Location")), replayed)
     return {
@@ -90,10 +93,28 @@ async def answer(turn: Turn, form: Form, document: Callable[[Message], Awaitable
     if form is Form.EVENTS:
         return EventStream(events(turn), headers)
     reply = turn.accepted.reply if form is Form.BACKGROUND else await ended(turn, headers)
-    found = await document(reply)
+    found = await written(reply, document)
     status = 202 if form is Form.BACKGROUND else 201
     where = {"Location": place_of(reply)} if form is Form.BACKGROUND else {}
     return json_response(found.document, status, {**found.headers, **headers, **where})
+
+
+async def written(reply: Message, document: Callable[[Message], Awaitable[Answer]]) -> Answer:
+    """The answer with a reply that is stored, whose turn a caller who is refused it would ask for again.
+
+    Raises:
+        DatabaseUnavailable: it cannot be read for as long as a client waits; names conversation and message.
+    """
+    try:
+        return await while_clients_wait(functools.partial(document, reply))
+    except DatabaseUnavailable as error:
+        error.members = members_of(reply)
+        raise
+
+
+def members_of(message: Message) -> dict[str, str]:
+    """The members of a problem that say which message it is about."""
+    return {"conversation_id": message.conversation_id, "message_id": message.message_id}
 
 
 async def messages_up_to(reply: Message, turn: Turn, form: Form, call: Caller, *, minimal: bool = False) -> JsonObject:
@@ -130,7 +151,7 @@ async def ended(turn: Turn, headers: Mapping[str, str]) -> Message:
         raise ConversationNotFound
     failure = failure_of(message)
     if failure is not None:
-        failure.members = {"conversation_id": message.conversation_id, "message_id": message.message_id}
+        failure.members = members_of(message)
         failure.headers = headers
         raise failure
     return message

@@ -6,14 +6,24 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.db.engine import Database
+from app.errors import DatabaseUnavailable
 
 
 def connect(url: str, *, pool_size: int) -> Database:
-    """The database at a URL, `sqlite:///path` or `postgresql://…`, whichever driver it names.
+    """Make the database at a URL, `sqlite:///path` or `postgresql://…`, whichever driver it names.
 
     Raises:
-        ValueError: the URL is not one, or of another kind.
+        DatabaseUnavailable: the URL is not one, or of another kind.
     """
+    try:
+        return database_at(url, pool_size)
+    except (ArgumentError, ValueError):
+        reason = "DATABASE_URL cannot be read, as where `@` stands in a password unquoted or a port is no number"
+        raise DatabaseUnavailable(reason=reason, passing=False) from None  # the cause may quote the password
+
+
+def database_at(url: str, pool_size: int) -> Database:
+    """As `connect`; raises ArgumentError or ValueError for the URL."""
     parsed = make_url(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite":

@@ -23,6 +23,8 @@ from app.db.script import Row, ScriptFunction, Statement
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 CONNECT_SECONDS = 5
+OWN = ("timeout", "command_timeout", "server_settings")
+"""Parameters of a connection that the service sets itself, whatever the URL says."""
 # pgvector's: how far its graphs are searched, and that they are on and on while filters leave too little.
 GRAPHS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
 # A row that is referred to can go away between two statements, as a user's who is erased: the second time it is missed.
@@ -47,6 +49,7 @@ class PostgresDatabase(Database):
     kind = "postgresql"
 
     def __init__(self, url: URL, *, pool_size: int, statement_seconds: float = STATEMENT_SECONDS) -> None:
+        url = url.difference_update_query(OWN)
         hosts = url.query.get("host", "")
         if isinstance(hosts, tuple) or "," in hosts:  # of several the first may be a standby
             url = url.update_query_dict({"target_session_attrs": "read-write", **url.query})

@@ -39,6 +39,7 @@ LASTING = ("0A", "22", "28", "3D", "42", "55P02")
 """What refuses a connection until somebody changes the server or the settings: a start does not wait for it."""
 
 PARAMETERS = frozenset(inspect.signature(asyncpg.connect).parameters)
+NUMBERS = ("statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size")
 
 
 async def open_connection(**parameters: Any) -> asyncpg.Connection:
@@ -49,7 +50,7 @@ async def open_connection(**parameters: Any) -> asyncpg.Connection:
     """
     try:
         require_known(parameters)
-        return await asyncpg.connect(**parameters)
+        return await asyncpg.connect(**parameters | numbers_of(parameters))
     except Exception as error:
         reason = reason_of(error, getattr(error, "sqlstate", None))
         if password := parameters.get("password"):
@@ -64,10 +65,15 @@ def require_known(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"DATABASE_URL has parameters that are not known: {', '.join(unknown)}{hint}")
 
 
+def numbers_of(parameters: Mapping[str, Any]) -> dict[str, int]:
+    """Those parameters that are numbers and come from a URL as texts."""
+    return {name: int(parameters[name]) for name in NUMBERS if name in parameters}
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether what refused a connection may go away by itself; a value that asyncpg or TLS refuses does not."""
     code = getattr(error, "sqlstate", None) or ""
-    return not isinstance(error, TypeError | ValueError) and not code.startswith(LASTING)
+    return not isinstance(error, TypeError | ValueError | OverflowError) and not code.startswith(LASTING)
 
 
 def outage_of(error: BaseException) -> Outage | None:

@@ -45,7 +45,8 @@ SELECT message_id FROM messages WHERE conversation_id = $1 AND status IN ('queue
 ORDER BY sequence_number"""
 CANCEL_WAITING = """
 UPDATE messages SET status = 'cancelled', completed_at = $2
-WHERE conversation_id = $1 AND status IN ('queued', 'in_progress') AND status = 'queued' RETURNING message_id"""
+WHERE conversation_id = $1 AND status IN ('queued', 'in_progress') AND status = 'queued'
+RETURNING message_id, process_id"""
 INTO = """
 INSERT INTO messages (message_id, conversation_id, sequence_number, role, content, status, answers, process_id,
 provider, model, temperature, max_tokens, mode, document_ids, retrieval_mode, grounded, created_at, started_at,
@@ -70,9 +71,9 @@ class Reservation:
     """The process that will run the turn."""
     settle: Callable[[Sampling], Sampling]
     """Gives the turn's sampling, from the conversation's own."""
-    place: Callable[[str, str, bool], bool]
-    """Given a provider, the user's row, and whether the turn is first in line: whether it starts at once. Raises
-    RateLimited or Overloaded."""
+    place: Callable[[str, str, bool, int], bool]
+    """Given a provider, the user's row, whether the turn is first in line, and how many of the user's that wait at this
+    process are stopped for it: whether it starts at once. Raises RateLimited or Overloaded."""
     fit: Callable[[Sampling, str, str | None, str], None]
     """Given sampling, mode, system prompt and message: raises MessageTooLong when they do not fit the model."""
     daily_tokens: int | None
@@ -102,6 +103,8 @@ class Passage(NamedTuple):
 
     clear: bool
     interrupts: Sequence[str] = ()
+    frees: int = 0
+    """How many of them wait at the process that will run the turn."""
 
 
 def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[AcceptedTurn]:
@@ -160,7 +163,7 @@ def admit(
     wanted.fit(sampling, numbered.mode, numbered.system_prompt, question.content)
     yield from afford(wanted, numbered)
     passage = yield from passage_of(wanted, on_busy)
-    starts = wanted.place(str(sampling.provider), numbered.owner_id, passage.clear)
+    starts = wanted.place(str(sampling.provider), numbered.owner_id, passage.clear, passage.frees)
     return AcceptedTurn(
         title=numbered.title,
         question=question,
@@ -258,7 +261,8 @@ def interruption(wanted: Reservation) -> Script[Passage]:
     # In this order: a turn that starts between the two statements is met by the second.
     waiting = yield Statement(CANCEL_WAITING, (wanted.conversation_id, wanted.now))
     at_work = yield Statement(REQUEST_CANCEL, (wanted.conversation_id, wanted.now))
-    return Passage(clear=not at_work, interrupts=[str(row[0]) for row in (*waiting, *at_work)])
+    frees = sum(str(process_id) == wanted.process_id for _, process_id in waiting)
+    return Passage(not at_work, [str(row[0]) for row in (*waiting, *at_work)], frees)
 
 
 def question_again(wanted: Reservation, message_id: str) -> Script[Message]:

@@ -46,29 +46,33 @@ async def upgrade(database: Database) -> None:
     """Brings the schema up to date; does nothing, quickly, where it is already.
 
     Raises:
-        SchemaRefused: the database's user may not change it.
+        SchemaRefused: the database's user may not read or change it.
         SchemaTooNew: the database is of a revision that this release does not know.
         DatabaseUnavailable: it is out of reach.
     """
     await database.prepare()
-    if await revision_of(database) != HEAD:
-        with database.translated(), refused_without_privilege():
-            async with locked(database) as connection:
-                await connection.run_sync(migrate)
-    with database.translated():
-        database.vectors_stored = await vectors_stored(database)
+    with refused_without_privilege():
+        if await revision_of(database) != HEAD:
+            with database.translated():
+                async with locked(database) as connection:
+                    await connection.run_sync(migrate)
+        with database.translated():
+            database.vectors_stored = await vectors_stored(database)
 
 
 @contextlib.contextmanager
 def refused_without_privilege() -> Iterator[None]:
-    """Says what to do where the database's user may not make tables, as in PostgreSQL's schema `public` by default."""
+    """Says what to do where the database's user may not make tables, as in PostgreSQL's schema `public` by default.
+
+    Nor may it read those that another user has made.
+    """
     try:
         yield
     except exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
             raise
         raise SchemaRefused(
-            f"the database's user may not change its schema: {reason_of(error.orig or error)}"
+            f"the database's user may not read or change its schema: {reason_of(error.orig or error)}"
         ) from error
 
 

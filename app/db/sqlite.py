@@ -26,7 +26,7 @@ from app.db.sqlite_file import DatabaseFile
 
 T = TypeVar("T")
 # All processes are on one host, whose monotonic clock they share: leases go by that, since no setting of the wall
-# clock moves it. It begins anew with each start of the host.
+# clock moves it. It starts again with the host.
 CLOCK = "monotonic_ms()"
 PRAGMAS = (
     f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",

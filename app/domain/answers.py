@@ -41,9 +41,11 @@ _TAGGED = re.compile(
     r"(?:(.*?)</\1\s*>|(?=\S)([^<]*)\Z)",
     re.IGNORECASE | re.DOTALL,
 )
+_UNOPENED = re.compile(r"(?!.*<title\b)(.*\S)</title\s*>", re.IGNORECASE)
 _WRAPPED = re.compile(r"<(\w{1,20})\b[^<>]*>(.*)</\1\s*>", re.IGNORECASE)
 
 _JSON = re.compile(r"(?:^|\n|[:：`])[ \t]*([{\[])")
+_NAMED = re.compile(_NOUN, re.IGNORECASE)
 _OBJECT = re.compile(r"""[{\[]+\s*["']\w+["']\s*:""")
 _MEMBER = re.compile(r"""["']\w{0,20}title["']\s*:\s*(["'])(.*?)(?:(?<!\\)\1|\Z)""", re.IGNORECASE | re.DOTALL)
 _KEYS = re.compile(r"name|subject|topic|text|content|message|answer|result|response|output", re.IGNORECASE)
@@ -69,11 +71,13 @@ _ANNOUNCED = re.compile(
     rf"|{_GIVEN}(?:a|an|the|one|my|der|le|el|il|o) {_DESCRIBED}{_NOUN}{_ABOUT} "
     r"(?:(?:would|could|might) be\s*[:：]?\s*|(?:is|lautet|ist|est|es|é|è)\s*(?:[:：]\s*|(?=[\"“«„「])))"
     r"|i(?:['’]d| would) (?:title|call|name) (?:this|the|it)\b[^\n\"“«„「:]{0,60}[:,]? (?=[\"“«„「])"
+    r"|(?:here you (?:go|are)|here['’]s (?:one|mine|my suggestion))\s*(?:[:：!.]+\s*|\Z)"
+    r"|(?:how about|i(?:['’]d| would)? (?:go with|suggest|propose|recommend)):? (?=[\"“«„「])"
     rf"|(?:{_HERE}|based on|given)\b[^\n]*[:：]\Z",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    rf"(?:(?:the|your|my|suggested|proposed|possible|recommended|final|generated|short|concise|conversation|chat"
+    rf"(?:(?:the|your|my|new|suggested|proposed|possible|recommended|final|generated|short|concise|conversation|chat"
     rf"|thread|对话|對話|会话|會話|聊天|建议|建議|推荐)(?:的| )?){{0,3}}"
     rf"{_NOUN}(?: ?(?:案|是|[#№]?\d{{1,2}}|\([^()\n]{{1,40}}\)))?"
     rf"(?: for (?:this|the|our|your) (?:conversation|chat|thread|discussion))?{_COLON}"
@@ -107,7 +111,7 @@ _MORE = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"\s*(?:[.!。]?\s*\Z|[.。]\s|\((?:this|because)\b|[–—,-]*\s*(?:this|because|captures|reflects)\b)",
+    r"\s*(?:[.!?。]?\s*\Z|[.。]\s|\((?:this|because)\b|[–—,-]*\s*(?:this|because|captures|reflects)\b)",
     re.IGNORECASE,
 )
 
@@ -140,17 +144,25 @@ def _in_json(text: str) -> str | None:
         with contextlib.suppress(ValueError):
             return str(json.loads(text))
     for start in islice(_JSON.finditer(text), 3):
+        behind_words = start[0].startswith((":", "："))  # of a title that is about JSON, perhaps
         try:
             value, end = json.JSONDecoder(strict=False).raw_decode(text, start.start(1))
         except (ValueError, RecursionError):
             if cut_off := _MEMBER.search(text, start.start(1)):
                 return cut_off[2].replace('\\"', '"')
-            if _OBJECT.match(text, start.start(1)):
+            if _OBJECT.match(text, start.start(1)) and not behind_words:
                 return ""
+            continue
+        if behind_words and not _names_title(value):
             continue
         if not text[end:].partition("\n")[0].strip(" \t.`"):
             return _string_in(value, DEEPEST) or ""
     return None
+
+
+def _names_title(value: object) -> bool:
+    """Whether a JSON value is an object with a member that is named as a title is."""
+    return isinstance(value, dict) and any(map(_NAMED.search, value))
 
 
 def _string_in(value: object, depth: int) -> str | None:
@@ -168,7 +180,7 @@ def _string_in(value: object, depth: int) -> str | None:
 
 def _rank(key: str) -> int:
     """How little a JSON member's name says that it is a title."""
-    named = re.search(_NOUN, key, re.IGNORECASE)
+    named = _NAMED.search(key)
     return int(named[0] != key) if named else 2 if _KEYS.fullmatch(key) else 3
 
 
@@ -190,6 +202,8 @@ def _unwrapped(line: str) -> str:
         line = _unquoted(_unannounced(_MORE.sub("", _COUNTED.sub("", line)).strip()))
         if wrapped := _WRAPPED.fullmatch(line):
             line = folded(html.unescape(wrapped[2]))
+        if unopened := _UNOPENED.fullmatch(line):  # where the prompt or a server has opened it
+            line = unopened[1]
         line = line if _ABBREVIATED.search(line) else re.sub(r"\s*[.。:：]\Z", "", line)
         if line == before:
             break

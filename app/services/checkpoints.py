@@ -41,7 +41,7 @@ class Checkpoints:
         self._saved: dict[str, State] = {}
 
     def poller(self) -> Poller:
-        """Make what saves the text of running turns."""
+        """Make the poller that saves the text of running turns."""
         return Poller("checkpoints", self.save, CHECKPOINT_SECONDS)
 
     async def save(self) -> None:

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
+from app.errors import DatabaseUnavailable
+from app.services.backoff import Backoff
 from app.services.replies import Reply
+
+T = TypeVar("T")
 
 CLIENT_WAIT_SECONDS = 30.0
 """How long clients wait for what cannot be read or written; many give up after a minute, and then know less."""
@@ -27,3 +33,19 @@ class Delay:
     def end(self) -> None:
         """Note a success."""
         self._since = None
+
+
+async def while_clients_wait(read: Callable[[], Awaitable[T]]) -> T:
+    """Retry what only reads while the database is away, and return its result.
+
+    Raises:
+        DatabaseUnavailable: it was away for longer than clients wait.
+    """
+    deadline, backoff = time.monotonic() + CLIENT_WAIT_SECONDS, Backoff()
+    while True:
+        try:
+            return await read()
+        except DatabaseUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(backoff.pause())

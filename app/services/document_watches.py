@@ -74,7 +74,7 @@ class DocumentWatches:
         self._watched.clear()
 
     def poller(self) -> Poller:
-        """Make what reads the rows of followed documents."""
+        """Make the poller that reads the rows of followed documents."""
         return Poller("following of documents", self.look, LOOK_SECONDS, wakeup=self._nudged)
 
     async def look(self) -> None:

@@ -14,7 +14,7 @@ class Indexing:
         self._database = database
 
     def poller(self) -> Poller:
-        """Make what keeps the indexes; a search without one takes longer, no more."""
+        """Make the poller that keeps the indexes; a search without one takes longer, no more."""
         return Poller("indexing", self.keep, LOOK_SECONDS, longest_round=None, required=False)
 
     async def keep(self) -> None:

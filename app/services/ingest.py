@@ -57,7 +57,7 @@ class Ingest:
         self._nudged.set()
 
     def poller(self) -> Poller:
-        """Make what works on documents, which takes as long as they take; woken by uploads and by `IngestSweep`."""
+        """Make the poller that works on documents, as long as they take; uploads and `IngestSweep` wake it."""
         return Poller(
             "ingest",
             self.poll,
@@ -131,11 +131,11 @@ class IngestSweep:
         self._ingest = ingest
 
     def poller(self) -> Poller:
-        """Make what looks for them; to remove large documents takes its time."""
+        """Make the poller that takes it up; to remove large documents takes its time."""
         return Poller("recovery of documents", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
 
     async def sweep(self) -> None:
-        """Take up all there is, and have this process look for documents that wait."""
+        """Take up all there is, and wake this process's own work on documents."""
         if self._lease.may_judge:
             await self._database.transact(ingests.take_back, self._lease.process_id)
             self._ingest.nudge()

@@ -11,6 +11,9 @@ from app.services.polling import Poller
 HEARTBEAT_SECONDS = 3.0
 """With the retries a lease outlasts ten seconds of trouble, wherever between two heartbeats these begin."""
 LONGEST_RETRY_SECONDS = 1.0
+START_SECONDS = 2 * LONGEST_RETRY_SECONDS
+"""How long a new process judges nobody: the outage that it was started in may have ended the leases of others, which
+they renew as soon as it is over."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Lease:
         return not self.expired and self._now() >= self._may_judge_at
 
     def poller(self) -> Poller:
-        """Make what renews the lease."""
+        """Make the poller that renews the lease."""
         return Poller("lease renewal", self.renew, HEARTBEAT_SECONDS, longest_retry=LONGEST_RETRY_SECONDS)
 
     async def start(self) -> None:
@@ -44,6 +47,7 @@ class Lease:
             await self._database.transact(leases.forget_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
         await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        self._may_judge_at = self._now() + START_SECONDS
 
     async def renew(self) -> None:
         """Renew the lease, and note when that came so late that others may have come too late."""

@@ -54,7 +54,7 @@ class Line:
             self._nudged.set()
 
     def poller(self) -> Poller:
-        """Make what starts the turns whose time has come."""
+        """Make the poller that starts the turns whose time has come."""
         return Poller("starting of turns", self.poll, POLL_SECONDS, wakeup=self._nudged)
 
     async def poll(self) -> None:

@@ -66,7 +66,7 @@ class Supervisor:
             self._start(poller)
 
     async def stop(self) -> None:
-        """End all pollers, also amid a round."""
+        """End all pollers, in the middle of a round too."""
         self._stopped = True
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -103,12 +103,13 @@ class Supervisor:
 
     async def _run(self, poller: Poller) -> None:
         backoff = poller.backoff()
-        while True:
+        while not self._stopped:
             poller.wakeup.clear()
             if await self._finishes_round(poller):
                 backoff.reset()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(poller.wakeup.wait(), poller.seconds)
+                    async with asyncio.timeout(poller.seconds):  # wait_for loses a stop that meets the wakeup
+                        await poller.wakeup.wait()
             else:
                 await asyncio.sleep(backoff.pause())
 

@@ -31,7 +31,7 @@ class Recovery:
         self._lease = lease
 
     def poller(self) -> Poller:
-        """Make what looks for such turns; a process may leave any number of them."""
+        """Make the poller that takes such turns up; a process may leave any number of them."""
         return Poller("recovery of turns", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
 
     async def sweep(self) -> None:

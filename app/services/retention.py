@@ -15,7 +15,7 @@ class Retention:
         self._database = database
 
     def poller(self) -> Poller:
-        """Make what deletes idempotency keys."""
+        """Make the poller that deletes idempotency keys."""
         return Poller("retention", self.forget, LOOK_SECONDS, longest_round=None, required=False)
 
     async def forget(self) -> None:

@@ -93,13 +93,14 @@ class Running:
         message_id = reply.message.message_id
         self.replies[message_id] = reply
         try:
-            await self._bring_to_end(reply, claim)
+            try:
+                await self._bring_to_end(reply, claim)
+            except Exception:
+                log.exception("a turn broke")
+                await self._settle(reply, failure(InternalError(), reply))
         except asyncio.CancelledError:  # the drain's time is over: the text is there up to the last checkpoint
             reply.release()
             raise
-        except Exception:
-            log.exception("a turn broke")
-            await self._settle(reply, failure(InternalError(), reply))
         finally:
             del self.replies[message_id]
             reply.call = None  # with a whole prompt in it, however long the reply is read

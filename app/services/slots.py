@@ -60,17 +60,17 @@ class Slots:
         with self._lock:
             self._at_work[provider] -= 1
 
-    def queue(self, owner_id: str, *, adopted: bool) -> None:
-        """Takes a place among those that wait.
+    def queue(self, owner_id: str, *, adopted: bool, freed: int = 0) -> None:
+        """Takes a place among those that wait, of which `freed` are this user's and about to be left.
 
         Raises:
             RateLimited: the user has as many as one may have; an adopted turn was accepted already, and is taken.
             Overloaded: there is none left.
         """
         with self._lock:
-            if not adopted and self._has_share(owner_id):
+            if not adopted and self._has_share(owner_id, freed):
                 raise RateLimited
-            if self._waiting >= self._bounds.waiting:
+            if self._waiting - freed >= self._bounds.waiting:
                 raise Overloaded
             self._waiting += 1
             self._waiting_of[owner_id] += 1
@@ -83,8 +83,8 @@ class Slots:
             if not self._waiting_of[owner_id]:
                 del self._waiting_of[owner_id]
 
-    def _has_share(self, owner_id: str | None) -> bool:
-        return owner_id is not None and self._waiting_of[owner_id] >= self._bounds.waiting_of_user
+    def _has_share(self, owner_id: str | None, freed: int = 0) -> bool:
+        return owner_id is not None and self._waiting_of[owner_id] - freed >= self._bounds.waiting_of_user
 
 
 class Claim:
@@ -96,8 +96,14 @@ class Claim:
         """The user in whose name it has a place in the line."""
         self._provider: str | None = None
 
-    def place(self, provider: str, owner_id: str, first: bool) -> bool:
+    def place(self, provider: str, owner_id: str, first: bool, freed: int) -> bool:
         """Whether the turn may start at once, being first in its conversation; else it has a place to wait at.
+
+        Args:
+            provider: Whose slot it needs.
+            owner_id: Its user's row.
+            first: Whether no other turn is in its way.
+            freed: How many of its user's turns that wait here are stopped for it.
 
         Raises:
             RateLimited: it would have to wait, and its user has enough turns that do.
@@ -106,15 +112,15 @@ class Claim:
         if first and self.take(provider):
             self._leave()
             return True
-        self.wait(owner_id)
+        self.wait(owner_id, freed=freed)
         self.give_slot_back()
         return False
 
-    def wait(self, owner_id: str, *, adopted: bool = False) -> None:
+    def wait(self, owner_id: str, *, adopted: bool = False, freed: int = 0) -> None:
         """Takes a place in the line; raises what `Slots.queue` does."""
         if self._waits_for != owner_id:  # a user that is new may have another row when the transaction is run again
             self._leave()
-            self._slots.queue(owner_id, adopted=adopted)
+            self._slots.queue(owner_id, adopted=adopted, freed=freed)
             self._waits_for = owner_id
 
     def take(self, provider: str) -> bool:

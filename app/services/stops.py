@@ -18,7 +18,7 @@ class Stops:
         self._process_id = process_id
 
     def poller(self) -> Poller:
-        """Make what stops turns."""
+        """Make the poller that stops turns."""
         return Poller("stopping of turns", self.look, LOOK_SECONDS)
 
     async def look(self) -> None:

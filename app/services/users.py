@@ -66,7 +66,7 @@ class Users:
         await asyncio.shield(self._tasks.spawn(self._erase_marked(row_id)))
 
     def poller(self) -> Poller:
-        """Make what finishes erasures."""
+        """Make the poller that finishes erasures."""
         return Poller("erasures", self.finish_erasures, ERASURE_SECONDS, longest_round=None, required=False)
 
     async def finish_erasures(self) -> None:

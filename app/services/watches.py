@@ -48,7 +48,7 @@ class Watches:
         self._watched.clear()
 
     def poller(self) -> Poller:
-        """Make what reads the rows of followed replies."""
+        """Make the poller that reads the rows of followed replies."""
         return Poller("following of turns", self.look, LOOK_SECONDS, wakeup=self._nudged)
 
     async def look(self) -> None:

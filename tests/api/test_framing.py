@@ -145,6 +145,51 @@ async def test_a_head_has_its_limits(shared_service: Service) -> None:
         refused(too_long, status)
 
 
+UPGRADE = b"Connection: %b\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+BODIES = {
+    "length": b"Content-Length: 18\r\n\r\n" + b'{"user_id": "ada"}',
+    "chunks": b"Transfer-Encoding: chunked\r\n\r\n12\r\n" + b'{"user_id": "ada"}\r\n0\r\n\r\n',
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 1000])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"anything"])
+async def test_an_upgrade_that_is_not_made_is_none(service: Service, protocol: bytes, body: bytes, pieces: int) -> None:
+    """A client that offers another protocol, as some do with every request, is served in HTTP/1.1, body and all."""
+    offered = UPGRADE % (b"Upgrade, HTTP2-Settings", protocol)
+    sent = GET + offered + b"\r\n" + POST + offered + b"X-Request-ID: mine\r\n" + body
+    sent += GET + UPGRADE % (b"close, upgrade", protocol) + b"\r\n"
+    async with connection(service.url) as (reader, writer):
+        for part in parts_of(sent, pieces):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        answers = [await read_answer(reader) for _ in range(4)]
+    assert [each and each.status for each in answers] == [200, 201, 200, None]
+    assert answers[1] is not None and answers[1].json()["user_id"] == "ada"
+    assert answers[1].headers["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 9\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"])
+async def test_a_broken_request_that_offers_an_upgrade_is_refused(shared_service: Service, body: bytes) -> None:
+    """An offer of another protocol excuses nothing."""
+    [answer] = await exchanged(shared_service.url, POST + UPGRADE % (b"Upgrade", b"h2c") + body, end=True)
+    refused(answer, 400)
+
+
+async def test_no_tunnel_is_made(shared_service: Service) -> None:
+    """`CONNECT` is a method that no path has; what follows it is not read."""
+    [answer] = await exchanged(shared_service.url, b"CONNECT /livez HTTP/1.1\r\nHost: x\r\n\r\n" + GET + b"\r\n")
+    assert (answer.status, answer.headers["allow"], answer.headers["connection"]) == (405, "GET, HEAD", "close")
+
+
+def parts_of(sent: bytes, count: int) -> list[bytes]:
+    """Bytes in about so many pieces."""
+    size = max(1, len(sent) // count)
+    return [sent[place : place + size] for place in range(0, len(sent), size)]
+
+
 async def test_trailers_are_no_headers(shared_service: Service) -> None:
     """What stands behind a body changes nothing of the request."""
     sent = (
@@ -167,6 +212,34 @@ async def test_requests_before_the_broken_one_are_answered(openai_service: Servi
         answers = [await read_answer(reader) for _ in range(4)]
     assert [each and each.status for each in answers] == [201, 200, 400, None]
     refused(answers[2], 400)
+
+
+@pytest.mark.parametrize("behind", [b"", GET + b"\r\n", GET + b"\r\nnonsense\r\n\r\n"])
+async def test_a_client_that_sends_no_more_is_answered(
+    openai_service: Service, provider: FakeProvider, behind: bytes
+) -> None:
+    """A client that ends its half of the connection behind whole requests gets every answer, then the end."""
+    made = await make(openai_service)
+    gate = asyncio.Event()
+    provider.reply(gate, "Hello")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made) + behind)
+        writer.write_eof()
+        await until_accepted(openai_service, made, 2)
+        gate.set()
+        answers = [await read_answer(reader) for _ in range(2 + behind.count(b"\r\n\r\n"))]
+    statuses = [201, *([200] if b"GET" in behind else []), *([400] if b"nonsense" in behind else []), None]
+    assert [each and each.status for each in answers] == statuses
+
+
+async def test_a_client_that_sends_no_more_is_streamed_to(openai_service: Service, provider: FakeProvider) -> None:
+    """So does one that wants a stream, if it has ended its half before that begins."""
+    made = await make(openai_service)
+    provider.reply("Half ", "whole")
+    async with connection(openai_service.url) as (reader, writer):
+        writer.write(turn(made, stream=True))
+        writer.write_eof()
+        assert b"event: message.completed" in await reader.read()
 
 
 async def test_a_broken_request_behind_another_is_not_run(openai_service: Service, provider: FakeProvider) -> None:

@@ -139,7 +139,7 @@ async def test_head_of_a_stream_is_its_headers(openai_service: Service, provider
 
 async def test_head_of_a_document_reads_none_of_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """HEAD of a document's bytes says how many there are without fetching one, and the connection goes on."""
-    document = await read(service.client, await uploaded(service.client, b"Some text. " * 100_000))
+    document = await read(service.client, await uploaded(service.client, b"Some text. " * 10_000))
     fetched, content = [], service.services.documents.content
 
     async def watched(document: Document) -> AsyncIterator[bytes]:
@@ -153,10 +153,10 @@ async def test_head_of_a_document_reads_none_of_it(service: Service, monkeypatch
         writer.write(b"HEAD %b HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
         head, livez = await read_answer(reader, body=False), await read_answer(reader)
     assert head is not None and livez is not None
-    assert (head.status, head.headers["content-length"], fetched) == (200, "1100000", [])
+    assert (head.status, head.headers["content-length"], fetched) == (200, "110000", [])
     assert livez.json()["status"] == "ok"
     await service.client.get(path)
-    assert sum(fetched) == 1_100_000
+    assert sum(fetched) == 110_000
 
 
 @pytest.mark.parametrize("dots", [".", "..", "%2E", "%2e%2E", "./", "%2E/"])

@@ -15,7 +15,8 @@ from app.db import check
 from app.db.models import MessageRow
 from app.domain.messages import Status
 from tests.api.talk import got, make, messages_of, path_of, problem_of
-from tests.services.test_turns import dead_process, recovery
+from tests.services.test_turns import dead_process
+from tests.support.background import recover
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, context_too_long
 from tests.support.service import Service
@@ -237,7 +238,7 @@ class Talk:
         async with self._service.database.write() as session:
             of_it = update(MessageRow).where(MessageRow.message_id == reply.message.message_id)
             await session.execute(of_it.values(process_id=dead, content=reply.text()))
-        await recovery(self._service).sweep()
+        await recover(self._service)
         self._running.stop(reply, Status.CANCELLED)
         assert (await reply.until_ended()).status is Status.INTERRUPTED
 

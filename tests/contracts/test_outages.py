@@ -33,7 +33,7 @@ REFUSE_STATEMENTS = [
     "55P03", "57014", "57P01", "57P03", "58030", "XX000", "XX001", "XX002",
 ]  # fmt: skip
 FAULTS_OF_OURS = ["22003", "22P02", "23502", "23505", "23514", "25P02", "42601", "42703", "42883", "42P01", "54001"]
-UNKNOWN = {"sslmode=require": "sslmode", "ssl=perhaps": "sslmode", "statement_cache_size=0": "str"}
+UNKNOWN = {"sslmode=require": "sslmode", "ssl=perhaps": "sslmode", "statement_cache_size=none": "none"}
 GARBAGE = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"R\0\0\0", b"E\0\0\0\4", b"R\0\0\0\x08\0\0\0\x63", b"\xff" * 64]
 
 

@@ -94,6 +94,50 @@ async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behi
     assert_refused(refused, f"The database is out of reach: {why}")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://parley:hunter2/parley",
+        "postgresql://parley:hunter2@127.0.0.1:port/parley",
+        "postgresql://parley:hunter2@127.0.0.1/parley?port=port",
+        "postgresql://parley:hunter2@/parley?host=one:5432&host=other",
+    ],
+)
+async def test_a_url_that_cannot_be_read_ends_the_start(tmp_path: Path, url: str) -> None:
+    """What is wrong with a URL is said in one line, without the password that may stand in a wrong place."""
+    refused = await parley_command(tmp_path, "migrate", database_url=url)
+    why = "DATABASE_URL cannot be read, as where `@` stands in a password unquoted or a port is no number"
+    assert_refused(refused, f"The database is out of reach: {why}")
+
+
+async def test_numbers_among_the_parameters_are_read(tmp_path: Path, url: str) -> None:
+    """The driver's own parameters are taken from the URL, as poolers need them; those that the service sets are not."""
+    own = "timeout=x&command_timeout=x&server_settings=x"
+    named = f"{url}?statement_cache_size=0&max_cached_statement_lifetime=60&max_cacheable_statement_size=9&{own}"
+    async with parley_process(tmp_path, database_url=named, llm_provider="scripted") as parley:
+        await make(parley, message="Hello")
+        assert [line for line in parley.log if line["level"] != "info"] == []
+    refused = await parley_command(tmp_path, "migrate", database_url=f"{url}?statement_cache_size=none")
+    assert_refused(refused, "The database is out of reach: invalid literal for int() with base 10: 'none'")
+
+
+async def test_a_port_that_there_is_not_ends_the_start(tmp_path: Path) -> None:
+    """Nobody waits for what cannot come to be."""
+    refused = await parley_command(tmp_path, "migrate", database_url="postgresql://127.0.0.1:99999/parley")
+    assert_refused(refused, "The database is out of reach: connect(): port must be 0-65535.")
+
+
+async def test_a_user_who_may_read_nothing_is_named(tmp_path: Path, cluster: PostgresCluster, url: str) -> None:
+    """A migrated database of somebody else ends the start with a line that says so."""
+    cluster.psql("CREATE ROLE visitor LOGIN")
+    try:
+        refused = await parley_command(tmp_path, "serve", database_url=url.replace("postgres@", "visitor@"))
+    finally:
+        cluster.psql("DROP ROLE visitor")
+    why = "permission denied for table alembic_version"
+    assert_refused(refused, f"the database's user may not read or change its schema: {why}")
+
+
 async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
     """An empty database whose user may not make tables ends the start with a line that says so."""
     cluster.create_database("unprivileged")
@@ -104,7 +148,9 @@ async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: Postg
     finally:
         cluster.drop_database("unprivileged")
         cluster.psql("DROP ROLE visitor")
-    assert_refused(refused, "the database's user may not change its schema: permission denied for schema public")
+    assert_refused(
+        refused, "the database's user may not read or change its schema: permission denied for schema public"
+    )
 
 
 @pytest.mark.parametrize(

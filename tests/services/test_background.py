@@ -13,9 +13,10 @@ from sqlalchemy import select, update
 from app.db import leases, turns
 from app.db.models import MessageRow
 from app.errors import DatabaseUnavailable
-from app.services import backoff, polling
+from app.services import polling
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, until_accepted
 from tests.support.background import (
+    ERRORS,
     WAIT_SECONDS,
     half,
     lease_over,
@@ -30,16 +31,8 @@ from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
-ERRORS = [RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable()]
+pytestmark = pytest.mark.usefixtures("hasty")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come sooner than they would."""
-    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(backoff, "LONGEST_SECONDS", 0.05)
-    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.05)
 
 
 @named

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.db import check, ingests, leases
+from app.db import check, leases
 from app.db.models import MessageRow, ProcessRow
 from app.domain.ids import new_id
-from app.services.recovery import Recovery
 from tests.api.talk import got, make, messages_of, say
+from tests.support.background import recover
 from tests.support.clock import set_wall_clock
 from tests.support.databases import SqliteTemplate
 from tests.support.provider import FakeProvider
@@ -47,12 +47,6 @@ async def at_work(service: Service, provider: FakeProvider, gate: asyncio.Event)
     post = asyncio.create_task(say(service, made, "Hello"))
     await provider.wait_calls(1)
     return messages_of(made), post
-
-
-async def recover(service: Service) -> None:
-    """Does what a process does about the dead, at once: to turns and to documents."""
-    await Recovery(service.database, service.services.turns.running, service.services.health._lease).sweep()
-    await service.database.transact(ingests.take_back, service.services.turns._process_id)
 
 
 async def left_by(service: Service, process_id: str) -> str:
@@ -99,7 +93,7 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
 
 
 async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: SqliteTemplate) -> None:
-    """SQLite's clock begins anew with its host: what was left before that is recovered by the next start."""
+    """SQLite's clock starts again with its host: what was left before that is recovered by the next start."""
     with sqlite_template.copy() as url:
         async with serving(settings(database_url=url)) as service:
             process_id = new_id()

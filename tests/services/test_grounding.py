@@ -11,7 +11,8 @@ import pytest
 from app.domain.grounding import NOTHING_FOUND
 from app.services.checkpoints import Checkpoints
 from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
-from tests.services.test_turns import change, checkpoints, dead_process, recovery
+from tests.services.test_turns import change, checkpoints, dead_process
+from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
@@ -64,7 +65,7 @@ async def test_a_dead_process_leaves_its_citations(openai_service: Service, prov
     path = await at_work(openai_service, provider, gate)
     await checkpoints(openai_service).save()
     await change(openai_service, process_id=await dead_process(openai_service))
-    await recovery(openai_service).sweep()
+    await recover(openai_service)
     gate.set()
     reply = await got(openai_service, path)
     assert (reply["status"], reply["content"], reply["grounded"]) == ("interrupted", "In 1889 [1]. ", True)

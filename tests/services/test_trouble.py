@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.db import leases, turns
+from app.db import leases, messages, turns
 from app.db.engine import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
-from app.services import backoff, delays, polling
+from app.services import delays
+from app.services import running as running_module
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.background import (
+    ERRORS,
+    WAIT_SECONDS,
     half,
     lease_of,
     lease_over,
+    pollers_of,
     recover,
     until,
     until_ready,
@@ -29,16 +33,8 @@ from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving
 
-ERRORS = [RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable()]
+pytestmark = pytest.mark.usefixtures("hasty")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come sooner than they would."""
-    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(backoff, "LONGEST_SECONDS", 0.05)
-    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.05)
 
 
 @named
@@ -130,6 +126,30 @@ async def test_a_reply_that_cannot_be_followed_is_answered(
         assert again.json()["assistant_reply"] == "Half and half"
 
 
+async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: Service) -> None:
+    """What is stored is answered with once it can be read again; a refusal would have it asked, and paid, twice."""
+    made = await make(openai_service)
+    with Outage(openai_service.database, DatabaseUnavailable(), messages.latest) as outage:
+        post = asyncio.create_task(say(openai_service, made, "Hello"))
+        await outage.failed.wait()
+    answer = await post
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
+async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(
+    openai_service: Service, monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
+    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    path = "/conversations" if begins else messages_of(await make(openai_service))
+    body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
+    with Outage(openai_service.database, DatabaseUnavailable(), messages.latest):
+        answer = problem_of(await openai_service.client.post(path, json=body), 503, "database-unavailable")
+    where = f"{messages_of(answer)}/{answer['message_id']}"
+    assert (await got(openai_service, where))["content"] == "Echo: Hello"
+
+
 async def test_nobody_is_told_draining_by_a_process_that_is_not(
     openai_service: Service, provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +199,25 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     assert "what follows a turn broke" in caplog.text
 
 
+async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
+    openai_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
+    monkeypatch.setattr(running_module, "LAST_SECONDS", 0.05)
+    running = openai_service.services.turns.running
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    running._bring_to_end = broken  # type: ignore[method-assign, assignment]
+    with Outage(openai_service.database, DatabaseUnavailable(), turns.settle) as outage:
+        post = asyncio.create_task(say(openai_service, await make(openai_service), "Hello"))
+        await outage.failed.wait()
+        await running.drain(0)
+        async with asyncio.timeout(WAIT_SECONDS):
+            problem_of(await post, 503, "draining")
+
+
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
     """Two services on one database."""
@@ -218,3 +257,18 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
         problem_of(await post, 502, "turn-interrupted")
         assert (await waiting).json()["assistant_reply"] == "Echo: Second"
         assert [each["status"] for each in (await got(one, path))[1::2]] == ["interrupted", "completed"]
+
+
+async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
+    """An outage has ended the lease of a process that lives: a new one gives it the time to renew that."""
+    gate = asyncio.Event()
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured) as one:
+        path, post = await half(one, provider, gate)
+        with Outage(one.database, DatabaseUnavailable(), leases.heartbeat):
+            await lease_over(one)
+            async with serving(configured) as other:
+                await pollers_of(other)["recovery of turns"].poll()
+                assert (await got(other, path))[1]["status"] == "in_progress"
+        gate.set()
+        assert (await post).json()["assistant_reply"] == "Half and half"

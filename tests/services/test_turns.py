@@ -14,8 +14,9 @@ from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.checkpoints import Checkpoints
-from app.services.recovery import SWEEP_BATCH, Recovery
+from app.services.recovery import SWEEP_BATCH
 from app.services.stops import Stops
+from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service
@@ -129,14 +130,10 @@ async def living_process(service: Service) -> str:
     return process_id
 
 
-def recovery(service: Service) -> Recovery:
-    return Recovery(service.database, service.services.turns.running, service.services.health._lease)
-
-
 async def test_a_dead_process_s_turn_is_interrupted_with_its_checkpoint(service: Service) -> None:
     """An in-progress turn whose process has lost its lease ends as interrupted, and is not run again."""
     path = await abandoned_turn(service, status="in_progress", completed_at=None, content="Half ")
-    await recovery(service).sweep()
+    await recover(service)
     reply = (await service.client.get(path)).json()[1]
     assert (reply["status"], reply["content"]) == ("interrupted", "Half ")
     assert reply["completed_at"] is not None
@@ -148,7 +145,7 @@ async def test_what_a_dead_process_has_spent_is_entered(openai_service: Service,
     path, post = await started(openai_service, provider, "Half of it", gate, "and half")
     await checkpoints(openai_service).save()
     await change(openai_service, process_id=await dead_process(openai_service))
-    await recovery(openai_service).sweep()
+    await recover(openai_service)
     gate.set()
     assert (await post).status_code == 502
     reply = (await openai_service.client.get(path)).json()[1]
@@ -167,7 +164,7 @@ async def test_what_a_dead_process_has_spent_is_estimated_by_script(
     """The saved text of a dead process's turn counts by its script, whatever its length."""
     path, post = await started(openai_service, provider, "\u4e2d" * 30, asyncio.Event())
     await change(openai_service, process_id=await dead_process(openai_service), content="\u4e2d" * 20)
-    await recovery(openai_service).sweep()
+    await recover(openai_service)
     assert (await post).status_code == 502
     reply = (await openai_service.client.get(path)).json()[1]
     assert reply["usage"]["output_tokens"] == 20
@@ -186,7 +183,7 @@ async def test_what_a_dead_process_had_asked_another_is_that_one_s(
     reply.call.author = Target("groq", "other")
     await saving.save()
     await change(openai_service, process_id=await dead_process(openai_service))
-    await recovery(openai_service).sweep()
+    await recover(openai_service)
     gate.set()
     await post
     stored = (await openai_service.client.get(path)).json()[1]
@@ -202,7 +199,7 @@ async def test_a_dead_process_that_saved_nothing_has_spent_its_question(
     gate = asyncio.Event()
     path, post = await started(openai_service, provider, "Half", gate)
     await change(openai_service, process_id=await dead_process(openai_service), context=None)
-    await recovery(openai_service).sweep()
+    await recover(openai_service)
     gate.set()
     await post
     reply = (await openai_service.client.get(path)).json()[1]
@@ -215,7 +212,7 @@ async def test_all_turns_of_a_dead_process_are_ended_by_one_look(service: Servic
     for _ in range(SWEEP_BATCH + 1):
         path = await abandoned_turn(service)
     await change(service, process_id=await dead_process(service), status="in_progress", completed_at=None)
-    await recovery(service).sweep()
+    await recover(service)
     assert {row.status for row in await rows(service) if row.role == "assistant"} == {"interrupted"}
     assert (await service.client.get(path)).status_code == 200
 
@@ -223,14 +220,14 @@ async def test_all_turns_of_a_dead_process_are_ended_by_one_look(service: Servic
 async def test_a_cancelled_turn_of_a_dead_process_ends_as_cancelled(service: Service) -> None:
     """What was asked of a dead process's turn is done: a cancelled one is not called interrupted."""
     path = await abandoned_turn(service, status="in_progress", completed_at=None, cancel_requested_at=1)
-    await recovery(service).sweep()
+    await recover(service)
     assert (await service.client.get(path)).json()[1]["status"] == "cancelled"
 
 
 async def test_a_dead_process_s_waiting_turn_is_adopted(service: Service) -> None:
     """A queued turn of a dead process has cost nothing yet: another one runs it."""
     path = await abandoned_turn(service, status="queued", completed_at=None, content="", finish_reason=None)
-    await recovery(service).sweep()
+    await recover(service)
     [reply] = service.services.turns.running.replies.values()
     await reply.until_ended()
     reply = (await service.client.get(path)).json()[1]
@@ -248,7 +245,7 @@ async def test_a_living_process_s_turns_are_left_alone(openai_service: Service, 
     """A sweep touches no turn whose process holds its lease."""
     gate = asyncio.Event()
     _, post = await started(openai_service, provider, "Half ", gate, "and half")
-    await recovery(openai_service).sweep()
+    await recover(openai_service)
     gate.set()
     assert (await post).status_code == 201
 

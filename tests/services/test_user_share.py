@@ -13,7 +13,8 @@ from sqlalchemy import update
 from app.db import check
 from app.db.models import MessageRow
 from tests.api.talk import make, messages_of, problem_of, row_counts, say, until_ended
-from tests.services.test_turns import dead_process, recovery
+from tests.services.test_turns import dead_process
+from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service, asking, serving
@@ -111,6 +112,19 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
         assert (await crowd.begin("ada")).status_code == 202
 
 
+async def test_a_turn_takes_the_places_of_those_that_are_stopped_for_it(
+    database_url: str, provider: FakeProvider
+) -> None:
+    """Who has a full share of places may still interrupt: what waited there waits no more. Others find none free."""
+    async with crowded(database_url, provider, 1, 4) as crowd:
+        made = (await crowd.begin("ada")).json()
+        waiting = (await crowd.say(made)).json()["messages"][-1]
+        problem_of(await crowd.say(made), 429, "rate-limited")
+        assert (await crowd.say(made, on_busy="interrupt")).status_code == 202
+        found = (await crowd.service.client.get(f"{messages_of(made)}/{waiting['message_id']}")).json()
+        assert found["status"] == "cancelled"
+
+
 async def test_the_conversation_s_bound_comes_first_and_the_process_s_last(
     database_url: str, provider: FakeProvider
 ) -> None:
@@ -188,7 +202,7 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
             )
             values = {"status": "queued", "content": "", "completed_at": None, "finish_reason": None}
             await session.execute(of_them.values(process_id=dead, **values))
-        await recovery(crowd.service).sweep()
+        await recover(crowd.service)
         assert len(crowd.service.services.turns.running.replies) == 4
         problem_of(await crowd.begin("ada"), 429, "rate-limited")
         assert (await crowd.begin("eve")).status_code == 202

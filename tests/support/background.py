@@ -9,9 +9,11 @@ from typing import Any
 import httpx2
 from sqlalchemy import update
 
+from app.db import ingests
 from app.db.engine import LEASE_MS
 from app.db.models import ProcessRow
-from app.services.leases import Lease
+from app.errors import DatabaseUnavailable
+from app.services.leases import START_SECONDS, Lease
 from app.services.polling import Poller, Supervisor
 from app.services.recovery import Recovery
 from tests.api.talk import make, messages_of, say
@@ -20,6 +22,9 @@ from tests.support.service import Service
 
 WAIT_SECONDS = 30
 """Far more than anything here takes, since whatever else runs on the machine runs too."""
+
+ERRORS = (RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable())
+"""What a round or a transaction may fail with: faults of ours, and an outage."""
 
 
 def supervisor_of(service: Service) -> Supervisor:
@@ -42,8 +47,10 @@ def lease_of(service: Service) -> Lease:
 
 
 async def recover(service: Service) -> None:
-    """Has a service end or adopt the turns of dead processes now."""
+    """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
+    lease_of(service)._may_judge_at -= START_SECONDS
     await Recovery(service.database, service.services.turns.running, lease_of(service)).sweep()
+    await service.database.transact(ingests.take_back, service.services.turns._process_id)
 
 
 async def until(is_so: Callable[[], Any]) -> None:

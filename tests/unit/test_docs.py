@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app import errors
+from app.api.codes import CLASS_OF_CODE
 from app.api.views import TERMINAL_EVENTS
 from app.domain.documents import DocumentFailure
 from app.rag import unreadable
@@ -18,7 +18,7 @@ ABSTRACT = {"error", "conflict", "unavailable"}
 def test_every_error_code_is_documented_with_its_status() -> None:
     """The table of problems in docs/http-api.md names each code that the service answers with, and its status."""
     rows = [line for line in API.splitlines() if line.startswith("| `")]
-    for code, error in errors.CLASS_OF_CODE.items():
+    for code, error in CLASS_OF_CODE.items():
         if code not in ABSTRACT:
             [row] = [row for row in rows if f"`{code}`" in row]
             assert str(error.status) in row.split("|")[2]

@@ -27,7 +27,7 @@ from tests.support.hostile import (
     word_rows,
 )
 
-LIMITS = Limits(cpu_seconds=5, memory_bytes=1_000_000_000, unpacked_bytes=60_000_000)
+LIMITS = Limits(cpu_seconds=5, memory_bytes=800_000_000, unpacked_bytes=60_000_000)
 FEW = Limits(cpu_seconds=5, elements=2_000, xml_elements=60_000, columns=300, cells=600, nesting=200)
 """Limits that small documents are over, so that no test has to make large ones."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.db.engine import LEASE_MS, Database
 from app.errors import DatabaseUnavailable
-from app.services.leases import HEARTBEAT_SECONDS, Lease
+from app.services.leases import HEARTBEAT_SECONDS, LONGEST_RETRY_SECONDS, Lease
 from app.services.polling import Supervisor
 from tests.support.clock import run
 
@@ -73,5 +73,21 @@ def test_who_was_late_judges_nobody_yet() -> None:
         await asyncio.sleep(LEASE_MS / 1000)
         assert lease.may_judge
         await supervisor.stop()
+
+    run(main())
+
+
+def test_who_has_just_started_judges_nobody_yet() -> None:
+    """It may have started in an outage that has ended the leases of others, which are renewed within a second."""
+
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        lease = Lease(cast("Database", TroubledDatabase(LEASE_MS)), "process", now)
+        await lease.start()
+        assert not lease.may_judge
+        await asyncio.sleep(LONGEST_RETRY_SECONDS + 0.5)
+        assert not lease.may_judge
+        await asyncio.sleep(LONGEST_RETRY_SECONDS)
+        assert lease.may_judge
 
     run(main())

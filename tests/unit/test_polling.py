@@ -215,3 +215,23 @@ def test_a_stop_ends_rounds_at_work() -> None:
         assert not begun.is_set()
 
     run(main())
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_stop_ends_a_poller_that_was_just_woken(steps: int) -> None:
+    """Wherever a poller is between its wakeup and its next round, a stop ends it."""
+
+    async def main() -> None:
+        rounds = Rounds()
+        poller = Poller("work", rounds, seconds=1_000)
+        supervisor = Supervisor(now=asyncio.get_running_loop().time)
+        supervisor.start([poller])
+        await rounds.finished.wait()
+        await asyncio.sleep(1)
+        poller.wakeup.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await supervisor.stop()
+
+    run(main())

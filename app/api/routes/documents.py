@@ -56,7 +56,7 @@ UPLOAD_FORM: dict[str, Any] = {
                     "required": [FILE, USER_ID],
                     "additionalProperties": False,
                     "properties": {
-                        FILE: {"type": "string", "format": "binary", "minLength": 1},
+                        FILE: {"type": "string", "format": "binary", "description": "Not empty."},
                         USER_ID: USER_ID_SCHEMA,
                     },
                 },

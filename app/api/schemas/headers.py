@@ -12,8 +12,8 @@ FIELD_VALUE = r"^[!-~\u0080-\u00ff]([\t -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 class TurnHeaders(BaseModel):
     """The headers that a request for a turn may have."""
 
-    # OpenAPI has no parameter of this name: what may be accepted is told by the media types of the answers.
-    accept: Annotated[list[str], Header(include_in_schema=False)] = []
+    # Left out of the OpenAPI document, which tells what may be accepted by the media types of the answers.
+    accept: list[str] = []
     prefer: str = Field("", description="`return=minimal`: answer with no more than was made (RFC 7240).")
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=FIELD_VALUE)] | None = (
         Field(None, description="A name of yours for this request: sent again under it, the same turn answers.")

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+
+from app.services import backoff, polling
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come sooner than they would."""
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.05)
