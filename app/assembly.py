@@ -1,4 +1,4 @@
-"""What settings name, made: the providers of replies, and what reads documents and finds what they say."""
+"""What settings name, made: the database, the providers of replies, what reads documents and what finds them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
+from app.db.connect import connect
+from app.db.engine import Database
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
@@ -24,12 +26,18 @@ from app.rag.embedding.local import LocalEmbedder
 from app.rag.embedding.openai import OpenAIEmbedder
 from app.rag.reader import DocumentReader
 from app.rag.rerank import RemoteReranker, Reranker
-from app.settings import Provider, Settings
+from app.settings import Pooler, Provider, Settings
 
 DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 
 NO_KEY = "none"
 """What a server without keys is sent, since the SDK insists on one."""
+
+
+def database_of(settings: Settings, *, pool_size: int) -> Database:
+    """The database, to which nothing is connected yet."""
+    by_transaction = settings.database_pooler is Pooler.TRANSACTION
+    return connect(settings.effective_database_url, pool_size=pool_size, by_transaction=by_transaction)
 
 
 def catalog_of(settings: Settings) -> Catalog:

@@ -17,9 +17,8 @@ from fastapi import FastAPI
 
 from app.api.application import application
 from app.api.deps import Services
-from app.assembly import Rag, catalog_of, rag_of, router_of
+from app.assembly import Rag, catalog_of, database_of, rag_of, router_of
 from app.db import schema
-from app.db.connect import connect
 from app.db.engine import Database
 from app.db.start import when_ready
 from app.domain.ids import new_id
@@ -122,7 +121,7 @@ def draining_on_signals(running: Running, seconds: float) -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def started(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Services]:
     """Builds everything, and closes it in reverse."""
-    database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
+    database = database_of(settings, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         with ending_at_once():

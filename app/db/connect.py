@@ -1,26 +1,31 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from app.db import postgres_url
 from app.db.engine import Database
 
+log = logging.getLogger(__name__)
 
-def connect(url: str, *, pool_size: int) -> Database:
+
+def connect(url: str, *, pool_size: int, by_transaction: bool = False) -> Database:
     """The database at a URL, `sqlite:///path` or `postgresql://…`, whichever driver it names.
+
+    `by_transaction` says that a pooler stands before PostgreSQL and gives each transaction another server.
 
     Raises:
         ValueError: the URL is not one, or of another kind.
     """
-    parsed = make_url(url)
-    kind = parsed.get_backend_name()
-    if kind == "sqlite":
+    if url.startswith("sqlite"):
         from app.db.sqlite import SqliteDatabase
 
-        return SqliteDatabase(Path(parsed.database or ""), pool_size=pool_size)
-    if kind in {"postgresql", "postgres"}:
-        from app.db.postgres import PostgresDatabase
+        return SqliteDatabase(Path(make_url(url).database or ""), pool_size=pool_size)
+    from app.db.postgres import PostgresDatabase
 
-        return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"), pool_size=pool_size)
-    raise ValueError(f"{kind} is neither sqlite nor postgresql")
+    parsed = postgres_url.parse(url)
+    if parsed.binds_channel and parsed.tls.get("sslmode") != "verify-full":
+        log.warning("channel_binding=require of DATABASE_URL is not checked: sslmode=verify-full gives as much")
+    return PostgresDatabase(parsed, pool_size=pool_size, by_transaction=by_transaction)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
+import re
+import ssl
 
 import asyncpg
 
 from app.db.outages import Outage, reason_of
-from app.errors import DatabaseUnavailable
 
 READ_ONLY = "25006"
 OUTAGES = frozenset(
@@ -35,39 +33,25 @@ OUTAGES = frozenset(
 refuses a new one. All others are faults of ours: 22 and 23 of a value, 26, 34 and 42 of a text, 54 of a size.
 """
 
-LASTING = ("0A", "22", "28", "3D", "42", "55P02")
+LASTING = ("0A", "22", "26", "28", "3D", "42", "55P02")
 """What refuses a connection until somebody changes the server or the settings: a start does not wait for it."""
-
-PARAMETERS = frozenset(inspect.signature(asyncpg.connect).parameters)
-
-
-async def open_connection(**parameters: Any) -> asyncpg.Connection:
-    """A new connection, by the parameters of `asyncpg.connect`.
-
-    Raises:
-        DatabaseUnavailable: it is refused; whatever the code, no statement is to blame.
-    """
-    try:
-        require_known(parameters)
-        return await asyncpg.connect(**parameters)
-    except Exception as error:
-        reason = reason_of(error, getattr(error, "sqlstate", None))
-        if password := parameters.get("password"):
-            reason = reason.replace(str(password), "***")
-        raise DatabaseUnavailable(reason=reason, passing=is_passing(error)) from error
-
-
-def require_known(parameters: Mapping[str, Any]) -> None:
-    """Raises ValueError for what stands behind the `?` of a URL and is no parameter of `asyncpg.connect`."""
-    if unknown := sorted(parameters.keys() - PARAMETERS):
-        hint = "; `sslmode` is written `ssl` here" if "sslmode" in unknown else ""
-        raise ValueError(f"DATABASE_URL has parameters that are not known: {', '.join(unknown)}{hint}")
+PROTOCOL_VIOLATION = "08P01"
+POOLER_REFUSES = re.compile(r"no such (user|database)|unsupported startup parameter|authentication failed")
+"""What pgbouncer says with that code, and would say again."""
+NO_TLS = "rejected SSL upgrade"
+"""What asyncpg says of a server without TLS."""
+CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""Connections that ended within a handshake; whatever else TLS refuses, a wait does not change."""
 
 
 def is_passing(error: BaseException) -> bool:
     """Whether what refused a connection may go away by itself; a value that asyncpg or TLS refuses does not."""
     code = getattr(error, "sqlstate", None) or ""
-    return not isinstance(error, TypeError | ValueError) and not code.startswith(LASTING)
+    if isinstance(error, ssl.SSLError):
+        return isinstance(error, CUT)
+    if code == PROTOCOL_VIOLATION and POOLER_REFUSES.search(str(error)):
+        return False
+    return not isinstance(error, TypeError | ValueError) and not code.startswith(LASTING) and NO_TLS not in str(error)
 
 
 def outage_of(error: BaseException) -> Outage | None:

@@ -119,6 +119,19 @@ class PostgresCluster:
         """Removes a database if it is there, and closes the connections to it."""
         self.psql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
+    def create_login(self, role: str, password: str) -> None:
+        """Makes a role that has to know its password; nobody else has to."""
+        secret = _quoted(password, "'")
+        self.psql(f"CREATE ROLE {_quoted(role)} LOGIN PASSWORD {secret}")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {_quoted(role)} all scram-sha-256\n{rules.read_text()}")
+        self.psql("SELECT pg_reload_conf()")
+
+    @property
+    def socket_directory(self) -> Path:
+        """Where the server's Unix socket is."""
+        return self._data
+
     def psql(self, statement: str, database: str = "postgres") -> str:
         """What a statement gives: a line for each row, values separated by `|`.
 
@@ -228,5 +241,5 @@ def _readable_copy(installation: Path, home: Path) -> Path:
     return home / package.name / installation.name / "bin"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _quoted(text: str, quote: str = '"') -> str:
+    return quote + text.replace(quote, quote * 2) + quote
