@@ -30,7 +30,7 @@ OUTAGES = frozenset(
     }
 )
 """Codes, and classes of two characters, that no statement is to blame for; nor for any that ends the connection, or
-refuses a new one. All others are faults of ours: 22 and 23 of a value, 26, 34 and 42 of a text, 54 of a size.
+refuses a new one. All others are faults of ours: 22 and 23 of a value, 34 and most of 42 of a text, 54 of a size.
 """
 
 LASTING = ("0A", "22", "26", "28", "3D", "42", "55P02")
@@ -38,6 +38,9 @@ LASTING = ("0A", "22", "26", "28", "3D", "42", "55P02")
 PROTOCOL_VIOLATION = "08P01"
 POOLER_REFUSES = re.compile(r"no such (user|database)|unsupported startup parameter|authentication failed")
 """What pgbouncer says with that code, and would say again."""
+ANOTHER_SERVER = frozenset({"26000", "42P05"})
+"""A prepared statement is missing, or there already: the connection has come to lead to another server."""
+SET_POOLER = "behind a pooler that gives each transaction another connection, set DATABASE_POOLER=transaction"
 NO_TLS = "rejected SSL upgrade"
 """What asyncpg says of a server without TLS."""
 CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -58,6 +61,8 @@ def outage_of(error: BaseException) -> Outage | None:
     """The outage that an error of asyncpg stands for; None for a fault of ours, and for what is not asyncpg's."""
     if isinstance(error, asyncpg.PostgresError):
         code = str(error.sqlstate)
+        if code in ANOTHER_SERVER:
+            return Outage(f"{reason_of(error, code)}; {SET_POOLER}", passing=False)
         known = ends_connection(error) or code in OUTAGES or code[:2] in OUTAGES
         return Outage(reason_of(error, code), is_passing(error)) if known else None
     # Those that are ValueErrors say that a value of ours does not fit its type.

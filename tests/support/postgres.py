@@ -64,7 +64,7 @@ class PostgresCluster:
         self._programs = wheel / "pginstall" / "bin"
         self._account: dict[str, Any] = {}
         self._server: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @classmethod
     def start(cls) -> Self:
@@ -138,7 +138,11 @@ class PostgresCluster:
         Raises:
             PostgresError: the statement was refused.
         """
-        return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", statement)
+        return self.psql_at(self.url(database), statement)
+
+    def psql_at(self, url: str, statement: str) -> str:
+        """See `psql`, through whatever stands before the server."""
+        return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement)
 
     def _install(self) -> None:
         if os.geteuid() == 0:
@@ -219,7 +223,7 @@ def _guard(home: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     # Below the ports that systems give to clients: there a client that looks for a stopped server could be
     # given the very port it looks for, and then meets itself or keeps the server from coming back.
     while True:
