@@ -1,4 +1,4 @@
-"""What settings name, made: the providers of replies, and what reads documents and finds what they say."""
+"""What settings name, made: the database, the providers of replies, what reads documents and what finds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from app.db.connect import place_of
+from app.db.connect import connect, place_of
+from app.db.engine import Database
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
 from app.llm.groq import GroqModel
@@ -26,7 +27,7 @@ from app.rag.embedding.local import LocalEmbedder
 from app.rag.embedding.openai import OpenAIEmbedder
 from app.rag.reader import DocumentReader
 from app.rag.rerank import RemoteReranker, Reranker
-from app.settings import Provider, Settings
+from app.settings import Pooler, Provider, Settings
 
 DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 
@@ -44,6 +45,12 @@ def described(settings: Settings) -> str:
         "documents": "on" if reading.installed() else "off",
     }
     return ", ".join(f"{name} {what}" for name, what in parts.items())
+
+
+def database_of(settings: Settings, *, pool_size: int) -> Database:
+    """The database, to which nothing is connected yet."""
+    by_transaction = settings.database_pooler is Pooler.TRANSACTION
+    return connect(settings.effective_database_url, pool_size=pool_size, by_transaction=by_transaction)
 
 
 def catalog_of(settings: Settings) -> Catalog:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app import VERSION, preflight
+from app.assembly import database_of
 from app.db import check, schema
-from app.db.connect import connect
 from app.db.start import when_ready
 from app.errors import AppError, DatabaseUnavailable
 from app.llm.addresses import leads_astray
@@ -121,7 +121,7 @@ def unheard(settings: Settings, error: OSError) -> str:
 
 async def migrated(settings: Settings) -> int:
     """Brings the schema up to date; a server does so too, but says what is wrong in a stack's trace alone."""
-    database = connect(settings.effective_database_url, pool_size=1)
+    database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.upgrade, database))
     finally:
@@ -138,7 +138,7 @@ async def migrate(settings: Settings) -> int:
 
 async def report(settings: Settings) -> int:
     """Prints what is wrong with what is stored; 1 when there is anything."""
-    database = connect(settings.effective_database_url, pool_size=1)
+    database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.require, database))
         findings = await database.query(check.findings, database.kind)

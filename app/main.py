@@ -14,9 +14,8 @@ from fastapi import FastAPI
 from app import preflight
 from app.api.application import application
 from app.api.deps import Services
-from app.assembly import Rag, catalog_of, rag_of, router_of
+from app.assembly import Rag, catalog_of, database_of, rag_of, router_of
 from app.db import schema
-from app.db.connect import connect
 from app.db.engine import Database
 from app.db.start import when_ready
 from app.domain.ids import new_id
@@ -93,7 +92,7 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
         raise CannotServe("; ".join(reasons))
     for remark in preflight.remarks(settings):
         log.warning(remark)
-    database = connect(settings.effective_database_url, pool_size=settings.database_pool_size)
+    database = database_of(settings, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         with ending_at_once():

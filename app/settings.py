@@ -22,12 +22,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
+from app.db import postgres_url
 from app.llm.addresses import refusal_of
 from app.llm.local import BUNDLED_MODEL
 from app.llm.scripted import SCRIPTS
 from app.rag.embedding.minilm import weights
 
-DATABASE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+|postgres(ql)?(\+\w+)?://.+")
+SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+")
 PROVIDER_NAME = r"[a-z][a-z0-9_-]{0,39}"
 NO_VECTORS = "none"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -84,6 +85,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class Pooler(StrEnum):
+    """How a pooler before PostgreSQL gives its connections away."""
+
+    NONE = "none"
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
 class FurtherProvider(BaseModel):
     """A server that speaks OpenAI's API."""
 
@@ -122,6 +131,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Where the SQLite database is kept.")
     database_url: str | None = Field(
         None, description="sqlite:///path or postgresql://…; by default parley.db in DATA_DIR."
+    )
+    database_pooler: Pooler = Field(
+        Pooler.NONE,
+        description="A pooler before PostgreSQL: none, session or transaction, which is one that gives each "
+        "transaction another connection, as pgbouncer does in transaction mode.",
     )
     database_pool_size: int = Field(
         10, ge=1, le=100, description="Connections that a process holds to the database at most."
@@ -218,11 +232,19 @@ class Settings(BaseSettings):
         "of open files (ulimit -n) less 128.",
     )
 
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _without_blanks(cls, value: object) -> object:
+        return (value.strip() or None) if isinstance(value, str) else value
+
     @field_validator("database_url")
     @classmethod
     def _of_a_known_kind(cls, value: str | None) -> str | None:
-        if value is not None and not DATABASE_URL.fullmatch(value):
+        if value is None or SQLITE_URL.fullmatch(value):
+            return value
+        if not postgres_url.SCHEME.match(value):
             raise ValueError("has to be sqlite:///path or postgresql://…")
+        postgres_url.parse(value)
         return value
 
     @field_validator("root_path")
@@ -302,7 +324,7 @@ class Settings(BaseSettings):
             raise ValueError("has to be provider:model, with a provider of LLM_PROVIDERS")
         return value
 
-    @field_validator("llm_provider", "embedding_provider", "log_level", mode="before")
+    @field_validator("llm_provider", "embedding_provider", "log_level", "database_pooler", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

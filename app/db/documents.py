@@ -23,7 +23,7 @@ COLUMNS = (
 )
 THERE = "status IN ('queued', 'processing', 'ready', 'failed')"
 """True for a document that callers see: not while it arrives, and not once it is deleted."""
-BATCH_PARTS = 16
+BATCH_PARTS = 4  # 1 MB, which a full disk still has to take, since SQLite overwrites what it deletes
 BATCH_CHUNKS = 250
 
 ARRIVE = """

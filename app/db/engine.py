@@ -73,6 +73,16 @@ class Database(ABC):
     async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
         """Runs a script that reads much, behind which no other waits; on SQLite it sees one moment."""
 
+    async def require_room(self, size: int) -> None:  # noqa: B027  a server has an operator who watches its disks
+        """Does nothing where so many bytes can be stored in bulk, with room left for all else.
+
+        Raises:
+            DatabaseUnavailable: there is not enough room.
+        """
+
+    async def release_room(self) -> None:  # noqa: B027  as above
+        """Gives back what was taken on the disk for writing, once what was stored in bulk is removed."""
+
     @abstractmethod
     def driver_outage(self, error: BaseException) -> Outage | None:
         """The outage that an error of the driver stands for; None for a fault of ours."""

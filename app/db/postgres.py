@@ -6,25 +6,27 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, ExceptionContext, event, exc
+from sqlalchemy import ExceptionContext, event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from app.db.engine import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.lock_limit import LockLimit
 from app.db.outages import Outage, causes
-from app.db.postgres_errors import is_read_only, leaves_unsure, open_connection, outage_of
+from app.db.postgres_connect import Connector
+from app.db.postgres_errors import is_read_only, leaves_unsure, outage_of
+from app.db.postgres_url import PostgresUrl
 from app.db.script import Row, ScriptFunction, Statement
 
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
-CONNECT_SECONDS = 5
-OWN = ("timeout", "command_timeout", "server_settings")
-"""Parameters of a connection that the service sets itself, whatever the URL says."""
+PREPARED_STATEMENTS = 100
+"""That a connection of sessions keeps."""
+CLOSE_SECONDS = 2
 # pgvector's: how far its graphs are searched, and that they are on and on while filters leave too little.
 GRAPHS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
 # A row that is referred to can go away between two statements, as a user's who is erased: the second time it is missed.
@@ -48,25 +50,24 @@ class PostgresDatabase(Database):
 
     kind = "postgresql"
 
-    def __init__(self, url: URL, *, pool_size: int, statement_seconds: float = STATEMENT_SECONDS) -> None:
-        url = url.difference_update_query(OWN)
-        hosts = url.query.get("host", "")
-        if isinstance(hosts, tuple) or "," in hosts:  # of several the first may be a standby
-            url = url.update_query_dict({"target_session_attrs": "read-write", **url.query})
+    def __init__(
+        self,
+        url: PostgresUrl,
+        *,
+        pool_size: int,
+        by_transaction: bool = False,
+        statement_seconds: float = STATEMENT_SECONDS,
+    ) -> None:
+        self._url, self._by_transaction = url, by_transaction
+        settings = {"statement_timeout": str(int(statement_seconds * 1000)), **GRAPHS}
         engine = create_async_engine(
-            url,
+            "postgresql+asyncpg://",  # where to connect to is known to the connector
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             connect_args={
-                "async_creator_fn": open_connection,
-                "timeout": CONNECT_SECONDS,
-                "command_timeout": statement_seconds + 1,
-                "server_settings": {
-                    "application_name": "parley",
-                    "statement_timeout": str(int(statement_seconds * 1000)),
-                    **GRAPHS,
-                },
+                "async_creator_fn": self._connector(settings, statement_seconds + 1).open,
+                "prepared_statement_cache_size": 0 if by_transaction else PREPARED_STATEMENTS,
             },
         )
         self._lost_at = 0.0
@@ -93,28 +94,38 @@ class PostgresDatabase(Database):
             first = next(statements)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
-        async with self._lock_limit.hold(first.locks), self._driver() as driver:
-            transaction = driver.transaction()
-            await transaction.start()
-            try:
-                value = await run(driver, statements, first)
-            except BaseException as error:
-                # Else the connection is closed, and the server rolls back: it may be too far away to be told to.
-                if not self._is_lost(error):
-                    await transaction.rollback()
-                raise
-            await transaction.commit()
-            return value
+        async with self._lock_limit.hold(first.locks), self._driver() as driver, self._transaction(driver):
+            return await run(driver, statements, first)
 
     async def query(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.query`; each statement sees its own moment."""
         with self.translated():
             async with self._driver() as driver:
-                return await run(driver, script(*args))
+                if not self._by_transaction:
+                    return await run(driver, script(*args))
+                async with self._transaction(driver):  # whose settings no statement has outside of one
+                    return await run(driver, script(*args))
 
     async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
         """See `Database.scan`; each statement sees its own moment."""
         return await self.query(script, *args)
+
+    @contextlib.asynccontextmanager
+    async def dedicated(self, **settings: str) -> AsyncIterator[asyncpg.Connection]:
+        """A connection outside the pool, without time limits, for what takes minutes.
+
+        It has these settings, unless a pooler gives each transaction another server.
+        """
+        connection = await self._connector(settings).open()
+        try:
+            yield connection
+        except BaseException:
+            connection.terminate()
+            raise
+        await connection.close(timeout=CLOSE_SECONDS)
+
+    def _connector(self, settings: Mapping[str, str], command_seconds: float | None = None) -> Connector:
+        return Connector(self._url, settings, by_transaction=self._by_transaction, command_seconds=command_seconds)
 
     def driver_outage(self, error: BaseException) -> Outage | None:
         """See `Database.driver_outage`."""
@@ -132,6 +143,19 @@ class PostgresDatabase(Database):
                 yield driver
         finally:
             await greenlet_spawn(pooled.close)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, driver: asyncpg.Connection) -> AsyncIterator[None]:
+        transaction = driver.transaction()
+        await transaction.start()
+        try:
+            yield
+        except BaseException as error:
+            # Else the connection is closed, and the server rolls back: it may be too far away to be told to.
+            if not self._is_lost(error):
+                await transaction.rollback()
+            raise
+        await transaction.commit()
 
     @contextlib.contextmanager
     def _given_up_when_unsure(self, driver: asyncpg.Connection) -> Iterator[asyncpg.Connection]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
+import re
+import ssl
 
 import asyncpg
 
 from app.db.outages import Outage, reason_of
-from app.errors import DatabaseUnavailable
 
 READ_ONLY = "25006"
 OUTAGES = frozenset(
@@ -32,54 +30,39 @@ OUTAGES = frozenset(
     }
 )
 """Codes, and classes of two characters, that no statement is to blame for; nor for any that ends the connection, or
-refuses a new one. All others are faults of ours: 22 and 23 of a value, 26, 34 and 42 of a text, 54 of a size.
+refuses a new one. All others are faults of ours: 22 and 23 of a value, 34 and most of 42 of a text, 54 of a size.
 """
 
-LASTING = ("0A", "22", "28", "3D", "42", "55P02")
+LASTING = ("0A", "22", "26", "28", "3D", "42", "55P02")
 """What refuses a connection until somebody changes the server or the settings: a start does not wait for it."""
-
-PARAMETERS = frozenset(inspect.signature(asyncpg.connect).parameters)
-NUMBERS = ("statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size")
-
-
-async def open_connection(**parameters: Any) -> asyncpg.Connection:
-    """A new connection, by the parameters of `asyncpg.connect`.
-
-    Raises:
-        DatabaseUnavailable: it is refused; whatever the code, no statement is to blame.
-    """
-    try:
-        require_known(parameters)
-        return await asyncpg.connect(**parameters | numbers_of(parameters))
-    except Exception as error:
-        reason = reason_of(error, getattr(error, "sqlstate", None))
-        if password := parameters.get("password"):
-            reason = reason.replace(str(password), "***")
-        raise DatabaseUnavailable(reason=reason, passing=is_passing(error)) from error
-
-
-def require_known(parameters: Mapping[str, Any]) -> None:
-    """Raises ValueError for what stands behind the `?` of a URL and is no parameter of `asyncpg.connect`."""
-    if unknown := sorted(parameters.keys() - PARAMETERS):
-        hint = "; `sslmode` is written `ssl` here" if "sslmode" in unknown else ""
-        raise ValueError(f"DATABASE_URL has parameters that are not known: {', '.join(unknown)}{hint}")
-
-
-def numbers_of(parameters: Mapping[str, Any]) -> dict[str, int]:
-    """Those parameters that are numbers and come from a URL as texts."""
-    return {name: int(parameters[name]) for name in NUMBERS if name in parameters}
+PROTOCOL_VIOLATION = "08P01"
+POOLER_REFUSES = re.compile(r"no such (user|database)|unsupported startup parameter|authentication failed")
+"""What pgbouncer says with that code, and would say again."""
+ANOTHER_SERVER = frozenset({"26000", "42P05"})
+"""A prepared statement is missing, or there already: the connection has come to lead to another server."""
+SET_POOLER = "behind a pooler that gives each transaction another connection, set DATABASE_POOLER=transaction"
+NO_TLS = "rejected SSL upgrade"
+"""What asyncpg says of a server without TLS."""
+CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""Connections that ended within a handshake; whatever else TLS refuses, a wait does not change."""
 
 
 def is_passing(error: BaseException) -> bool:
     """Whether what refused a connection may go away by itself; a value that asyncpg or TLS refuses does not."""
     code = getattr(error, "sqlstate", None) or ""
-    return not isinstance(error, TypeError | ValueError | OverflowError) and not code.startswith(LASTING)
+    if isinstance(error, ssl.SSLError):
+        return isinstance(error, CUT)
+    if code == PROTOCOL_VIOLATION and POOLER_REFUSES.search(str(error)):
+        return False
+    return not isinstance(error, TypeError | ValueError) and not code.startswith(LASTING) and NO_TLS not in str(error)
 
 
 def outage_of(error: BaseException) -> Outage | None:
     """The outage that an error of asyncpg stands for; None for a fault of ours, and for what is not asyncpg's."""
     if isinstance(error, asyncpg.PostgresError):
         code = str(error.sqlstate)
+        if code in ANOTHER_SERVER:
+            return Outage(f"{reason_of(error, code)}; {SET_POOLER}", passing=False)
         known = ends_connection(error) or code in OUTAGES or code[:2] in OUTAGES
         return Outage(reason_of(error, code), is_passing(error)) if known else None
     # Those that are ValueErrors say that a value of ours does not fit its type.

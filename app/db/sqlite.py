@@ -23,6 +23,7 @@ from app.db.outages import Outage
 from app.db.script import Row, ScriptFunction, Statement
 from app.db.sqlite_errors import PASSING, outage_of, primary_code
 from app.db.sqlite_file import DatabaseFile
+from app.db.sqlite_room import Room, write_back
 
 T = TypeVar("T")
 # All processes are on one host, whose monotonic clock they share: leases go by that, since no setting of the wall
@@ -33,9 +34,12 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 4000",  # pages: a busy one is written back once for many commits
+    "PRAGMA journal_size_limit = 16777216",  # what it grows beyond that, behind a long reader, is given back
 )
 SCANNERS = 2
 """Searches that read at once: they keep a core each busy."""
+FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+"""Of a write for which there is no room, or that would make a file too large."""
 PLACE = re.compile(r"\$(?=\d)")
 
 
@@ -50,7 +54,7 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, *, pool_size: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = DatabaseFile(path)
+        self._file, self._room = DatabaseFile(path), Room(path)
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
             pool_size=pool_size,
@@ -91,6 +95,16 @@ class SqliteDatabase(Database):
         with self.translated():
             return await self._scanners.call(self._intact(run_at_one_moment), script(*args))
 
+    async def require_room(self, size: int) -> None:
+        """See `Database.require_room`."""
+        with self.translated():
+            await self._writer.call(self._room.require, size)
+
+    async def release_room(self) -> None:
+        """See `Database.release_room`."""
+        with self.translated():
+            await self._writer.call(lambda connection, _: write_back(connection), None)
+
     def driver_outage(self, error: BaseException) -> Outage | None:
         """See `Database.driver_outage`."""
         return outage_of(error)
@@ -125,10 +139,13 @@ class SqliteDatabase(Database):
 
     async def _commit(self, jobs: list[Job]) -> None:
         try:
-            await self._writer.call(functools.partial(commit_together, self._file), jobs)
+            await self._writer.call(functools.partial(commit_together, self._file, self._room), jobs)
         except Exception as error:  # noqa: BLE001  whatever it is, each waiting script has to hear of it
             for job in jobs:
                 job.error = error
+        if any(primary_code(job.error) in FULL for job in jobs if job.error is not None):
+            with contextlib.suppress(sqlite3.Error):  # what it would make room for says so again
+                await self._writer.call(lambda connection, _: write_back(connection), None)
         for job in jobs:
             job.deliver()
 
@@ -213,8 +230,9 @@ class Scanners:
             await each.close()
 
 
-def commit_together(file: DatabaseFile, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def commit_together(file: DatabaseFile, room: Room, connection: sqlite3.Connection, jobs: list[Job]) -> None:
     """Runs scripts one after the other, each undone alone when it fails, and commits what is left."""
+    room.relieve(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for job in jobs:

@@ -7,14 +7,14 @@ Up to some 50,000 vectors of one user to compare them all is quick and exact; be
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
-
-from sqlalchemy import NullPool, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db.engine import Database
 from app.db.script import Script, Statement
+
+if TYPE_CHECKING:
+    from app.db.postgres import PostgresDatabase
 
 LARGE = 50_000
 BUILD_MEMORY = "256MB"
@@ -56,27 +56,24 @@ def quoted(value: str) -> str:
 async def keep_vector_indexes(database: Database) -> None:
     """Makes the indexes that are missing and drops those that nobody needs, unless another process is about it.
 
-    It takes minutes for each, on a connection of its own; nothing waits for it, and uploads go on meanwhile.
+    It takes minutes for each, on connections of their own; nothing waits for it, and uploads go on meanwhile.
 
     Raises:
         DatabaseUnavailable: the database is out of reach.
     """
-    if database.kind != "postgresql" or not database.vectors_stored:
+    if database.kind == "sqlite" or not database.vectors_stored:
         return
-    from app.db.postgres_errors import open_connection
-
-    engine = create_async_engine(
-        database.engine.url,
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"async_creator_fn": open_connection},
-    )
-    with database.translated():
-        async with engine.connect() as connection:
-            if (await connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK_KEY})"))).scalar_one():
-                await connection.exec_driver_sql(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
-                for statement in await database.query(changes):
-                    await connection.exec_driver_sql(statement)
+    server = cast("PostgresDatabase", database)
+    with server.translated():
+        async with server.dedicated() as keeper, keeper.transaction(isolation="read_committed"):
+            # The lock is a transaction's, which a pooler keeps at one server.
+            if not await keeper.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
+                return
+            await keeper.execute("SELECT 1")  # ends the query above, for whose snapshot CONCURRENTLY would wait
+            if statements := await server.query(changes):
+                async with server.dedicated(maintenance_work_mem=BUILD_MEMORY) as builder:
+                    for statement in statements:
+                        await builder.execute(statement)
 
 
 def changes() -> Script[list[str]]:

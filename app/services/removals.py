@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from app.db import documents, ingests
 from app.db.engine import Database
+from app.errors import DatabaseUnavailable
 from app.services.patience import until_known
 from app.services.tasks import TaskOwner
 
@@ -40,6 +42,8 @@ class Removals:
     async def _discard(self, document_id: str) -> None:
         await until_known(self._database, documents.discard, document_id, self._process_id)
         await self._remove(document_id)
+        with contextlib.suppress(DatabaseUnavailable):  # the log is written back later too, if more slowly
+            await self._database.release_room()
 
     async def _remove(self, document_id: str) -> None:
         while not await until_known(self._database, documents.remove_some, document_id):

@@ -43,7 +43,12 @@ class Upload:
             self._removals.discard(self._document_id)
 
     async def write(self, part: bytes) -> None:
-        """Stores the next part, of at most 256 KB."""
+        """Stores the next part, of at most 256 KB.
+
+        Raises:
+            DatabaseUnavailable: there is no room for it, or the database is out of reach.
+        """
+        await self._database.require_room(len(part))
         position, self._parts = self._parts, self._parts + 1
         if position == 0:
             await self._database.transact(documents.arrive, self._document_id, self._process_id, now_ms())

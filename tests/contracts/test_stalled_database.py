@@ -11,6 +11,7 @@ from sqlalchemy import make_url, text
 from app.db.connect import connect
 from app.db.engine import Database
 from app.db.postgres import PostgresDatabase
+from app.db.postgres_url import parse
 from app.db.script import Script, Statement
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
@@ -47,8 +48,8 @@ def names() -> Script[list[str]]:
 async def stalled(cluster: PostgresCluster, postgres_template: PostgresTemplate) -> AsyncIterator[Stalled]:
     with postgres_template.copy() as url:
         async with TcpProxy(cluster.port) as proxy:
-            far = make_url(url).set(drivername="postgresql+asyncpg", port=proxy.port)
-            through = PostgresDatabase(far, pool_size=1, statement_seconds=STATEMENT_SECONDS)
+            far = make_url(url).set(port=proxy.port).render_as_string(hide_password=False)
+            through = PostgresDatabase(parse(far), pool_size=1, statement_seconds=STATEMENT_SECONDS)
             direct = connect(url, pool_size=1)
             yield Stalled(proxy, through, direct)
             await through.close()

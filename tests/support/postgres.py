@@ -64,7 +64,7 @@ class PostgresCluster:
         self._programs = wheel / "pginstall" / "bin"
         self._account: dict[str, Any] = {}
         self._server: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @classmethod
     def start(cls) -> Self:
@@ -119,13 +119,30 @@ class PostgresCluster:
         """Removes a database if it is there, and closes the connections to it."""
         self.psql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
+    def create_login(self, role: str, password: str) -> None:
+        """Makes a role that has to know its password; nobody else has to."""
+        secret = _quoted(password, "'")
+        self.psql(f"CREATE ROLE {_quoted(role)} LOGIN PASSWORD {secret}")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {_quoted(role)} all scram-sha-256\n{rules.read_text()}")
+        self.psql("SELECT pg_reload_conf()")
+
+    @property
+    def socket_directory(self) -> Path:
+        """Where the server's Unix socket is."""
+        return self._data
+
     def psql(self, statement: str, database: str = "postgres") -> str:
         """What a statement gives: a line for each row, values separated by `|`.
 
         Raises:
             PostgresError: the statement was refused.
         """
-        return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", statement)
+        return self.psql_at(self.url(database), statement)
+
+    def psql_at(self, url: str, statement: str) -> str:
+        """See `psql`, through whatever stands before the server."""
+        return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement)
 
     def _install(self) -> None:
         if os.geteuid() == 0:
@@ -206,7 +223,7 @@ def _guard(home: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     # Below the ports that systems give to clients: there a client that looks for a stopped server could be
     # given the very port it looks for, and then meets itself or keeps the server from coming back.
     while True:
@@ -228,5 +245,5 @@ def _readable_copy(installation: Path, home: Path) -> Path:
     return home / package.name / installation.name / "bin"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _quoted(text: str, quote: str = '"') -> str:
+    return quote + text.replace(quote, quote * 2) + quote

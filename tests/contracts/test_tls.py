@@ -1,0 +1,203 @@
+"""Each `sslmode` against servers that speak TLS, or do not, with certificates that are made here."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from app.db.connect import connect
+from app.db.script import Script, Statement
+from app.errors import DatabaseUnavailable
+from tests.support.certificates import Authority, Pair, server_context
+from tests.support.postgres import PostgresCluster
+from tests.support.postgres_tls import PostgresTls
+
+
+class Files(NamedTuple):
+    """An authority and whom it has signed for, and one that nobody here trusts."""
+
+    authority: Authority
+    other: Authority
+    server: Pair
+    """For 127.0.0.1."""
+    elsewhere: Pair
+    """For another name."""
+    client: Pair
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    directory = tmp_path_factory.mktemp("tls")
+    authority = Authority(directory)
+    server, elsewhere = authority.pair("localhost", "127.0.0.1"), authority.pair("elsewhere.example")
+    client = authority.pair("postgres", password=b"hunter2")
+    return Files(authority, Authority(directory, "other"), server, elsewhere, client)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_files_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home directory without `.postgresql`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home := tmp_path_factory.mktemp("home")))
+        yield home
+
+
+class Place(NamedTuple):
+    """A server before the cluster."""
+
+    front: PostgresTls
+
+    async def reason(self, query: str, host: str = "127.0.0.1") -> DatabaseUnavailable | None:
+        """Why a URL with these parameters leads to no connection; None where it does."""
+        database = connect(f"postgresql://postgres@{host}:{self.front.port}/postgres?{query}", pool_size=1)
+        try:
+            await database.query(one)
+        except DatabaseUnavailable as error:
+            return error
+        finally:
+            await database.close()
+        return None
+
+    async def encrypted(self, query: str, host: str = "127.0.0.1") -> bool:
+        """Whether the connection that a URL with these parameters leads to is."""
+        assert await self.reason(query, host) is None
+        return self.front.encrypted[-1]
+
+    async def refused(self, query: str, said: str) -> None:
+        """Looks at a URL that leads nowhere: one line, and waiting for the server would not help."""
+        error = await self.reason(query)
+        assert error is not None
+        assert said in str(error.reason)
+        assert "\n" not in str(error.reason)
+        assert not error.passing
+
+
+def one() -> Script[int]:
+    return int((yield Statement("SELECT 1"))[0][0])
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    cluster: PostgresCluster, context: ssl.SSLContext | None, *, plain: bool = True, direct: bool = False
+) -> AsyncIterator[Place]:
+    async with PostgresTls(cluster.port, context, plain=plain, direct=direct) as front:
+        yield Place(front)
+
+
+async def test_a_server_without_tls(cluster: PostgresCluster, files: Files) -> None:
+    """Modes that may do without are served; the others are refused, at once."""
+    async with serving(cluster, None) as place:
+        for mode in ("disable", "allow", "prefer"):
+            assert not await place.encrypted(f"sslmode={mode}")
+        assert not await place.encrypted("")
+        for mode in ("require", "verify-ca", "verify-full"):
+            await place.refused(f"sslmode={mode}&sslrootcert={files.authority.certificate}", "rejected SSL upgrade")
+
+
+async def test_a_server_with_either(cluster: PostgresCluster, files: Files) -> None:
+    """TLS is used where it is preferred, and left out where it is only allowed."""
+    async with serving(cluster, server_context(files.server)) as place:
+        assert not await place.encrypted("sslmode=disable")
+        assert not await place.encrypted("sslmode=allow")
+        assert await place.encrypted("sslmode=prefer")
+        assert await place.encrypted("")
+        assert await place.encrypted("sslmode=require")
+        assert await place.encrypted("ssl=true")
+        assert await place.encrypted("sslmode=require&channel_binding=require")
+        for mode in ("verify-ca", "verify-full"):
+            assert await place.encrypted(f"sslmode={mode}&sslrootcert={files.authority.certificate}")
+
+
+async def test_a_server_that_insists_on_tls(cluster: PostgresCluster, files: Files) -> None:
+    """Where plain text is refused `allow` tries again with TLS, and `disable` does not."""
+    async with serving(cluster, server_context(files.server), plain=False) as place:
+        assert await place.encrypted("sslmode=allow")
+        await place.refused("sslmode=disable", "no encryption (28000)")
+
+
+async def test_a_certificate_for_another_name(cluster: PostgresCluster, files: Files) -> None:
+    """Only `verify-full` compares the name."""
+    async with serving(cluster, server_context(files.elsewhere)) as place:
+        roots = f"sslrootcert={files.authority.certificate}"
+        assert await place.encrypted(f"sslmode=verify-ca&{roots}")
+        await place.refused(f"sslmode=verify-full&{roots}", "IP address mismatch")
+
+
+async def test_a_certificate_that_nobody_knows(cluster: PostgresCluster, files: Files) -> None:
+    """It is refused where it is verified: also by `require`, once there is a file of who is trusted."""
+    async with serving(cluster, server_context(files.server)) as place:
+        roots = f"sslrootcert={files.other.certificate}"
+        for query in (f"sslmode=require&{roots}", f"sslmode=verify-ca&{roots}", f"sslmode=verify-full&{roots}"):
+            await place.refused(query, "certificate verify failed")
+        await place.refused("sslmode=verify-full", "certificate verify failed")
+        await place.refused("sslrootcert=system", "certificate verify failed")
+        await place.refused("sslmode=verify-ca", "sslrootcert")
+
+
+async def test_files_in_the_home_directory_are_used(
+    cluster: PostgresCluster, files: Files, without_files_of_the_developer: Path
+) -> None:
+    """As by libpq, `~/.postgresql/root.crt` is who is trusted where the URL does not say."""
+    usual = without_files_of_the_developer / ".postgresql" / "root.crt"
+    usual.parent.mkdir()
+    async with serving(cluster, server_context(files.server)) as place:
+        usual.write_bytes(files.authority.certificate.read_bytes())
+        assert await place.encrypted("sslmode=verify-ca")
+        usual.write_bytes(files.other.certificate.read_bytes())
+        await place.refused("sslmode=require", "certificate verify failed")
+    usual.unlink()
+
+
+async def test_files_that_cannot_be_read_are_named(cluster: PostgresCluster, files: Files, tmp_path: Path) -> None:
+    """Which file it is, and why, is said without waiting for it."""
+    (nonsense := tmp_path / "nonsense").write_text("nonsense")
+    async with serving(cluster, server_context(files.server)) as place:
+        for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
+            for mode in ("prefer", "verify-full"):
+                await place.refused(
+                    f"sslmode={mode}&{name}={tmp_path}/missing", f"the file of {name} cannot be read: No such file"
+                )
+        await place.refused(f"sslmode=require&sslrootcert={nonsense}", "cannot be used")
+        await place.refused(f"sslmode=require&sslcert={nonsense}", "cannot be used")
+
+
+async def test_a_certificate_that_is_revoked(cluster: PostgresCluster, files: Files) -> None:
+    """A list of those that are is obeyed."""
+    async with serving(cluster, server_context(files.server)) as place:
+        query = f"sslmode=verify-full&sslrootcert={files.authority.certificate}&sslcrl="
+        assert await place.encrypted(query + str(files.authority.revocations(files.elsewhere.certificate)))
+        await place.refused(query + str(files.authority.revocations(files.server.certificate)), "revoked")
+
+
+async def test_a_server_that_asks_for_a_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """The client's own is shown to it in every mode with TLS, its key opened by the password."""
+    context = server_context(files.server, clients=files.authority.certificate)
+    own = f"sslcert={files.client.certificate}&sslkey={files.client.key}&sslpassword="
+    async with serving(cluster, context, plain=False) as place:
+        for mode in ("prefer", "require", "allow"):
+            assert await place.encrypted(f"sslmode={mode}&{own}hunter2")
+        assert await place.reason("sslmode=require") is not None
+        error = await place.reason(f"sslmode=require&{own}hunter3")
+        assert error is not None
+        assert "hunter" not in str(error.reason)
+
+
+async def test_versions_of_tls_are_bounded(cluster: PostgresCluster, files: Files) -> None:
+    """A server that speaks no version in the bounds is refused."""
+    context = server_context(files.server)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with serving(cluster, context) as place:
+        assert await place.encrypted("sslmode=require&ssl_max_protocol_version=TLSv1.2")
+        assert await place.reason("sslmode=require&ssl_min_protocol_version=TLSv1.3") is not None
+
+
+async def test_a_server_that_begins_with_tls(cluster: PostgresCluster, files: Files) -> None:
+    """`sslnegotiation=direct` saves the question for it."""
+    async with serving(cluster, server_context(files.server), direct=True) as place:
+        query = f"sslmode=verify-full&sslrootcert={files.authority.certificate}&sslnegotiation=direct"
+        assert await place.encrypted(query)
