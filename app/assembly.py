@@ -27,7 +27,8 @@ from app.rag.embedding.local import LocalEmbedder
 from app.rag.embedding.openai import OpenAIEmbedder
 from app.rag.reader import DocumentReader
 from app.rag.rerank import RemoteReranker, Reranker
-from app.settings import Pooler, Provider, Settings
+from app.setting_values import Pooler, Provider
+from app.settings import Settings
 
 DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 

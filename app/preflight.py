@@ -12,7 +12,8 @@ from app.llm.groq import GroqModel
 from app.llm.local import LocalModel
 from app.llm.openai import OPENAI_URL
 from app.llm.proxies import proxy_for
-from app.settings import Provider, Settings
+from app.setting_values import Provider
+from app.settings import Settings
 
 VERSION = re.compile(r"/v[0-9]+[a-z0-9]*(/|$)", re.IGNORECASE)
 """The part of a path that says which version of an API it is: `/v1`, `/v1beta`, `/v4`."""

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.db import postgres_url
-from app.llm.addresses import refusal_of
 from app.llm.local import BUNDLED_MODEL
 from app.llm.scripted import SCRIPTS
 from app.rag.embedding.minilm import weights
+from app.setting_values import BaseUrl, FurtherProvider, Key, LogLevel, Pooler, Provider, Seconds, from_json
 
 SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+")
 PROVIDER_NAME = r"[a-z][a-z0-9_-]{0,39}"
@@ -37,71 +26,6 @@ USUAL_PORTS = {"http": ":80", "https": ":443"}
 ROOT_PATH = re.compile(r"([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?")
 LIKENESS = 0.8
 """From what ratio of equal characters on, 0 to 1, one name is taken for another with a slip in it."""
-Seconds = Annotated[float, Field(gt=0)]
-
-
-def allowed_base_url(value: str) -> str:
-    """A base URL at which a provider may be."""
-    if (refusal := refusal_of(value)) is not None:
-        raise ValueError(refusal)
-    return value
-
-
-def from_json(value: str) -> object:
-    """What JSON says; the reason why it is none does not repeat it, since keys may be in it."""
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("is not valid JSON") from None
-
-
-def fit_for_a_header(value: SecretStr) -> SecretStr:
-    """A key without the newline that often comes along at a file's end."""
-    key = value.get_secret_value().strip()
-    if not re.fullmatch(r"[\x21-\x7e]*", key):
-        raise ValueError("has characters that a key cannot have")
-    return SecretStr(key)
-
-
-BaseUrl = Annotated[str, AfterValidator(allowed_base_url)]
-Key = Annotated[SecretStr, AfterValidator(fit_for_a_header)]
-
-
-class Provider(StrEnum):
-    """The providers that are known by name; LLM_PROVIDERS adds others."""
-
-    OPENAI = "openai"
-    GROQ = "groq"
-    LOCAL = "local"
-    SCRIPTED = "scripted"
-
-
-class LogLevel(StrEnum):
-    """From what severity on events are logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class Pooler(StrEnum):
-    """How a pooler before PostgreSQL gives its connections away."""
-
-    NONE = "none"
-    SESSION = "session"
-    TRANSACTION = "transaction"
-
-
-class FurtherProvider(BaseModel):
-    """A server that speaks OpenAI's API."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: BaseUrl
-    api_key: Key | None = None
-    model: str = Field(min_length=1)
-    context_window: int = Field(32_768, ge=256)
 
 
 class Settings(BaseSettings):

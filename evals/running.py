@@ -10,7 +10,8 @@ from typing import Any, assert_never
 
 from app.assembly import embedder_of
 from app.main import create_app
-from app.settings import LogLevel, Provider, Settings
+from app.setting_values import LogLevel, Provider
+from app.settings import Settings
 from evals import formats, passages, ranked, spans
 from evals.data import FormatSet, PassageSet, RankedSet, SpanSet
 from evals.measuring import Bench

@@ -16,7 +16,7 @@ import pytest
 
 from tests.api.talk import live_events
 from tests.live.talk import make, messages, messages_of, say, stored, stream, until, until_messages
-from tests.support.process import GONE, Parley, parley_process
+from tests.support.process import GONE, POLL_SECONDS, Parley, parley_process
 from tests.support.provider import FakeProvider
 
 SOON_SECONDS = 5
@@ -110,6 +110,15 @@ async def test_a_turn_that_does_not_end_is_kept_as_interrupted(
     assert (await stored(url))[1] == (2, "assistant", "interrupted", "Half ")
 
 
+async def logged(parley: Parley, beginning: str) -> str:
+    """The first event that begins so, once it is read: a thread reads what the process logs."""
+    while True:
+        for line in parley.log:
+            if line["event"].startswith(beginning):
+                return str(line["event"])
+        await asyncio.sleep(POLL_SECONDS)
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provider: FakeProvider) -> None:
     """Whoever will not wait for the drain sends SIGTERM again: what there is of the reply is kept."""
     provider.reply("Half ", asyncio.Event())
@@ -119,7 +128,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provide
             await until(events, "message.delta")
             parley.terminate()
             await until(events, "stream.closing")
-        [waits] = [line["event"] for line in parley.log if line["event"].startswith("waiting for what is at work")]
+        waits = await logged(parley, "waiting for what is at work")
         assert "turns: 1" in waits and "a second Ctrl+C" in waits
         parley.terminate()
         assert await parley.wait(SOON_SECONDS) in GONE

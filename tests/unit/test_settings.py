@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.assembly import embedder_of, reranker_of
-from app.settings import Provider, Settings
+from app.setting_values import Provider
+from app.settings import Settings
 from tests.support.service import settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
