@@ -141,7 +141,7 @@ async def report(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.require, database))
-        findings = await database.query(check.findings, database.kind)
+        findings = await database.damage() or await database.query(check.findings, database.kind)
     finally:
         await database.close()
     for finding in findings:

@@ -73,6 +73,13 @@ class Database(ABC):
     async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
         """Runs a script that reads much, behind which no other waits; on SQLite it sees one moment."""
 
+    async def damage(self) -> list[str]:
+        """A sentence for each place where what is stored is damaged, at most 20; reads all of it.
+
+        A server finds that out by itself, with checksums and tools of its own.
+        """
+        return []
+
     async def require_room(self, size: int) -> None:  # noqa: B027  a server has an operator who watches its disks
         """Does nothing where so many bytes can be stored in bulk, with room left for all else.
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db.engine import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage
-from app.db.script import Row, ScriptFunction, Statement
+from app.db.script import Row, Script, ScriptFunction, Statement
 from app.db.sqlite_errors import PASSING, outage_of, primary_code
 from app.db.sqlite_file import DatabaseFile
 from app.db.sqlite_room import Room, write_back
@@ -94,6 +94,10 @@ class SqliteDatabase(Database):
         """See `Database.scan`."""
         with self.translated():
             return await self._scanners.call(self._intact(run_at_one_moment), script(*args))
+
+    async def damage(self) -> list[str]:
+        """See `Database.damage`."""
+        return await self.scan(damaged_places)
 
     async def require_room(self, size: int) -> None:
         """See `Database.require_room`."""
@@ -243,6 +247,13 @@ def commit_together(file: DatabaseFile, room: Room, connection: sqlite3.Connecti
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def damaged_places() -> Script[list[str]]:
+    """What SQLite's own check of all pages and indexes finds."""
+    rows = yield Statement("PRAGMA integrity_check(20)")
+    lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
+    return [] if lines == ["ok"] else [f"the file is damaged: {line}" for line in lines]
 
 
 def run_job(connection: sqlite3.Connection, job: Job) -> None:

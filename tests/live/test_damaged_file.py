@@ -1,0 +1,83 @@
+"""Commands on a SQLite file that is damaged, each way that disks, copies and editors damage files."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.db.schema import HEAD
+from tests.support.databases import SqliteTemplate
+from tests.support.process import parley_command, parley_process
+
+NONSENSE = random.Random(11).randbytes
+NO_DATABASE = "parley: The database is out of reach: file is not a database (SQLITE_NOTADB)\n"
+MALFORMED = "parley: The database is out of reach: database disk image is malformed (SQLITE_CORRUPT)\n"
+
+
+@pytest.fixture
+def whole(tmp_path: Path, sqlite_template: SqliteTemplate) -> bytes:
+    """A database with some megabytes, all in one file."""
+    with sqlite_template.copy() as url, closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        ids = [(f"01900000-0000-7000-8000-{number:012}", f"user{number}", "x" * 500) for number in range(3_000)]
+        connection.executemany("INSERT INTO users (id, user_id, name, created_at) VALUES (?, ?, ?, 1)", ids)
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Path(url.removeprefix("sqlite:///")).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["serve", "migrate", "check"])
+async def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path, whole: bytes, name: str) -> None:
+    """Its beginning, or most of it, is missing or of something else: each command says so and changes nothing."""
+    cases = {
+        whole[:100] + NONSENSE(3_996) + whole[4_096:]: MALFORMED,
+        NONSENSE(100) + whole[100:]: NO_DATABASE,
+        whole[: len(whole) // 2]: MALFORMED,
+        whole[:50]: MALFORMED,
+        whole[:4_096] + NONSENSE(len(whole) - 4_096): MALFORMED,
+        b"nonsense\n" * 1_000: NO_DATABASE,
+        bytes(len(whole)): NO_DATABASE,
+    }
+    for content, said in list(cases.items())[: None if name == "check" else 2]:
+        (tmp_path / "parley.db").write_bytes(content)
+        options = ["--port=0"] if name == "serve" else []
+        done = await parley_command(tmp_path, name, *options, data_dir=tmp_path, llm_provider="scripted")
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+        assert (tmp_path / "parley.db").read_bytes() == content
+
+
+async def test_damage_in_the_middle_is_found_by_check(tmp_path: Path, whole: bytes) -> None:
+    """Pages that no start reads are read by `parley check`: those of nonsense, and one that was cut short."""
+    half = len(whole) // 2
+    (tmp_path / "parley.db").write_bytes(whole[:half] + NONSENSE(40_960) + whole[half + 40_960 :])
+    done = await parley_command(tmp_path, "check", data_dir=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", MALFORMED)
+    (tmp_path / "parley.db").write_bytes(whole[:-1_000])
+    done = await parley_command(tmp_path, "check", data_dir=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    *findings, count = done.stdout.splitlines()
+    assert findings
+    assert all(each.startswith("the file is damaged: ") for each in findings)
+    assert count == f"{len(findings)} broken invariants"
+
+
+async def test_a_log_of_nonsense_is_no_part_of_the_database(tmp_path: Path, whole: bytes) -> None:
+    """What a crash or a copy left of a write-ahead log that does not add up is left out, as SQLite does."""
+    for log in (NONSENSE(100_000), b"\x37\x7f\x06\x82" + NONSENSE(50_000), b""):
+        (tmp_path / "parley.db").write_bytes(whole)
+        (tmp_path / "parley.db-wal").write_bytes(log)
+        (tmp_path / "parley.db-shm").write_bytes(NONSENSE(32_768))
+        done = await parley_command(tmp_path, "check", data_dir=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0 broken invariants\n", "")
+    async with parley_process(tmp_path, data_dir=tmp_path, llm_provider="scripted") as parley:
+        assert (await parley.client.get("/users/user7")).status_code == 200
+
+
+async def test_an_empty_file_is_an_empty_database(tmp_path: Path) -> None:
+    """As SQLite leaves one before its first write."""
+    (tmp_path / "parley.db").write_bytes(b"")
+    done = await parley_command(tmp_path, "migrate", data_dir=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"schema {HEAD}\n")
