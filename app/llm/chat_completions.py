@@ -104,7 +104,7 @@ class Payloads:
         self.passed_over = 0
         """How many payloads were no object, and nothing of the reply."""
         self.lost_text = False
-        """Whether one of them was the beginning of an event with text, which cannot be read."""
+        """Whether one of them was an event with text, or the beginning of one, which cannot be read."""
         self._broken: list[bytes] = []
         self._size = 0
 
@@ -143,6 +143,7 @@ class Payloads:
         """An object that came in several lines, once it is whole."""
         if not self._broken and payload[:1] not in {b"{", b"["}:
             self.passed_over += 1
+            self.lost_text = self.lost_text or LOST_TEXT.search(payload) is not None
             return MALFORMED
         self._broken.append(payload)
         self._size += len(payload)

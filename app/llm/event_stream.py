@@ -3,8 +3,9 @@
 | accepted form | seen at |
 |---|---|
 | `data:` with and without a blank behind it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
-| a last line without a newline | proxies that trim; LM Studio |
-| a byte order mark before the first line | gateways in .NET and Java |
+| a last line without a newline; `[DONE]` in one, before the body ends | proxies that trim; LM Studio |
+| a byte order mark before the first line, or any other | gateways in .NET and Java, that encode each event by itself |
+| `data: data:` | gateways that frame again what was framed |
 | `event: error` before a payload | OpenRouter, Anthropic, Groq |
 | a field `error:` in place of `data:` | llama.cpp until 2025 |
 | JSON without `data:`, in one line or many | servers that ignore `stream`, LiteLLM's errors within a stream |
@@ -14,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -28,6 +30,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f"
 """The first byte of gzip's two, with which no text begins."""
 
+LAST_LINE = re.compile(rb"data:\s*\[DONE\]\s*")
+LONGEST_LAST_LINE = 32
+
 UNREAD_FIELDS = {b"id", b"retry"}
 
 
@@ -41,26 +46,30 @@ class EventStream:
         """Whether a line came that has no place in an event stream."""
         self._parts: list[bytes] = []
         self._size = 0
-        self._begun = False
         self._after_return = False
         self._failing = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads of the lines that are whole by now."""
         data = self._with_newlines(data)
-        if b"\n" not in data:
-            self._keep(data)
-            return []
-        *lines, rest = b"".join([*self._parts, data]).split(b"\n")
-        self._parts, self._size = [], 0
-        self._keep(rest)
-        return self._payloads(lines)
+        lines: list[bytes] = []
+        if b"\n" in data:
+            *lines, data = b"".join([*self._parts, data]).split(b"\n")
+            self._parts, self._size = [], 0
+        self._keep(data)
+        payloads = self._payloads(lines)
+        return payloads + self.rest() if self._ends else payloads
 
     def rest(self) -> list[bytes]:
         """The payload of the last line, once there is no more to come."""
         line = b"".join(self._parts)
         self._parts, self._size = [], 0
         return self._payloads([line])
+
+    @property
+    def _ends(self) -> bool:
+        """Whether what has come of a line is `[DONE]`, whose newline nobody has to wait for."""
+        return 0 < self._size <= LONGEST_LAST_LINE and LAST_LINE.fullmatch(b"".join(self._parts)) is not None
 
     def _with_newlines(self, data: bytes) -> bytes:
         if self._after_return and data.startswith(b"\n"):
@@ -79,12 +88,11 @@ class EventStream:
             self.flooded = b"".join(self._parts)
 
     def _payloads(self, lines: list[bytes]) -> list[bytes]:
-        if not self._begun and lines[0]:
-            self._begun = True
-            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         found = []
         for line in lines:
             payload = line[5:].strip() if line.startswith(b"data:") else self._field(line)
+            if payload.startswith(b"data:"):
+                payload = payload[5:].strip()
             if payload:
                 found.append(self._marked(payload) if self._failing else payload)
         return found
@@ -94,6 +102,7 @@ class EventStream:
         if not line:
             self._failing = False
             return b""
+        line = line.removeprefix(BYTE_ORDER_MARK)
         name, _, value = line.partition(b":")
         field = name.strip().lower()
         if field == b"event":

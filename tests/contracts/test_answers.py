@@ -119,6 +119,7 @@ ENDS: dict[str, tuple[Raw, Made | Failed]] = {
     ),
     "[DONE] as JSON": (stream(PAIR, event('"[DONE]"')), Made()),
     "[DONE] without a newline": (stream(PAIR, "data: [DONE]"), Made()),
+    "[DONE] without a newline, then silence": (stream(PAIR, "data: [DONE]", 500.0), Made(seconds=0.25)),
     "[DONE], then more": (stream(WHOLE, chunk("more")), Made()),
     "no end": (stream(PAIR), Failed("provider-truncated", text="Hi you")),
     "nothing": (stream(), Failed("provider-truncated", 3)),
@@ -140,6 +141,15 @@ ENDS: dict[str, tuple[Raw, Made | Failed]] = {
 FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
     "byte order mark": (stream(b"\xef\xbb\xbf", WHOLE), Made()),
     "byte order mark, one chunk": (stream(b"\xef\xbb\xbf", chunk("Hi you", "stop")), Made()),
+    "byte order marks further on": (
+        stream(": ping\n\n", b"\xef\xbb\xbf", chunk("Hi "), b"\xef\xbb\xbf", chunk("you"), STOP, DONE),
+        Made(),
+    ),
+    "data: twice": (stream(chunk("Hi "), chunk("you").replace("data:", "data: data:"), STOP, DONE), Made()),
+    "text in a payload of another form": (
+        stream(chunk("Hi "), event('b\'{"choices": [{"delta": {"content": "you"}}]}\''), STOP, DONE),
+        Failed("provider-error", text="Hi "),
+    ),
     "no blank behind data:": (stream(WHOLE.replace("data: ", "data:")), Made()),
     "CRLF": (stream(WHOLE.replace("\n", "\r\n")), Made()),
     "CR": (stream(WHOLE.replace("\n", "\r")), Made()),
