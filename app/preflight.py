@@ -75,6 +75,8 @@ def remarks_on_path(name: str, base_url: str) -> Iterator[str]:
     if name == "GROQ_BASE_URL":
         if path.endswith(f"/{GROQ_PATH}"):
             yield f"{name} ends in /{GROQ_PATH}, which is added to it: it is taken without"
+        elif path.endswith((COMPLETIONS, "/openai")) or VERSION.search(path):
+            yield f"{name} has the path {path}, to which /{GROQ_PATH} is added: name the address before that"
         return
     if path.endswith(COMPLETIONS):
         yield f"{name} ends in {COMPLETIONS}, which is added to it: name the address before that"

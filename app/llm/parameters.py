@@ -105,7 +105,8 @@ def objection_in(content: Any, status: int, sent: Sequence[str]) -> Objection | 
     if status not in REFUSED_STATUSES or isinstance(named_failure(refusal, status), TurnFailed):
         return None
     words = refusal.words.replace("include_usage", STREAM_OPTIONS)
-    named = [name for name in sent if name in refusal.parameters]
+    paths = {path.partition(".")[0] for path in refusal.parameters}  # OpenAI: `stream_options.include_usage`
+    named = [name for name in sent if name in paths]
     said = [name for name in sent if re.search(rf"\b{name}\b", words)]
     name = next(iter(named + said), None)
     if name is None:

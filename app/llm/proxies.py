@@ -27,6 +27,8 @@ class Proxy(NamedTuple):
             parts.port  # noqa: B018  raises what is no port
         except ValueError:
             return f"{self.variable} is no URL"
+        if not self.url.isprintable() or " " in self.url:
+            return f"{self.variable} is no URL"
         if parts.scheme.lower().startswith("socks"):
             return f"{self.variable} is a SOCKS proxy, which cannot be used: name one that speaks HTTP, or use NO_PROXY"
         if parts.scheme.lower() not in SCHEMES or not parts.hostname:

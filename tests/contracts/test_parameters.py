@@ -40,6 +40,7 @@ ONE_TEMPERATURE = refusal(
     "temperature",
 )
 NO_OPTIONS = refusal("Unrecognized request argument supplied: stream_options")
+NO_USAGE = refusal("This value is not supported.", "stream_options.include_usage")
 
 
 def refusing(refusals: dict[str, Response]) -> Any:
@@ -84,6 +85,7 @@ USAGE = {"stream_options": {"include_usage": True}}
         ({"max_tokens": forbidden("max_tokens")}, {"max_completion_tokens": 9, "temperature": 0.2, **USAGE}),
         ({"temperature": ONE_TEMPERATURE}, {"max_tokens": 9, **USAGE}),
         ({"stream_options": NO_OPTIONS}, {"max_tokens": 9, "temperature": 0.2}),
+        ({"stream_options": NO_USAGE}, {"max_tokens": 9, "temperature": 0.2}),
         ({"stream_options": forbidden("stream_options")}, {"max_tokens": 9, "temperature": 0.2}),
         (
             {"max_tokens": USE_THE_NEW_NAME, "temperature": ONE_TEMPERATURE, "stream_options": NO_OPTIONS},

@@ -88,6 +88,12 @@ def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[s
         ({"openai_base_url": "http://a.example/v1/chat/completions"}, "OPENAI_BASE_URL ends in /chat/completions"),
         ({"llm_providers": {"far": {"base_url": "https://a.example", "model": "m"}}}, "LLM_PROVIDERS.far has no /v1"),
         ({"groq_api_key": "k", "groq_base_url": "https://api.groq.com/openai/v1/"}, "GROQ_BASE_URL ends in /openai/v1"),
+        ({"groq_api_key": "k", "groq_base_url": "https://api.groq.com/openai"}, "GROQ_BASE_URL has the path /openai,"),
+        ({"groq_api_key": "k", "groq_base_url": "https://a.example/groq/v1/"}, "GROQ_BASE_URL has the path /groq/v1,"),
+        (
+            {"groq_api_key": "k", "groq_base_url": "https://api.groq.com/openai/v1/chat/completions"},
+            "GROQ_BASE_URL has the path /openai/v1/chat/completions,",
+        ),
     ],
 )
 def test_a_base_url_that_is_probably_wrong_is_remarked_upon(given: dict[str, Any], says: str) -> None:

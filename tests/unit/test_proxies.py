@@ -80,6 +80,7 @@ def test_no_proxy_exempts(monkeypatch: pytest.MonkeyPatch, named: str, host: str
         ("http://", "has to be http://host:port"),
         ("http://u:secret@proxy:port", "is no URL"),
         ("http://[u:secret@proxy", "is no URL"),
+        ("http://u:secret@pro xy:3128", "is no URL"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:
