@@ -24,7 +24,7 @@ VERSIONS = {"1.0", "1.1"}
 LINGER_SECONDS = 2.0
 """How long the rest of a refused request is read, unseen: a connection that is closed on it loses the refusal."""
 REFUSED_AT_ONCE = 64
-"""Connections beyond the limit that are told so; further ones are closed without a word."""
+"""Connections beyond the limit that linger; the first of them goes when a further one is refused."""
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class ConnectionLimits:
     """Without a byte of the body."""
     connections: int | None = None
     """At most; None for any number."""
-    refused: set[asyncio.Protocol] = field(default_factory=set)
-    """Connections beyond the limit that have not been closed yet."""
+    refused: dict[asyncio.Protocol, asyncio.Transport] = field(default_factory=dict)
+    """Connections beyond the limit that have not been closed yet, in the order of their refusal."""
 
 
 class Place(Enum):
@@ -85,17 +85,16 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.connections.discard(self)
         if len(refused) == REFUSED_AT_ONCE:
-            transport.abort()
-            return
+            refused.pop(next(iter(refused))).close()
         if not refused:  # once for all that come in these seconds
             log.warning("connections are refused: there are as many as MAX_CONNECTIONS")
-        refused.add(self)
+        refused[self] = transport
         self._refuse(Overloaded("The service has as many connections as it takes."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._timer.stop()
-        self._limits.refused.discard(self)
+        self._limits.refused.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

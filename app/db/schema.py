@@ -27,6 +27,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x9A51E7
 ASK_AGAIN_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"
+NO_SUCH_SCHEMA = "3F000"
+"""What PostgreSQL says where no schema of the search_path exists."""
 VERSION = "SELECT version_num FROM alembic_version"
 
 
@@ -64,12 +66,12 @@ async def upgrade(database: Database) -> None:
 def refused_without_privilege() -> Iterator[None]:
     """Says what to do where the database's user may not make tables, as in PostgreSQL's schema `public` by default.
 
-    Nor may it read those that another user has made.
+    Nor may it read those that another user has made, nor make any where its search_path names no schema that is there.
     """
     try:
         yield
     except exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+        if getattr(error.orig, "sqlstate", None) not in {INSUFFICIENT_PRIVILEGE, NO_SUCH_SCHEMA}:
             raise
         raise SchemaRefused(
             f"the database's user may not read or change its schema: {reason_of(error.orig or error)}"

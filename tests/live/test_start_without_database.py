@@ -138,6 +138,18 @@ async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: Postg
     )
 
 
+async def test_a_search_path_without_a_schema_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
+    """A database whose search_path names no schema that is there ends the start with a line that says so."""
+    cluster.create_database("pathless")
+    try:
+        url = f"{cluster.url('pathless')}?options=-c%20search_path%3Dabsent"
+        refused = await parley_command(tmp_path, "migrate", database_url=url)
+    finally:
+        cluster.drop_database("pathless")
+    why = "no schema has been selected to create in"
+    assert_refused(refused, f"the database's user may not read or change its schema: {why}")
+
+
 @pytest.mark.parametrize(
     ("server", "number"), [*((each, signal.SIGTERM) for each in SERVERS), ("serve", signal.SIGINT)]
 )
