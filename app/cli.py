@@ -16,8 +16,9 @@ from pydantic_core import ErrorDetails
 
 from app import VERSION, preflight
 from app.assembly import database_of
-from app.db import check, schema
+from app.db import check, leases, schema
 from app.db.start import when_ready
+from app.domain.ids import new_id
 from app.errors import AppError, DatabaseUnavailable
 from app.llm.addresses import leads_astray
 from app.llm.proxies import proxy_for
@@ -124,6 +125,7 @@ async def migrated(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.upgrade, database))
+        await when_ready(functools.partial(database.transact, leases.try_out, new_id()))
     finally:
         await database.close()
     return 0

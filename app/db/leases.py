@@ -42,6 +42,12 @@ def resign(process_id: str) -> Script[None]:
     yield Statement(RESIGN, (process_id,))
 
 
+def try_out(process_id: str) -> Script[None]:
+    """Make a lease and end it, so that a start says in a line why its database cannot be written to."""
+    yield Statement(RENEW, (process_id, 0))
+    yield Statement(RESIGN, (process_id,))
+
+
 def forget_dead_processes(process_id: str, lease_ms: int) -> Script[None]:
     """Delete leases that ended long ago, but for the process's own."""
     yield Statement(FORGET_DEAD, (100 * lease_ms, process_id))

@@ -49,6 +49,21 @@ async def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path, whole: b
         assert (tmp_path / "parley.db").read_bytes() == content
 
 
+async def test_a_table_that_a_start_cannot_write_to_is_one_line(tmp_path: Path, whole: bytes) -> None:
+    """Where the schema can be read and what every process writes cannot, `serve` says so as the others do."""
+    file = tmp_path / "parley.db"
+    file.write_bytes(whole)
+    with closing(sqlite3.connect(file)) as connection:
+        tables = connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'processes'").fetchall()
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    damaged = bytearray(whole)
+    for (page,) in tables:
+        damaged[(page - 1) * size : page * size] = NONSENSE(size)
+    file.write_bytes(damaged)
+    done = await parley_command(tmp_path, "serve", "--port=0", data_dir=tmp_path, llm_provider="scripted")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", MALFORMED)
+
+
 async def test_damage_in_the_middle_is_found_by_check(tmp_path: Path, whole: bytes) -> None:
     """Pages that no start reads are read by `parley check`: those of nonsense, and one that was cut short."""
     half = len(whole) // 2
