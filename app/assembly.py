@@ -1,4 +1,4 @@
-"""What settings name, made: the database, the providers of replies, what reads documents and what finds them."""
+"""Factories for what settings name: the database, providers, document reader, embedder and reranker."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def providers(settings: Settings) -> Iterator[ChatModel]:
 
 
 def lists_its_models(settings: Settings) -> bool:
-    """Whether the server at OPENAI_BASE_URL is to say which model answers, since no setting does."""
+    """Return whether the server at OPENAI_BASE_URL is to say which model answers, since no setting does."""
     base_url = settings.openai_base_url
     named = settings.llm_model is not None and settings.effective_provider == Provider.OPENAI
     return base_url is not None and not is_own(base_url) and not named

@@ -31,7 +31,7 @@ from app.sockets import bind
 CANNOT_RUN = 2
 CANNOT_LISTEN = 3
 INTERRUPTED = 130
-"""What a shell says of a program that Ctrl+C has ended."""
+"""Exit status that a shell reports for a program ended by Ctrl+C."""
 
 log = logging.getLogger(__name__)
 

@@ -270,7 +270,7 @@ class TurnFailed(AppError):
     transient = False
     """Whether it may be otherwise a moment later, or elsewhere, by no fault of the request."""
     elsewhere = False
-    """Whether the router goes to the fallbacks at once, without a retry, although it is not transient."""
+    """True if the router goes to the fallbacks at once, without a retry, although it is not transient."""
     asked_to_wait: int | None = None
     """The provider's own `Retry-After`, in seconds."""
     provider_status: int | None = None
@@ -395,6 +395,6 @@ class DatabaseUnavailable(Unavailable):
     def __init__(self, detail: str | None = None, *, reason: str | None = None, passing: bool = True) -> None:
         super().__init__(detail)
         self.reason = reason
-        """What the database said, in one line, for the operator alone: it is in logs, and in no answer."""
+        """The database's own message, in one line, for the operator alone: it is in logs, and in no answer."""
         self.passing = passing
-        """Whether it may end by itself, so that waiting helps."""
+        """True if it may end by itself, so that waiting helps."""

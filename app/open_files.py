@@ -9,7 +9,7 @@ import resource
 import socket
 
 MOST_OPEN_FILES = 2**20
-"""What an unlimited process is limited to: a system may grant a thousand times as many, which nothing here needs."""
+"""Limit for an unlimited process: a system may grant a thousand times as many, which nothing here needs."""
 
 
 def raise_open_files() -> int:
@@ -27,7 +27,7 @@ def limited(files: int) -> int:
 
 
 def out_of_files(error: BaseException | None) -> bool:
-    """Whether an error comes from a limit of open files, this process's or the system's, and so is nobody else's."""
+    """Return whether an error comes from a limit of open files, this process's or the system's."""
     while error is not None:
         if isinstance(error, socket.gaierror):  # which does not say why a name could not be looked up
             return not may_open_files()
@@ -38,7 +38,7 @@ def out_of_files(error: BaseException | None) -> bool:
 
 
 def may_open_files() -> bool:
-    """Whether one more file can be opened now."""
+    """Return whether one more file can be opened now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError:

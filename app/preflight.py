@@ -22,7 +22,7 @@ COMPLETIONS = "/chat/completions"
 
 
 def refusals(settings: Settings) -> list[str]:
-    """Why a server with these settings cannot start; empty when it can."""
+    """List why a server with these settings cannot start; empty when it can."""
     reasons = [nobody_answers(settings)]
     for name, base_url in remote_base_urls(settings).items():
         proxy = proxy_for(base_url)
@@ -85,7 +85,7 @@ def remarks_on_path(name: str, base_url: str) -> Iterator[str]:
 
 
 def is_loopback(base_url: str) -> bool:
-    """Whether an address is this machine's own."""
+    """Return whether an address is this machine's own."""
     host = urlsplit(base_url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

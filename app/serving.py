@@ -1,4 +1,4 @@
-"""What `parley serve` runs: one serving process, or the parent of several."""
+"""The server behind `parley serve`: one serving process, or the parent of several."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.sockets import BACKLOG
 from app.workers import Workers
 
 ANSWER_SECONDS = 2
-"""How long clients may take for their answers when the drain is over; one that reads nothing would take for ever."""
+"""Seconds that clients may take for their answers when the drain is over; one that reads nothing would never end."""
 OTHER_FILES = 128
 """Open files that are kept for everything but clients: the database, providers, the documents' reader."""
 
@@ -60,7 +60,7 @@ def serve(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def options(settings: Settings, open_files: int) -> dict[str, Any]:
-    """How uvicorn is to serve, with so many open files at most."""
+    """Build uvicorn's options, with so many open files at most."""
     limits = ConnectionLimits(
         settings.header_seconds,
         settings.body_seconds,

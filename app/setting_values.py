@@ -22,7 +22,7 @@ def allowed_base_url(value: str) -> str:
 
 
 def from_json(value: str) -> object:
-    """What JSON says; the reason why it is none does not repeat it, since keys may be in it."""
+    """Parse JSON; the reason why it is none does not repeat it, since keys may be in it."""
     try:
         return json.loads(value)
     except ValueError:
@@ -60,7 +60,7 @@ class LogLevel(StrEnum):
 
 
 class Pooler(StrEnum):
-    """How a pooler before PostgreSQL gives its connections away."""
+    """Ways in which a pooler before PostgreSQL gives its connections away."""
 
     NONE = "none"
     SESSION = "session"

@@ -331,7 +331,7 @@ class Settings(BaseSettings):
 
     @property
     def effective_max_turns_waiting_per_user(self) -> int:
-        """How many turns of one user may wait in a process."""
+        """Number of turns of one user that may wait in a process."""
         return self.max_turns_waiting_per_user or max(1, self.max_turns_waiting // 4)
 
     @property

@@ -14,7 +14,7 @@ from app.services.running import Running
 from app.services.tasks import TaskOwner
 
 SAME_SIGNAL_SECONDS = 2.0
-"""When a group of processes is signalled, a worker gets the signal again from its parent: that is not a second one."""
+"""Seconds in which a repeated signal counts as the same: a worker in a signalled group gets it from its parent too."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Shutdown:
 
     @property
     def seconds_left(self) -> float:
-        """How long may still be waited for anything."""
+        """Seconds that may still be waited for anything."""
         return min(self._seconds, max(0.0, self._deadline - time.monotonic()))
 
     def __enter__(self) -> Self:

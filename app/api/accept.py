@@ -11,7 +11,7 @@ WEIGHT = re.compile(r"q=(0(\.[0-9]*)?|1(\.0*)?)", re.IGNORECASE)
 
 
 def prefers(accept: str, wanted: str, usual: str) -> bool:
-    """Whether a media type is to be sent in the place of the usual one: it is named, and weighs no less.
+    """Return whether a media type is to be sent in the place of the usual one: it is named, and weighs no less.
 
     A wildcard names nothing: who takes anything takes the usual.
     """

@@ -24,7 +24,7 @@ REQUEST_HEADERS = (
 )
 ANSWER_HEADERS = ("Link", "Location", "X-Request-ID", "Retry-After", "Idempotency-Replayed", "Preference-Applied")
 MAX_AGE_SECONDS = 7200
-"""How long a browser may keep a preflight's answer; Chromium keeps none for longer."""
+"""Seconds for which a browser may keep a preflight's answer; Chromium keeps none for longer."""
 
 
 class Cors(CORSMiddleware):

@@ -1,4 +1,4 @@
-"""What holds for every request, as one pure ASGI callable: an id, a path and method that are there, a bounded body."""
+"""Rules of every request, as one pure ASGI callable: an id, a path and method that are there, a bounded body."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def request_id_from(given: bytes | None) -> str:
 
 
 def repeated_parameter(query: bytes) -> AppError | None:
-    """Why a query that has a parameter more than once is refused: which one is meant could only be guessed."""
+    """Refuse a query that has a parameter more than once: which one is meant could only be guessed."""
     if b"&" not in query:
         return None
     counted = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))

@@ -70,7 +70,7 @@ async def on_app_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework refuses: a body that is too large or cannot be read."""
+    """Answer what the framework refuses: a body that is too large or cannot be read."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for these
     if error.status_code == http.HTTPStatus.BAD_REQUEST:
         return problem(request_id_of(request), InvalidRequest("The body cannot be read."))

@@ -22,7 +22,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """Bytes of headers, and of whatever else comes in several pieces without being a body, such as trailers."""
 VERSIONS = {"1.0", "1.1"}
 LINGER_SECONDS = 2.0
-"""How long the rest of a refused request is read, unseen: a connection that is closed on it loses the refusal."""
+"""Seconds for which the rest of a refused request is read: closing the connection on it would lose the refusal."""
 REFUSED_AT_ONCE = 64
 """Connections beyond the limit that linger; the first of them goes when a further one is refused."""
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How long a client may take to send a request, and how many connections a process has."""
+    """Time limits for a client's request, in seconds, and the number of connections of a process."""
 
     header_seconds: float = 10.0
     """From a connection's begin, or a request's first byte, to the end of the headers."""
@@ -44,7 +44,7 @@ class ConnectionLimits:
 
 
 class Place(Enum):
-    """Where in a request the bytes are that come next."""
+    """The part of a request to which the next bytes belong."""
 
     BEFORE = "before"
     HEAD = "head"
@@ -62,19 +62,19 @@ class HttpProtocol(HttpToolsProtocol):
         self._limits = limits
         self._timer = InputTimer(self.loop, lambda: self.flow.read_paused, self._time_out)
         self._awaited: tuple[Place, int] | None = None
-        """What the client has to send next, in time: a head or a body, and of which request."""
+        """The part that the client has to send next, in time: a head or a body, and of which request."""
         self._requests = 0
         self._began_at = 0.0
         self._place = Place.BEFORE
         self._moved = False
-        """Whether the last piece of data began a request, ended one or a head, or held some of a body."""
+        """True if the last piece of data began a request, ended one or a head, or held some of a body."""
         self._unmoved_bytes = 0
-        """How much has come since then: the parser keeps it all."""
+        """Bytes that have come since then: the parser keeps it all."""
         self._refusal: AppError | None = None
         self._offered = False
-        """Whether the request that is being read offers another protocol, and is begun anew without the offer."""
+        """True if the request that is being read offers another protocol, and is begun anew without the offer."""
         self._rest_at: int | None = None
-        """Where in the last piece of data it goes on behind its head."""
+        """Offset in the last piece of data at which it goes on behind its head."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See asyncio; a connection beyond the limit is refused before it has sent anything."""
@@ -224,7 +224,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._timer.start(self._limits.header_seconds if in_head else self._limits.body_seconds)
 
     def _expected(self) -> tuple[Place, int] | None:
-        """What has to come now, and of which request; None while an answer is made or sent.
+        """Return the part that has to come now, and its request's number; None while an answer is made or sent.
 
         Between requests that is a head as well: uvicorn's own clock for idle connections stops at any byte.
         """

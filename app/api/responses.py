@@ -1,4 +1,4 @@
-"""What an operation may answer, as its route declares it for the OpenAPI document."""
+"""Answers of an operation, as its route declares it for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ TURN: tuple[type[AppError], ...] = (
     DatabaseUnavailable,
     ProviderTimeout,
 )
-"""Why a turn is refused, or fails after it was accepted."""
+"""Reasons to refuse a turn, or to fail it after it was accepted."""
 
 
 def with_headers(*names: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ TERMINAL_EVENTS = {
 }
 
 END = "-end"
-"""What the last event's id has behind the number of characters."""
+"""Suffix of the last event's id, behind the number of characters."""
 MAX_DELTA = 16_384
 """Characters in one event: a slow reader of a long reply is given it in pieces, not kept a copy of it."""
 
@@ -44,7 +44,7 @@ EVENTS_RESPONSE: dict[str, Any] = {
 
 
 def turn_responses(model: type[Output], *names: str) -> Responses:
-    """What an accepted turn is answered with; `names` are of headers that not every turn has."""
+    """Describe the answers to an accepted turn; `names` are of headers that not every turn has."""
     replayed = "Idempotency-Replayed"
     in_background = with_headers(*dict.fromkeys((*names, "Location")), replayed)
     return {
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
 
 
 def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Form:
-    """How a turn's caller wants it answered; what the body says of a stream wins over what is accepted.
+    """Choose the form in which a turn's caller wants it answered; the body's `stream` wins over `Accept`.
 
     Raises:
         InvalidRequest: in two ways at once, or where there is no turn.

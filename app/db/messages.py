@@ -94,7 +94,7 @@ def message_by_number(conversation_id: str, sequence_number: int) -> Script[Mess
 
 
 def is_last_reply(reply: Message) -> Script[bool]:
-    """Whether a reply stands last in its conversation: nothing follows it but replies that have not superseded it.
+    """Return whether a reply stands last in its conversation: only replies that have not superseded it follow.
 
     What follows is to the same question if the last message is, since only last replies are regenerated.
     """

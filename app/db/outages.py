@@ -1,4 +1,4 @@
-"""Why a database cannot serve, as its driver says it: what both databases have in common."""
+"""Outages of a database, as its driver reports them: what both databases have in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Outage(NamedTuple):
     reason: str
     """For the operator alone: one line, with the driver's code where it has one, without statements and values."""
     passing: bool = True
-    """Whether it may end by itself, so that a start waits for it."""
+    """True if it may end by itself, so that a start waits for it."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -37,7 +37,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def common_outage(error: BaseException) -> Outage | None:
-    """What is an outage whichever the database is: the network, files, and a pool without a free connection."""
+    """Recognise an outage of either database: the network, files, and a pool without a free connection."""
     if isinstance(error, exc.TimeoutError):
         return Outage("no connection of the pool was free in time")
     if isinstance(error, OSError):  # time-outs, names that are not resolved and TLS are among them
@@ -48,7 +48,7 @@ def common_outage(error: BaseException) -> Outage | None:
 
 
 def reason_of(error: BaseException, code: str | None = None) -> str:
-    """What an error says, in one line, with a code behind it."""
+    """Return an error's message in one line, with a code behind it."""
     said = str(error.args[0]) if code is not None and error.args else str(error)
     line = " ".join(said.split())[:MAX_REASON] or ("no answer in time" if isinstance(error, TimeoutError) else "")
     return f"{line or type(error).__name__} ({code})" if code else line or type(error).__name__

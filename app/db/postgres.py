@@ -25,7 +25,7 @@ from app.db.script import Row, ScriptFunction, Statement
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 PREPARED_STATEMENTS = 100
-"""That a connection of sessions keeps."""
+"""Prepared statements that a connection of sessions keeps."""
 CLOSE_SECONDS = 2
 # pgvector's: how far its graphs are searched, and that they are on and on while filters leave too little.
 GRAPHS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}

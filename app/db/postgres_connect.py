@@ -17,7 +17,7 @@ from app.db.postgres_url import PostgresUrl, Server
 from app.errors import DatabaseUnavailable
 
 CONNECT_SECONDS = 5
-"""How long one server may take, where the URL does not say."""
+"""Seconds for connecting to one server, where the URL does not say."""
 NEXT_SERVER = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 """After which the next server is tried, as libpq does; a refused login is the same at all of them."""
 

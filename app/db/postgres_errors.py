@@ -34,21 +34,21 @@ refuses a new one. All others are faults of ours: 22 and 23 of a value, 34 and m
 """
 
 LASTING = ("0A", "22", "26", "28", "3D", "42", "55P02")
-"""What refuses a connection until somebody changes the server or the settings: a start does not wait for it."""
+"""Codes that refuse a connection until somebody changes the server or the settings: a start does not wait for it."""
 PROTOCOL_VIOLATION = "08P01"
 POOLER_REFUSES = re.compile(r"no such (user|database)|unsupported startup parameter|authentication failed")
-"""What pgbouncer says with that code, and would say again."""
+"""Messages of pgbouncer with that code that would come again."""
 ANOTHER_SERVER = frozenset({"26000", "42P05"})
 """A prepared statement is missing, or there already: the connection has come to lead to another server."""
 SET_POOLER = "behind a pooler that gives each transaction another connection, set DATABASE_POOLER=transaction"
 NO_TLS = "rejected SSL upgrade"
-"""What asyncpg says of a server without TLS."""
+"""Message of asyncpg about a server without TLS."""
 CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """Connections that ended within a handshake; whatever else TLS refuses, a wait does not change."""
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether what refused a connection may go away by itself; a value that asyncpg or TLS refuses does not."""
+    """Return whether what refused a connection may go away by itself; a value that asyncpg or TLS refuses does not."""
     code = getattr(error, "sqlstate", None) or ""
     if isinstance(error, ssl.SSLError):
         return isinstance(error, CUT)
@@ -72,18 +72,18 @@ def outage_of(error: BaseException) -> Outage | None:
 
 
 def ends_connection(error: BaseException) -> bool:
-    """Whether the server ends the connection with this error, whatever its code."""
+    """Return whether the server ends the connection with this error, whatever its code."""
     severity = getattr(error, "severity_en", None) or getattr(error, "severity", None)
     return severity in {"FATAL", "PANIC"}
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Whether a write was refused since the server is read-only."""
+    """Return whether a write was refused since the server is read-only."""
     return getattr(error, "sqlstate", None) == READ_ONLY
 
 
 def leaves_unsure(error: BaseException) -> bool:
-    """Whether a connection is of no use after this error: closed, read-only, or in an unknown state."""
+    """Return whether a connection is of no use after this error: closed, read-only, or in an unknown state."""
     if isinstance(error, asyncpg.PostgresError):
         return ends_connection(error) or is_read_only(error) or str(error.sqlstate).startswith("08")
     return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)

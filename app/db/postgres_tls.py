@@ -59,7 +59,7 @@ def require_readable(files: Mapping[str, str]) -> None:
 
 
 def context(mode: str, given: Mapping[str, str], files: Mapping[str, str]) -> ssl.SSLContext:
-    """What the server's certificate is verified with, and the client's own."""
+    """Make the context that verifies the server's certificate and holds the client's own."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = mode == "verify-full"
     made.minimum_version = version(given.get("ssl_min_protocol_version", "TLSv1.2"))

@@ -21,7 +21,7 @@ SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "p
 TRUE, FALSE = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
 
 PASSED_ON = ("user", "password", "passfile", "service", "servicefile", "krbsrvname", "gsslib")
-"""What asyncpg takes by the same name."""
+"""Parameters that asyncpg takes by the same name."""
 TLS = ("sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir")
 CHOICES = {
     "sslmode": SSL_MODES,
@@ -90,7 +90,7 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True)
 class PostgresUrl:
-    """What a URL says, in asyncpg's terms."""
+    """Contents of a URL, in asyncpg's terms."""
 
     servers: tuple[Server, ...]
     login: dict[str, str] = field(repr=False)
@@ -100,7 +100,7 @@ class PostgresUrl:
     direct_tls: bool
     target_session_attrs: str | None
     shuffled: bool
-    """Whether each connection begins with another server."""
+    """True if each connection begins with another server."""
     connect_seconds: float | None
     application_name: str | None
     startup_options: str
@@ -108,7 +108,7 @@ class PostgresUrl:
     settings: dict[str, str]
     """Settings of a session, by name."""
     binds_channel: bool
-    """Whether channel binding is demanded, which asyncpg does not do."""
+    """True if channel binding is demanded, which asyncpg does not do."""
 
 
 def parse(url: str) -> PostgresUrl:
@@ -152,7 +152,7 @@ def parse(url: str) -> PostgresUrl:
 
 
 def read_parameters(query: str) -> dict[str, str]:
-    """What stands behind the `?`; of a parameter that is repeated the last, of hosts all."""
+    """Read the parameters behind the `?`; of a parameter that is repeated the last, of hosts all."""
     found: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
         name, given, value = pair.partition("=")
@@ -219,7 +219,7 @@ def read_port(text: str) -> int:
 
 
 def read_tls(parameters: dict[str, str]) -> dict[str, str]:
-    """Whether and how the connection is encrypted, by libpq's names."""
+    """Read whether and how the connection is encrypted, by libpq's names."""
     names = (*TLS, "sslmode", "ssl_min_protocol_version", "ssl_max_protocol_version")
     found = {name: parameters[name] for name in names if name in parameters}
     if parameters.get("requiressl") == "1":
@@ -272,7 +272,7 @@ def read_options(text: str) -> tuple[str, dict[str, str]]:
 
 
 def decoded(text: str) -> str:
-    """What percent-encoding stands for; a `+` is itself."""
+    """Decode percent-encoding; a `+` is itself."""
     try:
         plain = unquote(text, errors="strict")
     except UnicodeDecodeError:

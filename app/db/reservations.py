@@ -104,7 +104,7 @@ class Passage(NamedTuple):
     clear: bool
     interrupts: Sequence[str] = ()
     frees: int = 0
-    """How many of them wait at the process that will run the turn."""
+    """Number of those that wait at the process that will run the turn."""
 
 
 def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[AcceptedTurn]:
@@ -223,7 +223,7 @@ def passage_of(wanted: Reservation, on_busy: OnBusy) -> Script[Passage]:
 
 
 def is_busy(conversation_id: str, on_busy: OnBusy) -> Script[bool]:
-    """Whether a turn of the conversation is unfinished.
+    """Return whether a turn of the conversation is unfinished.
 
     Raises:
         ConversationBusy: one is, and the new one is not to wait.

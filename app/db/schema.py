@@ -28,7 +28,7 @@ LOCK_KEY = 0x9A51E7
 ASK_AGAIN_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"
 NO_SUCH_SCHEMA = "3F000"
-"""What PostgreSQL says where no schema of the search_path exists."""
+"""Code with which PostgreSQL says that no schema of the search_path exists."""
 VERSION = "SELECT version_num FROM alembic_version"
 
 

@@ -250,7 +250,7 @@ def commit_together(file: DatabaseFile, room: Room, connection: sqlite3.Connecti
 
 
 def damaged_places() -> Script[list[str]]:
-    """What SQLite's own check of all pages and indexes finds."""
+    """Return the findings of SQLite's own check of all pages and indexes."""
     rows = yield Statement("PRAGMA integrity_check(20)")
     lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
     return [] if lines == ["ok"] else [f"the file is damaged: {line}" for line in lines]

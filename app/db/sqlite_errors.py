@@ -22,9 +22,9 @@ OUTAGES = frozenset(
         sqlite3.SQLITE_NOTADB,
     }
 )
-"""What no statement is to blame for; all others are faults of ours."""
+"""Codes that no statement is to blame for; all others are faults of ours."""
 PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
-"""What another process causes, so that a start waits for it."""
+"""Codes that another process causes, so that a start waits for it."""
 PRIMARY = 0xFF
 
 

@@ -1,4 +1,4 @@
-"""Whether the files that connections to SQLite are open on are still those at their paths."""
+"""Comparison of the files that connections to SQLite are open on with those at their paths."""
 
 from __future__ import annotations
 

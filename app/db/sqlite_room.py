@@ -20,7 +20,7 @@ WRITE_BACK_BYTES = 4_000_000
 """In bulk, after which the write-ahead log is written back: until then it is unknown whether the file can grow."""
 SMALL_LOG_BYTES = 1_000_000
 BUSY_MS = 200
-"""How long readers may keep the log from being emptied, before it is left for the next time."""
+"""Seconds for which readers may keep the log from being emptied, before it is left for the next time."""
 
 
 class Room:

@@ -21,7 +21,7 @@ DEEPEST = 6
 """Levels of JSON that are read."""
 
 ROUNDS = 8
-"""How many wrappings, one in another, are taken off a line."""
+"""Number of wrappings, one in another, that are taken off a line."""
 
 _NOUN = (
     "(?:title|headline|titel|titre|título|titulo|titolo|titlu|tytuł|název|cím|rubrik|otsikko|başlık|judul|tiêu đề"
@@ -161,7 +161,7 @@ def _in_json(text: str) -> str | None:
 
 
 def _names_title(value: object) -> bool:
-    """Whether a JSON value is an object with a member that is named as a title is."""
+    """Return whether a JSON value is an object with a member that is named as a title is."""
     return isinstance(value, dict) and any(map(_NAMED.search, value))
 
 
@@ -179,7 +179,7 @@ def _string_in(value: object, depth: int) -> str | None:
 
 
 def _rank(key: str) -> int:
-    """How little a JSON member's name says that it is a title."""
+    """Rank how little a JSON member's name says that it is a title."""
     named = _NAMED.search(key)
     return int(named[0] != key) if named else 2 if _KEYS.fullmatch(key) else 3
 

@@ -113,7 +113,7 @@ def omitted(context: Context, neighbours: Sequence[Neighbour]) -> list[Omitted]:
 
 
 def reasons(question: int, told: set[int], neighbours: Sequence[Neighbour]) -> Iterator[tuple[int, str]]:
-    """Why each message within the window was not sent: earlier replies to the question itself were to be superseded."""
+    """Explain why each message within the window was not sent; earlier replies to its question are superseded."""
     replies = {each.answers: each for each in neighbours if each.answers is not None and not each.superseded}
     for each in neighbours:
         if each.sequence_number in told:

@@ -139,7 +139,7 @@ def _grapheme_end(text: str, limit: int) -> int:
 
 
 def _inside_grapheme(text: str, at: int) -> bool:
-    """Whether the characters before and after `at` are one to the reader: UAX 29 in short."""
+    """Return whether the characters before and after `at` are one to the reader: UAX 29 in short."""
     before, after = text[at - 1], text[at]
     return bool(
         unicodedata.category(after)[0] == "M"
@@ -153,6 +153,6 @@ def _inside_grapheme(text: str, at: int) -> bool:
 
 
 def _splits_flag(text: str, at: int) -> bool:
-    """Whether `at` is within a pair of flag letters; pairs are counted from the start of their run."""
+    """Return whether `at` is within a pair of flag letters; pairs are counted from the start of their run."""
     run = at - len(text[:at].rstrip(_FLAG_LETTERS))
     return run % 2 == 1 and text[at] in _FLAG_LETTERS

@@ -43,7 +43,7 @@ WHITE_SPACE = (
 
 
 def has_text(content: str) -> bool:
-    """Whether there is anything but white space: only such a reply is sent to models, or supersedes another."""
+    """Return whether there is anything but white space: only such a reply is sent to models, or supersedes another."""
     return bool(content) and not content.isspace()
 
 

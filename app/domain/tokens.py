@@ -22,7 +22,7 @@ TOKEN = 20
 """Weights are in twentieths of a token: whole numbers, so that the parts of a text add up to the whole."""
 
 LEAST = 5
-"""What any character weighs at least; small ASCII letters and white space weigh no more. English 5.3 4.2."""
+"""Least weight of any character; small ASCII letters and white space weigh no more. English 5.3 4.2."""
 
 DIGIT, CAPITAL, SIGN = 25, 15, 11
 """ASCII that is cut into shorter tokens: lists of numbers (1.0 to 2.0), base64 (1.5), code (2.8 to 4.9)."""

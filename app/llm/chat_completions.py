@@ -26,7 +26,7 @@ from app.llm.forms import FAILURE_REASONS, FINISH_REASONS, LOST_TEXT, Said, reas
 from app.llm.refusals import error_in, failure_of
 
 END_SECONDS = 0.25
-"""What a provider has to end the body behind `[DONE]`, so that its connection can be used again."""
+"""Seconds that a provider has to end the body behind `[DONE]`, so that its connection can be used again."""
 
 FLOODED_TEXT = re.compile(
     rb'"(content|reasoning(?:_content)?)"\s*:\s*"((?:[^"\\\x00-\x1f]|\\(?:[^u]|u[0-9a-fA-F]{4}))*+)'
@@ -102,9 +102,9 @@ class Payloads:
 
     def __init__(self) -> None:
         self.passed_over = 0
-        """How many payloads were no object, and nothing of the reply."""
+        """Number of payloads that were no object, and nothing of the reply."""
         self.lost_text = False
-        """Whether one of them was an event with text, or the beginning of one, which cannot be read."""
+        """True if one of them was an event with text, or the beginning of one, which cannot be read."""
         self._broken: list[bytes] = []
         self._size = 0
 
@@ -190,7 +190,7 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self.done = False
-        """Whether `[DONE]` was read."""
+        """True if `[DONE]` was read."""
         self._payloads = Payloads()
         self._text = StorableText()
         self._message = ""
@@ -233,7 +233,7 @@ class ReplyReader:
 
     @property
     def finished(self) -> bool:
-        """Whether it had its finish reason, and no text behind it."""
+        """Return whether it had its finish reason, and no text behind it."""
         return self._finish_reason is not None and not self._resumed
 
     def check(self) -> None:
@@ -286,7 +286,7 @@ class ReplyReader:
         return Chunk(text=self._text.flush(), finish_reason=reason, usage=self._usage)
 
     def _take(self, event: dict[str, Any]) -> Said:
-        """What an event says; its end, its usage and its error are noted."""
+        """Return an event's chunk; its end, its usage and its error are noted."""
         text = thinking = ""
         try:
             if not self.finished and (error := error_in(event)):
@@ -307,7 +307,7 @@ class ReplyReader:
         return Said(text, thinking)
 
     def _said(self, choice: dict[str, Any]) -> Said:
-        """What a choice says: its delta, else its message or its text, which some servers repeat behind the deltas."""
+        """Return a choice's content: its delta, else its message or its text, which some servers repeat at the end."""
         self._choices += 1
         delta = choice.get("delta")
         said = said_in(delta) if isinstance(delta, dict) else Said(delta or "")

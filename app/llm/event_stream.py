@@ -21,10 +21,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 MAX_EVENT_BYTES = 2 * 2**20
-"""What a provider may say in one event; one that says more floods us, and its reply ends there."""
+"""Longest event of a provider; one that sends more floods us, and its reply ends there."""
 
 INFLATED_BYTES = 2**16
-"""How much compressed data becomes at a time, however little of it there is."""
+"""Bytes that are unpacked at a time, however little of it there is."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f"
@@ -43,7 +43,7 @@ class EventStream:
         self.flooded: bytes | None = None
         """The beginning of a line that is too long; nothing after it is read."""
         self.foreign = False
-        """Whether a line came that has no place in an event stream."""
+        """True if a line came that has no place in an event stream."""
         self._parts: list[bytes] = []
         self._size = 0
         self._after_return = False
@@ -68,7 +68,7 @@ class EventStream:
 
     @property
     def _ends(self) -> bool:
-        """Whether what has come of a line is `[DONE]`, whose newline nobody has to wait for."""
+        """Return whether what has come of a line is `[DONE]`, whose newline nobody has to wait for."""
         return 0 < self._size <= LONGEST_LAST_LINE and LAST_LINE.fullmatch(b"".join(self._parts)) is not None
 
     def _with_newlines(self, data: bytes) -> bytes:
@@ -159,7 +159,7 @@ class Inflater:
         self._stream: Any = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the data holds, in pieces of a bounded size."""
+        """Unpack the data, in pieces of a bounded size."""
         if self._stream is None:
             data = self._head = self._head + data
             if len(data) < 2:

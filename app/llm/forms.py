@@ -36,7 +36,7 @@ FINISH_REASONS = {
     "sensitive": FinishReason.CONTENT_FILTER,  # Zhipu
     "error_toxic": FinishReason.CONTENT_FILTER,  # Cohere (ERROR_TOXIC)
 }
-"""Why a model stopped, in small letters; every other word, such as `stop`, `eos` or `COMPLETE`, is an ordinary end."""
+"""Finish reasons of models, in small letters; all others, as `stop`, `eos` or `COMPLETE`, are ordinary ends."""
 
 FAILURE_REASONS = {
     "error",  # OpenRouter, Cohere (ERROR)
@@ -75,7 +75,7 @@ LOST_TEXT = re.compile(rb"""["'](content|text|refusal|thinking|reasoning(?:_cont
 
 
 class Said(NamedTuple):
-    """What a choice says."""
+    """Content of a choice."""
 
     text: str = ""
     thinking: str = ""
@@ -84,7 +84,7 @@ class Said(NamedTuple):
 
 
 def said_in(members: dict[str, Any]) -> Said:
-    """What a delta or a message says.
+    """Read a delta or a message.
 
     Raises:
         TypeError: its content is of a kind that cannot be read, so that text would be lost.
@@ -104,7 +104,7 @@ def said_in(members: dict[str, Any]) -> Said:
 
 
 def parts_of(content: Any) -> Said:
-    """What a content says that is an object or a list of parts, of texts, thoughts and others that are passed over.
+    """Read a content that is an object or a list of parts, of texts, thoughts and others that are passed over.
 
     Raises:
         TypeError: it is none of these.
@@ -162,7 +162,7 @@ def first_of(values: dict[str, Any], *names: str) -> Any:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value can be a number of tokens."""
+    """Return whether a value can be a number of tokens."""
     return type(value) is int and 0 <= value < MAX_TOKENS
 
 

@@ -43,12 +43,12 @@ class Harmony:
         return said, thought
 
     def flush(self) -> tuple[str, str]:
-        """What was held back, at the end of the reply; a header that never ended is nothing."""
+        """Return what was held back, at the end of the reply; a header that never ended is nothing."""
         held, self._held = self._held, ""
         return (held, "") if self._final else ("", held)
 
     def _read_header(self, text: str) -> str:
-        """What follows the header; empty while that has not ended."""
+        """Return what follows the header; empty while that has not ended."""
         header, mark, rest = text.partition(MESSAGE)
         if mark:
             channel = CHANNEL.search(header)
@@ -63,7 +63,7 @@ class Harmony:
 
 
 def held_back(text: str, marks: tuple[str, ...]) -> int:
-    """How many characters at the end of a text may be the beginning of a mark."""
+    """Count the characters at the end of a text that may be the beginning of a mark."""
     longest = max(map(len, marks)) - 1
     start = max(0, len(text) - longest)
     return next(

@@ -16,10 +16,10 @@ USAGE_SECONDS = 2.0
 """What a provider has, once it has said why the model stopped, to report the usage and end the stream."""
 
 HOLD_SECONDS = 2.0
-"""How long the beginning of a reply is held back, of a model that closes its thinking without having opened it."""
+"""Seconds for which the beginning of a reply is held back where the model closes thinking that it never opened."""
 
 SAYING_WHY = {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}
-"""What says why a reply is empty."""
+"""Finish reasons that explain an empty reply."""
 
 REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IGNORECASE)
 
@@ -61,7 +61,7 @@ class Listener:
 
     @property
     def twentieths(self) -> int:
-        """What came, as `Call.twentieths`; once something has, there is no other attempt to have got it."""
+        """Size of what came, as `Call.twentieths`; once something has, there is no other attempt to have got it."""
         return self._call.twentieths
 
     async def listen(self, model: ChatModel, request: ChatRequest) -> None:
@@ -148,7 +148,7 @@ class Listener:
 
     @property
     def unopened(self) -> bool:
-        """Whether the model has closed its thinking without having opened it."""
+        """Return whether the model has closed its thinking without having opened it."""
         return self._thinking.unopened
 
     def _phase(self) -> Phase:

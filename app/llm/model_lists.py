@@ -11,7 +11,7 @@ from app.llm.forms import members
 
 MAX_LIST_BYTES = 4 * 2**20
 MAX_NAMED = 20
-"""How many of them a log line names."""
+"""Number of models that a log line names."""
 
 NO_CHAT = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
 """Names of models that do not answer; LM Studio and vLLM list them with the chat models."""

@@ -1,4 +1,4 @@
-"""Which of the optional parameters a model takes, and by what name: known by the host, else learnt from refusals."""
+"""Optional parameters that a model takes, and their names: known by the host, else learnt from refusals."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ MANY = 1_000
 
 
 def is_openai(base_url: str) -> bool:
-    """Whether a base URL is OpenAI's own."""
+    """Return whether a base URL is OpenAI's own."""
     return OPENAI_HOST.search(urlsplit(base_url).hostname or "") is not None
 
 
 def is_own(base_url: str) -> bool:
-    """Whether a base URL is OpenAI's own, or a deployment of Azure's."""
+    """Return whether a base URL is OpenAI's own, or a deployment of Azure's."""
     return is_openai(base_url) or AZURE_HOST.search(urlsplit(base_url).hostname or "") is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How a model is sent what may be left to it."""
+    """Ways to send a model what may be left to it."""
 
     max_tokens_name: str
     """The old name is the one that compatible servers know; OpenAI's reasoning models refuse it."""
@@ -72,7 +72,7 @@ class Learnt:
         self._models: dict[str, Parameters] = {}
 
     def __getitem__(self, model: str) -> Parameters:
-        """What is known of a model, else the usual."""
+        """Return what is known of a model, else the usual."""
         return self._models.get(model, self.usual)
 
     def learn(self, model: str, parameters: Parameters) -> None:
@@ -90,11 +90,11 @@ class Objection:
 
     name: str
     to_value: bool
-    """Whether only its value was refused, as one that is out of range: of the next request that says nothing."""
+    """True if only its value was refused, as one that is out of range: of the next request that says nothing."""
 
 
 def objection_in(content: Any, status: int, sent: Sequence[str]) -> Objection | None:
-    """Which of the optional parameters that were sent a refusal is about; None for none, or where no try would help.
+    """Find the optional parameters that a refusal is about; None for none, or where no try would help.
 
     Args:
         content: The refusal's body.

@@ -21,7 +21,7 @@ class Proxy(NamedTuple):
 
     @property
     def refusal(self) -> str | None:
-        """Why it cannot be used; None when it can."""
+        """Reason why it cannot be used; None when it can."""
         try:
             parts = urlsplit(self.url)
             parts.port  # noqa: B018  raises what is no port
@@ -50,7 +50,7 @@ def proxy_for(base_url: str) -> Proxy | None:
 
 
 def is_exempt(host: str, port: int | None, named: str) -> bool:
-    """Whether NO_PROXY names a host: itself or a domain that it is in, with or without a port, or a network, or `*`."""
+    """Return whether NO_PROXY names a host: itself, its domain or network, with or without a port, or `*`."""
     names = [each.strip().lower().lstrip(".") for each in named.split(",")]
     address = numeric_address(host)
     return any(
@@ -64,12 +64,12 @@ def is_exempt(host: str, port: int | None, named: str) -> bool:
 
 
 def matches(name: str, host: str) -> bool:
-    """Whether a host has this name, or one below it."""
+    """Return whether a host has this name, or one below it."""
     return host == name or host.endswith(f".{name}")
 
 
 def is_within(address: str, name: str) -> bool:
-    """Whether an address is that one, or in that network of addresses (10.0.0.0/8)."""
+    """Return whether an address is that one, or in that network of addresses (10.0.0.0/8)."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(name.strip("[]"), strict=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the errors of providers mean: by their status, by their codes and types, and by what they say.
+"""Meanings of providers' errors: by their status, by their codes and types, and by what they say.
 
 What a provider says is read and goes nowhere: it may hold a key or another customer's data.
 """
@@ -113,7 +113,7 @@ CONTEXT_TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 OF_THE_REPLY = re.compile(r"^\W{0,3}max_\w*tokens\b", re.IGNORECASE)
-"""How an error begins that is about the bound of the reply, whatever it says of contexts (Groq)."""
+"""Beginning of an error that is about the bound of the reply, whatever it says of contexts (Groq)."""
 
 TOO_LARGE_A_MINUTE = re.compile(r"too large.{0,200}tokens per min", re.IGNORECASE | re.DOTALL)
 """A request of more tokens than may be sent in a minute (Groq with 413, OpenAI with 429): no wait makes it fit."""
@@ -154,7 +154,7 @@ class Refusal(NamedTuple):
 
     @classmethod
     def of(cls, error: Any) -> Refusal:
-        """What is read out of an error: an object, a list of objects, or a text."""
+        """Read an error: an object, a list of objects, or a text."""
         found = list(leaves(error))
         words = " ".join(text for name, text in found if name not in (*KINDS, *NAMES))
         kinds = {text.lower() for name, text in found if name in KINDS}
@@ -220,7 +220,7 @@ def other_failure(refusal: Refusal, answered: int | None) -> TurnFailed:
 
 
 def speaks_of_context(words: str) -> bool:
-    """Whether it is the prompt that is too long."""
+    """Return whether it is the prompt that is too long."""
     return CONTEXT_TOO_LONG.search(words) is not None and OF_THE_REPLY.search(words) is None
 
 

@@ -220,7 +220,7 @@ def is_transient(error: AppError) -> bool:
 
 
 def may_be_answered_elsewhere(error: AppError) -> bool:
-    """Whether the fallbacks are tried: also where this provider refuses what others may accept (no funds)."""
+    """Return whether the fallbacks are tried: also where this provider refuses what others may accept (no funds)."""
     return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
 
 

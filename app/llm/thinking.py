@@ -28,7 +28,7 @@ MARKS = {
 OPENINGS = (*MARKS, *HARMONY_OPENINGS)
 
 BARE, BARE_CLOSING = "analysis", "assistantfinal"
-"""What is left of harmony where a server takes out its marks alone: `analysisThe user … assistantfinalHi`."""
+"""Remains of harmony where a server takes out its marks alone: `analysisThe user … assistantfinalHi`."""
 
 UNOPENED = {"</think>": "<think>", "</thinking>": "<thinking>", "[/THINK]": "[THINK]", "<channel|>": "<|channel>"}
 """Closing marks that come without the opening one, which templates of some models put into the prompt."""
@@ -57,7 +57,7 @@ class Thinking:
 
     def __init__(self, retract: Callable[[], str | None], *, hold: bool = False) -> None:
         self.unopened = False
-        """Whether a closing mark came that had no opening one."""
+        """True if a closing mark came that had no opening one."""
         self._retract = retract
         self._feed: Callable[[str], Parted] = self._at_start
         self._held = ""
@@ -69,7 +69,7 @@ class Thinking:
 
     @property
     def holds(self) -> bool:
-        """Whether a beginning is held back that `release` would give."""
+        """Return whether a beginning is held back that `release` would give."""
         return self._hold and self._feed == self._watching and self._held != ""
 
     def feed(self, text: str) -> Parted:
@@ -78,7 +78,7 @@ class Thinking:
         return self._feed(held + text)
 
     def release(self) -> Parted:
-        """What was held back of the beginning, from which on nothing is."""
+        """Return what was held back of the beginning, from which on nothing is."""
         self._hold = False
         return self.feed("")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much reading one document may take, and give.
+    """Bounds on what reading one document may take, and give.
 
     `docs/documents.md` has the figures of honest documents from which these follow.
     """

@@ -26,7 +26,7 @@ BATCH_TEXTS, BATCH_CHARACTERS = 4096, 100_000
 """Of the texts whose tokens are counted at once; a token takes some 300 bytes meanwhile."""
 
 Span: TypeAlias = tuple[int, int, Block]
-"""Where something begins and ends in the text, and what it is a part of."""
+"""Beginning and end of something in the text, and what it is a part of."""
 
 AFTER_HEADING = 5.0
 AFTER_LEAD = 1.0

@@ -1,4 +1,4 @@
-"""Why documents cannot be read: a failure for each bound, so that it says what can be done.
+"""Failures of documents that cannot be read: a failure for each bound, so that it says what can be done.
 
 | code | when | retryable |
 |---|---|---|

@@ -12,11 +12,11 @@ from app.services.replies import Reply
 T = TypeVar("T")
 
 CLIENT_WAIT_SECONDS = 30.0
-"""How long clients wait for what cannot be read or written; many give up after a minute, and then know less."""
+"""Seconds for which clients wait for what cannot be read or written; many give up after a minute."""
 
 
 class Delay:
-    """How long some work on replies has failed without a success between."""
+    """Time for which some work on replies has failed without a success."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now

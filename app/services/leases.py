@@ -12,7 +12,7 @@ HEARTBEAT_SECONDS = 3.0
 """With the retries a lease outlasts ten seconds of trouble, wherever between two heartbeats these begin."""
 LONGEST_RETRY_SECONDS = 1.0
 START_SECONDS = 2 * LONGEST_RETRY_SECONDS
-"""How long a new process judges nobody: the outage that it was started in may have ended the leases of others, which
+"""Seconds for which a new process judges nobody: the outage of its start may have ended the leases of others, which
 they renew as soon as it is over."""
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ class Lease:
 
     @property
     def expired(self) -> bool:
-        """Whether this process's own lease may be over, so that others may end its turns."""
+        """Return whether this process's own lease may be over, so that others may end its turns."""
         return self._now() >= self._renewed_at + LEASE_MS / 1000
 
     @property
     def may_judge(self) -> bool:
-        """Whether the other processes have had the time to renew their leases, so that one without is dead."""
+        """Return whether the other processes have had the time to renew their leases, so that one without is dead."""
         return not self.expired and self._now() >= self._may_judge_at
 
     def poller(self) -> Poller:

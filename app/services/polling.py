@@ -14,7 +14,7 @@ from app.errors import DatabaseUnavailable
 from app.services.backoff import Backoff
 
 ROUND_SECONDS = 30.0
-"""How long a round may take that consists of a few transactions: a connection, a statement and a commit have bounds of
+"""Seconds for a round that consists of a few transactions: a connection, a statement and a commit have bounds of
 their own, which add up to half of that."""
 RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
@@ -41,7 +41,7 @@ class Poller:
     longest_round: float | None = ROUND_SECONDS
     """Seconds after which a round is given up as hanging; None for work that may take any time."""
     required: bool = True
-    """Whether the process cannot serve while the rounds fail."""
+    """True if the process cannot serve while the rounds fail."""
 
     def backoff(self) -> Backoff:
         """Make the pauses after rounds that fail."""
@@ -56,7 +56,7 @@ class Supervisor:
         self._now = now
         self._tasks: dict[Poller, asyncio.Task[None]] = {}
         self._unfinished_since: dict[Poller, float] = {}
-        """When the first round began that has not been finished well, for pollers whose last round was not."""
+        """Time at which the first round began that has not been finished well, for pollers whose last round was not."""
         self._outage_logged_at: float | None = None
         self._stopped = False
 

@@ -81,7 +81,7 @@ class Running:
         return self._slots.claim()
 
     def refusal(self, owner_id: str | None) -> AppError:
-        """Why a turn of this user, None for a new one, is refused where there is no room."""
+        """Explain why a turn of this user, None for a new one, is refused where there is no room."""
         return self._slots.refusal(owner_id)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -10,7 +10,7 @@ from app.errors import Overloaded, RateLimited
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many turns a process takes."""
+    """Numbers of turns that a process takes."""
 
     at_work: int
     waiting: int
@@ -41,7 +41,7 @@ class Slots:
         return Claim(self)
 
     def refusal(self, owner_id: str | None) -> RateLimited | Overloaded:
-        """Why a turn of this user, None for a new one, is refused where there is no room."""
+        """Explain why a turn of this user, None for a new one, is refused where there is no room."""
         with self._lock:
             return RateLimited() if self._has_share(owner_id) else Overloaded()
 

@@ -44,7 +44,7 @@ RUN_BY_BROWSERS = {"text/html", "application/xhtml+xml", "image/svg+xml", "text/
 BYTES = "application/octet-stream"
 
 SHOWN_AS = {kind: BYTES if kind in RUN_BY_BROWSERS else kind for kind in MEDIA_TYPES}
-"""What a document's bytes are sent as, by what they were found to be."""
+"""Media types in which a document's bytes are sent, by what they were found to be."""
 
 UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {

@@ -74,7 +74,7 @@ DOCUMENT_EVENT_NAMES: dict[type[Output], list[str]] = {
     DocumentStreamClosing: ["stream.closing"],
 }
 EVENT_IDS: dict[type[Output], str] = {MessageEnded: "^[0-9]+-end$", DocumentSeen: "^(0|end)$"}
-"""What ids look like that are no number of characters."""
+"""Pattern of ids that are no number of characters."""
 
 
 def event_schemas(names: dict[type[Output], list[str]]) -> dict[str, Any]:

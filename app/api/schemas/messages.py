@@ -60,7 +60,7 @@ class RetrievalBody(Input):
 
 
 class BusyBody(Input):
-    """What becomes of a turn while an earlier one of its conversation is unfinished."""
+    """Handling of a turn while an earlier one of its conversation is unfinished."""
 
     on_busy: OnBusy = OnBusy.QUEUE
 

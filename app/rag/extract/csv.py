@@ -47,7 +47,7 @@ def read_csv(content: bytes, limits: Limits) -> Draft:
 
 
 def dialect_of(text: str) -> Dialect:
-    """How the beginning of a file separates and quotes its values."""
+    """Find how the beginning of a file separates and quotes its values."""
     sample = text[:SAMPLE_CHARACTERS]
     try:
         return csv.Sniffer().sniff(sample[: sample.rfind("\n") + 1] or sample, DELIMITERS)
@@ -69,7 +69,7 @@ def joined(lines: Iterable[str]) -> str:
 
 
 def is_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first of the first two rows names the columns: filled, different, and no numbers."""
+    """Return whether the first of the first two rows names the columns: filled, different, and no numbers."""
     if len(rows) < 2:
         return False
     first = [folded(cell) for cell in rows[0]]

@@ -74,7 +74,7 @@ def parsed(source: str, limits: Limits) -> LexborHTMLParser:
 
 
 def is_deeper(source: str, limit: int) -> bool:
-    """Whether more elements are open within each other than `limit`: the parser's time is quadratic in their number."""
+    """Return whether more elements are open within each other than `limit`: parsing is quadratic in their number."""
     names: list[str] = []
     opened: Counter[str] = Counter()
     for tag in NESTING.finditer(source):

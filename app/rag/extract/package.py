@@ -81,7 +81,7 @@ def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]
 
 
 def failure_of(error: LxmlError) -> DocumentFailure:
-    """Why XML cannot be parsed: libxml2 has limits of its own, of depth and of the bytes of one text."""
+    """Explain why XML cannot be parsed: libxml2 has limits of its own, of depth and of the bytes of one text."""
     if not isinstance(error, XMLSyntaxError):
         return CORRUPT
     if error.code == ErrorTypes.ERR_NO_MEMORY:
