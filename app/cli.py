@@ -125,7 +125,7 @@ async def migrated(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.upgrade, database))
-        await when_ready(functools.partial(database.transact, leases.try_out, new_id()))
+        await when_ready(functools.partial(database.write, leases.try_out, new_id()))
     finally:
         await database.close()
     return 0
@@ -143,7 +143,7 @@ async def report(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.require, database))
-        findings = await database.damage() or await database.query(check.findings, database.kind)
+        findings = await database.damage() or await database.read(check.findings, database.kind)
     finally:
         await database.close()
     for finding in findings:

@@ -73,15 +73,15 @@ async def stored(
 ) -> None:
     """What an upload and its reading store."""
     process_id, document_id, content = new_id(), new_id(), document.text[:1_000].encode()
-    await database.transact(documents.arrive, document_id, process_id, now_ms())
-    await database.transact(documents.store_part, document_id, process_id, 0, content)
+    await database.write(documents.arrive, document_id, process_id, now_ms())
+    await database.write(documents.store_part, document_id, process_id, 0, content)
     arrived = Arrived(document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest())
-    await database.transact(documents.queue, user_id, arrived, now_ms())
-    job, progress = await database.transact(ingests.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
-    await database.transact(ingests.store_text, job, progress, document.text)
+    await database.write(documents.queue, user_id, arrived, now_ms())
+    job, progress = await database.write(ingests.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
+    await database.write(ingests.store_text, job, progress, document.text)
     found_by = indexed_chunks(job, document.chunks)
     for first in range(0, len(found_by), BATCH):
         part = slice(first, first + BATCH)
         batch = ingests.Batch(database.kind, first, found_by[part], embedder, embedded[part])
-        await database.transact(ingests.store_chunks, job, progress, batch)
-    await database.transact(ingests.finish, job, document, embedder)
+        await database.write(ingests.store_chunks, job, progress, batch)
+    await database.write(ingests.finish, job, document, embedder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from app.db.script import Row, Script, Statement, one
+from app.db.script import Row, Statement, Transaction, first_row
 from app.domain.attempts import Attempt, DailyUsage
 from app.domain.messages import Usage
 
@@ -28,7 +28,9 @@ SELECT CAST(COALESCE(SUM(input_tokens + output_tokens), 0) AS BIGINT) FROM attem
 WHERE owner_id = $1 AND day = $2"""
 
 
-def record(owner_id: str, conversation_id: str, message_id: str | None, attempts: Sequence[Attempt]) -> Script[None]:
+def record(
+    owner_id: str, conversation_id: str, message_id: str | None, attempts: Sequence[Attempt]
+) -> Transaction[None]:
     """Enters attempts, each once however often this is tried; those for no message have written a title or summary."""
     for attempt in attempts:
         usage = attempt.usage
@@ -52,21 +54,21 @@ def record(owner_id: str, conversation_id: str, message_id: str | None, attempts
         yield Statement(INSERT, values)
 
 
-def of_message(message_id: str) -> Script[list[Attempt]]:
+def of_message(message_id: str) -> Transaction[list[Attempt]]:
     """The attempts at a reply, in their order."""
     rows = yield Statement(OF_MESSAGE, (message_id,))
     return [attempt_of(row) for row in rows]
 
 
-def by_day(user_id: str, first: str, last: str) -> Script[list[DailyUsage]]:
+def by_day(user_id: str, first: str, last: str) -> Transaction[list[DailyUsage]]:
     """What a user has used from one day to another, by day, provider and model, the latest day first."""
     rows = yield Statement(BY_DAY, (user_id, first, last))
     return [DailyUsage(*(*row[:6], bool(row[6]))) for row in rows]
 
 
-def spent(owner_id: str, now: int) -> Script[int]:
+def spent(owner_id: str, now: int) -> Transaction[int]:
     """The tokens that a user has spent today; an index keeps it to that user's entries of that day."""
-    row = yield from one(Statement(SPENT, (owner_id, day_of(now))))
+    row = yield from first_row(Statement(SPENT, (owner_id, day_of(now))))
     return 0 if row is None else int(row[0])
 
 

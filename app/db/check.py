@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.db import document_checks
 from app.db.engine import Kind
 from app.db.leases import leased
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.domain.messages import WHITE_SPACE
 
 CHECKS = {
@@ -49,7 +49,7 @@ SELECT 1 FROM users u WHERE u.id = c.owner_id)""",
 }
 
 
-def findings(kind: Kind) -> Script[list[str]]:
+def findings(kind: Kind) -> Transaction[list[str]]:
     """A sentence for each invariant that a row breaks."""
     found = []
     all_checks = CHECKS | (yield from document_checks.checks(kind))

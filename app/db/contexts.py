@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from app.db import summaries
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.db.turns import context_of
 from app.domain.contexts import Neighbour
 from app.domain.messages import Message, Role
@@ -27,9 +27,9 @@ class Told(NamedTuple):
     neighbours: list[Neighbour]
 
 
-def told_for(reply: Message) -> Script[Told | None]:
+def told_for(reply: Message) -> Transaction[Told | None]:
     """What was told for a reply; None when nobody was asked."""
-    row = yield from one(Statement(CONTEXT, (reply.message_id,)))
+    row = yield from first_row(Statement(CONTEXT, (reply.message_id,)))
     work = context_of(row[0]) if row else None
     if work is None or work.context is None:
         return None

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import documents
 from app.db.models import THERE, ConversationRow, DocumentRow, UserRow
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.domain.conversations import Conversation, NewConversation
 from app.domain.messages import Sampling
 
@@ -28,24 +28,24 @@ RETITLE = """
 UPDATE conversations SET title = $2, title_source = 'model' WHERE conversation_id = $1 AND title_source = 'message'"""
 
 
-def awaits_title(conversation_id: str) -> Script[bool]:
+def awaits_title(conversation_id: str) -> Transaction[bool]:
     """Whether a conversation still has the title that was made from its first message."""
-    row = yield from one(Statement(TITLE_SOURCE, (conversation_id,)))
+    row = yield from first_row(Statement(TITLE_SOURCE, (conversation_id,)))
     return row is not None and row[0] == "message"
 
 
-def retitle(conversation_id: str, title: str) -> Script[None]:
+def retitle(conversation_id: str, title: str) -> Transaction[None]:
     """Gives a conversation the title that a model has written."""
     yield Statement(RETITLE, (conversation_id, title), locks=conversation_id)
 
 
-def title(conversation_id: str) -> Script[str | None]:
+def title(conversation_id: str) -> Transaction[str | None]:
     """A conversation's title."""
-    row = yield from one(Statement(TITLE, (conversation_id,)))
+    row = yield from first_row(Statement(TITLE, (conversation_id,)))
     return None if row is None else row[0]
 
 
-def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Script[None]:
+def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Transaction[None]:
     """Makes a conversation of the user whose row has this id.
 
     Raises:

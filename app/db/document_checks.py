@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.db.engine import Kind
 from app.db.leases import leased
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 
 CHECKS = {
     "document {} belongs to no user": """
@@ -65,7 +65,7 @@ SELECT DISTINCT doc FROM temp.indexed_words WHERE doc NOT IN (SELECT chunk_key F
 VECTORS_OF_POSTGRES = "SELECT 1 WHERE to_regclass('chunk_vectors') IS NOT NULL"
 
 
-def checks(kind: Kind) -> Script[dict[str, str]]:
+def checks(kind: Kind) -> Transaction[dict[str, str]]:
     """A query for each thing that must not be, by the sentence for what it finds."""
     if kind == "sqlite":
         yield Statement(WORDS_OF_SQLITE)

@@ -12,7 +12,7 @@ import orjson
 
 from app.db import users
 from app.db.messages import OWNED
-from app.db.script import Row, Script, Statement, one
+from app.db.script import Row, Statement, Transaction, first_row
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
 from app.domain.ids import new_id
 from app.errors import DocumentNotFound, DocumentNotReady, Unavailable
@@ -102,12 +102,12 @@ def document_of(row: Row) -> Document:
     )
 
 
-def arrive(document_id: str, process_id: str, now: int) -> Script[None]:
+def arrive(document_id: str, process_id: str, now: int) -> Transaction[None]:
     """Makes the hidden row of a document that begins to arrive."""
     yield Statement(ARRIVE, (document_id, process_id, now))
 
 
-def store_part(document_id: str, process_id: str, position: int, content: bytes) -> Script[None]:
+def store_part(document_id: str, process_id: str, position: int, content: bytes) -> Transaction[None]:
     """Stores the next part of a document that arrives.
 
     Raises:
@@ -118,7 +118,7 @@ def store_part(document_id: str, process_id: str, position: int, content: bytes)
     yield Statement(STORE_PART, (document_id, position, content))
 
 
-def queue(user_id: str, arrived: Arrived, now: int) -> Script[tuple[Document, bool]]:
+def queue(user_id: str, arrived: Arrived, now: int) -> Transaction[tuple[Document, bool]]:
     """Gives a document to its user, whose row is made if need be; the same bytes are the document that is there.
 
     Gives the document, and whether it is to be read now: False for one that was there and has not failed.
@@ -127,7 +127,7 @@ def queue(user_id: str, arrived: Arrived, now: int) -> Script[tuple[Document, bo
         Unavailable: as `store_part`.
     """
     owner_id = yield from locked_owner(user_id, now)
-    same = yield from one(Statement(SAME_BYTES, (owner_id, arrived.sha256)))
+    same = yield from first_row(Statement(SAME_BYTES, (owner_id, arrived.sha256)))
     if same is not None:
         yield Statement(DISCARD, (arrived.document_id, arrived.process_id))
         queued = yield Statement(QUEUE_AGAIN, (same[0],))
@@ -138,7 +138,7 @@ def queue(user_id: str, arrived: Arrived, now: int) -> Script[tuple[Document, bo
     return (yield from by_id(arrived.document_id)), True
 
 
-def locked_owner(user_id: str, now: int) -> Script[str]:
+def locked_owner(user_id: str, now: int) -> Transaction[str]:
     """The id of a user's row, made if need be and locked: who uploads the same bytes at once is second."""
     while True:
         owner_id, _ = yield from users.ensure(user_id, new_id(), now)
@@ -146,47 +146,47 @@ def locked_owner(user_id: str, now: int) -> Script[str]:
             return owner_id
 
 
-def by_id(document_id: str) -> Script[Document]:
+def by_id(document_id: str) -> Transaction[Document]:
     """A document, whoever's it is.
 
     Raises:
         DocumentNotFound: it is not there.
     """
-    row = yield from one(Statement(BY_ID, (document_id,)))
+    row = yield from first_row(Statement(BY_ID, (document_id,)))
     if row is None:
         raise DocumentNotFound
     return document_of(row)
 
 
-def get(owner: str | None, document_id: str) -> Script[Document]:
+def get(owner: str | None, document_id: str) -> Transaction[Document]:
     """A document of its owner.
 
     Raises:
         DocumentNotFound: the owner has none such.
     """
-    row = yield from one(Statement(GET, (document_id, owner)))
+    row = yield from first_row(Statement(GET, (document_id, owner)))
     if row is None:
         raise DocumentNotFound
     return document_of(row)
 
 
-def present(document_ids: Sequence[str]) -> Script[dict[str, Document]]:
+def present(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
     """Those of the documents that are there, by id."""
     found = {}
     for document_id in document_ids:
-        row = yield from one(Statement(BY_ID, (document_id,)))
+        row = yield from first_row(Statement(BY_ID, (document_id,)))
         if row is not None:
             found[document_id] = document_of(row)
     return found
 
 
-def page(user_id: str, behind: str | None, limit: int) -> Script[list[Document]]:
+def page(user_id: str, behind: str | None, limit: int) -> Transaction[list[Document]]:
     """A user's documents, the newest first, from behind the one of that id."""
     rows = yield Statement(PAGE, (user_id, behind or LAST_ID, limit))
     return [document_of(row) for row in rows]
 
 
-def require(owner_id: str, document_ids: Sequence[str]) -> Script[None]:
+def require(owner_id: str, document_ids: Sequence[str]) -> Transaction[None]:
     """Makes sure that the user whose row has this id has these documents.
 
     Raises:
@@ -197,7 +197,7 @@ def require(owner_id: str, document_ids: Sequence[str]) -> Script[None]:
             raise DocumentNotFound
 
 
-def text(owner: str | None, document_id: str) -> Script[str]:
+def text(owner: str | None, document_id: str) -> Transaction[str]:
     """The text that was read out of a document.
 
     Raises:
@@ -205,24 +205,24 @@ def text(owner: str | None, document_id: str) -> Script[str]:
         DocumentNotReady: it has not been read.
     """
     document = yield from get(owner, document_id)
-    row = yield from one(Statement(TEXT, (document_id,)))
+    row = yield from first_row(Statement(TEXT, (document_id,)))
     if row is None or document.status is not DocumentStatus.READY:
         raise DocumentNotReady
     return str(row[0])
 
 
-def part(document_id: str, position: int) -> Script[bytes | None]:
+def part(document_id: str, position: int) -> Transaction[bytes | None]:
     """A part of a document's bytes; None behind the last."""
-    row = yield from one(Statement(PART, (document_id, position)))
+    row = yield from first_row(Statement(PART, (document_id, position)))
     return None if row is None else bytes(row[0])
 
 
-def discard(document_id: str, process_id: str) -> Script[None]:
+def discard(document_id: str, process_id: str) -> Transaction[None]:
     """Gives up a document that was arriving; it is to be removed now."""
     yield Statement(DISCARD, (document_id, process_id))
 
 
-def delete(owner: str | None, document_id: str, process_id: str) -> Script[None]:
+def delete(owner: str | None, document_id: str, process_id: str) -> Transaction[None]:
     """Hides a document for good, from all readers and searches at once; the process is to remove it.
 
     Raises:
@@ -233,12 +233,12 @@ def delete(owner: str | None, document_id: str, process_id: str) -> Script[None]
         raise DocumentNotFound
 
 
-def delete_all(owner_id: str, process_id: str) -> Script[list[str]]:
+def delete_all(owner_id: str, process_id: str) -> Transaction[list[str]]:
     """Hides all documents of a user who is being erased, and gives their ids; the process is to remove them."""
     return [str(row[0]) for row in (yield Statement(DELETE_ALL, (owner_id, process_id)))]
 
 
-def remove_some(document_id: str) -> Script[bool]:
+def remove_some(document_id: str) -> Transaction[bool]:
     """Removes a batch of what a deleted document consists of; True when nothing is left of it, or it is not deleted."""
     if not (yield Statement(DELETED, (document_id,))):
         return True

@@ -14,7 +14,7 @@ from app.db.documents import BATCH_CHUNKS, CHANGED
 from app.db.engine import Kind
 from app.db.ingests import JobLost
 from app.db.leases import stalled
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 
 MAX_DEATHS = 3
 """Processes that may die over a document's vectors, one after the other, before it is left with the old ones."""
@@ -68,25 +68,27 @@ class Passages(NamedTuple):
     last: int
 
 
-def take(process_id: str, embedder: str | None) -> Script[Outdated | None]:
+def take(process_id: str, embedder: str | None) -> Transaction[Outdated | None]:
     """Leases a document whose vectors are not this embedder's, or that a dead process was at; None when none is."""
-    row = yield from one(Statement(OUTDATED, (embedder, MAX_DEATHS, process_id)))
+    row = yield from first_row(Statement(OUTDATED, (embedder, MAX_DEATHS, process_id)))
     if row is None:
         return None
-    taken = yield from one(Statement(TAKE, (row[0], process_id)))
+    taken = yield from first_row(Statement(TAKE, (row[0], process_id)))
     if taken is None:
         return None
     document_id, attempt, generation, embedding, deaths = taken
     return Outdated(str(document_id), process_id, attempt, generation, embedding, deaths)
 
 
-def following(outdated: Outdated, position: int) -> Script[Passages]:
+def following(outdated: Outdated, position: int) -> Transaction[Passages]:
     """The next chunks behind a position, in order."""
     rows = yield Statement(NEXT, (outdated.document_id, outdated.generation, position, BATCH))
     return Passages([row[0] for row in rows], [(row[2], row[3]) for row in rows], rows[-1][1] if rows else position)
 
 
-def store(outdated: Outdated, kind: Kind, keys: Sequence[int], embedder: str, given: Sequence[bytes]) -> Script[None]:
+def store(
+    outdated: Outdated, kind: Kind, keys: Sequence[int], embedder: str, given: Sequence[bytes]
+) -> Transaction[None]:
     """Stores vectors beside the old ones.
 
     Raises:
@@ -96,20 +98,20 @@ def store(outdated: Outdated, kind: Kind, keys: Sequence[int], embedder: str, gi
     yield from vectors.store_vectors(kind, keys, embedder, given)
 
 
-def adopt(outdated: Outdated, embedder: str) -> Script[None]:
+def adopt(outdated: Outdated, embedder: str) -> Transaction[None]:
     """Has the new vectors searched from now on."""
     yield Statement(CHANGED, (outdated.document_id,))
     require((yield Statement(ADOPT, (*outdated.mine, embedder))))
 
 
-def remove_others(outdated: Outdated, embedder: str | None) -> Script[bool]:
+def remove_others(outdated: Outdated, embedder: str | None) -> Transaction[bool]:
     """Removes a batch of all other vectors than this embedder's; True when there are no more."""
     require((yield Statement(LOCK, outdated.mine)))
     removed = yield Statement(REMOVE_OTHERS, (outdated.document_id, embedder or "", BATCH_CHUNKS))
     return len(removed) < BATCH_CHUNKS
 
 
-def release(outdated: Outdated) -> Script[None]:
+def release(outdated: Outdated) -> Transaction[None]:
     """Ends the lease."""
     yield Statement(RELEASE, outdated.mine)
 

@@ -1,19 +1,20 @@
-"""The database: sessions for what may take a millisecond, scripts for what may not."""
+"""The database: sessions for administration, transaction functions for the hot path."""
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.db.outages import Outage, causes, common_outage
-from app.db.script import ScriptFunction
+from app.db.script import Transaction
 from app.errors import AppError, DatabaseUnavailable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Kind: TypeAlias = Literal["sqlite", "postgresql"]
 STATEMENT_SECONDS = 5
@@ -41,15 +42,15 @@ class Database(ABC):
         self.engine = engine
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
-        """A session for one short reading transaction."""
+    async def read_session(self) -> AsyncIterator[AsyncSession]:
+        """Open a session for one short reading transaction."""
         with self.translated():
             async with self._session() as session, session.begin():
                 yield session
 
     @contextlib.asynccontextmanager
-    async def write(self, locks: str | None = None) -> AsyncIterator[AsyncSession]:
-        """A session for one short transaction: committed when the block ends well, else rolled back.
+    async def write_session(self, locks: str | None = None) -> AsyncIterator[AsyncSession]:
+        """Open a session for one short transaction: committed when the block ends well, else rolled back.
 
         `locks` is the conversation whose row it locks first, if it does.
         """
@@ -62,16 +63,16 @@ class Database(ABC):
         """Does what has to be done once to an empty database, before its schema."""
 
     @abstractmethod
-    async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        """Runs a script as one transaction and gives what it returns; an exception in it rolls back."""
+    async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction and return its result once it is committed; an exception in it rolls back."""
 
     @abstractmethod
-    async def query(self, script: ScriptFunction[T], *args: Any) -> T:
-        """Runs a script that only reads."""
+    async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction that only reads, and return its result."""
 
     @abstractmethod
-    async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
-        """Runs a script that reads much, behind which no other waits; on SQLite it sees one moment."""
+    async def read_snapshot(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction that reads much, without delaying short ones; on SQLite it reads one snapshot."""
 
     async def damage(self) -> list[str]:
         """A sentence for each place where what is stored is damaged, at most 20; reads all of it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.db.messages import OWNED
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.domain.idempotency import RETENTION_MS, FirstResult, IdempotencyKey
 
 CLAIM = """
@@ -22,7 +22,9 @@ class KeyTaken(Exception):
     """Somebody was first to use the key; nothing of this transaction may stay."""
 
 
-def claim(owner_id: str, key: IdempotencyKey, conversation_id: str, message_id: str | None, now: int) -> Script[None]:
+def claim(
+    owner_id: str, key: IdempotencyKey, conversation_id: str, message_id: str | None, now: int
+) -> Transaction[None]:
     """Takes a key for what this transaction makes.
 
     Raises:
@@ -33,16 +35,16 @@ def claim(owner_id: str, key: IdempotencyKey, conversation_id: str, message_id: 
         raise KeyTaken
 
 
-def find(owner: str | None, conversation_id: str | None, key: str) -> Script[FirstResult | None]:
+def find(owner: str | None, conversation_id: str | None, key: str) -> Transaction[FirstResult | None]:
     """What was made under a key of a user, or of the user whose conversation it is."""
     if conversation_id is None:
-        row = yield from one(Statement(OF_USER, (key, owner)))
+        row = yield from first_row(Statement(OF_USER, (key, owner)))
     else:
-        row = yield from one(Statement(OF_CONVERSATION, (key, owner, conversation_id)))
+        row = yield from first_row(Statement(OF_CONVERSATION, (key, owner, conversation_id)))
     return None if row is None else FirstResult(row[0], str(row[1]), row[2] and str(row[2]))
 
 
-def forget(now: int) -> Script[None]:
+def forget(now: int) -> Transaction[None]:
     """Lets keys go whose turns ended long enough ago.
 
     A turn's end is noted here and not where it ends, so that turns without a key pay nothing for it: a key is

@@ -16,7 +16,7 @@ from app.db import vectors
 from app.db.documents import BATCH_CHUNKS, CHANGED
 from app.db.engine import Kind
 from app.db.leases import stalled
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 
 WAITING = """
@@ -108,7 +108,7 @@ class Batch(NamedTuple):
     """One for each, where there is an embedder."""
 
 
-def take(process_id: str, in_order: Callable[[Sequence[Waiting]], Iterable[Waiting]]) -> Script[Job | None]:
+def take(process_id: str, in_order: Callable[[Sequence[Waiting]], Iterable[Waiting]]) -> Transaction[Job | None]:
     """Begins the work on a document that waits, the first in an order of users; None when none waits.
 
     What the process had begun before is waiting again: it asks when it has nothing in hand, so that the
@@ -117,19 +117,19 @@ def take(process_id: str, in_order: Callable[[Sequence[Waiting]], Iterable[Waiti
     yield Statement(GIVE_BACK, (process_id,))
     rows = yield Statement(WAITING)
     for waiting in in_order([Waiting(*row) for row in rows]):
-        taken = yield from one(Statement(TAKE, (waiting.document_id, process_id)))
+        taken = yield from first_row(Statement(TAKE, (waiting.document_id, process_id)))
         if taken is not None:
             document_id, owner_id, *rest = taken
             return Job(str(document_id), process_id, str(owner_id), *rest)
     return None
 
 
-def give_back(process_id: str) -> Script[None]:
+def give_back(process_id: str) -> Transaction[None]:
     """Has others read what this process has begun."""
     yield Statement(GIVE_BACK, (process_id,))
 
 
-def advance(job: Job, progress: Progress) -> Script[None]:
+def advance(job: Job, progress: Progress) -> Transaction[None]:
     """Says how far the work is.
 
     Raises:
@@ -139,14 +139,14 @@ def advance(job: Job, progress: Progress) -> Script[None]:
         raise JobLost
 
 
-def remove_other_chunks(job: Job, progress: Progress) -> Script[bool]:
+def remove_other_chunks(job: Job, progress: Progress) -> Transaction[bool]:
     """Removes a batch of what earlier attempts have left; True when there is no more."""
     yield from advance(job, progress)
     removed = yield Statement(REMOVE_OTHERS, (job.document_id, job.attempt, BATCH_CHUNKS))
     return len(removed) < BATCH_CHUNKS
 
 
-def remove_all_chunks(job: Job, progress: Progress) -> Script[bool]:
+def remove_all_chunks(job: Job, progress: Progress) -> Transaction[bool]:
     """Removes a batch of all that was stored of a document's text; True when there is no more."""
     yield from advance(job, progress)
     yield Statement(REMOVE_TEXT, (job.document_id,))
@@ -154,14 +154,14 @@ def remove_all_chunks(job: Job, progress: Progress) -> Script[bool]:
     return len(removed) < BATCH_CHUNKS
 
 
-def store_text(job: Job, progress: Progress, content: str) -> Script[None]:
+def store_text(job: Job, progress: Progress, content: str) -> Transaction[None]:
     """Stores a document's text, in place of an earlier attempt's."""
     yield from advance(job, progress)
     yield Statement(REMOVE_TEXT, (job.document_id,))
     yield Statement(STORE_TEXT, (job.document_id, content))
 
 
-def store_chunks(job: Job, progress: Progress, batch: Batch) -> Script[None]:
+def store_chunks(job: Job, progress: Progress, batch: Batch) -> Transaction[None]:
     """Stores chunks with their vectors, over those of a try that was not heard of."""
     yield from advance(job, progress)
     yield Statement(REMOVE_SAME, (job.document_id, job.attempt, batch.first, batch.first + len(batch.chunks)))
@@ -175,7 +175,7 @@ def store_chunks(job: Job, progress: Progress, batch: Batch) -> Script[None]:
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def finish(job: Job, extracted: ExtractedDocument, embedding: str | None) -> Script[None]:
+def finish(job: Job, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
     """Makes a document ready: its chunks are found from now on."""
     yield Statement(CHANGED, (job.document_id,))
     outline = [[each.level, each.text, each.start] for each in extracted.outline]
@@ -190,24 +190,24 @@ def finish(job: Job, extracted: ExtractedDocument, embedding: str | None) -> Scr
     yield from ended(job, (yield Statement(FINISH, (*job.mine, *values))))
 
 
-def fail(job: Job, failure: DocumentFailure) -> Script[None]:
+def fail(job: Job, failure: DocumentFailure) -> Transaction[None]:
     """Ends the work on a document that cannot be read."""
     values = (failure.code, failure.detail, failure.retryable)
     yield from ended(job, (yield Statement(FAIL, (*job.mine, *values))))
 
 
-def ended(job: Job, rows: Sequence[object]) -> Script[None]:
+def ended(job: Job, rows: Sequence[object]) -> Transaction[None]:
     """Makes sure that the work has ended now, or had when the acknowledgement was lost."""
     if not rows and not (yield Statement(FINISHED, (job.document_id, job.attempt))):
         raise JobLost
 
 
-def take_back(process_id: str) -> Script[None]:
+def take_back(process_id: str) -> Transaction[None]:
     """Queue what dead processes were reading, and give up what was arriving at them, as another process sees it."""
     yield Statement(QUEUE_LEFT_BEHIND, (process_id,))
     yield Statement(DISCARD_LEFT_BEHIND, (process_id,))
 
 
-def half_removed(process_id: str, limit: int) -> Script[list[str]]:
+def half_removed(process_id: str, limit: int) -> Transaction[list[str]]:
     """List deleted documents that no living process removes, as another process sees it."""
     return [str(row[0]) for row in (yield Statement(HALF_REMOVED, (process_id, limit)))]

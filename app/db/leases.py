@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 
 HOLDS = "SELECT 1 FROM processes WHERE process_id = $1 AND expires_at > {now}"
 RENEW = """
@@ -30,29 +30,29 @@ def stalled(row: str, judge: str) -> str:
     )
 
 
-def heartbeat(process_id: str, lease_ms: int) -> Script[bool]:
+def heartbeat(process_id: str, lease_ms: int) -> Transaction[bool]:
     """Make or renew a process's lease; return whether it still held one."""
-    held = yield from one(Statement(HOLDS, (process_id,)))
+    held = yield from first_row(Statement(HOLDS, (process_id,)))
     yield Statement(RENEW, (process_id, lease_ms))
     return held is not None
 
 
-def resign(process_id: str) -> Script[None]:
+def resign(process_id: str) -> Transaction[None]:
     """End a process's lease at once."""
     yield Statement(RESIGN, (process_id,))
 
 
-def try_out(process_id: str) -> Script[None]:
+def try_out(process_id: str) -> Transaction[None]:
     """Make a lease and end it, so that a start says in a line why its database cannot be written to."""
     yield Statement(RENEW, (process_id, 0))
     yield Statement(RESIGN, (process_id,))
 
 
-def forget_dead_processes(process_id: str, lease_ms: int) -> Script[None]:
+def forget_dead_processes(process_id: str, lease_ms: int) -> Transaction[None]:
     """Delete leases that ended long ago, but for the process's own."""
     yield Statement(FORGET_DEAD, (100 * lease_ms, process_id))
 
 
-def forget_earlier_boots(lease_ms: int) -> Script[None]:
+def forget_earlier_boots(lease_ms: int) -> Transaction[None]:
     """Delete leases that end later than any that is held: on SQLite, those from before the host's last start."""
     yield Statement(FORGET_EARLIER_BOOTS, (lease_ms,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from app.db import summaries
-from app.db.script import Row, Script, Statement, one
+from app.db.script import Row, Statement, Transaction, first_row
 from app.domain.messages import NO_UPPER_BOUND, Failure, FinishReason, Message, Role, Status, Usage
 
 COLUMNS = (
@@ -70,42 +70,42 @@ def message_of(row: Row) -> Message:
     )
 
 
-def readable_conversation(owner: str | None, conversation_id: str) -> Script[bool]:
+def readable_conversation(owner: str | None, conversation_id: str) -> Transaction[bool]:
     """Whether the owner has this conversation."""
-    return (yield from one(Statement(CONVERSATION, (conversation_id, owner)))) is not None
+    return (yield from first_row(Statement(CONVERSATION, (conversation_id, owner)))) is not None
 
 
-def owned_message(owner: str | None, conversation_id: str, message_id: str) -> Script[Message | None]:
+def owned_message(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message | None]:
     """A message that is not deleted, in a conversation of its owner."""
-    row = yield from one(Statement(MESSAGE, (conversation_id, owner, message_id)))
+    row = yield from first_row(Statement(MESSAGE, (conversation_id, owner, message_id)))
     return None if row is None else message_of(row)
 
 
-def message_by_id(message_id: str) -> Script[Message | None]:
+def message_by_id(message_id: str) -> Transaction[Message | None]:
     """A message of whomever; for turns, which know what is theirs."""
-    row = yield from one(Statement(MESSAGE_BY_ID, (message_id,)))
+    row = yield from first_row(Statement(MESSAGE_BY_ID, (message_id,)))
     return None if row is None else message_of(row)
 
 
-def message_by_number(conversation_id: str, sequence_number: int) -> Script[Message | None]:
+def message_by_number(conversation_id: str, sequence_number: int) -> Transaction[Message | None]:
     """A message that is not deleted, by its place in its conversation."""
-    row = yield from one(Statement(MESSAGE_BY_NUMBER, (conversation_id, sequence_number)))
+    row = yield from first_row(Statement(MESSAGE_BY_NUMBER, (conversation_id, sequence_number)))
     return None if row is None else message_of(row)
 
 
-def is_last_reply(reply: Message) -> Script[bool]:
+def is_last_reply(reply: Message) -> Transaction[bool]:
     """Return whether a reply stands last in its conversation: only replies that have not superseded it follow.
 
     What follows is to the same question if the last message is, since only last replies are regenerated.
     """
-    row = yield from one(Statement(LAST, (reply.conversation_id,)))
+    row = yield from first_row(Statement(LAST, (reply.conversation_id,)))
     if row is None:
         return False
     message_id, answers = row
     return str(message_id) == reply.message_id or (answers == reply.answers and reply.superseded_by is None)
 
 
-def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Script[list[Message]]:
+def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Transaction[list[Message]]:
     """The latest messages with a sequence number below `before`, in sequence order."""
     rows = yield Statement(NEWEST_FIRST, (conversation_id, 0, before, limit))
     return [message_of(row) for row in reversed(rows)]
@@ -113,7 +113,7 @@ def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Sc
 
 def owned_page(
     owner: str | None, conversation_id: str, after: int, before: int, limit: int, descending: bool
-) -> Script[list[Message] | None]:
+) -> Transaction[list[Message] | None]:
     """Messages between two sequence numbers, neither included; None without such a conversation."""
     if not (yield from readable_conversation(owner, conversation_id)):
         return None
@@ -122,30 +122,30 @@ def owned_page(
     return [message_of(row) for row in rows]
 
 
-def lock_conversation(owner: str | None, conversation_id: str) -> Script[bool]:
+def lock_conversation(owner: str | None, conversation_id: str) -> Transaction[bool]:
     """Locks an owner's conversation for the rest of the transaction; False when there is none."""
     return bool((yield Statement(LOCK, (conversation_id, owner), locks=conversation_id)))
 
 
-def turn_is_unfinished(message: Message) -> Script[bool]:
+def turn_is_unfinished(message: Message) -> Transaction[bool]:
     """Whether the turn that a message belongs to is waiting or at work."""
     values = (message.conversation_id, message.sequence_number)
     return bool((yield Statement(TURN_UNFINISHED, values)))
 
 
-def reasoning(conversation_id: str, first: int, last: int) -> Script[dict[str, str]]:
+def reasoning(conversation_id: str, first: int, last: int) -> Transaction[dict[str, str]]:
     """The thinking behind the replies between two sequence numbers, by id."""
     rows = yield Statement(REASONING, (conversation_id, first, last))
     return {str(message_id): text for message_id, text in rows}
 
 
-def edit(message: Message, content: str, now: int) -> Script[None]:
+def edit(message: Message, content: str, now: int) -> Transaction[None]:
     """Gives a message other text; the conversation has to be locked."""
     yield Statement(EDIT, (message.message_id, content, now))
     yield from summaries.forget(message.conversation_id, message.sequence_number)
 
 
-def empty(message: Message, now: int) -> Script[None]:
+def empty(message: Message, now: int) -> Transaction[None]:
     """Deletes a message: its number stays taken, so its row stays too, without its text."""
     yield Statement(EMPTY, (message.message_id, now))
     yield Statement(COUNT_DOWN, (message.conversation_id,))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from app.db.script import Row, Script, Statement
+from app.db.script import Row, Statement, Transaction
 from app.domain.documents import Passage
 
 READY = """
@@ -20,7 +20,7 @@ SELECT COUNT(*) FROM documents
 WHERE owner_id = $1 AND status IN ('queued', 'processing', 'ready', 'failed') AND document_id IN """
 
 
-def openings(owner_id: str, document_ids: Sequence[str] | None, limit: int) -> Script[list[Passage]]:
+def openings(owner_id: str, document_ids: Sequence[str] | None, limit: int) -> Transaction[list[Passage]]:
     """How a user's ready documents begin, the last uploaded first, each with its headings; all, or these."""
     if document_ids is not None and not document_ids:
         return []

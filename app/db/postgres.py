@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 from sqlalchemy import ExceptionContext, event, exc
@@ -20,8 +20,9 @@ from app.db.outages import Outage, causes
 from app.db.postgres_connect import Connector
 from app.db.postgres_errors import is_read_only, leaves_unsure, outage_of
 from app.db.postgres_url import PostgresUrl
-from app.db.script import Row, ScriptFunction, Statement
+from app.db.script import Statement, Transaction
 
+P = ParamSpec("P")
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 PREPARED_STATEMENTS = 100
@@ -40,7 +41,7 @@ RETRIED = (
 
 
 class PostgresDatabase(Database):
-    """A server with a small pool, which sessions and scripts share.
+    """A server with a small pool, which sessions and transactions share.
 
     A statement may take so many seconds; what is not heard of a second later is given up with its connection, and so
     are the connections that are older than that moment: where one died in silence (a failover, a NAT that forgot),
@@ -80,16 +81,15 @@ class PostgresDatabase(Database):
     async def prepare(self) -> None:
         """See `Database.prepare`: a server needs nothing."""
 
-    async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.transact`; what a deadlock, an erasure or a failover undid is run again once."""
+    async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.write`; a transaction that a deadlock, a deletion or a failover undid is retried once."""
         with self.translated():
             try:
-                return await self._transact(script, *args)
+                return await self._write(transaction(*args, **kwargs))
             except RETRIED:
-                return await self._transact(script, *args)
+                return await self._write(transaction(*args, **kwargs))
 
-    async def _transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        statements = script(*args)
+    async def _write(self, statements: Transaction[T]) -> T:
         try:
             first = next(statements)
         except StopIteration as end:
@@ -97,18 +97,18 @@ class PostgresDatabase(Database):
         async with self._lock_limit.hold(first.locks), self._driver() as driver, self._transaction(driver):
             return await run(driver, statements, first)
 
-    async def query(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.query`; each statement sees its own moment."""
+    async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.read`; each statement sees its own moment."""
         with self.translated():
             async with self._driver() as driver:
                 if not self._by_transaction:
-                    return await run(driver, script(*args))
+                    return await run(driver, transaction(*args, **kwargs))
                 async with self._transaction(driver):  # whose settings no statement has outside of one
-                    return await run(driver, script(*args))
+                    return await run(driver, transaction(*args, **kwargs))
 
-    async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.scan`; each statement sees its own moment."""
-        return await self.query(script, *args)
+    async def read_snapshot(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.read_snapshot`; each statement sees its own moment."""
+        return await self.read(transaction, *args, **kwargs)
 
     @contextlib.asynccontextmanager
     async def dedicated(self, **settings: str) -> AsyncIterator[asyncpg.Connection]:
@@ -191,16 +191,14 @@ class PostgresDatabase(Database):
                 self._doubt_others(error)
 
 
-async def run(
-    driver: asyncpg.Connection, script: Generator[Statement, list[Row], T], statement: Statement | None = None
-) -> T:
-    """Feed a script its rows until it returns, from the statement on at which it stands if it was started before."""
+async def run(driver: asyncpg.Connection, transaction: Transaction[T], statement: Statement | None = None) -> T:
+    """Execute a transaction's statements, from `statement` where it is started already, and return its result."""
     try:
         if statement is None:
-            statement = next(script)
+            statement = next(transaction)
         while True:
             rows = await driver.fetch(dialect(statement.sql), *statement.values)
-            statement = script.send(rows)
+            statement = transaction.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 

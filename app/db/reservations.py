@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from app.db import attempts, idempotency, messages
 from app.db.messages import OWNED
 from app.db.retrievals import lookup_of
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.db.turns import REQUEST_CANCEL, history, history_of
 from app.domain.conversations import Mode
 from app.domain.idempotency import IdempotencyKey
@@ -107,7 +107,7 @@ class Passage(NamedTuple):
     """Number of those that wait at the process that will run the turn."""
 
 
-def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[AcceptedTurn]:
+def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Transaction[AcceptedTurn]:
     """Stores a question and an empty reply under the conversation's next two sequence numbers.
 
     Args:
@@ -135,7 +135,7 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Script[Acc
     return (yield from begun(accepted, numbered))
 
 
-def reserve_another(wanted: Reservation, new: NewReply) -> Script[AcceptedTurn]:
+def reserve_another(wanted: Reservation, new: NewReply) -> Transaction[AcceptedTurn]:
     """Stores an empty reply, under the next sequence number, to the question of the conversation's last one.
 
     The last one stays current until the new one has ended with text (`turns.supersede`).
@@ -157,7 +157,7 @@ def reserve_another(wanted: Reservation, new: NewReply) -> Script[AcceptedTurn]:
 
 def admit(
     wanted: Reservation, numbered: Numbered, question: Message, reply_id: str, on_busy: OnBusy
-) -> Script[AcceptedTurn]:
+) -> Transaction[AcceptedTurn]:
     """Check all that may refuse a turn, deal with those before it and take its place; raises what `reserve` does."""
     sampling = wanted.settle(numbered.sampling)
     wanted.fit(sampling, numbered.mode, numbered.system_prompt, question.content)
@@ -175,14 +175,14 @@ def admit(
     )
 
 
-def number(wanted: Reservation, count: int, title: str | None) -> Script[Numbered]:
+def number(wanted: Reservation, count: int, title: str | None) -> Transaction[Numbered]:
     """Locks a conversation and takes its next sequence numbers; this has to be a transaction's first statement.
 
     Raises:
         ConversationNotFound: the owner has no such conversation.
     """
     values = (wanted.conversation_id, wanted.owner, wanted.now, title, count)
-    row = yield from one(Statement(NUMBER, values, locks=wanted.conversation_id))
+    row = yield from first_row(Statement(NUMBER, values, locks=wanted.conversation_id))
     if row is None:
         raise ConversationNotFound
     last_sequence, named, system_prompt, *own, mode, document_ids, owner_id, summarised = row
@@ -190,13 +190,13 @@ def number(wanted: Reservation, count: int, title: str | None) -> Script[Numbere
     return Numbered(last_sequence, named, system_prompt, sampling, mode, document_ids, str(owner_id), bool(summarised))
 
 
-def claim(wanted: Reservation, numbered: Numbered, reply_id: str) -> Script[None]:
+def claim(wanted: Reservation, numbered: Numbered, reply_id: str) -> Transaction[None]:
     """Takes the request's key, if it has one; before all that may refuse it, since a retry is to find its first."""
     if wanted.key is not None:
         yield from idempotency.claim(numbered.owner_id, wanted.key, wanted.conversation_id, reply_id, wanted.now)
 
 
-def afford(wanted: Reservation, numbered: Numbered) -> Script[None]:
+def afford(wanted: Reservation, numbered: Numbered) -> Transaction[None]:
     """Lets nobody begin a turn who has spent the tokens of the day.
 
     Raises:
@@ -208,7 +208,7 @@ def afford(wanted: Reservation, numbered: Numbered) -> Script[None]:
         raise quota_exceeded(wanted.now)
 
 
-def passage_of(wanted: Reservation, on_busy: OnBusy) -> Script[Passage]:
+def passage_of(wanted: Reservation, on_busy: OnBusy) -> Transaction[Passage]:
     """Deals with the unfinished turns of the conversation as is wanted.
 
     Raises:
@@ -222,7 +222,7 @@ def passage_of(wanted: Reservation, on_busy: OnBusy) -> Script[Passage]:
     return Passage(clear=False)
 
 
-def is_busy(conversation_id: str, on_busy: OnBusy) -> Script[bool]:
+def is_busy(conversation_id: str, on_busy: OnBusy) -> Transaction[bool]:
     """Return whether a turn of the conversation is unfinished.
 
     Raises:
@@ -237,7 +237,7 @@ def is_busy(conversation_id: str, on_busy: OnBusy) -> Script[bool]:
     return bool(unfinished)
 
 
-def owner_without_room(owner: str | None, conversation_id: str | None, on_busy: OnBusy) -> Script[str | None]:
+def owner_without_room(owner: str | None, conversation_id: str | None, on_busy: OnBusy) -> Transaction[str | None]:
     """Read whose turn the process has no room for: the user's row, None for a new user.
 
     A conversation's own reasons to refuse the turn come first, as where there is room.
@@ -247,16 +247,16 @@ def owner_without_room(owner: str | None, conversation_id: str | None, on_busy: 
         ConversationBusy, QueueFull: what `is_busy` raises.
     """
     if conversation_id is None:
-        row = yield from one(Statement(OWNER_OF_USER, (owner,)))
+        row = yield from first_row(Statement(OWNER_OF_USER, (owner,)))
         return None if row is None else str(row[0])
-    row = yield from one(Statement(OWNER_OF_CONVERSATION, (conversation_id, owner)))
+    row = yield from first_row(Statement(OWNER_OF_CONVERSATION, (conversation_id, owner)))
     if row is None:
         raise ConversationNotFound
     yield from is_busy(conversation_id, on_busy)
     return str(row[0])
 
 
-def interruption(wanted: Reservation) -> Script[Passage]:
+def interruption(wanted: Reservation) -> Transaction[Passage]:
     """Cancels the waiting turns, and asks for the end of the one at work."""
     # In this order: a turn that starts between the two statements is met by the second.
     waiting = yield Statement(CANCEL_WAITING, (wanted.conversation_id, wanted.now))
@@ -265,7 +265,7 @@ def interruption(wanted: Reservation) -> Script[Passage]:
     return Passage(not at_work, [str(row[0]) for row in (*waiting, *at_work)], frees)
 
 
-def question_again(wanted: Reservation, message_id: str) -> Script[Message]:
+def question_again(wanted: Reservation, message_id: str) -> Transaction[Message]:
     """The question of a reply that may be regenerated."""
     reply = yield from messages.owned_message(wanted.owner, wanted.conversation_id, message_id)
     if reply is None:
@@ -281,7 +281,7 @@ def question_again(wanted: Reservation, message_id: str) -> Script[Message]:
     return question
 
 
-def begun(accepted: AcceptedTurn, numbered: Numbered) -> Script[AcceptedTurn]:
+def begun(accepted: AcceptedTurn, numbered: Numbered) -> Transaction[AcceptedTurn]:
     """A turn that starts at once with what it starts from: to read it here saves a transaction."""
     if accepted.reply.status is not Status.IN_PROGRESS:
         return accepted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.domain.conversations import Mode
 from app.domain.documents import Citation
 from app.domain.retrieval import Lookup, Retrieval, RetrievalMode, RetrievalStatus
@@ -13,13 +13,13 @@ OF_MESSAGE = "SELECT CAST(retrieval AS TEXT) FROM messages WHERE message_id = $1
 CITE = "UPDATE messages SET citations = $2, grounded = $3 WHERE message_id = $1"
 
 
-def of_message(message_id: str) -> Script[Retrieval | None]:
+def of_message(message_id: str) -> Transaction[Retrieval | None]:
     """What was looked up for a reply; None where that is not stored (yet)."""
-    row = yield from one(Statement(OF_MESSAGE, (message_id,)))
+    row = yield from first_row(Statement(OF_MESSAGE, (message_id,)))
     return None if row is None else retrieval_of(row[0])
 
 
-def cite(message_id: str, citations: list[Citation]) -> Script[None]:
+def cite(message_id: str, citations: list[Citation]) -> Transaction[None]:
     """Notes what a reply cites whose process died."""
     yield Statement(CITE, (message_id, orjson.dumps(citations).decode(), bool(citations)))
 

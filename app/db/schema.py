@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import vectors
 from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import reason_of
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def read_revision(connection: Connection) -> str | None:
     return connection.execute(text(VERSION)).scalar_one_or_none()
 
 
-def current() -> Script[bool]:
+def current() -> Transaction[bool]:
     """Whether the schema is the one that this release works with."""
-    row = yield from one(Statement(VERSION))
+    row = yield from first_row(Statement(VERSION))
     return row is not None and row[0] == HEAD
 
 

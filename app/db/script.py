@@ -1,13 +1,13 @@
-"""Transactions as generators: they yield statements and get rows, and never wait for anything else.
+"""Transactions as generators: each yields statements and is sent the rows of each.
 
-The hot path of a turn is written this way, once for both databases: SQLite runs a script in one hop to its
-thread, many scripts to a commit; PostgreSQL runs it on a connection of the pool (decision 0002). What is no
-SQL cannot be awaited in a transaction, since there is no await in it.
+The hot path of a turn is written this way, once for both databases: SQLite runs a transaction in one hop to its
+thread, many of them to a commit; PostgreSQL runs it on a connection of the pool (decision 0002). Nothing but SQL can
+be waited for in a transaction, since there is no await in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -23,11 +23,10 @@ class Statement(NamedTuple):
     """The conversation whose row it locks, where it is the first of its transaction and may have to wait for that."""
 
 
-Script: TypeAlias = Generator[Statement, list[Row], T]
-ScriptFunction: TypeAlias = Callable[..., Script[T]]
+Transaction: TypeAlias = Generator[Statement, list[Row], T]
 
 
-def one(statement: Statement) -> Script[Row | None]:
-    """The first row of a statement, or None."""
+def first_row(statement: Statement) -> Transaction[Row | None]:
+    """Return the first row of a statement; None without rows."""
     rows = yield statement
     return rows[0] if rows else None

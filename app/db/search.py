@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from app.db.engine import Kind
-from app.db.script import Row, Script, Statement, one
+from app.db.script import Row, Statement, Transaction, first_row
 from app.db.vector_indexes import Indexed
 from app.db.vectors import literal
 
@@ -91,38 +91,38 @@ class Found(NamedTuple):
     words: str
 
 
-def owner_of(user_id: str) -> Script[str | None]:
+def owner_of(user_id: str) -> Transaction[str | None]:
     """The row of a user; None when nothing was ever written for the user."""
-    row = yield from one(Statement(OWNER, (user_id,)))
+    row = yield from first_row(Statement(OWNER, (user_id,)))
     return None if row is None else str(row[0])
 
 
-def owned(owner_id: str) -> Script[set[str]]:
+def owned(owner_id: str) -> Transaction[set[str]]:
     """The documents of a user, in whatever state."""
     rows = yield Statement(OWNED, (owner_id,))
     return {str(row[0]) for row in rows}
 
 
-def version(owner_id: str) -> Script[int]:
+def version(owner_id: str) -> Transaction[int]:
     """What changes with each change of a user's documents."""
-    row = yield from one(Statement(VERSION, (owner_id,)))
+    row = yield from first_row(Statement(VERSION, (owner_id,)))
     return row[0] if row else 0
 
 
-def searchable(owner_id: str) -> Script[list[Searchable]]:
+def searchable(owner_id: str) -> Transaction[list[Searchable]]:
     """The documents of a user that are found."""
     rows = yield Statement(DOCUMENTS, (owner_id,))
     return [Searchable(str(row[0]), row[1], row[2] or 0, row[3]) for row in rows]
 
 
-def sample(kind: Kind, places: Sequence[tuple[str, int, int]]) -> Script[list[Row]]:
+def sample(kind: Kind, places: Sequence[tuple[str, int, int]]) -> Transaction[list[Row]]:
     """Key, words and counts of the chunks at places: document, generation and position."""
     return (yield Statement(SAMPLE[kind], (json.dumps(places),)))
 
 
 def having_words(
     kind: Kind, owner_id: str, clauses: Sequence[Sequence[str]], documents: Sequence[str], limit: int
-) -> Script[list[Row]]:
+) -> Transaction[list[Row]]:
     """Key, words and counts of chunks that have all marks of a clause, and of `documents`, where there are any, one."""
     query = wanted(kind, clauses, documents)
     return (yield Statement(HAVING_WORDS[kind], (query, owner_id, limit)))
@@ -138,7 +138,7 @@ def wanted(kind: Kind, clauses: Sequence[Sequence[str]], documents: Sequence[str
 
 def nearest(
     owner_id: str, embedder: str, vector: bytes, limit: int, document_ids: Collection[str] | None, *, indexed: bool
-) -> Script[list[Row]]:
+) -> Transaction[list[Row]]:
     """Key and cosine of the chunks that are nearest to a vector, on PostgreSQL: of all, or by the owner's index."""
     sql = NEAREST.format(
         cast=f"::halfvec({len(vector) // 4})" if indexed else "",
@@ -150,12 +150,12 @@ def nearest(
     return (yield Statement(sql, (owner_id, literal(vector), limit, *within)))
 
 
-def vectors(document: Searchable, embedder: str) -> Script[list[Row]]:
+def vectors(document: Searchable, embedder: str) -> Transaction[list[Row]]:
     """Key and vector of a document's chunks, on SQLite."""
     return (yield Statement(VECTORS, (document.document_id, document.generation, embedder)))
 
 
-def found(kind: Kind, owner_id: str, chunk_keys: Sequence[int]) -> Script[dict[int, Found]]:
+def found(kind: Kind, owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, Found]]:
     """The chunks with these keys, those that are still to be found."""
     rows = yield Statement(FOUND[kind], (json.dumps(chunk_keys), owner_id))
     return {row[0]: Found(row[0], str(row[1]), *row[2:]) for row in rows}

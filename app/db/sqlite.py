@@ -8,11 +8,11 @@ import functools
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
@@ -20,11 +20,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db.engine import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage
-from app.db.script import Row, Script, ScriptFunction, Statement
+from app.db.script import Statement, Transaction
 from app.db.sqlite_errors import PASSING, outage_of, primary_code
 from app.db.sqlite_file import DatabaseFile
 from app.db.sqlite_room import Room, write_back
 
+A = TypeVar("A")
+P = ParamSpec("P")
 T = TypeVar("T")
 # All processes are on one host, whose monotonic clock they share: leases go by that, since no setting of the wall
 # clock moves it. It starts again with the host.
@@ -44,9 +46,9 @@ PLACE = re.compile(r"\$(?=\d)")
 
 
 class SqliteDatabase(Database):
-    """A file with a pool of sessions, a thread that writes scripts and a thread that reads them.
+    """A file with a pool of sessions, a thread for transactions that write and a thread for those that read.
 
-    Scripts that wait at the same moment are committed together: one sync of the disk serves them all. Nothing is
+    Transactions that wait at the same moment are committed together: one sync of the disk serves them all. Nothing is
     committed to a file, nor read from one, that is not at its path any more.
     """
 
@@ -65,7 +67,7 @@ class SqliteDatabase(Database):
         event.listen(engine.sync_engine, "connect", set_pragmas)
         event.listen(engine.sync_engine, "begin", begin)
         super().__init__(engine)
-        self._writer, self._reader = ScriptThread(self._file), ScriptThread(self._file)
+        self._writer, self._reader = DatabaseThread(self._file), DatabaseThread(self._file)
         self._scanners = Scanners(self._file)
         self._gate = asyncio.Lock()
         self._jobs: list[Job] = []
@@ -76,28 +78,28 @@ class SqliteDatabase(Database):
         with self.translated():
             await self._writer.call(use_write_ahead_log, LOCK_SECONDS)
 
-    async def transact(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.transact`."""
-        job = Job(script(*args), asyncio.get_running_loop().create_future())
+    async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.write`."""
+        job = Job(transaction(*args, **kwargs), asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_jobs())
         with self.translated():
-            return await job.outcome  # type: ignore[no-any-return]  # what the script returned
+            return await job.outcome  # type: ignore[no-any-return]  # the transaction's result
 
-    async def query(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.query`."""
+    async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.read`."""
         with self.translated():
-            return await self._reader.call(self._intact(run), script(*args))
+            return await self._reader.call(self._intact(run), transaction(*args, **kwargs))
 
-    async def scan(self, script: ScriptFunction[T], *args: Any) -> T:
-        """See `Database.scan`."""
+    async def read_snapshot(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.read_snapshot`."""
         with self.translated():
-            return await self._scanners.call(self._intact(run_at_one_moment), script(*args))
+            return await self._scanners.call(self._intact(run_on_snapshot), transaction(*args, **kwargs))
 
     async def damage(self) -> list[str]:
         """See `Database.damage`."""
-        return await self.scan(damaged_places)
+        return await self.read_snapshot(damaged_places)
 
     async def require_room(self, size: int) -> None:
         """See `Database.require_room`."""
@@ -124,9 +126,9 @@ class SqliteDatabase(Database):
         # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
         return self._gate
 
-    def _intact(self, read: Callable[[sqlite3.Connection, Any], T]) -> Callable[[sqlite3.Connection, Any], T]:
-        def checked(connection: sqlite3.Connection, script: Any) -> T:
-            value = read(connection, script)
+    def _intact(self, read: Callable[[sqlite3.Connection, A], T]) -> Callable[[sqlite3.Connection, A], T]:
+        def checked(connection: sqlite3.Connection, argument: A) -> T:
+            value = read(connection, argument)
             self._file.check()
             return value
 
@@ -144,7 +146,7 @@ class SqliteDatabase(Database):
     async def _commit(self, jobs: list[Job]) -> None:
         try:
             await self._writer.call(functools.partial(commit_together, self._file, self._room), jobs)
-        except Exception as error:  # noqa: BLE001  whatever it is, each waiting script has to hear of it
+        except Exception as error:  # noqa: BLE001  whatever it is, each waiting transaction is given it
             for job in jobs:
                 job.error = error
         if any(primary_code(job.error) in FULL for job in jobs if job.error is not None):
@@ -156,9 +158,9 @@ class SqliteDatabase(Database):
 
 @dataclass(slots=True)
 class Job:
-    """A script that waits for its commit, and what came of it."""
+    """A transaction that waits for its commit, then its result."""
 
-    script: Generator[Statement, list[Row], Any]
+    transaction: Transaction[Any]
     outcome: asyncio.Future[Any]
     value: Any = None
     error: Exception | None = field(default=None)
@@ -173,7 +175,7 @@ class Job:
             self.outcome.set_exception(self.error)
 
 
-class ScriptThread:
+class DatabaseThread:
     """A thread with a connection of its own, opened on first use."""
 
     def __init__(self, file: DatabaseFile) -> None:
@@ -181,7 +183,7 @@ class ScriptThread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
-    async def call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
+    async def call(self, function: Callable[[sqlite3.Connection, A], T], argument: A) -> T:
         """Gives what the function gives when called in the thread with its connection."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._call, function, argument)
@@ -191,7 +193,7 @@ class ScriptThread:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
         self._executor.shutdown()
 
-    def _call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
+    def _call(self, function: Callable[[sqlite3.Connection, A], T], argument: A) -> T:
         if self._connection is None:
             self._connection = self._opened()
         return function(self._connection, argument)
@@ -215,13 +217,13 @@ class Scanners:
     """A few threads with connections for what takes long to read; who comes when all are busy waits for one."""
 
     def __init__(self, file: DatabaseFile) -> None:
-        self._threads = [ScriptThread(file) for _ in range(SCANNERS)]
-        self._idle: asyncio.LifoQueue[ScriptThread] = asyncio.LifoQueue()
+        self._threads = [DatabaseThread(file) for _ in range(SCANNERS)]
+        self._idle: asyncio.LifoQueue[DatabaseThread] = asyncio.LifoQueue()
         for each in self._threads:
             self._idle.put_nowait(each)
 
-    async def call(self, function: Callable[[sqlite3.Connection, Any], T], argument: Any) -> T:
-        """See `ScriptThread.call`."""
+    async def call(self, function: Callable[[sqlite3.Connection, A], T], argument: A) -> T:
+        """See `DatabaseThread.call`."""
         thread = await self._idle.get()
         try:
             return await thread.call(function, argument)
@@ -229,13 +231,13 @@ class Scanners:
             self._idle.put_nowait(thread)
 
     async def close(self) -> None:
-        """See `ScriptThread.close`."""
+        """See `DatabaseThread.close`."""
         for each in self._threads:
             await each.close()
 
 
 def commit_together(file: DatabaseFile, room: Room, connection: sqlite3.Connection, jobs: list[Job]) -> None:
-    """Runs scripts one after the other, each undone alone when it fails, and commits what is left."""
+    """Run transactions one after the other in one commit; one that fails is rolled back alone."""
     room.relieve(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -249,7 +251,7 @@ def commit_together(file: DatabaseFile, room: Room, connection: sqlite3.Connecti
         raise
 
 
-def damaged_places() -> Script[list[str]]:
+def damaged_places() -> Transaction[list[str]]:
     """Return the findings of SQLite's own check of all pages and indexes."""
     rows = yield Statement("PRAGMA integrity_check(20)")
     lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
@@ -257,34 +259,34 @@ def damaged_places() -> Script[list[str]]:
 
 
 def run_job(connection: sqlite3.Connection, job: Job) -> None:
-    """Runs one script in a savepoint."""
+    """Run one transaction in a savepoint."""
     connection.execute("SAVEPOINT job")
     try:
-        job.value = run(connection, job.script)
+        job.value = run(connection, job.transaction)
     except Exception as error:
-        if not connection.in_transaction:  # a full disk, or one that fails, undoes all of the group's scripts
+        if not connection.in_transaction:  # a full disk, or one that fails, undoes all of the group's transactions
             raise
         job.error = error
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
 
 
-def run(connection: sqlite3.Connection, script: Generator[Statement, list[Row], T]) -> T:
-    """Feeds a script its rows until it returns."""
+def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+    """Execute a transaction's statements and return its result."""
     try:
-        statement = next(script)
+        statement = next(transaction)
         while True:
             rows = connection.execute(dialect(statement.sql), statement.values).fetchall()
-            statement = script.send(rows)
+            statement = transaction.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
-def run_at_one_moment(connection: sqlite3.Connection, script: Generator[Statement, list[Row], T]) -> T:
-    """Feeds a script its rows out of one snapshot."""
+def run_on_snapshot(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+    """Execute a transaction that only reads, on one snapshot."""
     connection.execute("BEGIN")
     try:
-        return run(connection, script)
+        return run(connection, transaction)
     finally:
         connection.execute("ROLLBACK")
 

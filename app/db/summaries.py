@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.db.script import Row, Script, Statement, one
+from app.db.script import Row, Statement, Transaction, first_row
 from app.domain.citations import without_marks
 from app.domain.messages import NO_UPPER_BOUND
 from app.domain.turns import HistoryMessage, Summary
@@ -41,22 +41,22 @@ class State(NamedTuple):
     summary: Summary | None
 
 
-def state(conversation_id: str, before: int = NO_UPPER_BOUND) -> Script[State | None]:
+def state(conversation_id: str, before: int = NO_UPPER_BOUND) -> Transaction[State | None]:
     """A conversation with its latest summary that covers nothing from a sequence number on; None when it is gone."""
-    row = yield from one(Statement(LATEST, (conversation_id, before)))
+    row = yield from first_row(Statement(LATEST, (conversation_id, before)))
     if row is None:
         return None
     summary = None if row[3] is None else Summary(str(row[3]), row[4], row[5])
     return State(row[0], row[1], str(row[2]), summary)
 
 
-def summary_by_id(summary_id: str) -> Script[Summary | None]:
+def summary_by_id(summary_id: str) -> Transaction[Summary | None]:
     """A summary, unless it was dropped since."""
-    row = yield from one(Statement(BY_ID, (summary_id,)))
+    row = yield from first_row(Statement(BY_ID, (summary_id,)))
     return None if row is None else Summary(str(row[0]), row[1], row[2])
 
 
-def following(conversation_id: str, after: int, to: int, limit: int) -> Script[list[HistoryMessage]]:
+def following(conversation_id: str, after: int, to: int, limit: int) -> Transaction[list[HistoryMessage]]:
     """Messages behind a sequence number up to another, in order."""
     rows = yield Statement(NEXT, (conversation_id, after, to, limit))
     return told_messages(rows)
@@ -67,7 +67,7 @@ def told_messages(rows: Sequence[Row]) -> list[HistoryMessage]:
     return [(row[0], without_marks(row[1]) if row[3] else row[1], row[2]) for row in rows]
 
 
-def store(conversation_id: str, revision: int, summary: Summary, now: int) -> Script[bool]:
+def store(conversation_id: str, revision: int, summary: Summary, now: int) -> Transaction[bool]:
     """Keeps a summary; not where a message has changed since it was read, or another was quicker."""
     if not (yield Statement(AS_READ, (conversation_id, revision), locks=conversation_id)):
         return False
@@ -75,7 +75,7 @@ def store(conversation_id: str, revision: int, summary: Summary, now: int) -> Sc
     return True
 
 
-def forget(conversation_id: str, sequence_number: int) -> Script[None]:
+def forget(conversation_id: str, sequence_number: int) -> Transaction[None]:
     """Drops the summaries that cover a message which changes, and those in the making; the conversation is locked."""
     yield Statement(REVISE, (conversation_id,))
     yield Statement(DROP, (conversation_id, sequence_number))

@@ -14,7 +14,7 @@ import orjson
 from app.db import attempts, retrievals, summaries
 from app.db.leases import stalled
 from app.db.messages import COLUMNS, message_by_id, message_of
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.domain.attempts import INTERRUPTED, Attempt
 from app.domain.citations import citations_in
 from app.domain.context import Context
@@ -89,7 +89,7 @@ UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4,
 WHERE message_id = $1"""
 
 
-def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Script[list[str]]:
+def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Transaction[list[str]]:
     """Starts turns of this process that are first in line: those that `choose` picks. Gives their ids.
 
     One that was started before is started again: the acknowledgement of the first time may have been lost.
@@ -102,7 +102,7 @@ def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now
     return started
 
 
-def history(reply: Message) -> Script[History]:
+def history(reply: Message) -> Transaction[History]:
     """What the model may be told for a reply: the summary, and at most the last 1,000 readable messages after it."""
     found = yield from summaries.state(reply.conversation_id, before=question_of(reply))
     if found is None:
@@ -110,7 +110,7 @@ def history(reply: Message) -> Script[History]:
     return (yield from history_of(reply, found.system_prompt, found.summary))
 
 
-def history_of(reply: Message, system_prompt: str | None, summary: Summary | None) -> Script[History]:
+def history_of(reply: Message, system_prompt: str | None, summary: Summary | None) -> Transaction[History]:
     """As `history`, where system prompt and summary are known.
 
     Earlier replies to the same question are left out: the new one is to take their place, not to follow them.
@@ -144,14 +144,14 @@ class Checkpoint(NamedTuple):
     """What was told for it; None where that is saved already."""
 
 
-def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Script[None]:
+def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Transaction[None]:
     """Saves many replies so far."""
     for message_id, text, work in replies:
         values = (work and told(work), work and retrievals.stored(work.retrieval))
         yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
-def unfinished(process_id: str) -> Script[dict[str, bool]]:
+def unfinished(process_id: str) -> Transaction[dict[str, bool]]:
     """The replies that a process has yet to end, by id: whether somebody wants each stopped."""
     rows = yield Statement(MINE, (process_id,))
     return {str(message_id): requested_at is not None for message_id, requested_at in rows}
@@ -177,11 +177,11 @@ class Progress(NamedTuple):
     retrieval: Retrieval | None = None
 
 
-def progress(watched: Sequence[Watched]) -> Script[dict[str, Progress]]:
+def progress(watched: Sequence[Watched]) -> Transaction[dict[str, Progress]]:
     """What has become of replies; those that are gone are left out."""
     found: dict[str, Progress] = {}
     for message_id, length, awaits_retrieval in watched:
-        row = yield from one(Statement(PROGRESS, (message_id, length + 1)))
+        row = yield from first_row(Statement(PROGRESS, (message_id, length + 1)))
         if row is None:
             continue
         retrieval = (yield from retrievals.of_message(message_id)) if awaits_retrieval else None
@@ -192,7 +192,7 @@ def progress(watched: Sequence[Watched]) -> Script[dict[str, Progress]]:
     return found
 
 
-def cancel(reply: Message, now: int) -> Script[None]:
+def cancel(reply: Message, now: int) -> Transaction[None]:
     """Ends a turn that waits, and asks for the end of one at work; the conversation has to be locked."""
     yield Statement(TOUCH, (reply.conversation_id, now))
     # Its status may have been read before it started: ask for both, in this order.
@@ -200,12 +200,12 @@ def cancel(reply: Message, now: int) -> Script[None]:
         yield Statement(REQUEST_CANCEL, (reply.conversation_id, now))
 
 
-def release(process_id: str, message_id: str) -> Script[None]:
+def release(process_id: str, message_id: str) -> Transaction[None]:
     """Gives a waiting turn back, for any process to adopt."""
     yield Statement(RELEASE, (message_id, process_id))
 
 
-def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now: int) -> Script[Message | None]:
+def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now: int) -> Transaction[Message | None]:
     """Ends a turn, enters what it took, and gives the reply as it is stored then.
 
     Where it is not this process's any more, nothing is written; None where it is gone.
@@ -242,7 +242,7 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
     return (yield from message_by_id(reply.message_id))
 
 
-def supersede(reply: Message, text: str) -> Script[None]:
+def supersede(reply: Message, text: str) -> Transaction[None]:
     """Put a reply that has ended with text in the place of the earlier ones to its question.
 
     One that has ended without leaves them current. The conversation has to be locked.
@@ -288,13 +288,13 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
     )
 
 
-def abandoned(process_id: str, limit: int) -> Script[list[Message]]:
+def abandoned(process_id: str, limit: int) -> Transaction[list[Message]]:
     """List unfinished replies whose process has lost its lease, as another process sees it, those in progress first."""
     rows = yield Statement(ABANDONED, (process_id, limit))
     return [message_of(row) for row in rows]
 
 
-def interrupt(process_id: str, reply: Message, now: int) -> Script[bool]:
+def interrupt(process_id: str, reply: Message, now: int) -> Transaction[bool]:
     """End a dead process's turn with its last checkpoint, by another process; False when somebody else was first."""
     interrupted = yield from interrupt_unrecorded(process_id, reply, now)
     if interrupted:
@@ -302,20 +302,20 @@ def interrupt(process_id: str, reply: Message, now: int) -> Script[bool]:
     return interrupted
 
 
-def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Script[bool]:
+def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Transaction[bool]:
     """As `interrupt`, without an entry of what the turn has cost: its row may hold what cannot be read here."""
     if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
         return False
-    row = yield from one(Statement(INTERRUPT, (reply.message_id, now, process_id)))
+    row = yield from first_row(Statement(INTERRUPT, (reply.message_id, now, process_id)))
     if row is None:
         return False
     yield from supersede(reply, row[0])
     return True
 
 
-def record_left_behind(reply: Message, now: int) -> Script[None]:
+def record_left_behind(reply: Message, now: int) -> Transaction[None]:
     """Enters what a dead process had done for a reply, as far as its last checkpoint tells; at least the question."""
-    row = yield from one(Statement(LEFT_BEHIND, (reply.message_id,)))
+    row = yield from first_row(Statement(LEFT_BEHIND, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
     owner_id, text, context, started_at, question, looked_up = row
     if (retrieval := retrievals.retrieval_of(looked_up)) is not None:
@@ -347,13 +347,13 @@ class Adopted(NamedTuple):
     lookup: Lookup | None
 
 
-def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Script[Adopted | None]:
+def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Transaction[Adopted | None]:
     """Takes over a dead process's waiting turn; None when somebody else was first.
 
     One that was taken over before is so again: the acknowledgement of the first time may have been lost. `wait`
     takes a place for it, given the user's row; where it raises, the turn stays where it is.
     """
-    row = yield from one(Statement(ADOPT, (reply.message_id, process_id)))
+    row = yield from first_row(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))

@@ -6,11 +6,11 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import AttemptRow, ConversationRow, MessageRow, UserRow
-from app.db.script import Script, Statement, one
+from app.db.script import Statement, Transaction, first_row
 from app.domain.users import User
 
 
-def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Script[tuple[str, bool]]:
+def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Transaction[tuple[str, bool]]:
     """The id of a user's row, made when this is the first time that the user is named; and whether it was."""
     made = yield Statement(
         "INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $2, $3, $4) "
@@ -19,7 +19,7 @@ def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Scri
     )
     if made:
         return row_id, True
-    row = yield from one(Statement("SELECT id FROM users WHERE user_id = $1", (user_id,)))
+    row = yield from first_row(Statement("SELECT id FROM users WHERE user_id = $1", (user_id,)))
     if row is None:  # erased between the two statements
         return (yield from ensure(user_id, row_id, now, name))
     return str(row[0]), False

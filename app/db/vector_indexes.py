@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
 
 from app.db.engine import Database
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 
 if TYPE_CHECKING:
     from app.db.postgres import PostgresDatabase
@@ -70,13 +70,13 @@ async def keep_vector_indexes(database: Database) -> None:
             if not await keeper.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
                 return
             await keeper.execute("SELECT 1")  # ends the query above, for whose snapshot CONCURRENTLY would wait
-            if statements := await server.query(changes):
+            if statements := await server.read(changes):
                 async with server.dedicated(maintenance_work_mem=BUILD_MEMORY) as builder:
                     for statement in statements:
                         await builder.execute(statement)
 
 
-def changes() -> Script[list[str]]:
+def changes() -> Transaction[list[str]]:
     """What has to be done for each user with very many vectors to have an index, and nobody else."""
     wanted = {each.name: each for each in (yield from large_libraries())}
     there = yield from indexes()
@@ -98,19 +98,19 @@ def creation(indexed: Indexed, dimension: int) -> str:
     )
 
 
-def large_libraries() -> Script[list[Indexed]]:
+def large_libraries() -> Transaction[list[Indexed]]:
     """Who has so many vectors of one embedder that an index pays."""
     rows = yield Statement(LIBRARIES, (LARGE,))
     return [Indexed(str(row[0]), row[1]) for row in rows]
 
 
-def indexes() -> Script[dict[str, bool]]:
+def indexes() -> Transaction[dict[str, bool]]:
     """The indexes that there are, and whether they are whole."""
     rows = yield Statement(INDEXES)
     return {row[0]: row[1] for row in rows}
 
 
-def dimension_of(indexed: Indexed) -> Script[int]:
+def dimension_of(indexed: Indexed) -> Transaction[int]:
     """How long the vectors are; 0 when there are none."""
     rows = yield Statement(DIMENSION, tuple(indexed))
     return rows[0][0] if rows else 0

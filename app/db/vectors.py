@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, exc, text
 
 from app.db.engine import Kind
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 
 # Half the precision is half the memory, and more than nearness can tell: 0.001 of a cosine.
 TABLE = """
@@ -41,7 +41,7 @@ WHERE name = 'vector' AND string_to_array(version, '.')::int[] >= '{0,8}'"""
 logger = logging.getLogger(__name__)
 
 
-def store_vectors(kind: Kind, chunk_keys: Sequence[int], embedder: str, vectors: Sequence[bytes]) -> Script[None]:
+def store_vectors(kind: Kind, chunk_keys: Sequence[int], embedder: str, vectors: Sequence[bytes]) -> Transaction[None]:
     """Stores the chunks' vectors, in the place of any that the embedder gave before; with chunks, they are deleted.
 
     To be run only where `Database.vectors_stored`.

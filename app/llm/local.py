@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import importlib.util
 import logging
@@ -13,13 +14,16 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from app.domain.context import told
 from app.domain.messages import Role
 from app.errors import ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
 from app.llm.chat_completions import ReplyReader, request_body
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BUNDLED_MODEL = "smollm2-135m-instruct"
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -135,10 +139,10 @@ class LocalModel:
         self._closed = True
         await asyncio.to_thread(self._shut_down)
 
-    def _submit(self, work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+    def _submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         if self._closed:
             raise ProviderUnavailable
-        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        return asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(work, *args, **kwargs))
 
     def _generate(self, body: bytes, take: Callable[[bytes], bool]) -> None:
         server = self._loaded()

@@ -12,7 +12,7 @@ from app.errors import AppError, MessageTooLong
 from app.llm.base import Target
 from app.llm.calls import Call
 from app.llm.router import Router
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +56,15 @@ class Asides:
         note = Note(characters)
         deadline = asyncio.get_running_loop().time() + self._seconds
         call = Call(target, lambda window: fixed_prompt(messages, window), note, deadline, exhausted=note.full)
-        entry = attempts.record, owner_id, conversation_id, None, call.attempts
         try:
             ending = await self.router.answer(call)
         except AppError as error:
             log.warning("a text beside a turn failed", extra={"code": error.code, "model": target.model})
             ending = None
         except BaseException:  # whoever cancels this waits for the end of no outage
-            await self._database.transact(*entry)
+            await self._database.write(attempts.record, owner_id, conversation_id, None, call.attempts)
             raise
-        await until_known(self._database, *entry)
+        await DatabaseRetry(self._database).write(attempts.record, owner_id, conversation_id, None, call.attempts)
         if ending is None or ending.finish_reason is FinishReason.CONTENT_FILTER:
             return None
         return note.text.strip() or None

@@ -84,6 +84,6 @@ class Budgets:
         """Asks the ledger, which also knows of other processes' turns."""
         now = now_ms()
         with contextlib.suppress(DatabaseUnavailable):  # it was asked before, when the turn was accepted
-            account.settled = max(account.settled, await self._database.query(attempts.spent, owner_id, now))
+            account.settled = max(account.settled, await self._database.read(attempts.spent, owner_id, now))
         if account.settled >= daily_tokens:
             raise quota_exceeded(now)

@@ -51,7 +51,7 @@ class Checkpoints:
         dirty = [message_id for message_id, state in states.items() if state != self._saved.get(message_id, State())]
         if dirty:
             found = [self._checkpoint(message_id, running[message_id]) for message_id in dirty]
-            await self._database.transact(turns.checkpoint, self._process_id, found)
+            await self._database.write(turns.checkpoint, self._process_id, found)
         self._saved = states
 
     def _checkpoint(self, message_id: str, reply: Reply) -> Checkpoint:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from app.db import contexts, retrievals
 from app.db.contexts import Told
 from app.db.engine import Database
-from app.db.script import Script
+from app.db.script import Transaction
 from app.domain.contexts import NO_RETRIEVAL, SentContext, omitted, sent_messages, sent_summary
 from app.domain.messages import Message
 from app.domain.principals import Principal
@@ -27,7 +27,7 @@ class Contexts:
             ConversationNotFound, MessageNotFound: the principal has none such.
             InvalidRequest: it is no reply.
         """
-        reply, told, retrieval = await self._database.query(told_for, who.user_id, conversation_id, message_id)
+        reply, told, retrieval = await self._database.read(told_for, who.user_id, conversation_id, message_id)
         if told is None or told.work.context is None:
             return SentContext(reply.provider, reply.model, retrieval=retrieval)
         known = told.work.context
@@ -44,7 +44,7 @@ class Contexts:
 
 def told_for(
     owner: str | None, conversation_id: str, message_id: str
-) -> Script[tuple[Message, Told | None, Retrieval]]:
+) -> Transaction[tuple[Message, Told | None, Retrieval]]:
     """Reads what was told for a reply that the owner has, and what was looked up for it."""
     reply = yield from get(owner, conversation_id, message_id)
     if reply.answers is None:

@@ -6,7 +6,7 @@ from typing import Any
 from app.db import conversations, idempotency, messages, users
 from app.db.engine import Database
 from app.db.idempotency import KeyTaken
-from app.db.script import Script
+from app.db.script import Transaction
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
@@ -44,14 +44,14 @@ class Conversations:
         self._catalog.settle(Sampling(), new.sampling)
         conversation_id = new_id()
         try:
-            await self._database.transact(create, user_id, conversation_id, new, key, now_ms())
+            await self._database.write(create, user_id, conversation_id, new, key, now_ms())
         except KeyTaken:
             assert key is not None, "only a key can be taken"  # noqa: S101  for the types
             return await self._made_before(user_id, key), True
         return await self.get(Principal(user_id), conversation_id), False
 
     async def _made_before(self, user_id: str, key: IdempotencyKey) -> Conversation:
-        first = await self._database.query(idempotency.find, user_id, None, key.key)
+        first = await self._database.read(idempotency.find, user_id, None, key.key)
         if first is None:  # the user was erased meanwhile
             raise ConversationNotFound
         if first.fingerprint != key.fingerprint:
@@ -60,7 +60,7 @@ class Conversations:
 
     async def get(self, who: Principal, conversation_id: str) -> Conversation:
         """One conversation."""
-        async with self._database.read() as session:
+        async with self._database.read_session() as session:
             found = await conversations.get(session, who.user_id, conversation_id)
         if found is None:
             raise ConversationNotFound
@@ -68,13 +68,13 @@ class Conversations:
 
     async def latest_messages(self, conversation_id: str) -> list[Message]:
         """The last 100 messages in sequence order, of a conversation that was got before."""
-        return await self._database.query(messages.latest, conversation_id, LATEST_MESSAGES)
+        return await self._database.read(messages.latest, conversation_id, LATEST_MESSAGES)
 
     async def page(
         self, user_id: str, mode: Mode | None, after: tuple[int, str] | None, limit: int
     ) -> list[Conversation]:
         """A user's conversations, the last updated first, from behind a place in that order."""
-        async with self._database.read() as session:
+        async with self._database.read_session() as session:
             return await conversations.page(session, user_id, mode, after, limit)
 
     async def change(self, who: Principal, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
@@ -84,7 +84,7 @@ class Conversations:
             UnknownModel: the provider or model that results is not to be had.
             DocumentNotFound: the user has none such as one of the documents.
         """
-        async with self._database.write(locks=conversation_id) as session:
+        async with self._database.write_session(locks=conversation_id) as session:
             before = await conversations.get(session, who.user_id, conversation_id, lock=True)
             if before is None:
                 raise ConversationNotFound
@@ -103,7 +103,7 @@ class Conversations:
 
     async def delete(self, who: Principal, conversation_id: str) -> None:
         """Deletes a conversation with its messages and stops its turns."""
-        async with self._database.write(locks=conversation_id) as session:
+        async with self._database.write_session(locks=conversation_id) as session:
             if not await conversations.remove(session, who.user_id, conversation_id):
                 raise ConversationNotFound
         self._running.conversation_deleted(conversation_id)
@@ -111,7 +111,7 @@ class Conversations:
 
 def create(
     user_id: str, conversation_id: str, new: NewConversation, key: IdempotencyKey | None, now: int
-) -> Script[None]:
+) -> Transaction[None]:
     """The transaction that makes a conversation."""
     owner_id, _ = yield from users.ensure(user_id, new_id(), now)
     if key is not None:

@@ -82,6 +82,6 @@ class DocumentWatches:
         watched = dict(self._watched)
         if not watched:
             return
-        found = await self._database.query(documents.present, list(watched))
+        found = await self._database.read(documents.present, list(watched))
         for document_id, each in watched.items():
             each.show(found.get(document_id))

@@ -52,11 +52,11 @@ class Documents:
 
     async def page(self, user_id: str, behind: str | None, limit: int) -> list[Document]:
         """A user's documents, the newest first, from behind the one of that id."""
-        return await self._database.query(documents.page, user_id, behind, limit)
+        return await self._database.read(documents.page, user_id, behind, limit)
 
     async def get(self, who: Principal, document_id: str) -> Document:
         """One document."""
-        return await self._database.query(documents.get, who.user_id, document_id)
+        return await self._database.read(documents.get, who.user_id, document_id)
 
     async def text(self, who: Principal, document_id: str) -> str:
         """The text that was read out of a document.
@@ -64,12 +64,12 @@ class Documents:
         Raises:
             DocumentNotReady: it has not been read.
         """
-        return await self._database.query(documents.text, who.user_id, document_id)
+        return await self._database.read(documents.text, who.user_id, document_id)
 
     async def content(self, document: Document) -> AsyncIterator[bytes]:
         """The bytes of a document that was got before, in parts; fewer than it has when it is deleted meanwhile."""
         position = 0
-        while (part := await self._database.query(documents.part, document.document_id, position)) is not None:
+        while (part := await self._database.read(documents.part, document.document_id, position)) is not None:
             yield part
             position += 1
 
@@ -94,5 +94,5 @@ class Documents:
 
         Whoever reads it stops; what cites it keeps its citations.
         """
-        await self._database.transact(documents.delete, who.user_id, document_id, self._process_id)
+        await self._database.write(documents.delete, who.user_id, document_id, self._process_id)
         await self._removals.remove(document_id)

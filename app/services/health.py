@@ -35,7 +35,7 @@ class Health:
             raise Draining
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                current = await self._database.query(schema.current)
+                current = await self._database.read(schema.current)
         except TimeoutError as error:
             raise DatabaseUnavailable from error
         if not current:

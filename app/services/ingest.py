@@ -88,7 +88,7 @@ class Ingest:
         self._working.cancel()
         await asyncio.wait([self._working])
         try:
-            await self._database.transact(ingests.give_back, self._process_id)
+            await self._database.write(ingests.give_back, self._process_id)
         except DatabaseUnavailable:
             log.warning("cannot give a document back: the database is out of reach; the lease's end does so too")
 
@@ -108,7 +108,7 @@ class Ingest:
 
     async def _read_waiting(self, reader: DocumentReader) -> None:
         """Reads documents until none waits."""
-        while (job := await self._database.transact(ingests.take, self._process_id, self._in_turn)) is not None:
+        while (job := await self._database.write(ingests.take, self._process_id, self._in_turn)) is not None:
             self._note_turn(job.owner_id)
             await Reading(self._database, reader, self._embedder, job).run()
 
@@ -137,7 +137,7 @@ class IngestSweep:
     async def sweep(self) -> None:
         """Take up all there is, and wake this process's own work on documents."""
         if self._lease.may_judge:
-            await self._database.transact(ingests.take_back, self._lease.process_id)
+            await self._database.write(ingests.take_back, self._lease.process_id)
             self._ingest.nudge()
             await self._removals.sweep()
         else:

@@ -44,15 +44,15 @@ class Lease:
     async def start(self) -> None:
         """Make the lease; from here on others see that this process lives."""
         if self._database.kind == "sqlite":
-            await self._database.transact(leases.forget_earlier_boots, LEASE_MS)
+            await self._database.write(leases.forget_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
-        await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        await self._database.write(leases.heartbeat, self.process_id, LEASE_MS)
         self._may_judge_at = self._now() + START_SECONDS
 
     async def renew(self) -> None:
         """Renew the lease, and note when that came so late that others may have come too late."""
         began_at = self._now()
-        held = await self._database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        held = await self._database.write(leases.heartbeat, self.process_id, LEASE_MS)
         gap = self._now() - self._renewed_at
         if not held:  # by the database's clock: it was set, or this host stood still, and others may have too
             self._may_judge_at = self._now() + LEASE_MS / 1000
@@ -63,6 +63,6 @@ class Lease:
     async def resign(self) -> None:
         """End the lease, so that others take over at once what is left."""
         try:
-            await self._database.transact(leases.resign, self.process_id)
+            await self._database.write(leases.resign, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed
             log.warning("cannot end the lease, which runs out by itself", exc_info=error)

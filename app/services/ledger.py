@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from app.db import attempts
 from app.db.engine import Database
-from app.db.script import Script
+from app.db.script import Transaction
 from app.domain.attempts import Attempt, DailyUsage
 from app.domain.principals import Principal
 from app.services.messages import get
@@ -20,14 +20,14 @@ class Ledger:
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
-        return await self._database.query(attempts_at, who.user_id, conversation_id, message_id)
+        return await self._database.read(attempts_at, who.user_id, conversation_id, message_id)
 
     async def usage(self, user_id: str, first: str, last: str) -> list[DailyUsage]:
         """What a user has used from one day to another, both included, as `2026-11-21` in UTC."""
-        return await self._database.query(attempts.by_day, user_id, first, last)
+        return await self._database.read(attempts.by_day, user_id, first, last)
 
 
-def attempts_at(owner: str | None, conversation_id: str, message_id: str) -> Script[list[Attempt]]:
+def attempts_at(owner: str | None, conversation_id: str, message_id: str) -> Transaction[list[Attempt]]:
     """Reads the attempts at a message that the owner has."""
     message = yield from get(owner, conversation_id, message_id)
     return (yield from attempts.of_message(message.message_id))

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from app.db import search
 from app.db.engine import Database
-from app.db.script import Row, Script
+from app.db.script import Row, Transaction
 from app.db.search import Searchable
 from app.rag.bm25 import Candidate, Collected, Ranked, collected
 from app.rag.embedding.base import Vector
@@ -76,10 +76,10 @@ class Libraries:
         self, documents: Sequence[Searchable], embedder: str, query: Vector, limit: int
     ) -> Sequence[Ranked]:
         """The nearest chunks where there is no matrix, on SQLite: read document by document."""
-        return await self._database.scan(nearest_one_by_one, documents, embedder, query, limit)
+        return await self._database.read_snapshot(nearest_one_by_one, documents, embedder, query, limit)
 
     async def _current(self, owner_id: str, known: Library | None) -> Library:
-        read = await self._database.scan(self._read, owner_id, known)
+        read = await self._database.read_snapshot(self._read, owner_id, known)
         if isinstance(read, Library):
             return read
         version, documents, sample, matrix = read
@@ -91,7 +91,7 @@ class Libraries:
 
     def _read(
         self, owner_id: str, known: Library | None
-    ) -> Script[Library | tuple[int, Sequence[Searchable], list[Row] | None, Matrix | None]]:
+    ) -> Transaction[Library | tuple[int, Sequence[Searchable], list[Row] | None, Matrix | None]]:
         version = yield from search.version(owner_id)
         if known is not None and known.version == version:
             return known
@@ -102,7 +102,7 @@ class Libraries:
         matrix = yield from self._matrix(documents, known)
         return version, documents, sample, matrix
 
-    def _matrix(self, documents: Sequence[Searchable], known: Library | None) -> Script[Matrix | None]:
+    def _matrix(self, documents: Sequence[Searchable], known: Library | None) -> Transaction[Matrix | None]:
         if self._embedder is None:
             return None
         before = {(each.document_id, each.generation) for each in known.documents} if known else set()
@@ -130,7 +130,7 @@ class Libraries:
 
 def nearest_one_by_one(
     documents: Sequence[Searchable], embedder: str, query: Vector, limit: int
-) -> Script[Sequence[Ranked]]:
+) -> Transaction[Sequence[Ranked]]:
     """The nearest chunks, with no more than one document's vectors in memory."""
     found: list[Ranked] = []
     for each in documents:

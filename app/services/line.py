@@ -64,7 +64,7 @@ class Line:
             return
         started: list[str] = []
         try:
-            started = await self._database.transact(turns.start, self._process_id, self._with_slot, now_ms())
+            started = await self._database.write(turns.start, self._process_id, self._with_slot, now_ms())
             self._delay.end()
         except Exception as error:
             self._delay.note(error, [waiter.reply for waiter in self._waiting.values()])

@@ -116,7 +116,7 @@ class Lookups:
     ) -> tuple[list[Passage], SearchResult]:
         openings: list[Passage] = []
         if asks_for_outline(question):
-            there = await self._database.query(outlines.openings, owner_id, document_ids, DOCUMENTS)
+            there = await self._database.read(outlines.openings, owner_id, document_ids, DOCUMENTS)
             openings = openings_for(question, there)
         return openings, await self.search(owner_id, queries, PASSAGES, document_ids)
 

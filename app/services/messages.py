@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from app.db import messages
 from app.db.engine import Database
-from app.db.script import Script
+from app.db.script import Transaction
 from app.domain.ids import now_ms
 from app.domain.messages import NO_UPPER_BOUND, Message, Role
 from app.domain.principals import Principal
@@ -32,11 +32,11 @@ class Messages:
 
     async def get(self, who: Principal, conversation_id: str, message_id: str) -> Message:
         """One message."""
-        return await self._database.query(get, who.user_id, conversation_id, message_id)
+        return await self._database.read(get, who.user_id, conversation_id, message_id)
 
     async def page(self, who: Principal, conversation_id: str, between: Between) -> list[Message]:
         """The messages between two sequence numbers."""
-        page = await self._database.query(messages.owned_page, who.user_id, conversation_id, *between)
+        page = await self._database.read(messages.owned_page, who.user_id, conversation_id, *between)
         if page is None:
             raise ConversationNotFound
         return page
@@ -44,7 +44,7 @@ class Messages:
     async def window(self, reply: Message) -> list[Message]:
         """The 50 messages up to and including a reply, in sequence order."""
         before = reply.sequence_number + 1
-        return await self._database.query(messages.latest, reply.conversation_id, WINDOW, before)
+        return await self._database.read(messages.latest, reply.conversation_id, WINDOW, before)
 
     async def reasoning(self, page: Sequence[Message]) -> dict[str, str]:
         """The thinking behind the replies among these messages of one conversation, by id."""
@@ -52,7 +52,7 @@ class Messages:
             return {}
         numbers = [each.sequence_number for each in page]
         conversation_id = page[0].conversation_id
-        return await self._database.query(messages.reasoning, conversation_id, min(numbers), max(numbers))
+        return await self._database.read(messages.reasoning, conversation_id, min(numbers), max(numbers))
 
     async def edit(self, who: Principal, conversation_id: str, message_id: str, content: str) -> Message:
         """Gives a user's message other text.
@@ -61,7 +61,7 @@ class Messages:
             InvalidRequest: it is not a user's message.
             TurnUnfinished: its turn is waiting or at work.
         """
-        return await self._database.transact(edit, who.user_id, conversation_id, message_id, content, now_ms())
+        return await self._database.write(edit, who.user_id, conversation_id, message_id, content, now_ms())
 
     async def delete(self, who: Principal, conversation_id: str, message_id: str) -> None:
         """Takes a message out of all that is read, also by models; its number stays taken.
@@ -69,10 +69,10 @@ class Messages:
         Raises:
             TurnUnfinished: its turn is waiting or at work.
         """
-        await self._database.transact(delete, who.user_id, conversation_id, message_id, now_ms())
+        await self._database.write(delete, who.user_id, conversation_id, message_id, now_ms())
 
 
-def get(owner: str | None, conversation_id: str, message_id: str) -> Script[Message]:
+def get(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message]:
     """Reads a message; a conversation that is not there is told apart from a message that is not."""
     message = yield from messages.owned_message(owner, conversation_id, message_id)
     if message is not None:
@@ -82,7 +82,7 @@ def get(owner: str | None, conversation_id: str, message_id: str) -> Script[Mess
     raise MessageNotFound
 
 
-def settled(owner: str | None, conversation_id: str, message_id: str) -> Script[Message]:
+def settled(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message]:
     """A message of a finished turn, with its conversation locked."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
@@ -92,7 +92,7 @@ def settled(owner: str | None, conversation_id: str, message_id: str) -> Script[
     return message
 
 
-def edit(owner: str | None, conversation_id: str, message_id: str, content: str, now: int) -> Script[Message]:
+def edit(owner: str | None, conversation_id: str, message_id: str, content: str, now: int) -> Transaction[Message]:
     """The transaction of an edit."""
     message = yield from settled(owner, conversation_id, message_id)
     if message.role is not Role.USER:
@@ -101,7 +101,7 @@ def edit(owner: str | None, conversation_id: str, message_id: str, content: str,
     return (yield from get(owner, conversation_id, message_id))
 
 
-def delete(owner: str | None, conversation_id: str, message_id: str, now: int) -> Script[None]:
+def delete(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[None]:
     """The transaction of a deletion."""
     message = yield from settled(owner, conversation_id, message_id)
     yield from messages.empty(message, now)

@@ -2,46 +2,60 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
 from app.db.engine import Database
-from app.db.script import ScriptFunction
+from app.db.script import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.backoff import Backoff
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-async def until_known(
-    database: Database,
-    script: ScriptFunction[T],
-    *args: Any,
-    reading: bool = False,
-    retried: type[Exception] = DatabaseUnavailable,
-    on_failure: Callable[[Exception], None] | None = None,
-) -> T:
-    """Retry a script until the database answers, and return its result.
+class DatabaseRetry:
+    """Runs transactions, and retries them until the database answers.
 
-    The script finds its own work done when only the acknowledgement of an earlier try was lost.
-
-    Args:
-        database: What runs it.
-        script: What to run.
-        args: What the script takes.
-        reading: Whether the script only reads.
-        retried: The errors that are retried; all of them for what may not be lost. Others are raised.
-        on_failure: Gets each error that is retried.
+    A transaction that writes has to find its own work done, where only the acknowledgement of an earlier try was lost.
     """
-    backoff = Backoff()
-    while True:
-        try:
-            return await (database.query if reading else database.transact)(script, *args)
-        except retried as error:
-            if not isinstance(error, DatabaseUnavailable):
-                log.exception("a transaction failed, and is retried")
-            if on_failure is not None:
-                on_failure(error)
-        await asyncio.sleep(backoff.pause())
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        retried: type[Exception] = DatabaseUnavailable,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Set the policy.
+
+        Args:
+            database: Runs the transactions.
+            retried: The errors that are retried; all of them for what may not be lost. Others are raised.
+            on_failure: Called with each error that is retried.
+        """
+        self._database = database
+        self._retried = retried
+        self._on_failure = on_failure
+
+    async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.write`."""
+        return await self._retry(lambda: self._database.write(transaction, *args, **kwargs))
+
+    async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Database.read`."""
+        return await self._retry(lambda: self._database.read(transaction, *args, **kwargs))
+
+    async def _retry(self, run: Callable[[], Awaitable[T]]) -> T:
+        backoff = Backoff()
+        while True:
+            try:
+                return await run()
+            except self._retried as error:
+                if not isinstance(error, DatabaseUnavailable):
+                    log.exception("a transaction failed, and is retried")
+                if self._on_failure is not None:
+                    self._on_failure(error)
+            await asyncio.sleep(backoff.pause())

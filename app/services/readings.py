@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db import documents, ingests
 from app.db.engine import Database
 from app.db.ingests import Batch, Job, JobLost, Progress
-from app.db.script import ScriptFunction
+from app.db.script import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
 from app.rag.embedding.base import Embedder, Vector
@@ -19,8 +19,9 @@ from app.rag.unreadable import Unreadable
 from app.rag.words import indexed
 from app.services.embeddings import patiently_embedded, searchable
 from app.services.ends import log_document_end
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 
+P = ParamSpec("P")
 T = TypeVar("T")
 KEEP_SECONDS = 0.5
 EMBEDDED_AT_ONCE = 32
@@ -95,7 +96,7 @@ class Reading:
         return await self._reader.read(b"".join(parts), self._job.media_type, self._note_pages)
 
     async def _part(self, position: int) -> bytes | None:
-        return await until_known(self._database, documents.part, self._job.document_id, position)
+        return await DatabaseRetry(self._database).write(documents.part, self._job.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
         self._progress = Progress(Stage.EXTRACTING, done, total)
@@ -113,7 +114,7 @@ class Reading:
                 await self._store_chunks(first + place, chunks[part], vectors[part])
                 await asyncio.sleep(time.monotonic() - began)  # half of the time is the turns'
         self._progress = Progress(Stage.STORING, total, total)
-        await until_known(self._database, ingests.finish, self._job, extracted, self._embedding)
+        await DatabaseRetry(self._database).write(ingests.finish, self._job, extracted, self._embedding)
 
     @property
     def _embedding(self) -> str | None:
@@ -132,21 +133,23 @@ class Reading:
     async def _fail(self, failure: DocumentFailure) -> None:
         with contextlib.suppress(JobLost):
             await self._remove(ingests.remove_all_chunks)
-            await until_known(self._database, ingests.fail, self._job, failure)
+            await DatabaseRetry(self._database).write(ingests.fail, self._job, failure)
 
-    async def _remove(self, some: ScriptFunction[bool]) -> None:
+    async def _remove(self, some: Callable[[Job, Progress], Transaction[bool]]) -> None:
         while not await self._write(some):
             pass
 
-    async def _write(self, script: ScriptFunction[T], *args: object) -> T:
-        return await until_known(self._database, script, self._job, self._progress, *args)
+    async def _write(
+        self, transaction: Callable[Concatenate[Job, Progress, P], Transaction[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await DatabaseRetry(self._database).write(transaction, self._job, self._progress, *args, **kwargs)
 
     async def _keep(self) -> None:
         """Tells how far the work is, until it is lost: to a deletion, or to another process."""
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             try:
-                await self._database.transact(ingests.advance, self._job, self._progress)
+                await self._database.write(ingests.advance, self._job, self._progress)
             except JobLost:
                 return
             except DatabaseUnavailable:

@@ -41,14 +41,14 @@ class Recovery:
         with contextlib.suppress(Draining, Overloaded):  # then others adopt what waits
             while await self._take_up() == SWEEP_BATCH:
                 pass
-        await self._database.transact(leases.forget_dead_processes, self._lease.process_id, LEASE_MS)
+        await self._database.write(leases.forget_dead_processes, self._lease.process_id, LEASE_MS)
 
     async def _take_up(self) -> int:
         """End or adopt some turns without a living process; return how many.
 
         One that cannot be, as its conversation is locked or its row cannot be read, keeps no other unfinished.
         """
-        found = await self._database.query(turns.abandoned, self._lease.process_id, SWEEP_BATCH)
+        found = await self._database.read(turns.abandoned, self._lease.process_id, SWEEP_BATCH)
         lanes = asyncio.Semaphore(LANES)
         results = await asyncio.gather(*(self._take_up_in(lanes, reply) for reply in found), return_exceptions=True)
         for refusal in results:
@@ -75,11 +75,11 @@ class Recovery:
         what = self._lease.process_id, reply, now_ms()
         ids = {"conversation_id": reply.conversation_id, "message_id": reply.message_id}
         try:
-            interrupted = await self._database.transact(turns.interrupt, *what)
+            interrupted = await self._database.write(turns.interrupt, *what)
         except DatabaseUnavailable:
             raise
         except Exception:  # a row of another release, perhaps
             log.exception("what a dead process did for a turn cannot be read", extra=ids)
-            interrupted = await self._database.transact(turns.interrupt_unrecorded, *what)
+            interrupted = await self._database.write(turns.interrupt_unrecorded, *what)
         if interrupted:
             log.warning("the turn of a process that died was ended", extra=ids)

@@ -10,7 +10,7 @@ from app.db.ingests import JobLost
 from app.errors import EmbeddingFailed
 from app.rag.embedding.base import Embedder
 from app.services.embeddings import patiently_embedded, searchable
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Reembedding:
     async def run(self) -> bool:
         """Brings one document up to date; False when there is none to be."""
         name = None if self._embedder is None else self._embedder.name
-        outdated = await self._database.transact(embeddings.take, self._process_id, name)
+        outdated = await self._database.write(embeddings.take, self._process_id, name)
         if outdated is None:
             return False
         try:
@@ -52,16 +52,16 @@ class Reembedding:
             await self._embed(outdated, self._embedder)
             embedding = self._embedder.name
         if self._database.vectors_stored:
-            while not await until_known(self._database, embeddings.remove_others, outdated, embedding):
+            while not await DatabaseRetry(self._database).write(embeddings.remove_others, outdated, embedding):
                 pass
-        await until_known(self._database, embeddings.release, outdated)
+        await DatabaseRetry(self._database).write(embeddings.release, outdated)
 
     async def _embed(self, outdated: Outdated, embedder: Embedder) -> None:
         position = -1
-        while (passages := await until_known(self._database, embeddings.following, outdated, position)).keys:
+        while (passages := await DatabaseRetry(self._database).write(embeddings.following, outdated, position)).keys:
             await self._first()
             position = passages.last
             vectors = await patiently_embedded(embedder, [searchable(*each) for each in passages.texts])
             given = (self._database.kind, passages.keys, embedder.name, vectors)
-            await until_known(self._database, embeddings.store, outdated, *given)
-        await until_known(self._database, embeddings.adopt, outdated, embedder.name)
+            await DatabaseRetry(self._database).write(embeddings.store, outdated, *given)
+        await DatabaseRetry(self._database).write(embeddings.adopt, outdated, embedder.name)

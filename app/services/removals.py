@@ -6,7 +6,7 @@ import contextlib
 from app.db import documents, ingests
 from app.db.engine import Database
 from app.errors import DatabaseUnavailable
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 from app.services.tasks import TaskOwner
 
 SWEEP_BATCH = 100
@@ -30,21 +30,21 @@ class Removals:
 
     async def erase(self, owner_id: str) -> None:
         """Removes all documents of a user who is being erased."""
-        for document_id in await self._database.transact(documents.delete_all, owner_id, self._process_id):
+        for document_id in await self._database.write(documents.delete_all, owner_id, self._process_id):
             await self._remove(document_id)
 
     async def sweep(self) -> None:
         """Removes what dead processes have left half removed, or half arrived."""
-        while found := await self._database.query(ingests.half_removed, self._process_id, SWEEP_BATCH):
+        while found := await self._database.read(ingests.half_removed, self._process_id, SWEEP_BATCH):
             for document_id in found:
                 await self._remove(document_id)
 
     async def _discard(self, document_id: str) -> None:
-        await until_known(self._database, documents.discard, document_id, self._process_id)
+        await DatabaseRetry(self._database).write(documents.discard, document_id, self._process_id)
         await self._remove(document_id)
         with contextlib.suppress(DatabaseUnavailable):  # the log is written back later too, if more slowly
             await self._database.release_room()
 
     async def _remove(self, document_id: str) -> None:
-        while not await until_known(self._database, documents.remove_some, document_id):
+        while not await DatabaseRetry(self._database).write(documents.remove_some, document_id):
             pass

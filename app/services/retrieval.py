@@ -82,8 +82,8 @@ class Retrieval:
         Raises:
             DocumentNotFound: a document is named that the user does not have.
         """
-        owner_id = await self._database.query(search.owner_of, user_id)
-        owned = await self._database.query(search.owned, owner_id) if owner_id and document_ids else set()
+        owner_id = await self._database.read(search.owner_of, user_id)
+        owned = await self._database.read(search.owned, owner_id) if owner_id and document_ids else set()
         if not owned.issuperset(document_ids or ()):
             raise DocumentNotFound
         if owner_id is None:
@@ -106,7 +106,7 @@ class Retrieval:
         if not frequencies:
             return ByWords((), {})
         chosen = clauses(frequencies, scope.chunks)
-        rows = await self._database.scan(
+        rows = await self._database.read_snapshot(
             search.having_words, kind, scope.owner_id, chosen, scope.document_marks, AT_MOST
         )
         return await asyncio.to_thread(ranked_by_words, scope, frequencies, chosen, [Candidate(*row) for row in rows])
@@ -128,7 +128,7 @@ class Retrieval:
         within = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
             large = scope.whole and scope.chunks > LARGE
-            rows = await self._database.scan(
+            rows = await self._database.read_snapshot(
                 functools.partial(search.nearest, indexed=large), scope.owner_id, embedder.name, vector, DEPTH, within
             )
             return [Ranked(*row) for row in rows]
@@ -143,7 +143,7 @@ class Retrieval:
         rankings = [Ranking(each.ranking) for each in by_words]
         scores = fused([*rankings, *(Ranking(each, dense) for each in by_meaning)])
         wanted = list(scores)[:limit]
-        found = await self._database.scan(search.found, self._database.kind, scope.owner_id, wanted)
+        found = await self._database.read_snapshot(search.found, self._database.kind, scope.owner_id, wanted)
         cosines = {key: cosine for ranking in reversed(by_meaning) for key, cosine in ranking}
         weights = [each.weights for each in by_words]
         return [passage(found[key], scores[key], cosines.get(key), weights) for key in wanted if key in found]

@@ -24,7 +24,7 @@ from app.services.generation import generate, with_work
 from app.services.grounding import Grounding
 from app.services.leases import Lease
 from app.services.line import Line
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 from app.services.replies import Reply, failure_of
 from app.services.slots import Claim, Slots
 from app.services.tasks import TaskOwner
@@ -116,7 +116,7 @@ class Running:
         claim = self.claim()
         wait = functools.partial(claim.wait, adopted=True)
         try:
-            adopted = await until_known(self._database, turns.adopt, self._lease.process_id, message, wait)
+            adopted = await DatabaseRetry(self._database).write(turns.adopt, self._lease.process_id, message, wait)
         except BaseException:
             claim.give_back()
             raise
@@ -177,7 +177,7 @@ class Running:
         """Gives a turn back that has cost nothing yet; the lease's end does so too, if that fails."""
         reply.release()
         try:
-            await self._database.transact(turns.release, self._lease.process_id, reply.message.message_id)
+            await self._database.write(turns.release, self._lease.process_id, reply.message.message_id)
         except Exception as error:  # whatever it is, the turn has not failed
             log.warning("cannot give a waiting turn back", exc_info=error)
 
@@ -197,7 +197,7 @@ class Running:
         history, reply.history = reply.history, None
         if history is None:
             note = functools.partial(Delay().note, replies=[reply])
-            history = await until_known(self._database, turns.history, reply.message, reading=True, on_failure=note)
+            history = await DatabaseRetry(self._database, on_failure=note).read(turns.history, reply.message)
         return history
 
     def _answer(self, call: Call, reply: Reply, history: History) -> Coroutine[Any, Any, Outcome]:
@@ -224,16 +224,9 @@ class Running:
             outcome = with_work(outcome, reply, reply.call)
         except Exception:
             log.exception("a reply is stored without what was done for it")
-        stored = await until_known(
-            self._database,
-            turns.settle,
-            self._lease.process_id,
-            reply.owner_id,
-            reply.message,
-            outcome,
-            now_ms(),
-            retried=Exception,
-            on_failure=functools.partial(Delay().note, replies=[reply]),
+        on_failure = functools.partial(Delay().note, replies=[reply])
+        stored = await DatabaseRetry(self._database, retried=Exception, on_failure=on_failure).write(
+            turns.settle, self._lease.process_id, reply.owner_id, reply.message, outcome, now_ms()
         )
         if stored is None:
             reply.end_deleted()

@@ -26,7 +26,7 @@ class Stops:
         running = dict(self._running.replies)
         if not running:
             return
-        mine = await self._database.query(turns.unfinished, self._process_id)
+        mine = await self._database.read(turns.unfinished, self._process_id)
         for message_id, reply in running.items():
             if mine.get(message_id, True):
                 self._running.stop(reply, Status.CANCELLED)

@@ -13,7 +13,7 @@ from app.domain.turns import Summary
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.asides import Asides
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 from app.services.replies import Reply
 from app.services.tasks import TaskOwner
 
@@ -57,11 +57,11 @@ class Summaries:
 
     async def _step(self, conversation_id: str, target: Target, last: int) -> bool:
         """Summarises what follows the last summary, as much as the model takes; whether there is no more to do."""
-        state = await self._database.query(summaries.state, conversation_id)
+        state = await self._database.read(summaries.state, conversation_id)
         covered = state.summary.last if state and state.summary else 0
         if state is None or covered >= last:
             return True
-        found = await self._database.query(summaries.following, conversation_id, covered, last, MESSAGES_AT_ONCE)
+        found = await self._database.read(summaries.following, conversation_id, covered, last, MESSAGES_AT_ONCE)
         room = self._asides.router.window(target, None).room
         told, reached = notes(found, room)
         if not told:
@@ -72,4 +72,6 @@ class Summaries:
         return written is None or not await self._stored(conversation_id, state, Summary(new_id(), reached, written))
 
     async def _stored(self, conversation_id: str, state: State, summary: Summary) -> bool:
-        return await until_known(self._database, summaries.store, conversation_id, state.revision, summary, now_ms())
+        return await DatabaseRetry(self._database).write(
+            summaries.store, conversation_id, state.revision, summary, now_ms()
+        )

@@ -10,7 +10,7 @@ from app.domain.titles import title_request, title_written
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.asides import Asides
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 from app.services.replies import Reply
 from app.services.tasks import TaskOwner
 
@@ -42,11 +42,11 @@ class Titles:
         asked = title_request(question, message.content)
         conversation_id = message.conversation_id
         try:
-            if not await self._database.query(conversations.awaits_title, conversation_id):
+            if not await self._database.read(conversations.awaits_title, conversation_id):
                 return  # a model's would be paid for, and not be used
             written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
             title = title_written(written or "")
             if title is not None:
-                await until_known(self._database, conversations.retitle, conversation_id, title)
+                await DatabaseRetry(self._database).write(conversations.retitle, conversation_id, title)
         except DatabaseUnavailable:
             log.warning("cannot title a conversation: the database is out of reach")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 from app.db import conversations, idempotency, messages, reservations, retrievals, turns, users
 from app.db.engine import Database
 from app.db.idempotency import KeyTaken
 from app.db.reservations import Reservation
-from app.db.script import Script, ScriptFunction
+from app.db.script import Transaction
 from app.domain.context import fixed_cost
 from app.domain.conversations import Mode, NewConversation
 from app.domain.grounding import instructed
@@ -28,7 +29,7 @@ from app.errors import (
 from app.llm.base import Target
 from app.llm.router import Router
 from app.services.messages import get
-from app.services.patience import until_known
+from app.services.patience import DatabaseRetry
 from app.services.replies import Reply
 from app.services.running import Running
 from app.services.slots import Claim
@@ -126,7 +127,7 @@ class Turns:
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
-        accepted = await self._database.query(accepted_turn, who.user_id, conversation_id, message_id)
+        accepted = await self._database.read(accepted_turn, who.user_id, conversation_id, message_id)
         reply = self._reply_of(accepted.reply)
         if accepted.retrieval is not None and reply.awaits_retrieval:
             reply.looked_up(accepted.retrieval)
@@ -139,7 +140,7 @@ class Turns:
             ConversationNotFound, MessageNotFound: the principal has none such.
             AlreadyFinished: the message is terminal.
         """
-        message = await self._database.transact(cancel, who.user_id, conversation_id, message_id, now_ms())
+        message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
         self.running.cancel(message_id)
         return message
 
@@ -154,7 +155,7 @@ class Turns:
         request: NewTurn | NewReply,
         owner: str | None,
         conversation_id: str | None,
-        script: ScriptFunction[None],
+        script: Callable[..., Transaction[None]],
         *new: NewConversation,
     ) -> Turn:
         """Accepts a turn, or finds the one that was accepted under its key."""
@@ -162,7 +163,7 @@ class Turns:
         if key is None:
             return await self._accept(request, owner, conversation_id, script, *new)
         while True:
-            first = await self._database.query(idempotency.find, owner, conversation_id, key.key)
+            first = await self._database.read(idempotency.find, owner, conversation_id, key.key)
             if first is None:
                 try:
                     return await self._accept(request, owner, conversation_id, script, *new)
@@ -178,19 +179,21 @@ class Turns:
         request: NewTurn | NewReply,
         owner: str | None,
         conversation_id: str | None,
-        script: ScriptFunction[None],
+        script: Callable[..., Transaction[None]],
         *new: NewConversation,
     ) -> Turn:
         try:
             attempt = Attempt(self.running.claim())
         except Overloaded:
             without_room = reservations.owner_without_room
-            owner_id = await self._database.query(without_room, owner, conversation_id, request.on_busy)
+            owner_id = await self._database.read(without_room, owner, conversation_id, request.on_busy)
             raise self.running.refusal(owner_id) from None
         self.running.spawn(self._reserve_and_run(attempt, script, (owner, conversation_id, *new, request)))
         return await attempt.answer
 
-    async def _reserve_and_run(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
+    async def _reserve_and_run(
+        self, attempt: Attempt, script: Callable[..., Transaction[None]], args: tuple[object, ...]
+    ) -> None:
         try:
             await self._stored(attempt, script, args)
         except asyncio.CancelledError:  # the process ends, and leaves no more than a crash would
@@ -204,10 +207,12 @@ class Turns:
             self.running.cancel(message_id)
         await self.running.run(turn.reply, attempt.claim)
 
-    async def _stored(self, attempt: Attempt, script: ScriptFunction[None], args: tuple[object, ...]) -> None:
+    async def _stored(
+        self, attempt: Attempt, script: Callable[..., Transaction[None]], args: tuple[object, ...]
+    ) -> None:
         """Store a turn; raises where nothing was stored."""
         try:
-            await self._database.transact(script, attempt, *args)
+            await self._database.write(script, attempt, *args)
         except DatabaseUnavailable as error:
             if not await self._was_stored(attempt, error):
                 raise
@@ -217,23 +222,17 @@ class Turns:
         if attempt.reserved is None:
             return False
         reply_id = attempt.reserved.reply.message_id
-        found = await until_known(
-            self._database,
-            messages.message_by_id,
-            reply_id,
-            reading=True,
-            retried=Exception,
-            on_failure=lambda _: attempt.answer_with(error),
-        )
-        return found is not None
+        on_failure = lambda _: attempt.answer_with(error)  # noqa: E731
+        retry = DatabaseRetry(self._database, retried=Exception, on_failure=on_failure)
+        return await retry.read(messages.message_by_id, reply_id) is not None
 
-    def _reserve(self, attempt: Attempt, owner: str | None, conversation_id: str, turn: NewTurn) -> Script[None]:
+    def _reserve(self, attempt: Attempt, owner: str | None, conversation_id: str, turn: NewTurn) -> Transaction[None]:
         wanted = self._reservation(attempt, owner, conversation_id, turn)
         attempt.reserved = yield from reservations.reserve(wanted, turn, title_from(turn.message))
 
     def _create_and_reserve(
         self, attempt: Attempt, user_id: str, _: None, new: NewConversation, turn: NewTurn
-    ) -> Script[None]:
+    ) -> Transaction[None]:
         now, conversation_id = now_ms(), new_id()
         owner_id, _made = yield from users.ensure(user_id, new_id(), now)
         yield from conversations.insert(conversation_id, owner_id, new, now)
@@ -241,7 +240,7 @@ class Turns:
 
     def _reserve_another(
         self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewReply
-    ) -> Script[None]:
+    ) -> Transaction[None]:
         wanted = self._reservation(attempt, owner, conversation_id, asked)
         attempt.reserved = yield from reservations.reserve_another(wanted, asked)
 
@@ -267,7 +266,7 @@ class Turns:
         fixed_cost(told, message, self._router.window(target, sampling.max_tokens))
 
 
-def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Script[AcceptedTurn]:
+def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[AcceptedTurn]:
     """Reads a turn by its reply; a user's message is one without a question."""
     message = yield from get(owner, conversation_id, message_id)
     title = yield from conversations.title(conversation_id)
@@ -278,7 +277,7 @@ def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> S
     return AcceptedTurn(title, question, message, retrieval=retrieval)
 
 
-def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -> Script[Message]:
+def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[Message]:
     """The transaction of a cancellation."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound

@@ -51,8 +51,8 @@ class Upload:
         await self._database.require_room(len(part))
         position, self._parts = self._parts, self._parts + 1
         if position == 0:
-            await self._database.transact(documents.arrive, self._document_id, self._process_id, now_ms())
-        await self._database.transact(documents.store_part, self._document_id, self._process_id, position, part)
+            await self._database.write(documents.arrive, self._document_id, self._process_id, now_ms())
+        await self._database.write(documents.store_part, self._document_id, self._process_id, position, part)
         self._hash.update(part)
         self._head += part[: WINDOW - len(self._head)]
         self._tail = (self._tail + part)[-WINDOW:]
@@ -70,7 +70,7 @@ class Upload:
         if media_type is None:
             raise UnsupportedMediaType("Documents are read as .txt, .md, .html, .pdf, .docx and .csv.")
         arrived = Arrived(self._document_id, self._process_id, name, media_type, self._hash.hexdigest())
-        document, to_be_read = await self._database.transact(documents.queue, user_id, arrived, now_ms())
+        document, to_be_read = await self._database.write(documents.queue, user_id, arrived, now_ms())
         self._finished = document.document_id == self._document_id
         if to_be_read:
             self._on_queued()

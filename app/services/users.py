@@ -31,7 +31,7 @@ class Users:
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
         """Makes a user, with an id of ours where none is given; False beside one that was there already."""
         chosen = user_id or new_id()
-        _, made = await self._database.transact(users.ensure, chosen, new_id(), now_ms(), name)
+        _, made = await self._database.write(users.ensure, chosen, new_id(), now_ms(), name)
         return await self.get(Principal(chosen), chosen), made
 
     async def get(self, who: Principal, user_id: str) -> User:
@@ -41,7 +41,7 @@ class Users:
             UserNotFound: nothing was ever written for that id, or it is another's than the principal's.
         """
         visible = who.user_id in {None, user_id}
-        async with self._database.read() as session:
+        async with self._database.read_session() as session:
             found = await users.get(session, user_id) if visible else None
         if found is None:
             raise UserNotFound
@@ -50,7 +50,7 @@ class Users:
     async def rename(self, who: Principal, user_id: str, name: str | None) -> User:
         """Gives a user another name; raises what `get` does."""
         await self.get(who, user_id)
-        async with self._database.write() as session:
+        async with self._database.write_session() as session:
             renamed = await users.rename(session, user_id, name)
         if renamed is None:
             raise UserNotFound
@@ -59,7 +59,7 @@ class Users:
     async def erase(self, who: Principal, user_id: str) -> None:
         """Erases a user with all that is theirs, also when the caller leaves; raises what `get` does."""
         await self.get(who, user_id)
-        async with self._database.write() as session:
+        async with self._database.write_session() as session:
             row_id = await users.mark_erased(session, user_id)
         if row_id is None:
             raise UserNotFound
@@ -71,7 +71,7 @@ class Users:
 
     async def finish_erasures(self) -> None:
         """Takes up what was left half erased, by a process that died or an outage."""
-        async with self._database.read() as session:
+        async with self._database.read_session() as session:
             row_ids = await users.marked(session)
         for row_id in row_ids:
             await self._erase_marked(row_id)
@@ -83,5 +83,5 @@ class Users:
                 self._running.conversation_deleted(conversation_id)
 
     async def _erase_batch(self, row_id: str) -> Sequence[str] | None:
-        async with self._database.write() as session:
+        async with self._database.write_session() as session:
             return await users.erase_batch(session, row_id, BATCH_MESSAGES)

@@ -59,7 +59,7 @@ class Watches:
             return
         known = [turns.Watched(name, reply.length, reply.awaits_retrieval) for name, reply in watched.items()]
         try:
-            found = await self._database.query(turns.progress, known)
+            found = await self._database.read(turns.progress, known)
             self._delay.end()
         except Exception as error:
             self._delay.note(error, watched.values())

@@ -72,5 +72,5 @@ def provider(shared_provider: FakeProvider) -> FakeProvider:
 async def empty(service: Service) -> None:
     """Deletes all that callers have written, and forgets what providers have failed at."""
     forget_failures(service)
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(delete(UserRow))

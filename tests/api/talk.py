@@ -140,7 +140,7 @@ async def until_ended(service: Service, conversation: dict[str, Any]) -> dict[st
 async def row_counts(service: Service) -> dict[str, int]:
     """How many rows there are of what callers may write."""
     names = ("users", "conversations", "messages")
-    async with service.database.read() as session:
+    async with service.database.read_session() as session:
         return {
             name: await session.scalar(select(func.count()).select_from(Base.metadata.tables[name])) for name in names
         }
@@ -149,7 +149,7 @@ async def row_counts(service: Service) -> dict[str, int]:
 async def set_updated_at(service: Service, conversations: list[dict[str, Any]], moment: int) -> None:
     """Moves conversations to another moment, in milliseconds since the epoch, as a wall clock cannot be."""
     ids = [each["conversation_id"] for each in conversations]
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(
             update(ConversationRow).where(ConversationRow.conversation_id.in_(ids)).values(updated_at=moment)
         )

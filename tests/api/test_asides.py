@@ -48,7 +48,7 @@ async def small(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[
 
 async def summary_of(service: Service, conversation: dict[str, Any]) -> State:
     """A conversation's summary."""
-    found: State | None = await service.database.query(summaries.state, conversation["conversation_id"])
+    found: State | None = await service.database.read(summaries.state, conversation["conversation_id"])
     assert found is not None
     return found
 
@@ -162,7 +162,7 @@ async def test_a_summary_goes_when_a_reply_that_it_covers_is_superseded(
         assert summary.content not in str(turn.body)
         await quiet(service)
         assert (await summary_of(service, made)).revision > revision
-        assert await service.database.query(summaries.summary_by_id, summary.summary_id) is None
+        assert await service.database.read(summaries.summary_by_id, summary.summary_id) is None
 
 
 async def test_a_summary_stays_when_something_else_changes(shared_database_url: str, provider: FakeProvider) -> None:

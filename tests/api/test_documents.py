@@ -8,7 +8,7 @@ import pytest
 
 from app.db import check, leases
 from app.db.engine import LEASE_MS
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.domain.ids import new_id
 from app.rag import reader
 from tests.api.talk import (
@@ -88,7 +88,7 @@ async def only_what_is_there(service: Service, documents: int) -> None:
     async with asyncio.timeout(10):
         while (await counts(service.database))["documents"] != documents:
             pass
-    assert await service.database.query(check.findings, service.database.kind) == []
+    assert await service.database.read(check.findings, service.database.kind) == []
 
 
 async def test_the_same_bytes_at_once_are_one_document(service: Service) -> None:
@@ -182,7 +182,7 @@ async def events(service: Service, document: dict[str, Any]) -> str:
 async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
     """Takes a document out of everybody's hands: a process that does nothing reads it."""
 
-    def script() -> Script[None]:
+    def script() -> Transaction[None]:
         yield Statement(
             "UPDATE documents SET status = 'processing', stage = 'embedding', done = 1, total = 3, process_id = $2 "
             "WHERE document_id = $1",
@@ -190,8 +190,8 @@ async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
         )
 
     idle = new_id()
-    await service.database.transact(leases.heartbeat, idle, LEASE_MS)
-    await service.database.transact(script)
+    await service.database.write(leases.heartbeat, idle, LEASE_MS)
+    await service.database.write(script)
 
 
 async def test_a_stream_ends_with_its_document(service: Service) -> None:
@@ -291,7 +291,7 @@ async def test_an_erased_user_leaves_no_document(service: Service) -> None:
     }
     assert await document_of(service.client, kept) == kept
     assert (await service.client.get("/documents?user_id=ada")).json() == []
-    assert await service.database.query(check.findings, service.database.kind) == []
+    assert await service.database.read(check.findings, service.database.kind) == []
 
 
 async def test_a_deletion_leaves_nothing(service: Service) -> None:

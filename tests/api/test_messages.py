@@ -114,7 +114,7 @@ async def test_citations_are_read_with_their_message(service: Service) -> None:
     """The citations that are stored with a reply are shown with it."""
     made = await make(service, message="Hello")
     citation = {"marker": 1, "document_name": "a.pdf", "page": None, "score": 0.5}
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(citations=[citation]))
     assert [each["citations"] for each in await got(service, messages_of(made))] == [[], [citation]]
 

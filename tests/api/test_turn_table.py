@@ -235,7 +235,7 @@ class Talk:
         """End the turn at work as if its process had died: another one finds it with what was saved."""
         [reply] = self._unfinished()
         dead = await dead_process(self._service)
-        async with self._service.database.write() as session:
+        async with self._service.database.write_session() as session:
             of_it = update(MessageRow).where(MessageRow.message_id == reply.message.message_id)
             await session.execute(of_it.values(process_id=dead, content=reply.text()))
         await recover(self._service)
@@ -313,4 +313,4 @@ async def test_each_operation_in_each_state(openai_service: Service, provider: F
     provider.default = answer
     expectations = zip(OPERATIONS, EXPECTED[state], strict=True)
     await asyncio.gather(*(case(operation, expected) for operation, expected in expectations if expected != NONE))
-    assert await openai_service.database.query(check.findings, openai_service.database.kind) == []
+    assert await openai_service.database.read(check.findings, openai_service.database.kind) == []

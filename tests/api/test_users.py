@@ -110,7 +110,7 @@ async def test_a_long_ledger_is_erased_in_parts(service: Service, monkeypatch: p
     for _ in range(5):
         await told(service, made, "Hello")
     assert (await service.client.delete("/users/ada")).status_code == 204
-    async with service.database.read() as session:
+    async with service.database.read_session() as session:
         assert await session.scalar(select(func.count()).select_from(AttemptRow)) == 0
     assert (await row_counts(service))["users"] == 0
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app.db import leases, schema
 from app.db.connect import connect
 from app.db.engine import Database
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import SqliteTemplate
 
@@ -41,12 +41,12 @@ async def database(path: Path) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def count() -> Script[int]:
+def count() -> Transaction[int]:
     rows = yield Statement("SELECT count(*) FROM processes")
     return int(rows[0][0])
 
 
-def fill(rows: int) -> Script[None]:
+def fill(rows: int) -> Transaction[None]:
     """Stores some kilobytes for each row."""
     for number in range(rows):
         yield Statement(
@@ -54,29 +54,29 @@ def fill(rows: int) -> Script[None]:
         )
 
 
-async def transact(database: Database) -> None:
-    await database.transact(leases.heartbeat, PROCESS, 1)
-
-
-async def query(database: Database) -> None:
-    await database.query(count)
-
-
-async def scan(database: Database) -> None:
-    await database.scan(count)
+async def write(database: Database) -> None:
+    await database.write(leases.heartbeat, PROCESS, 1)
 
 
 async def read(database: Database) -> None:
-    async with database.read() as session:
+    await database.read(count)
+
+
+async def read_snapshot(database: Database) -> None:
+    await database.read_snapshot(count)
+
+
+async def read_session(database: Database) -> None:
+    async with database.read_session() as session:
         await session.execute(text("SELECT count(*) FROM processes"))
 
 
-async def write(database: Database) -> None:
-    async with database.write() as session:
+async def write_session(database: Database) -> None:
+    async with database.write_session() as session:
         await session.execute(text("UPDATE processes SET expires_at = expires_at + 1"))
 
 
-USES = (transact, query, scan, read, write)
+USES = (write, read, read_snapshot, read_session, write_session)
 
 
 def moved(file: Path, *, back: bool = False) -> None:
@@ -121,7 +121,7 @@ async def all_well(database: Database) -> None:
 
 @pytest.mark.parametrize("name", ["parley.db", "parley.db-wal", "parley.db-shm"])
 async def test_what_is_moved_away_is_missed_until_it_is_back(database: Database, path: Path, name: str) -> None:
-    """Without any of its files nothing is acknowledged or read, and no other file is made in its place."""
+    """Without any of its files nothing is acknowledged or read_session, and no other file is made in its place."""
     file = path.with_name(name)
     moved(file)
     await all_unavailable(database)
@@ -154,14 +154,14 @@ async def test_a_connection_is_not_opened_to_another_file(path: Path) -> None:
     """Connections that are opened while another file is there do not stay with it when the right one is back."""
     database = connect(f"sqlite:///{path}", pool_size=2)
     await schema.upgrade(database)
-    await transact(database)
+    await write(database)
     replaced(path)
     await all_unavailable(database)
     moved(path, back=True)
-    await transact(database)
-    async with database.read() as session:
+    await write(database)
+    async with database.read_session() as session:
         assert (await session.execute(text("SELECT count(*) FROM processes"))).scalar_one() == 1
-    assert await database.query(count) == await database.scan(count) == 1
+    assert await database.read(count) == await database.read_snapshot(count) == 1
     await database.close()
 
 
@@ -180,16 +180,16 @@ async def test_what_was_committed_before_the_log_was_deleted_is_there_after_a_re
     await all_unavailable(database)
     await database.close()
     restarted = connect(f"sqlite:///{path}", pool_size=1)
-    assert await restarted.query(count) == 1
+    assert await restarted.read(count) == 1
     await restarted.close()
 
 
 async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> None:
     """Nothing of what was refused is there when the file is back."""
     moved(path)
-    await unavailable(lambda each: each.transact(leases.heartbeat, "01900000-0000-7000-8000-000000000001", 1), database)
+    await unavailable(lambda each: each.write(leases.heartbeat, "01900000-0000-7000-8000-000000000001", 1), database)
     moved(path, back=True)
-    assert await database.query(count) == 1
+    assert await database.read(count) == 1
 
 
 async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, path: Path) -> None:
@@ -197,10 +197,10 @@ async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, 
     limited = database._writer  # type: ignore[attr-defined]  # the limit is its connection's own
     pages = await limited.call(lambda connection, _: connection.execute("PRAGMA page_count").fetchone()[0], None)
     await limited.call(lambda connection, size: connection.execute(f"PRAGMA max_page_count = {size}"), pages + 2)
-    assert "SQLITE_FULL" in await unavailable(lambda each: each.transact(fill, 20), database)
-    await transact(database)
+    assert "SQLITE_FULL" in await unavailable(lambda each: each.write(fill, 20), database)
+    await write(database)
     await limited.call(lambda connection, size: connection.execute(f"PRAGMA max_page_count = {size}"), 2**30)
-    await database.transact(fill, 20)
+    await database.write(fill, 20)
 
 
 @pytest.mark.parametrize(("kept", "code"), [(0, "SQLITE_NOTADB"), (8192, "SQLITE_CORRUPT")])
@@ -227,9 +227,9 @@ async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None
 async def test_a_statement_that_is_wrong_is_a_fault_of_ours(database: Database) -> None:
     """What SQLite cannot make sense of is not blamed on the file."""
 
-    def wrong() -> Script[None]:
+    def wrong() -> Transaction[None]:
         yield Statement("SELECT nothing FROM nowhere")
 
-    for run in (database.transact, database.query, database.scan):
+    for run in (database.write, database.read, database.read_snapshot):
         with pytest.raises(sqlite3.OperationalError):
             await run(wrong)

@@ -9,14 +9,14 @@ from urllib.parse import quote
 import pytest
 
 from app.db.connect import connect
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.postgres import PostgresCluster
 
 PASSWORD = "p@ss/w:rd?#%&= '\"\\é"
 
 
-def value(sql: str) -> Script[str]:
+def value(sql: str) -> Transaction[str]:
     return str((yield Statement(sql))[0][0])
 
 
@@ -24,7 +24,7 @@ async def seen(url: str, sql: str) -> str:
     """What the server behind a URL answers."""
     database = connect(url, pool_size=1)
     try:
-        return await database.query(value, sql)
+        return await database.read(value, sql)
     finally:
         await database.close()
 

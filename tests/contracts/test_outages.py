@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.db.outages import causes
 from app.db.postgres import PostgresDatabase
 from app.db.postgres_url import parse
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
@@ -49,34 +49,34 @@ def at(url: str, port: int) -> str:
     return make_url(url).set(port=port).render_as_string(hide_password=False)
 
 
-def read_script() -> Script[int]:
+def read_script() -> Transaction[int]:
     rows = yield Statement("SELECT count(*) FROM users")
     return int(rows[0][0])
 
 
-async def transact(database: Database) -> None:
-    await database.transact(leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
-
-
-async def query(database: Database) -> None:
-    await database.query(read_script)
-
-
-async def scan(database: Database) -> None:
-    await database.scan(read_script)
+async def write(database: Database) -> None:
+    await database.write(leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
 
 
 async def read(database: Database) -> None:
-    async with database.read() as session:
+    await database.read(read_script)
+
+
+async def read_snapshot(database: Database) -> None:
+    await database.read_snapshot(read_script)
+
+
+async def read_session(database: Database) -> None:
+    async with database.read_session() as session:
         await session.execute(text("SELECT count(*) FROM users"))
 
 
-async def write(database: Database) -> None:
-    async with database.write() as session:
+async def write_session(database: Database) -> None:
+    async with database.write_session() as session:
         await session.execute(text("DELETE FROM processes"))
 
 
-USES = [transact, query, scan, read, write]
+USES = [write, read, read_snapshot, read_session, write_session]
 
 
 @pytest.fixture(scope="module")
@@ -174,20 +174,20 @@ async def test_a_fault_of_ours_stays_one(wired: Wired, use: Use) -> None:
 async def test_a_value_that_does_not_fit_is_not_blamed_on_the_database(wired: Wired) -> None:
     """Asyncpg refuses a value before the server sees it, with an error of its client."""
 
-    def too_large() -> Script[None]:
+    def too_large() -> Transaction[None]:
         yield Statement("SELECT $1::integer", (2**40,))
 
     with pytest.raises(asyncpg.DataError, match="int32"):
-        await wired.through.query(too_large)
+        await wired.through.read(too_large)
 
 
 async def test_a_deadlock_is_run_again_once(wired: Wired) -> None:
     """A script that was undone for the sake of another has a second try before it is given up."""
     for code in ("40001", "40P01"):
-        await transact(wired.through)
+        await write(wired.through)
         wired.wire.refuse_statements(code)
         before = wired.wire.refused
-        await unavailable(transact, wired.through)
+        await unavailable(write, wired.through)
         assert wired.wire.refused == before + 2
         wired.wire.release()
 
@@ -195,14 +195,14 @@ async def test_a_deadlock_is_run_again_once(wired: Wired) -> None:
 async def test_a_failover_is_survived_by_all_connections(wired: Wired, cluster: PostgresCluster, url: str) -> None:
     """While a server is read-only writes are refused; afterwards none of its connections is used for one more."""
     name = make_url(url).database
-    for use in (transact, write):
+    for use in (write, write_session):
         await wired.through.close()
         cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-        await asyncio.gather(query(wired.through), query(wired.through))
+        await asyncio.gather(read(wired.through), read(wired.through))
         error = await unavailable(use, wired.through)
         cluster.psql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
         assert "(25006)" in str(error.reason)
-        await asyncio.gather(*(use(wired.through) for use in (transact, write, read, query)))
+        await asyncio.gather(*(use(wired.through) for use in (write, write_session, read_session, read)))
 
 
 async def test_what_a_failover_undid_is_run_again(wired: Wired, cluster: PostgresCluster, url: str) -> None:
@@ -210,9 +210,9 @@ async def test_what_a_failover_undid_is_run_again(wired: Wired, cluster: Postgre
     name = make_url(url).database
     await wired.through.close()
     cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    await query(wired.through)
+    await read(wired.through)
     cluster.psql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
-    await transact(wired.through)
+    await write(wired.through)
 
 
 async def test_of_several_hosts_the_primary_is_used(wired: Wired, cluster: PostgresCluster, url: str) -> None:
@@ -220,11 +220,11 @@ async def test_of_several_hosts_the_primary_is_used(wired: Wired, cluster: Postg
     wired.wire.standby = True
     standby, primary = (f"127.0.0.1:{port}" for port in (wired.wire.port, cluster.port))
     database = PostgresDatabase(parse(url.replace(primary, f"{standby},{primary}")), pool_size=1)
-    await transact(database)
+    await write(database)
     await database.close()
     alone = at(url, wired.wire.port) + "?target_session_attrs=read-write"
     database = PostgresDatabase(parse(alone), pool_size=1)
-    assert (await unavailable(transact, database)).passing
+    assert (await unavailable(write, database)).passing
     await database.close()
 
 
@@ -247,6 +247,6 @@ async def test_no_password_is_in_a_reason(cluster: PostgresCluster) -> None:
     async with PostgresWire(cluster.port) as wire:
         wire.refuse_connections(error_response("08006", text="cannot reach postgres://parley:hunter2@db"))
         database = PostgresDatabase(parse(f"postgresql://parley:hunter2@127.0.0.1:{wire.port}/parley"), pool_size=1)
-        error = await unavailable(query, database)
+        error = await unavailable(read, database)
         assert error.reason == "cannot reach postgres://parley:***@db (08006)"
         await database.close()

@@ -16,7 +16,7 @@ from app.db import schema
 from app.db.connect import connect
 from app.db.engine import Database
 from app.db.models import Base, ConversationRow, MessageRow, UserRow
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.domain.ids import new_id
 from app.errors import DatabaseUnavailable
 from tests.support.postgres import PostgresCluster
@@ -49,7 +49,7 @@ def described(name: str | None, kind: str, _parents: object) -> bool:
 
 async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Database) -> None:
     """A start brings the first release's schema up to date, and the rows are there."""
-    async with database.write() as session:
+    async with database.write_session() as session:
         session.add(UserRow(id=new_id(), user_id="ada", created_at=1))
         await session.flush()
         for table in (
@@ -77,7 +77,7 @@ async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Da
     await schema.upgrade(database)
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
-    async with database.read() as session:
+    async with database.read_session() as session:
         assert await session.scalar(select(UserRow.user_id)) == "ada"
 
 
@@ -94,7 +94,7 @@ async def test_replies_that_nothing_has_replaced_stand_again(database: Database)
         (5, "Good", 7, "completed"),
         (5, "Half", None, "in_progress"),
     ]
-    async with database.write() as session:
+    async with database.write_session() as session:
         session.add(UserRow(id=user, user_id="ada", created_at=1))
         await session.flush()
         session.add(
@@ -118,7 +118,7 @@ async def test_replies_that_nothing_has_replaced_stand_again(database: Database)
         await session.flush()
         await session.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     await schema.upgrade(database)
-    async with database.read() as session:
+    async with database.read_session() as session:
         found = await session.scalars(select(MessageRow.superseded_by).order_by(MessageRow.sequence_number))
         places = [superseded_by and ids.index(superseded_by) for superseded_by in found]
     assert places == [None, None, 4, 4, 5, None, None, None]
@@ -133,7 +133,7 @@ def test_the_head_is_the_newest_migration() -> None:
 
 async def test_a_schema_from_a_newer_release_is_refused(database: Database) -> None:
     """A database that this release does not know is not touched, and the message says why."""
-    async with database.write() as session:
+    async with database.write_session() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(schema.SchemaTooNew, match=r"schema 9999.*newer"):
         await schema.upgrade(database)
@@ -143,7 +143,7 @@ async def test_many_starts_at_once_migrate_once(tmp_path: Any) -> None:
     """Processes that start together on an empty file all end with the schema up to date."""
     databases = [connect(f"sqlite:///{tmp_path}/new.db", pool_size=1) for _ in range(4)]
     await asyncio.gather(*(schema.upgrade(database) for database in databases))
-    assert [await database.query(schema.current) for database in databases] == [True] * 4
+    assert [await database.read(schema.current) for database in databases] == [True] * 4
     for database in databases:
         await database.close()
 
@@ -151,7 +151,7 @@ async def test_many_starts_at_once_migrate_once(tmp_path: Any) -> None:
 async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> None:
     """Foreign keys, full syncs and the write-ahead log hold for sessions and for scripts."""
 
-    def pragmas() -> Script[list[Any]]:
+    def pragmas() -> Transaction[list[Any]]:
         names = ("foreign_keys", "synchronous", "journal_mode", "busy_timeout")
         values: list[Any] = []
         for name in names:
@@ -162,9 +162,9 @@ async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> 
     with sqlite_template.copy() as url:
         database = connect(url, pool_size=1)
         expected = [1, 2, "wal", 5000]
-        assert await database.query(pragmas) == expected
-        assert await database.transact(pragmas) == expected
-        async with database.read() as session:
+        assert await database.read(pragmas) == expected
+        assert await database.write(pragmas) == expected
+        async with database.read_session() as session:
             found = [
                 (await session.execute(text(f"PRAGMA {name}"))).scalar() for name in ("foreign_keys", "synchronous")
             ]
@@ -172,7 +172,7 @@ async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> 
         await database.close()
 
 
-def insertion(user_id: str, *, fails: bool = False) -> Script[str]:
+def insertion(user_id: str, *, fails: bool = False) -> Transaction[str]:
     """Adds a user, and may fail after that."""
     yield Statement(
         "INSERT INTO users (id, user_id, created_at) VALUES ($1, $2, {now})",
@@ -184,13 +184,13 @@ def insertion(user_id: str, *, fails: bool = False) -> Script[str]:
 
 
 async def users(database: Database) -> list[str | None]:
-    async with database.read() as session:
+    async with database.read_session() as session:
         return sorted(row[0] for row in await session.execute(text("SELECT user_id FROM users")))
 
 
 async def test_a_script_that_fails_is_undone_alone(database: Database) -> None:
     """Scripts that are committed together succeed or fail each by itself."""
-    made = [database.transact(lambda n=n: insertion(str(n), fails=n % 2 == 1)) for n in range(6)]
+    made = [database.write(insertion, str(n), fails=n % 2 == 1) for n in range(6)]
     outcomes = await asyncio.gather(*made, return_exceptions=True)
     assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True] * 3
     assert await users(database) == ["0", "2", "4"]
@@ -199,7 +199,7 @@ async def test_a_script_that_fails_is_undone_alone(database: Database) -> None:
 async def test_a_session_that_fails_is_rolled_back(database: Database) -> None:
     """An exception in a writing session leaves nothing behind, and its connection goes back."""
     with pytest.raises(IntegrityError):
-        async with database.write() as session:
+        async with database.write_session() as session:
             ids = [f"00000000-0000-7000-8000-{n:012}" for n in (1, 2)]
             session.add_all([UserRow(id=each, user_id="same", created_at=1) for each in ids])
     assert await users(database) == []
@@ -208,9 +208,9 @@ async def test_a_session_that_fails_is_rolled_back(database: Database) -> None:
 
 async def test_a_write_inside_a_write_is_refused(database: Database) -> None:
     """A second transaction inside a first would wait for itself on SQLite, so it is an error everywhere."""
-    async with database.write():
+    async with database.write_session():
         with pytest.raises(RuntimeError, match="open in this task"):
-            async with database.write():
+            async with database.write_session():
                 pass
 
 
@@ -218,11 +218,11 @@ async def test_sessions_and_scripts_take_turns_to_write(database: Database) -> N
     """Writers of both kinds at once neither fail nor starve each other."""
 
     async def by_session(user_id: str) -> None:
-        async with database.write() as session:
+        async with database.write_session() as session:
             session.add(UserRow(id=f"10000000-0000-7000-8000-{int(user_id):012}", user_id=user_id, created_at=1))
 
     sessions = [by_session(str(n)) for n in range(100, 120)]
-    scripts = [database.transact(insertion, str(n)) for n in range(200, 220)]
+    scripts = [database.write(insertion, str(n)) for n in range(200, 220)]
     await asyncio.gather(*sessions, *scripts)
     assert len(await users(database)) == 40
 
@@ -233,12 +233,12 @@ async def test_a_database_out_of_reach_is_named_and_comes_back(
     """While PostgreSQL is away everything says so; once it is back the same pool works."""
     with postgres_template.copy() as url:
         database = connect(url, pool_size=2)
-        assert await database.query(schema.current)
+        assert await database.read(schema.current)
         cluster.kill()
-        for attempt in (database.query(schema.current), database.transact(insertion, "1"), users(database)):
+        for attempt in (database.read(schema.current), database.write(insertion, "1"), users(database)):
             with pytest.raises(DatabaseUnavailable):
                 await attempt
         cluster.restart()
-        assert await database.transact(insertion, "2") == "2"
+        assert await database.write(insertion, "2") == "2"
         assert await users(database) == ["2"]
         await database.close()

@@ -8,7 +8,7 @@ import pytest
 from app.db import schema, search
 from app.db.connect import connect
 from app.db.engine import Database
-from app.db.script import Row, Script, Statement
+from app.db.script import Row, Statement, Transaction
 from tests.support.databases import PostgresTemplate
 from tests.support.library import Directions, direction, new_document, new_owner
 
@@ -22,7 +22,7 @@ async def database(postgres_template: PostgresTemplate) -> AsyncIterator[Databas
         await opened.close()
 
 
-def plan_of(script: Generator[Statement, list[Row], Any]) -> Script[str]:
+def plan_of(script: Generator[Statement, list[Row], Any]) -> Transaction[str]:
     """How PostgreSQL would run a script's first statement."""
     statement = next(script)
     return "\n".join(row[0] for row in (yield Statement(f"EXPLAIN {statement.sql}", statement.values)))
@@ -39,7 +39,7 @@ async def test_in_tables_that_are_not_known_yet_each_chunk_asks_for_its_own_docu
         "words": search.having_words("postgresql", owner, [["abcdefgh"]], [], 8),
         "meaning": search.nearest(owner, embedder.name, direction("cat"), 8, None, indexed=False),
     }
-    plan = await database.query(plan_of, scripts[what])
+    plan = await database.read(plan_of, scripts[what])
     assert "Join" not in plan
     assert "Nested Loop" not in plan
     assert "document_id = c.document_id" in plan

@@ -12,7 +12,7 @@ from app.db.connect import connect
 from app.db.engine import Database
 from app.db.postgres import PostgresDatabase
 from app.db.postgres_url import parse
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
@@ -31,15 +31,15 @@ class Stalled:
 
     async def names(self) -> list[str]:
         """The users that others see."""
-        return await self.direct.query(names)
+        return await self.direct.read(names)
 
 
-def add(name: str) -> Script[None]:
+def add(name: str) -> Transaction[None]:
     """Stores a user."""
     yield Statement("INSERT INTO users (id, user_id, created_at) VALUES (gen_random_uuid(), $1, 1)", (name,))
 
 
-def names() -> Script[list[str]]:
+def names() -> Transaction[list[str]]:
     """The ids of all users."""
     return [row[0] for row in (yield Statement("SELECT user_id FROM users ORDER BY user_id"))]
 
@@ -59,80 +59,80 @@ async def stalled(cluster: PostgresCluster, postgres_template: PostgresTemplate)
 async def test_a_script_after_a_stall_is_committed(stalled: Stalled) -> None:
     """A connection that was given up amid a transaction is not used for the next, which would be lost within it."""
 
-    def given_up() -> Script[None]:
+    def given_up() -> Transaction[None]:
         yield from add("first")
         stalled.proxy.stall()
         yield from add("second")
 
     with pytest.raises(DatabaseUnavailable):
-        await stalled.through.transact(given_up)
+        await stalled.through.write(given_up)
     stalled.proxy.resume()
-    await stalled.through.transact(add, "third")
+    await stalled.through.write(add, "third")
     assert await stalled.names() == ["third"]
 
 
 async def test_a_script_that_is_given_up_as_the_stall_ends_is_not_in_the_next_one_s_way(stalled: Stalled) -> None:
     """Nor is a connection used that came back to life while it was being given up."""
 
-    def given_up() -> Script[None]:
+    def given_up() -> Transaction[None]:
         yield from add("first")
         stalled.proxy.stall()
         yield from add("second")
 
     asyncio.get_running_loop().call_later(STATEMENT_SECONDS + 1.4, stalled.proxy.resume)
     with pytest.raises(DatabaseUnavailable):
-        await stalled.through.transact(given_up)
-    await stalled.through.transact(add, "third")
+        await stalled.through.write(given_up)
+    await stalled.through.write(add, "third")
     assert await stalled.names() == ["third"]
 
 
 async def test_a_transaction_after_a_stalled_read_is_committed(stalled: Stalled) -> None:
     """A connection whose read was given up is not used for what comes next either."""
-    await stalled.through.query(names)
+    await stalled.through.read(names)
     stalled.proxy.stall()
     with pytest.raises(DatabaseUnavailable):
-        await stalled.through.query(names)
+        await stalled.through.read(names)
     stalled.proxy.resume()
-    await stalled.through.transact(add, "third")
+    await stalled.through.write(add, "third")
     assert await stalled.names() == ["third"]
 
 
 async def test_a_transaction_after_a_stalled_session_is_committed(stalled: Stalled) -> None:
     """The same for a session that was given up before its first answer."""
-    await stalled.through.query(names)
+    await stalled.through.read(names)
     stalled.proxy.stall()
     asyncio.get_running_loop().call_later(STATEMENT_SECONDS + 1.4, stalled.proxy.resume)
     with pytest.raises(DatabaseUnavailable):
-        async with stalled.through.read() as session:
+        async with stalled.through.read_session() as session:
             await session.execute(text("SELECT 1"))
-    await stalled.through.transact(add, "third")
-    await stalled.through.transact(add, "fourth")
+    await stalled.through.write(add, "third")
+    await stalled.through.write(add, "fourth")
     assert await stalled.names() == ["fourth", "third"]
 
 
 async def test_a_session_after_a_stall_is_committed(stalled: Stalled) -> None:
     """The same holds for a transaction of a session."""
     with pytest.raises(DatabaseUnavailable):
-        async with stalled.through.write() as session:
+        async with stalled.through.write_session() as session:
             await session.execute(text("SELECT 1"))
             stalled.proxy.stall()
             await session.execute(text("SELECT 2"))
     stalled.proxy.resume()
-    await stalled.through.transact(add, "third")
+    await stalled.through.write(add, "third")
     assert await stalled.names() == ["third"]
 
 
 async def test_a_script_that_is_cancelled_amid_a_stall_leaves_nothing_behind(stalled: Stalled) -> None:
     """Whoever waits no longer, waits not for the network either, and the next transaction is its own."""
 
-    def given_up() -> Script[None]:
+    def given_up() -> Transaction[None]:
         yield from add("first")
         stalled.proxy.stall()
         yield from add("second")
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await stalled.through.transact(given_up)
+            await stalled.through.write(given_up)
     stalled.proxy.resume()
-    await stalled.through.transact(add, "third")
+    await stalled.through.write(add, "third")
     assert await stalled.names() == ["third"]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from app.db.connect import connect
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.certificates import Authority, Pair, server_context
 from tests.support.postgres import PostgresCluster
@@ -56,7 +56,7 @@ class Place(NamedTuple):
         """Why a URL with these parameters leads to no connection; None where it does."""
         database = connect(f"postgresql://postgres@{host}:{self.front.port}/postgres?{query}", pool_size=1)
         try:
-            await database.query(one)
+            await database.read(one)
         except DatabaseUnavailable as error:
             return error
         finally:
@@ -77,7 +77,7 @@ class Place(NamedTuple):
         assert not error.passing
 
 
-def one() -> Script[int]:
+def one() -> Transaction[int]:
     return int((yield Statement("SELECT 1"))[0][0])
 
 

@@ -23,7 +23,7 @@ async def postgres_url(postgres_template: PostgresTemplate) -> AsyncIterator[str
     """A database that never had the extension."""
     with postgres_template.copy() as url:
         database = connect(url, pool_size=1)
-        async with database.write() as session:
+        async with database.write_session() as session:
             await session.execute(text("DROP TABLE chunk_vectors"))
             await session.execute(text("DROP EXTENSION vector"))
         await database.close()
@@ -43,7 +43,7 @@ async def test_the_table_is_made_when_the_extension_is_there(postgres_url: str) 
 async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A user who may not have the extension is served without vectors, and told so."""
     admin = connect(postgres_url, pool_size=1)
-    async with admin.write() as session:
+    async with admin.write_session() as session:
         await session.execute(text("DROP ROLE IF EXISTS plain"))
         await session.execute(text("CREATE ROLE plain LOGIN"))
         await session.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO plain"))
@@ -55,7 +55,7 @@ async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog:
     assert "words alone" in caplog.text
     await degraded(plain)
     await plain.close()
-    async with admin.write() as session:
+    async with admin.write_session() as session:
         await session.execute(text("DROP OWNED BY plain"))
         await session.execute(text("DROP ROLE plain"))
     await admin.close()
@@ -84,10 +84,10 @@ async def test_a_large_library_gets_an_index_and_loses_it(
         search = Retrieval(database, embedder)
         before = set((await search.search(owner, ["cat"], 4)).passages)
         await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
-        assert list((await database.query(indexes)).values()) == [True]
+        assert list((await database.read(indexes)).values()) == [True]
         assert set((await search.search(owner, ["cat"], 4)).passages) == before  # two are equally near
-        async with database.write() as session:
+        async with database.write_session() as session:
             await session.execute(text("DELETE FROM documents"))
         await keep_vector_indexes(database)
-        assert await database.query(indexes) == {}
+        assert await database.read(indexes) == {}
         await database.close()

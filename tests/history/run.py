@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from app.db import check as rules
 from app.db.connect import connect
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from tests.history.check import LAST, ROWS, Row, Stored, findings
 from tests.history.clients import Client
 from tests.history.fleet import Fleet
@@ -66,16 +66,16 @@ async def at_rest(database_url: str) -> tuple[Stored, list[str]]:
     try:
         deadline = time.monotonic() + PEACE_SECONDS
         while True:
-            stored = await database.query(read)
+            stored = await database.read(read)
             busy = any(row.status in {"queued", "in_progress"} for row in stored.rows)
             if not busy or time.monotonic() > deadline:
-                return stored, await database.query(rules.findings, database.kind)
+                return stored, await database.read(rules.findings, database.kind)
             await asyncio.sleep(0.2)
     finally:
         await database.close()
 
 
-def read() -> Script[Stored]:
+def read() -> Transaction[Stored]:
     """Reads all messages."""
     rows = [Row(str(row[0]), str(row[1]), *row[2:]) for row in (yield Statement(ROWS))]
     last = {str(conversation_id): number for conversation_id, number in (yield Statement(LAST))}

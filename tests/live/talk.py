@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx2
 
 from app.db.connect import connect
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from tests.api.talk import Event, live_events
 from tests.support.process import POLL_SECONDS, Parley
 
@@ -116,12 +116,12 @@ def names_in(directory: Path) -> list[str]:
 async def rows(database_url: str, sql: str) -> list[tuple[Any, ...]]:
     """What a statement gives, asked of the database itself."""
 
-    def script() -> Script[list[tuple[Any, ...]]]:
+    def script() -> Transaction[list[tuple[Any, ...]]]:
         return [tuple(row) for row in (yield Statement(sql))]
 
     database = connect(database_url, pool_size=1)
     try:
-        return await database.transact(script)
+        return await database.write(script)
     finally:
         await database.close()
 

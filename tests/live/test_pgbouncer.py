@@ -15,7 +15,7 @@ from app.db import schema, vector_indexes
 from app.db.connect import connect
 from app.db.engine import Database
 from app.db.models import UserRow
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.db.vector_indexes import indexes, keep_vector_indexes
 from app.domain.ids import new_id
 from tests.live.talk import make, messages, told
@@ -63,11 +63,11 @@ def pooled(cluster: PostgresCluster, pooler: tuple[str, int], tmp_path: Path) ->
     cluster.drop_database(name)
 
 
-def setting(name: str) -> Script[str]:
+def setting(name: str) -> Transaction[str]:
     return str((yield Statement("SELECT current_setting($1)", (name,)))[0][0])
 
 
-def backend(pause: float) -> Script[list[int]]:
+def backend(pause: float) -> Transaction[list[int]]:
     """The server's processes that two statements of one script run in."""
     statement = Statement("SELECT pg_backend_pid() FROM pg_sleep($1)", (pause,))
     one, other = (yield statement), (yield statement)
@@ -103,12 +103,12 @@ async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
     """In scripts and sessions, of its own and of the URL; no other client of the pooler has them afterwards."""
     async with pooled.database(query="?options=-c%20work_mem%3D9MB") as database:
         for name, expected in (OURS | {"work_mem": "9MB"}).items():
-            assert await database.query(setting, name) == expected
-            assert await database.scan(setting, name) == expected
-            assert await database.transact(setting, name) == expected
-            async with database.read() as session:
+            assert await database.read(setting, name) == expected
+            assert await database.read_snapshot(setting, name) == expected
+            assert await database.write(setting, name) == expected
+            async with database.read_session() as session:
                 assert (await session.execute(text(f"SHOW {name}"))).scalar_one() == expected
-            async with database.write() as session:
+            async with database.write_session() as session:
                 assert (await session.execute(text(f"SHOW {name}"))).scalar_one() == expected
     shown = pooled.cluster.psql_at(pooled.url, "SHOW statement_timeout; SHOW work_mem")
     assert shown.split() == ["0", "4MB"]
@@ -117,7 +117,7 @@ async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
 async def test_a_script_stays_at_one_server(pooled: Pooled) -> None:
     """However many go on at once, also those that only read: their statements and settings stay together."""
     async with pooled.database(pool_size=8) as database:
-        for run in (database.query, database.transact):
+        for run in (database.read, database.write):
             for first, second in await asyncio.gather(*(run(backend, 0.01) for _ in range(24))):
                 assert first == second
 
@@ -129,10 +129,10 @@ async def test_many_clients_share_few_servers(pooled: Pooled) -> None:
         await schema.upgrade(databases[0])
 
         async def use(database: Database, number: int) -> None:
-            async with database.write() as session:
+            async with database.write_session() as session:
                 session.add(UserRow(id=new_id(), user_id=f"user{number}", created_at=1))
-            assert await database.query(setting, "statement_timeout") == "5s"
-            async with database.read() as session:
+            assert await database.read(setting, "statement_timeout") == "5s"
+            async with database.read_session() as session:
                 found = await session.execute(select(UserRow).where(UserRow.user_id == f"user{number}"))
                 assert found.scalar_one().created_at == 1
 
@@ -148,7 +148,7 @@ async def test_a_large_library_gets_an_index(pooled: Pooled, monkeypatch: pytest
         owner = await new_owner(database)
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=Directions())
         await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
-        assert list((await database.query(indexes)).values()) == [True]
+        assert list((await database.read(indexes)).values()) == [True]
         assert pooled.cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", pooled.name) == "0"
 
 

@@ -95,14 +95,14 @@ async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) ->
     path, post = await half(service, provider, asyncio.Event())
 
     async def stored() -> MessageRow:
-        async with service.database.read() as session:
+        async with service.database.read_session() as session:
             found: MessageRow = await session.scalar(select(MessageRow).where(MessageRow.status == "in_progress"))
         return found
 
     async with asyncio.timeout(WAIT_SECONDS):
         while (await stored()).content != "Half ":  # noqa: ASYNC110  see above
             await asyncio.sleep(0.01)
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.content == "Half ").values(cancel_requested_at=1))
     assert (await post).json()["assistant_reply"] == "Half "
     assert (await got(service, path))[1]["status"] == "cancelled"
@@ -158,7 +158,7 @@ async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, ca
     paths = [messages_of(await make(service, message="Hello")) for _ in range(2)]
     strange = {"provider": "scripted", "model": "echo", "context": {"sent": [], "unheard_of": 1}}
     values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": None, "content": "Half "}
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         replies = update(MessageRow).where(MessageRow.role == "assistant")
         await session.execute(replies.values(values))
         first = MessageRow.conversation_id == paths[0].split("/")[2]
@@ -174,7 +174,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
     """A waiting turn that could not be adopted is adopted by a later look, and no slot or place is lost."""
     path = messages_of(await make(service, message="Hello"))
     values: dict[str, Any] = {"status": "queued", "completed_at": None, "process_id": None, "content": ""}
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     with Outage(service.database, RuntimeError("a bug"), turns.adopt):
         await recover(service)

@@ -53,7 +53,7 @@ async def left_by(service: Service, process_id: str) -> str:
     """The path of a conversation whose reply a process is at work on."""
     path = messages_of(await make(service, message="Hello"))
     values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": process_id}
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     return path
 
@@ -70,7 +70,7 @@ async def test_a_wall_clock_that_is_set_interrupts_nothing(
         await set_wall_clock(service.database, monkeypatch, seconds)
         await recover(service)
     await recover(one)
-    assert await other.database.query(check.findings, "sqlite") == []
+    assert await other.database.read(check.findings, "sqlite") == []
     gate.set()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await got(other, path))[1]["status"] == "completed"
@@ -82,11 +82,11 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
     """On SQLite a dead process's turn is ended when its lease is over, also when the clock was set back meanwhile."""
     one, _ = sqlite_pair
     process_id = new_id()
-    await one.database.transact(leases.heartbeat, process_id, 60_000)
+    await one.database.write(leases.heartbeat, process_id, 60_000)
     path = await left_by(one, process_id)
     await recover(one)
     assert (await got(one, path))[1]["status"] == "in_progress"
-    await one.database.transact(leases.heartbeat, process_id, 0)
+    await one.database.write(leases.heartbeat, process_id, 0)
     await set_wall_clock(one.database, monkeypatch, -HOUR)
     await recover(one)
     assert (await got(one, path))[1]["status"] == "interrupted"
@@ -97,7 +97,7 @@ async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: Sql
     with sqlite_template.copy() as url:
         async with serving(settings(database_url=url)) as service:
             process_id = new_id()
-            await service.database.transact(leases.heartbeat, process_id, 10**12)
+            await service.database.write(leases.heartbeat, process_id, 10**12)
             path = await left_by(service, process_id)
             await recover(service)
             assert (await got(service, path))[1]["status"] == "in_progress"
@@ -111,7 +111,7 @@ async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, 
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
         path, post = await at_work(one, provider, gate)
-        async with other.database.write() as session:
+        async with other.database.write_session() as session:
             await session.execute(update(ProcessRow).values(expires_at=ProcessRow.expires_at - int(HOUR * 1000)))
         for service in (one, other):
             await recover(service)

@@ -4,7 +4,7 @@ import pytest
 
 from app.db import check, leases
 from app.db.engine import LEASE_MS
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.domain.ids import new_id
 from tests.support.service import Service
 from tests.support.uploads import read, uploaded
@@ -19,13 +19,13 @@ async def test_orphans_are_found(service: Service) -> None:
     """What is left of a document whose row has gone, as by hands that switched references off, is told one by one."""
     document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
 
-    def harm() -> Script[list[str]]:
+    def harm() -> Transaction[list[str]]:
         for statement in UNTIED[service.database.kind]:
             yield Statement(statement)
         yield Statement(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
         return (yield from check.findings(service.database.kind))
 
-    found = await service.database.query(harm)
+    found = await service.database.read(harm)
     assert {each.partition(" is gone and ")[2] for each in found} >= {
         "bytes of it are left",
         "its text is left",
@@ -53,30 +53,30 @@ async def test_what_is_out_of_step_is_found(service: Service, damage: str, findi
     document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
     assert await findings(service) == []
 
-    def harm() -> Script[list[str]]:
+    def harm() -> Transaction[list[str]]:
         yield Statement(damage, (document["document_id"],))
         return (yield from check.findings(service.database.kind))  # before anybody mends it
 
-    found = await service.database.transact(harm)
+    found = await service.database.write(harm)
     assert any(finding in each and document["document_id"] in each for each in found), found
 
 
 async def findings(service: Service) -> list[str]:
     """What `parley check` would say."""
-    return await service.database.query(check.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
+    return await service.database.read(check.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
 
 
 async def test_work_under_a_lease_is_sound(service: Service) -> None:
     """What a living process is at is not out of step."""
     document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
     process_id = new_id()
-    await service.database.transact(leases.heartbeat, process_id, LEASE_MS)
+    await service.database.write(leases.heartbeat, process_id, LEASE_MS)
 
-    def lease() -> Script[None]:
+    def lease() -> Transaction[None]:
         yield Statement(
             "UPDATE documents SET status = 'processing', process_id = $2 WHERE document_id = $1",
             (document["document_id"], process_id),
         )
 
-    await service.database.transact(lease)
+    await service.database.write(lease)
     assert await findings(service) == []

@@ -143,7 +143,7 @@ async def sound(service: Service, conversation: dict[str, Any], responses: list[
     numbers = [message["sequence_number"] for message in stored]
     assert numbers == list(range(1, len(stored) + 1)), moment
     assert all(message["completed_at"] for message in stored), moment
-    assert await service.database.query(check.findings, service.database.kind) == [], moment
+    assert await service.database.read(check.findings, service.database.kind) == [], moment
     by_id = {message["message_id"]: message for message in stored}
     for response in responses:
         told_truly(response, by_id, moment)

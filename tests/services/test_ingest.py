@@ -11,7 +11,7 @@ import pytest_asyncio
 from app.db import check, documents, ingests, leases, schema
 from app.db.connect import connect
 from app.db.engine import LEASE_MS, Database
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.domain.documents import Document, DocumentStatus
 from app.errors import DocumentNotFound
 from app.rag.embedding.base import Embedder
@@ -73,16 +73,16 @@ async def hosts(
         await host.die()
         await host.tasks.drain(5)
     await recovered(database)
-    assert await database.query(check.findings, database.kind) == []
+    assert await database.read(check.findings, database.kind) == []
 
 
 async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """What a statement gives."""
 
-    def script() -> Script[list[tuple[Any, ...]]]:
+    def script() -> Transaction[list[tuple[Any, ...]]]:
         return [tuple(row) for row in (yield Statement(sql, values))]
 
-    return await database.transact(script)
+    return await database.write(script)
 
 
 async def embedding_of(database: Database, document: Document) -> str | None:
@@ -99,7 +99,7 @@ async def embedding_of(database: Database, document: Document) -> str | None:
         document.document_id,
         generation,
     )
-    chunk_count = (await database.query(documents.by_id, document.document_id)).chunk_count
+    chunk_count = (await database.read(documents.by_id, document.document_id)).chunk_count
     assert found == [(embedding, chunk_count)]
     return str(embedding)
 
@@ -117,7 +117,7 @@ async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder
     assert (document.status, document.stage) == (DocumentStatus.READY, None)
     assert document.chunk_count is not None
     assert document.chunk_count >= 100
-    text = await database.query(documents.text, "ada", document.document_id)
+    text = await database.read(documents.text, "ada", document.document_id)
     spans = await rows(database, "SELECT start_at, end_at, content FROM chunks")
     assert all(text[start:end] == content for start, end, content in spans)
     if database.vectors_stored:
@@ -164,7 +164,7 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     one = await hosts(slow)
     document = await one.upload(TEXT)
     await slow.asked.wait()
-    await database.transact(leases.resign, one.process_id)
+    await database.write(leases.resign, one.process_id)
     await recovered(database)
     other = await hosts()
     found = await other.ready(document)
@@ -236,13 +236,13 @@ async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedde
     host = await hosts()
     document = await host.upload(TEXT)
     await embedder.asked.wait()
-    await database.transact(documents.delete, "ada", document.document_id, host.process_id)
+    await database.write(documents.delete, "ada", document.document_id, host.process_id)
     with pytest.raises(DocumentNotFound):
-        await database.query(documents.get, "ada", document.document_id)
+        await database.read(documents.get, "ada", document.document_id)
     embedder.open.set()
     await host.removals.remove(document.document_id)
     other = await host.ready(await host.upload(b"Another text."))  # so that the first is out of hand
-    await database.transact(documents.delete, "ada", other.document_id, host.process_id)
+    await database.write(documents.delete, "ada", other.document_id, host.process_id)
     await host.removals.remove(other.document_id)
     assert await counts(database) == NOTHING
 
@@ -257,7 +257,7 @@ async def test_a_draining_process_gives_its_document_back(
     document = await one.upload(TEXT)
     await embedder.asked.wait()
     await one.ingest.drain()
-    given_back = await database.query(documents.by_id, document.document_id)
+    given_back = await database.read(documents.by_id, document.document_id)
     assert (given_back.status, given_back.stage) == (DocumentStatus.QUEUED, None)
     embedder.open.set()
     other = await hosts()
@@ -280,14 +280,14 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     """Whoever uploads much keeps nobody waiting for more than one document."""
     embedder = FakeEmbedder()
     host = Host(database, reader, embedder)
-    await database.transact(leases.heartbeat, host.process_id, LEASE_MS)
+    await database.write(leases.heartbeat, host.process_id, LEASE_MS)
     for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
         await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
     order = []
-    while (job := await database.transact(ingests.take, host.process_id, host.ingest._in_turn)) is not None:
+    while (job := await database.write(ingests.take, host.process_id, host.ingest._in_turn)) is not None:
         host.ingest._note_turn(job.owner_id)
-        order.append((await database.query(documents.by_id, job.document_id)).sha256)
-        await database.transact(ingests.fail, job, NOT_EMBEDDED)
+        order.append((await database.read(documents.by_id, job.document_id)).sha256)
+        await database.write(ingests.fail, job, NOT_EMBEDDED)
     assert order == [
         hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
     ]
@@ -305,7 +305,7 @@ async def test_another_model_has_documents_embedded_anew(
     new.open.clear()
     other = await hosts(new)
     await new.asked.wait()
-    assert (await database.query(documents.by_id, document.document_id)).status is DocumentStatus.READY
+    assert (await database.read(documents.by_id, document.document_id)).status is DocumentStatus.READY
     assert await rows(database, "SELECT embedding FROM documents") == [(embedder.name,)]
     new.open.set()
     await until_embedded(database, "new")
@@ -360,7 +360,7 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     upload = Upload(database, host.removals, host.process_id, host.ingest.nudge)
     await upload.write(SENTENCE.encode())
     document = await host.upload(TEXT)
-    await database.transact(documents.delete, "ada", document.document_id, host.process_id)
+    await database.write(documents.delete, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
     judge = await recovered(database)
     await Removals(database, host.tasks, judge).sweep()

@@ -116,7 +116,7 @@ async def test_locked_conversations_do_not_keep_dead_turns_of_others(
     service = postgres_service
     conversations = [await make(service, message="Hello") for _ in range(6)]
     left = {"status": "in_progress", "completed_at": None, "process_id": new_id()}
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(left))
     async with locked(postgres_url, conversations[:3]) as connection:
         while await connection.fetchval(UNFINISHED) > 3:  # noqa: ASYNC110  a row says it

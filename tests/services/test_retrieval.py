@@ -76,7 +76,7 @@ async def test_another_user_s_chunks_are_never_found(database: Database) -> None
     embedder = Directions()
     ada, eve = await new_owner(database, "ada"), await new_owner(database, "eve")
     secret = await new_document(database, ada, "The cat's password is swordfish.", embedder=embedder)
-    stolen = (await database.query(words_of_chunks))[0]
+    stolen = (await database.read(words_of_chunks))[0]
     await new_document(database, eve, f"Only tea. {stolen}", embedder=embedder)
     search = Retrieval(database, embedder)
     for query in ("swordfish", "cat", stolen):
@@ -123,7 +123,7 @@ async def test_only_the_generation_that_is_found_is_seen(database: Database) -> 
     """Chunks that are being written are not found, nor are documents that are not ready."""
     owner, embedder = await new_owner(database), Directions()
     document_id = await new_document(database, owner, "old cat", embedder=embedder)
-    await database.transact(chunks, database, owner, document_id, ["new cat"], 2, embedder)
+    await database.write(chunks, database, owner, document_id, ["new cat"], 2, embedder)
     await new_document(database, owner, "queued cat", embedder=embedder, status="processing")
     search = Retrieval(database, embedder)
     assert await found(search, owner, "cat") == ["old cat"]

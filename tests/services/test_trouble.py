@@ -249,7 +249,7 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
         await until_accepted(other, {"conversation_id": path.split("/")[2]}, 4)
         with Outage(one.database, DatabaseUnavailable()):
             lease_of(one)._renewed_at -= LEASE_MS / 1000
-            async with other.database.write() as session:
+            async with other.database.write_session() as session:
                 mine = ProcessRow.process_id == one.services.turns._process_id
                 await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
             await recover(other)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import delete, select, update
 
 from app.db import turns
 from app.db.models import MessageRow, ProcessRow
-from app.db.script import ScriptFunction
+from app.db.script import Transaction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
@@ -36,12 +37,12 @@ async def started(service: Service, provider: FakeProvider, *steps: Any) -> tupl
 
 async def change(service: Service, **values: Any) -> None:
     """Writes to all replies behind the service's back."""
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
 
 
 async def rows(service: Service) -> list[MessageRow]:
-    async with service.database.read() as session:
+    async with service.database.read_session() as session:
         return list((await session.scalars(select(MessageRow).order_by(MessageRow.sequence_number))).all())
 
 
@@ -74,13 +75,13 @@ async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, p
     running = list(openai_service.services.turns.running.replies.values())
     await asyncio.gather(*(reply.more_than(0) for reply in running))
     saving, transactions = checkpoints(openai_service), []
-    transact = openai_service.database.transact
+    transact = openai_service.database.write
 
-    async def counted(script: ScriptFunction[Any], *args: Any) -> Any:
+    async def counted(script: Callable[..., Transaction[Any]], *args: Any) -> Any:
         transactions.append(script)
         return await transact(script, *args)
 
-    saving._database = SimpleNamespace(transact=counted)  # type: ignore[assignment]
+    saving._database = SimpleNamespace(write=counted)  # type: ignore[assignment]
     await saving.save()
     await saving.save()
     assert transactions == [turns.checkpoint]
@@ -117,7 +118,7 @@ async def test_a_turn_that_was_ended_elsewhere_is_told_as_it_is_stored(
 async def dead_process(service: Service) -> str:
     """A process whose lease has run out."""
     process_id = new_id()
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=1))
     return process_id
 
@@ -125,7 +126,7 @@ async def dead_process(service: Service) -> str:
 async def living_process(service: Service) -> str:
     """A process that holds its lease."""
     process_id = new_id()
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=now_ms() + 60_000))
     return process_id
 
@@ -257,20 +258,20 @@ class LostAcknowledgement:
         self._turns = service.services.turns
         self._database = service.database
         self._committed = committed
-        self.transact, self._transact = self.failing, service.database.transact
-        service.database.transact = self.failing
+        self.write, self._transact = self.failing, service.database.write
+        service.database.write = self.failing
 
-    async def failing(self, script: ScriptFunction[Any], *args: Any) -> Any:
+    async def failing(self, script: Callable[..., Transaction[Any]], *args: Any) -> Any:
         if getattr(script, "__self__", None) is not self._turns:  # background work, which goes on meanwhile
             return await self._transact(script, *args)
-        self._database.transact = self._transact
+        self._database.write = self._transact
         if self._committed:
             await self._transact(script, *args)
         else:
             await self._run_and_roll_back(script, *args)
         raise DatabaseUnavailable
 
-    async def _run_and_roll_back(self, script: ScriptFunction[Any], *args: Any) -> None:
+    async def _run_and_roll_back(self, script: Callable[..., Transaction[Any]], *args: Any) -> None:
         def rolled_back() -> Any:
             yield from script(*args)
             raise RuntimeError("the connection is gone")
@@ -295,16 +296,16 @@ async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Servi
     """Settling is tried again until the database answers, and the turn ends once."""
     made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
     path = f"/conversations/{made['conversation_id']}/messages"
-    transact = service.database.transact
+    transact = service.database.write
 
-    async def failing(script: ScriptFunction[Any], *args: Any) -> Any:
+    async def failing(script: Callable[..., Transaction[Any]], *args: Any) -> Any:
         if script is not turns.settle:
             return await transact(script, *args)
-        service.database.transact = transact
+        service.database.write = transact
         await transact(script, *args)
         raise DatabaseUnavailable
 
-    service.database.transact = failing
+    service.database.write = failing
     answer = await service.client.post(path, json={"message": "Hello"})
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Hello")
 
@@ -319,7 +320,7 @@ async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provid
         async for line in lines:
             if line == "event: turn.started":
                 break
-        async with openai_service.database.write() as session:
+        async with openai_service.database.write_session() as session:
             await session.execute(delete(MessageRow).where(MessageRow.content == "Lost"))
         gate.set()
         rest = [line async for line in lines]

@@ -48,7 +48,7 @@ class Crowd:
         for each in self.accepted:
             await until_ended(self.service, each)
         await self.idle()
-        assert await self.service.database.query(check.findings, self.service.database.kind) == []
+        assert await self.service.database.read(check.findings, self.service.database.kind) == []
 
     async def idle(self) -> None:
         """Wait until no turn has a slot or a place any more, which is a moment after its end."""
@@ -196,7 +196,7 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
         crowd.gate.clear()
         await crowd.begin("bob")
         dead = await dead_process(crowd.service)
-        async with crowd.service.database.write() as session:
+        async with crowd.service.database.write_session() as session:
             of_them = update(MessageRow).where(
                 MessageRow.message_id.in_([each["messages"][1]["message_id"] for each in left])
             )

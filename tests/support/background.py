@@ -50,7 +50,7 @@ async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._may_judge_at -= START_SECONDS
     await Recovery(service.database, service.services.turns.running, lease_of(service)).sweep()
-    await service.database.transact(ingests.take_back, service.services.turns._process_id)
+    await service.database.write(ingests.take_back, service.services.turns._process_id)
 
 
 async def until(is_so: Callable[[], Any]) -> None:
@@ -83,7 +83,7 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
 async def lease_over(service: Service) -> None:
     """Lets a service's lease run out, by its own clock and in its row."""
     lease_of(service)._renewed_at -= LEASE_MS / 1000
-    async with service.database.write() as session:
+    async with service.database.write_session() as session:
         await session.execute(
             update(ProcessRow)
             .where(ProcessRow.process_id == service.services.turns._process_id)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from app.db import idempotency, leases, turns
 from app.db.engine import Database
-from app.db.script import Row, Script, ScriptFunction, Statement
+from app.db.script import Row, Statement, Transaction
 from app.errors import DatabaseUnavailable
 from app.llm.base import ChatModel, ChatRequest, Chunk
 
@@ -33,17 +33,17 @@ class DatabaseFault:
     @contextlib.contextmanager
     def of(self, database: Database) -> Iterator[None]:
         """Holds for a database within the block."""
-        transact, query = database.transact, database.query
-        database.transact = self._around(transact, committing=True)  # type: ignore[method-assign]
-        database.query = self._around(query, committing=False)  # type: ignore[method-assign]
+        transact, query = database.write, database.read
+        database.write = self._around(transact, committing=True)  # type: ignore[method-assign]
+        database.read = self._around(query, committing=False)  # type: ignore[method-assign]
         try:
             yield
         finally:
-            database.transact = transact  # type: ignore[method-assign]
-            database.query = query  # type: ignore[method-assign]
+            database.write = transact  # type: ignore[method-assign]
+            database.read = query  # type: ignore[method-assign]
 
     def _around(self, execute: Callable[..., Any], *, committing: bool) -> Callable[..., Any]:
-        async def executed(script: ScriptFunction[Any], *args: Any) -> Any:
+        async def executed(script: Callable[..., Transaction[Any]], *args: Any) -> Any:
             if script in BESIDE:
                 return await execute(script, *args)
             value = await execute(self._watched, script, *args)
@@ -53,7 +53,7 @@ class DatabaseFault:
 
         return executed
 
-    def _watched(self, script: ScriptFunction[Any], *args: Any) -> Script[Any]:
+    def _watched(self, script: Callable[..., Transaction[Any]], *args: Any) -> Transaction[Any]:
         inner = script(*args)
         rows: list[Row] | None = None
         while True:
@@ -75,7 +75,7 @@ class DatabaseFault:
 class Outage:
     """Has a database fail with one error while it lasts, at everything or at some scripts."""
 
-    def __init__(self, database: Database, error: Exception, *scripts: ScriptFunction[Any]) -> None:
+    def __init__(self, database: Database, error: Exception, *scripts: Callable[..., Transaction[Any]]) -> None:
         self.failed = asyncio.Event()
         """Set at the first failure."""
         self._database = database
@@ -83,18 +83,18 @@ class Outage:
         self._scripts = scripts
 
     def __enter__(self) -> Self:
-        for name in ("transact", "query", "scan"):
+        for name in ("write", "read", "read_snapshot"):
             setattr(self._database, name, functools.partial(self._fail_or, getattr(self._database, name)))
         if not self._scripts:
-            for name in ("read", "write"):
+            for name in ("read_session", "write_session"):
                 setattr(self._database, name, self._fail)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in ("transact", "query", "scan", "read", "write"):
+        for name in ("write", "read", "read_snapshot", "read_session", "write_session"):
             vars(self._database).pop(name, None)
 
-    async def _fail_or(self, execute: Callable[..., Any], script: ScriptFunction[Any], *args: Any) -> Any:
+    async def _fail_or(self, execute: Callable[..., Any], script: Callable[..., Transaction[Any]], *args: Any) -> Any:
         if not self._scripts or script in self._scripts:
             self._fail()
         return await execute(script, *args)

@@ -21,8 +21,8 @@ from app.services.uploads import Upload
 async def recovered(database: Database) -> str:
     """Has a living process take up what dead ones have left of documents; gives its id."""
     process_id = new_id()
-    await database.transact(leases.heartbeat, process_id, LEASE_MS)
-    await database.transact(ingests.take_back, process_id)
+    await database.write(leases.heartbeat, process_id, LEASE_MS)
+    await database.write(ingests.take_back, process_id)
     return process_id
 
 
@@ -39,14 +39,14 @@ class Host:
 
     async def start(self) -> None:
         """Begins to work."""
-        await self.database.transact(leases.heartbeat, self.process_id, LEASE_MS)
+        await self.database.write(leases.heartbeat, self.process_id, LEASE_MS)
         self.ingest.nudge()
         self.supervisor.start([self.ingest.poller()])
 
     async def die(self) -> None:
         """Stops amid whatever it does, with its lease."""
         await self.supervisor.stop()
-        await self.database.transact(leases.resign, self.process_id)
+        await self.database.write(leases.resign, self.process_id)
 
     async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
         """A document that has arrived here."""
@@ -65,7 +65,7 @@ class Host:
 
     async def now(self, document: Document) -> Document:
         """A document as it is now."""
-        return await self.database.query(documents.by_id, document.document_id)
+        return await self.database.read(documents.by_id, document.document_id)
 
     async def ready(self, document: Document) -> Document:
         """A document once it is ready, or has failed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.db.engine import Database
 from app.db.models import DocumentRow, UserRow
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.db.vectors import store_vectors
 from app.domain.ids import new_id
 from app.errors import EmbeddingFailed
@@ -54,7 +54,7 @@ def direction(text: str) -> bytes:
 async def new_owner(database: Database, user_id: str = "ada") -> str:
     """A user's row."""
     owner_id = new_id()
-    async with database.write() as session:
+    async with database.write_session() as session:
         session.add(UserRow(id=owner_id, user_id=user_id, created_at=1))
     return owner_id
 
@@ -64,7 +64,7 @@ async def new_document(
 ) -> str:
     """A document of so many chunks; its name is its first text."""
     document_id = new_id()
-    async with database.write() as session:
+    async with database.write_session() as session:
         session.add(
             DocumentRow(
                 document_id=document_id,
@@ -81,7 +81,7 @@ async def new_document(
                 created_at=1,
             )
         )
-    await database.transact(chunks, database, owner_id, document_id, texts, 1, embedder)
+    await database.write(chunks, database, owner_id, document_id, texts, 1, embedder)
     return document_id
 
 
@@ -92,7 +92,7 @@ def chunks(
     texts: Sequence[str],
     generation: int,
     embedder: Directions | None,
-) -> Script[None]:
+) -> Transaction[None]:
     """Chunks of a generation, with vectors where somebody gives them."""
     keys = []
     for position, text in enumerate(texts):
@@ -108,18 +108,18 @@ def chunks(
 async def changed(database: Database, owner_id: str, sql: str, *values: object) -> None:
     """Does something to a user's documents, and says that they have changed."""
 
-    def script() -> Script[None]:
+    def script() -> Transaction[None]:
         yield Statement(sql, values)
         yield Statement(CHANGED, (owner_id,))
 
-    await database.transact(script)
+    await database.write(script)
 
 
 async def counted(database: Database, table: str) -> int:
     """How many rows a table has."""
 
-    def script() -> Script[int]:
+    def script() -> Transaction[int]:
         rows = yield Statement(f"SELECT COUNT(*) FROM {table}")
         return int(rows[0][0])
 
-    return await database.query(script)
+    return await database.read(script)

@@ -39,7 +39,7 @@ class Shelf:
     ) -> str:
         """Stores a document, of a user who is there; its id."""
         document_id, generation, end = document_id or new_id(), 1, 0
-        async with self._database.write() as session:
+        async with self._database.write_session() as session:
             changed = update(UserRow).values(documents_version=UserRow.documents_version + 1)
             owner_id = await session.scalar(changed.where(UserRow.user_id == user_id).returning(UserRow.id))
             await session.execute(
@@ -64,7 +64,7 @@ class Shelf:
 
     async def remove(self, document_id: str) -> None:
         """Deletes a document."""
-        async with self._database.write() as session:
+        async with self._database.write_session() as session:
             await session.execute(delete(DocumentRow).where(DocumentRow.document_id == document_id))
 
     async def search(

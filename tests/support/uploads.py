@@ -12,7 +12,7 @@ from app.db import users
 from app.db.connect import connect
 from app.db.engine import Database
 from app.db.models import DocumentRow
-from app.db.script import Script, Statement
+from app.db.script import Statement, Transaction
 from app.domain.ids import new_id
 
 BOUNDARY = "a1b2c3d4e5f6"
@@ -84,26 +84,26 @@ async def pieces(*given: bytes) -> AsyncIterator[bytes]:
 async def counts(database: Any) -> dict[str, int]:
     """How many rows there are of documents and what belongs to them."""
 
-    def script() -> Script[dict[str, int]]:
+    def script() -> Transaction[dict[str, int]]:
         found = {}
         for table in ("documents", "document_contents", "document_texts", "chunks"):
             [(found[table],)] = yield Statement(f"SELECT COUNT(*) FROM {table}")
         return found
 
     if not isinstance(database, str):
-        return await database.query(script)  # type: ignore[no-any-return]  # what the script returns
+        return await database.read(script)  # type: ignore[no-any-return]  # what the script returns
     opened = connect(database, pool_size=1)
     try:
-        return await opened.query(script)
+        return await opened.read(script)
     finally:
         await opened.close()
 
 
 async def add_documents(database: Database, user_id: str, document_ids: Sequence[str]) -> None:
     """Gives a user documents of these ids, of which nothing but the rows is there."""
-    owner_id, _ = await database.transact(users.ensure, user_id, new_id(), 0)
+    owner_id, _ = await database.write(users.ensure, user_id, new_id(), 0)
     shared = {"name": "a", "media_type": "text/plain", "bytes": 0, "status": "failed", "created_at": 0}
-    async with database.write() as session:
+    async with database.write_session() as session:
         session.add_all(
             DocumentRow(document_id=each, owner_id=owner_id, sha256=each, **shared) for each in document_ids
         )

@@ -25,7 +25,7 @@ class TroubledDatabase:
         self.trouble_at = trouble_at
         self.renewed_at: list[float] = []
 
-    async def transact(self, *_: Any) -> bool:
+    async def write(self, *_: Any) -> bool:
         now = asyncio.get_running_loop().time
         if self.trouble_at <= now() < self.trouble_at + TROUBLE_SECONDS:
             await asyncio.sleep(STATEMENT_SECONDS)
