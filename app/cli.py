@@ -15,18 +15,19 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app import VERSION, preflight
-from app.assembly import database_of
-from app.db import check, leases, schema
-from app.db.start import when_ready
+from app.db import process_leases, schema
+from app.db.checks import conversations
+from app.db.startup import when_ready
 from app.domain.ids import new_id
 from app.errors import AppError, DatabaseUnavailable
-from app.llm.addresses import leads_astray
-from app.llm.proxies import proxy_for
-from app.log import configure_logging
-from app.serving import serve
+from app.factories import database_of
+from app.http.outbound_guard import leads_astray
+from app.http.proxies import proxy_for
+from app.logging import configure_logging
+from app.serving.server import serve
+from app.serving.sockets import bind
 from app.settings import Settings, misspelt_settings
 from app.signals import ending_at_once
-from app.sockets import bind
 
 CANNOT_RUN = 2
 CANNOT_LISTEN = 3
@@ -125,7 +126,7 @@ async def migrated(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.upgrade, database))
-        await when_ready(functools.partial(database.write, leases.try_out, new_id()))
+        await when_ready(functools.partial(database.write, process_leases.try_out, new_id()))
     finally:
         await database.close()
     return 0
@@ -143,7 +144,7 @@ async def report(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.require, database))
-        findings = await database.damage() or await database.read(check.findings, database.kind)
+        findings = await database.damage() or await database.read(conversations.findings, database.kind)
     finally:
         await database.close()
     for finding in findings:

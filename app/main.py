@@ -12,49 +12,49 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from app import preflight
-from app.api.application import application
-from app.api.deps import Services
-from app.assembly import Rag, catalog_of, database_of, rag_of, router_of
+from app.api.app import application
+from app.api.dependencies import Services
 from app.db import schema
-from app.db.engine import Database
-from app.db.start import when_ready
+from app.db.database import Database
+from app.db.startup import when_ready
 from app.domain.ids import new_id
 from app.errors import ProviderUnavailable
+from app.factories import Rag, catalog_of, database_of, rag_of, router_of
 from app.llm.catalog import Catalog
-from app.llm.local import LocalModel
+from app.llm.providers.local import LocalModel
 from app.llm.router import Router
-from app.log import configure_logging
-from app.rag.embedding.base import Embedder
-from app.services.asides import Asides
-from app.services.budgets import Budgets
-from app.services.checkpoints import Checkpoints
-from app.services.contexts import Contexts
+from app.logging import configure_logging
+from app.rag.models.embedder import Embedder
 from app.services.conversations import Conversations
-from app.services.document_watches import DocumentWatches
-from app.services.documents import Documents
-from app.services.grounding import Grounding
+from app.services.documents.deletion import Removals
+from app.services.documents.ingestion import Ingest, IngestSweep
+from app.services.documents.progress import DocumentWatches
+from app.services.documents.service import Documents
 from app.services.health import Health
-from app.services.indexing import Indexing
-from app.services.ingest import Ingest, IngestSweep
-from app.services.leases import Lease
-from app.services.ledger import Ledger
-from app.services.lookups import Lookups
 from app.services.messages import Messages
-from app.services.polling import Poller, Supervisor
-from app.services.recovery import Recovery
-from app.services.removals import Removals
-from app.services.retention import Retention
-from app.services.retrieval import Retrieval
-from app.services.rewrites import Rewrites
-from app.services.running import Running
-from app.services.slots import Bounds, Slots
-from app.services.stops import Stops
-from app.services.summaries import Summaries
-from app.services.tasks import TaskOwner
-from app.services.titles import Titles
-from app.services.turns import Turns
+from app.services.prompt_records import Contexts
+from app.services.replies.background import Asides
+from app.services.replies.grounded import Grounding
+from app.services.replies.passages import Lookups
+from app.services.replies.query_rewriting import Rewrites
+from app.services.replies.summaries import Summaries
+from app.services.replies.titles import Titles
+from app.services.runtime.maintenance import Retention
+from app.services.runtime.polling import Poller, Supervisor
+from app.services.runtime.process_lease import Lease
+from app.services.runtime.task_owner import TaskOwner
+from app.services.search.index_maintenance import Indexing
+from app.services.search.service import Retrieval
+from app.services.turns.cancellation import Stops
+from app.services.turns.capacity import Bounds, Slots
+from app.services.turns.checkpoints import Checkpoints
+from app.services.turns.executor import Running
+from app.services.turns.quota import Budgets
+from app.services.turns.recovery import Recovery
+from app.services.turns.remote_replies import Watches
+from app.services.turns.service import Turns
+from app.services.usage import Ledger
 from app.services.users import Users
-from app.services.watches import Watches
 from app.settings import Settings
 from app.shutdown import Shutdown
 from app.signals import ending_at_once

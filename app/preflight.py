@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from app.llm.groq import PATH as GROQ_PATH
-from app.llm.groq import GroqModel
-from app.llm.local import LocalModel
-from app.llm.openai import OPENAI_URL
-from app.llm.proxies import proxy_for
-from app.setting_values import Provider
+from app.http.proxies import proxy_for
+from app.llm.providers.groq import PATH as GROQ_PATH
+from app.llm.providers.groq import GroqModel
+from app.llm.providers.local import LocalModel
+from app.llm.providers.openai import OPENAI_URL
+from app.setting_types import Provider
 from app.settings import Settings
 
 VERSION = re.compile(r"/v[0-9]+[a-z0-9]*(/|$)", re.IGNORECASE)

@@ -11,11 +11,11 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
-from app.db import postgres_url
-from app.llm.local import BUNDLED_MODEL
-from app.llm.scripted import SCRIPTS
-from app.rag.embedding.minilm import weights
-from app.setting_values import BaseUrl, FurtherProvider, Key, LogLevel, Pooler, Provider, Seconds, from_json
+from app.db.postgres import url as postgres_url
+from app.llm.providers.local import BUNDLED_MODEL
+from app.llm.providers.scripted import SCRIPTS
+from app.rag.models.minilm import weights
+from app.setting_types import BaseUrl, FurtherProvider, Key, LogLevel, Pooler, Provider, Seconds, from_json
 
 SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+")
 PROVIDER_NAME = r"[a-z][a-z0-9_-]{0,39}"

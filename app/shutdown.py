@@ -10,8 +10,8 @@ import time
 from types import FrameType
 from typing import Self
 
-from app.services.running import Running
-from app.services.tasks import TaskOwner
+from app.services.runtime.task_owner import TaskOwner
+from app.services.turns.executor import Running
 
 SAME_SIGNAL_SECONDS = 2.0
 """Seconds in which a repeated signal counts as the same: a worker in a signalled group gets it from its parent too."""

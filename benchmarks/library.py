@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from sqlalchemy import text
 
-from app.db import documents, ingests, schema
+from app.db import documents, ingestion, schema
 from app.db.connect import connect
+from app.db.database import Database
 from app.db.documents import Arrived
-from app.db.engine import Database
-from app.db.ingests import Progress
+from app.db.ingestion import Progress
 from app.db.vector_indexes import keep_vector_indexes
 from app.domain.documents import Chunk, ExtractedDocument, Stage
 from app.domain.ids import new_id, now_ms
-from app.services.readings import indexed_chunks
+from app.services.documents.ingestion_job import indexed_chunks
 from benchmarks import texts
 
 PER_DOCUMENT = 500
@@ -77,11 +77,11 @@ async def stored(
     await database.write(documents.store_part, document_id, process_id, 0, content)
     arrived = Arrived(document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest())
     await database.write(documents.queue, user_id, arrived, now_ms())
-    job, progress = await database.write(ingests.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
-    await database.write(ingests.store_text, job, progress, document.text)
+    job, progress = await database.write(ingestion.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
+    await database.write(ingestion.store_text, job, progress, document.text)
     found_by = indexed_chunks(job, document.chunks)
     for first in range(0, len(found_by), BATCH):
         part = slice(first, first + BATCH)
-        batch = ingests.Batch(database.kind, first, found_by[part], embedder, embedded[part])
-        await database.write(ingests.store_chunks, job, progress, batch)
-    await database.write(ingests.finish, job, document, embedder)
+        batch = ingestion.Batch(database.kind, first, found_by[part], embedder, embedded[part])
+        await database.write(ingestion.store_chunks, job, progress, batch)
+    await database.write(ingestion.finish, job, document, embedder)

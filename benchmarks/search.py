@@ -7,7 +7,7 @@ import time
 
 import orjson
 
-from app.rag.embedding.local import LocalEmbedder
+from app.rag.models.local_embedder import LocalEmbedder
 from benchmarks import report, texts
 from benchmarks.client import Answer, Connection, request
 from benchmarks.contenders import SERVICE, Contender, stopping

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from app.rag.tokens import VOCABULARY
+from app.rag.tokenizer import VOCABULARY
 
 LETTERS = 3
 """Shorter entries of the vocabulary are parts of words."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from app.assembly import embedder_of
+from app.factories import embedder_of
 from app.main import create_app
-from app.setting_values import LogLevel, Provider
+from app.setting_types import LogLevel, Provider
 from app.settings import Settings
 from evals import formats, passages, ranked, spans
 from evals.data import FormatSet, PassageSet, RankedSet, SpanSet

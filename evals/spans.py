@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import TypeAlias
 
-from app.rag.tokens import counted
+from app.rag.tokenizer import counted
 from evals.data import SpanQuestion, SpanSet
 from evals.folding import Letters
 from evals.ingest import Shelf

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.rag.embedding.base import Embedder, Vector
+from app.rag.models.embedder import Embedder, Vector
 
 
 class Remembered:

@@ -7,8 +7,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from app.api.errors import problem
 from app.api.middleware import request_id_from
-from app.api.problems import problem
 from app.errors import BadRequest
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.paths import Paths
-from app.api.problems import internal_error, pointer, problem
+from app.api.errors import internal_error, pointer, problem
+from app.api.route_table import Paths
 from app.domain.ids import new_id
 from app.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge, UnsupportedMediaType
 

@@ -9,9 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
-from app.api.codes import codes_of, subclasses
-from app.api.links import links_of
-from app.api.responses import REF, header
+from app.api.error_codes import codes_of, subclasses
+from app.api.openapi_links import links_of
+from app.api.openapi_responses import REF, header
 from app.api.schemas.events import DOCUMENT_EVENT_NAMES, EVENT_NAMES, event_schemas
 from app.api.schemas.fields import Id, Moment, Output
 from app.errors import AppError

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.encoding import json_bytes
+from app.api.json_encoding import json_bytes
 
 HEARTBEAT_SECONDS = 15.0
 # One line: a comment with an empty line behind it crashes the decoders of two SDKs.

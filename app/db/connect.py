@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from app.db import postgres_url
-from app.db.engine import Database
+from app.db.database import Database
+from app.db.postgres import url as postgres_url
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +20,10 @@ def connect(url: str, *, pool_size: int, by_transaction: bool = False) -> Databa
         DatabaseUnavailable: the URL is not one, or of another kind.
     """
     if url.startswith("sqlite"):
-        from app.db.sqlite import SqliteDatabase
+        from app.db.sqlite.database import SqliteDatabase
 
         return SqliteDatabase(Path(make_url(url).database or ""), pool_size=pool_size)
-    from app.db.postgres import PostgresDatabase
+    from app.db.postgres.database import PostgresDatabase
 
     parsed = postgres_url.parse(url)
     if parsed.binds_channel and parsed.tls.get("sslmode") != "verify-full":

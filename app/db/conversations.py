@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import documents
 from app.db.models import THERE, ConversationRow, DocumentRow, UserRow
-from app.db.script import Statement, Transaction, first_row
+from app.db.transaction import Statement, Transaction, first_row
 from app.domain.conversations import Conversation, NewConversation
 from app.domain.messages import Sampling
 

@@ -12,7 +12,7 @@ import orjson
 
 from app.db import users
 from app.db.messages import OWNED
-from app.db.script import Row, Statement, Transaction, first_row
+from app.db.transaction import Row, Statement, Transaction, first_row
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
 from app.domain.ids import new_id
 from app.errors import DocumentNotFound, DocumentNotReady, Unavailable

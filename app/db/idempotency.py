@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.db.messages import OWNED
-from app.db.script import Statement, Transaction, first_row
+from app.db.transaction import Statement, Transaction, first_row
 from app.domain.idempotency import RETENTION_MS, FirstResult, IdempotencyKey
 
 CLAIM = """

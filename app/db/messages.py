@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from app.db import summaries
-from app.db.script import Row, Statement, Transaction, first_row
+from app.db.transaction import Row, Statement, Transaction, first_row
 from app.domain.messages import NO_UPPER_BOUND, Failure, FinishReason, Message, Role, Status, Usage
 
 COLUMNS = (

@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from app.db import attempts, idempotency, messages
+from app.db import idempotency, messages, usage
 from app.db.messages import OWNED
-from app.db.retrievals import lookup_of
-from app.db.script import Statement, Transaction, first_row
+from app.db.retrieval_records import lookup_of
+from app.db.transaction import Statement, Transaction, first_row
 from app.db.turns import REQUEST_CANCEL, history, history_of
 from app.domain.conversations import Mode
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id
 from app.domain.messages import Message, Role, Sampling, Status
-from app.domain.quotas import quota_exceeded
+from app.domain.quota import quota_exceeded
 from app.domain.retrieval import RetrievalMode
 from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewReply, NewTurn, OnBusy
 from app.errors import (
@@ -204,7 +204,7 @@ def afford(wanted: Reservation, numbered: Numbered) -> Transaction[None]:
     """
     if wanted.daily_tokens is None:
         return
-    if (yield from attempts.spent(numbered.owner_id, wanted.now)) >= wanted.daily_tokens:
+    if (yield from usage.spent(numbered.owner_id, wanted.now)) >= wanted.daily_tokens:
         raise quota_exceeded(wanted.now)
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import vectors
-from app.db.engine import LOCK_SECONDS, STATEMENT_SECONDS, Database
+from app.db.database import LOCK_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import reason_of
-from app.db.script import Statement, Transaction, first_row
+from app.db.transaction import Statement, Transaction, first_row
 from app.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import json
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from app.db.engine import Kind
-from app.db.script import Row, Statement, Transaction, first_row
+from app.db.database import Kind
+from app.db.transaction import Row, Statement, Transaction, first_row
 from app.db.vector_indexes import Indexed
 from app.db.vectors import literal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.db.script import Row, Statement, Transaction, first_row
+from app.db.transaction import Row, Statement, Transaction, first_row
 from app.domain.citations import without_marks
 from app.domain.messages import NO_UPPER_BOUND
 from app.domain.turns import HistoryMessage, Summary

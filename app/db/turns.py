@@ -11,19 +11,20 @@ from typing import NamedTuple
 
 import orjson
 
-from app.db import attempts, retrievals, summaries
-from app.db.leases import stalled
+from app.db import retrieval_records, summaries
+from app.db import usage as attempts
 from app.db.messages import COLUMNS, message_by_id, message_of
-from app.db.script import Statement, Transaction, first_row
-from app.domain.attempts import INTERRUPTED, Attempt
+from app.db.process_leases import stalled
+from app.db.transaction import Statement, Transaction, first_row
 from app.domain.citations import citations_in
-from app.domain.context import Context
 from app.domain.ids import new_id
 from app.domain.messages import Message, Sampling, Status, Usage, has_text
-from app.domain.outcomes import Outcome, Work
+from app.domain.prompt import Context
 from app.domain.retrieval import Lookup, Retrieval
-from app.domain.tokens import estimated_tokens
+from app.domain.token_estimate import estimated_tokens
+from app.domain.turn_outcome import Outcome, Work
 from app.domain.turns import History, HistoryMessage, Summary
+from app.domain.usage import INTERRUPTED, Attempt
 
 MAX_HISTORY = 1_000
 """Messages that are looked at for a model's context, newest first."""
@@ -147,7 +148,7 @@ class Checkpoint(NamedTuple):
 def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Transaction[None]:
     """Saves many replies so far."""
     for message_id, text, work in replies:
-        values = (work and told(work), work and retrievals.stored(work.retrieval))
+        values = (work and told(work), work and retrieval_records.stored(work.retrieval))
         yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
@@ -184,7 +185,7 @@ def progress(watched: Sequence[Watched]) -> Transaction[dict[str, Progress]]:
         row = yield from first_row(Statement(PROGRESS, (message_id, length + 1)))
         if row is None:
             continue
-        retrieval = (yield from retrievals.of_message(message_id)) if awaits_retrieval else None
+        retrieval = (yield from retrieval_records.of_message(message_id)) if awaits_retrieval else None
         if not Status(row[0]).terminal:
             found[message_id] = Progress(row[1], None, retrieval)
         elif (message := (yield from message_by_id(message_id))) is not None:
@@ -233,7 +234,7 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
         told(work),
         orjson.dumps(outcome.citations).decode() if outcome.citations else None,
         None if reply.grounded is None else bool(outcome.citations),
-        retrievals.stored(work.retrieval),
+        retrieval_records.stored(work.retrieval),
     )
     if (yield Statement(SETTLE, values)):
         yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
@@ -318,8 +319,8 @@ def record_left_behind(reply: Message, now: int) -> Transaction[None]:
     row = yield from first_row(Statement(LEFT_BEHIND, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
     owner_id, text, context, started_at, question, looked_up = row
-    if (retrieval := retrievals.retrieval_of(looked_up)) is not None:
-        yield from retrievals.cite(reply.message_id, citations_in(text, retrieval.candidates))
+    if (retrieval := retrieval_records.retrieval_of(looked_up)) is not None:
+        yield from retrieval_records.cite(reply.message_id, citations_in(text, retrieval.candidates))
     work = context_of(context) or Work(reply.provider, reply.model)
     sent = work.context.tokens if work.context else estimated_tokens(question)
     usage = Usage(sent, estimated_tokens(text), estimated=True)
@@ -359,4 +360,4 @@ def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Trans
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
     wait(str(owner_id))
     sampling = Sampling(reply.provider, reply.model, row[0], row[1])
-    return Adopted(sampling, str(owner_id), retrievals.lookup_of(*row[2:5]))
+    return Adopted(sampling, str(owner_id), retrieval_records.lookup_of(*row[2:5]))

@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import AttemptRow, ConversationRow, MessageRow, UserRow
-from app.db.script import Statement, Transaction, first_row
+from app.db.transaction import Statement, Transaction, first_row
 from app.domain.users import User
 
 

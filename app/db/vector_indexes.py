@@ -10,11 +10,11 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
 
-from app.db.engine import Database
-from app.db.script import Statement, Transaction
+from app.db.database import Database
+from app.db.transaction import Statement, Transaction
 
 if TYPE_CHECKING:
-    from app.db.postgres import PostgresDatabase
+    from app.db.postgres.database import PostgresDatabase
 
 LARGE = 50_000
 BUILD_MEMORY = "256MB"

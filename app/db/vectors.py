@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, exc, text
 
-from app.db.engine import Kind
-from app.db.script import Statement, Transaction
+from app.db.database import Kind
+from app.db.transaction import Statement, Transaction
 
 # Half the precision is half the memory, and more than nearness can tell: 0.001 of a cosine.
 TABLE = """

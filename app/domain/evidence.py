@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from app.domain.documents import Passage
-from app.domain.questions import words_of
+from app.domain.question_kinds import words_of
 
 ABBREVIATED = (r"[MDS][rst]\.", r"Mrs\.", r"Prof\.", r"No\.", r"vs\.", r"e\.g\.", r"i\.e\.", r"[A-Z]\.")
 NOT_ABBREVIATED = "".join(rf"(?<!\b{each})" for each in ABBREVIATED)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.domain.context import Context, PromptMessage, told
 from app.domain.messages import Role
-from app.domain.tokens import cut_to_tokens, estimated_tokens
+from app.domain.prompt import Context, PromptMessage, told
+from app.domain.token_estimate import cut_to_tokens, estimated_tokens
 from app.domain.turns import HistoryMessage, Summary
 
 MAX_CHARACTERS = 4_000

@@ -1,9 +1,9 @@
 """A conversation's title: made from its first message without asking a model, or found in what a model wrote."""
 
-from app.domain.answers import title_in
-from app.domain.context import PromptMessage, told
 from app.domain.markdown import VISIBLE, first_text, folded, shortened
 from app.domain.messages import Role
+from app.domain.prompt import PromptMessage, told
+from app.domain.title_parsing import title_in
 
 LONGEST_TITLE = 60
 """Characters."""

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from app.domain.context import PromptMessage
 from app.domain.messages import FinishReason, Usage
+from app.domain.prompt import PromptMessage
 
 
 class Target(NamedTuple):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.domain.attempts import Attempt
-from app.domain.context import Prompt, Window
+from app.domain.prompt import Prompt, Window
+from app.domain.usage import Attempt
 from app.llm.base import Target
 
 

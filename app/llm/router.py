@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from app.domain.attempts import CANCELLED, COMPLETED
-from app.domain.context import Prompt, Window
 from app.domain.ids import now_ms
 from app.domain.messages import FinishReason, Usage
+from app.domain.prompt import Prompt, Window
+from app.domain.usage import CANCELLED, COMPLETED
 from app.errors import (
     AppError,
     ContextTooLong,
@@ -22,15 +22,15 @@ from app.errors import (
     ProviderUnavailable,
     TurnFailed,
 )
+from app.llm.attempt_recorder import Entry
 from app.llm.base import ChatModel, ChatRequest, Target
-from app.llm.breakers import Breaker, Breakers
 from app.llm.calls import Call
 from app.llm.catalog import Catalog
-from app.llm.entries import Entry
-from app.llm.listener import Limits, Listener
-from app.llm.retries import RetryBudget
-from app.llm.sizes import Sizes
-from app.llm.thinking import Unopened
+from app.llm.circuit_breaker import Breaker, Breakers
+from app.llm.retry_budget import RetryBudget
+from app.llm.stream_consumer import Limits, Listener
+from app.llm.think_tags import Unopened
+from app.llm.token_calibration import Sizes
 
 PAUSES = (0.25, 0.5, None)
 """The longest pause, in seconds, behind each attempt at one provider; there is none behind the last."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.db import conversations, idempotency, messages, users
-from app.db.engine import Database
+from app.db.database import Database
 from app.db.idempotency import KeyTaken
-from app.db.script import Transaction
+from app.db.transaction import Transaction
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
@@ -14,7 +14,7 @@ from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
 from app.errors import ConversationNotFound, DocumentNotFound, IdempotencyKeyReused
 from app.llm.catalog import Catalog
-from app.services.running import Running
+from app.services.turns.executor import Running
 
 LATEST_MESSAGES = 100
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 
 from app.db import schema
-from app.db.engine import Database
+from app.db.database import Database
 from app.errors import DatabaseUnavailable, Draining, Unavailable
-from app.services.leases import Lease
-from app.services.polling import Supervisor
-from app.services.running import Running
+from app.services.runtime.polling import Supervisor
+from app.services.runtime.process_lease import Lease
+from app.services.turns.executor import Running
 
 PATIENCE_SECONDS = 2.0
 """Whoever asks for readiness waits no longer than that, however long statements may take."""

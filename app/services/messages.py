@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.db import messages
-from app.db.engine import Database
-from app.db.script import Transaction
+from app.db.database import Database
+from app.db.transaction import Transaction
 from app.domain.ids import now_ms
 from app.domain.messages import NO_UPPER_BOUND, Message, Role
 from app.domain.principals import Principal

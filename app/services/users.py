@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 
 from app.db import users
-from app.db.engine import Database
+from app.db.database import Database
 from app.domain.ids import new_id, now_ms
 from app.domain.principals import Principal
 from app.domain.users import User
 from app.errors import UserNotFound
-from app.services.polling import Poller
-from app.services.removals import Removals
-from app.services.running import Running
-from app.services.tasks import TaskOwner
+from app.services.documents.deletion import Removals
+from app.services.runtime.polling import Poller
+from app.services.runtime.task_owner import TaskOwner
+from app.services.turns.executor import Running
 
 BATCH_MESSAGES = 5_000
 """What one transaction of an erasure deletes at most."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.api import access
+from app.serving import access_log
 from tests.api.talk import make, messages_of
 from tests.api.test_framing import CHUNKED, GET, turn
 from tests.support.databases import SqliteTemplate
@@ -52,11 +52,11 @@ def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
 def lines() -> Iterator[Lines]:
     """What the access log holds from now on, debug level too."""
     handler = Lines()
-    access.log.addHandler(handler)
-    access.log.setLevel(logging.DEBUG)
+    access_log.log.addHandler(handler)
+    access_log.log.setLevel(logging.DEBUG)
     yield handler
-    access.log.setLevel(logging.NOTSET)
-    access.log.removeHandler(handler)
+    access_log.log.setLevel(logging.NOTSET)
+    access_log.log.removeHandler(handler)
 
 
 def told(record: Any) -> tuple[str, str, str, int | None]:

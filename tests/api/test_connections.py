@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.api.protocol import REFUSED_AT_ONCE
+from app.serving.http_protocol import REFUSED_AT_ONCE
 from tests.api.talk import make, messages_of
 from tests.api.test_framing import CHUNKED, GET, POST, turn
 from tests.support.databases import SqliteTemplate

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.db import check, leases
-from app.db.engine import LEASE_MS
-from app.db.script import Statement, Transaction
+from app.db import process_leases
+from app.db.checks import conversations
+from app.db.database import LEASE_MS
+from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
-from app.rag import reader
+from app.rag.sandbox import client
 from tests.api.talk import (
     UNKNOWN_ID,
     Event,
@@ -88,7 +89,7 @@ async def only_what_is_there(service: Service, documents: int) -> None:
     async with asyncio.timeout(10):
         while (await counts(service.database))["documents"] != documents:
             pass
-    assert await service.database.read(check.findings, service.database.kind) == []
+    assert await service.database.read(conversations.findings, service.database.kind) == []
 
 
 async def test_the_same_bytes_at_once_are_one_document(service: Service) -> None:
@@ -190,7 +191,7 @@ async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
         )
 
     idle = new_id()
-    await service.database.write(leases.heartbeat, idle, LEASE_MS)
+    await service.database.write(process_leases.heartbeat, idle, LEASE_MS)
     await service.database.write(script)
 
 
@@ -250,7 +251,7 @@ async def test_an_installation_without_the_extra_says_so(database_url: str, monk
     """501 for an upload and a search where nothing is there to read with; what was read elsewhere is shown."""
     async with serving(settings(database_url=database_url)) as service:
         document = await read(service.client, await uploaded(service.client, b"Some text."))
-    monkeypatch.setattr(reader, "LIBRARIES", ("no_such_library",))
+    monkeypatch.setattr(client, "LIBRARIES", ("no_such_library",))
     async with serving(settings(database_url=database_url)) as service:
         problem_of(await upload(service.client, b"Another text."), 501, "not-installed")
         searched = await service.client.post("/documents/search", json={"user_id": "ada", "query": "text"})
@@ -291,7 +292,7 @@ async def test_an_erased_user_leaves_no_document(service: Service) -> None:
     }
     assert await document_of(service.client, kept) == kept
     assert (await service.client.get("/documents?user_id=ada")).json() == []
-    assert await service.database.read(check.findings, service.database.kind) == []
+    assert await service.database.read(conversations.findings, service.database.kind) == []
 
 
 async def test_a_deletion_leaves_nothing(service: Service) -> None:

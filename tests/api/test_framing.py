@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.api.openapi import Problem
-from app.api.protocol import MAX_HEAD_BYTES, MAX_URI_BYTES
+from app.serving.http_protocol import MAX_HEAD_BYTES, MAX_URI_BYTES
 from tests.api.talk import make, messages_of, until_accepted
 from tests.support.databases import SqliteTemplate
 from tests.support.provider import FakeProvider

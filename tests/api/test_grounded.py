@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.context import cost
-from app.domain.grounding import NOT_SEARCHED, NOTHING_FOUND
+from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND
+from app.domain.prompt import cost
 from app.domain.retrieval import RetrievalStatus
 from app.errors import EmbeddingFailed
 from tests.api.talk import (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from app.api import views
+from app.api import turn_responses
 from app.api.routes import documents
 from app.api.routes.conversations import Deleted
 from app.api.routes.health import HealthOut
@@ -238,7 +238,7 @@ async def test_events_of_documents_are_as_documented(service: Service) -> None:
 async def test_every_event_has_a_schema() -> None:
     """The names under which streams send events are those of the schemas."""
     named = {name for names in (*EVENT_NAMES.values(), *DOCUMENT_EVENT_NAMES.values()) for name in names}
-    assert named >= {*views.TERMINAL_EVENTS.values(), *documents.TERMINAL_EVENTS.values()}
+    assert named >= {*turn_responses.TERMINAL_EVENTS.values(), *documents.TERMINAL_EVENTS.values()}
 
 
 @given(st.text(max_size=8) | st.text(alphabet=".\0 \t\n\x1c\x85\u200b\ufeff\u3000a", max_size=4))

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.db import check
-from app.db.script import Statement, Transaction
+from app.db.checks import conversations
+from app.db.transaction import Statement, Transaction
 from tests.api.talk import (
     events_of,
     got,
@@ -146,12 +146,12 @@ async def test_what_is_superseded_wrongly_is_found(service: Service, damage: str
     """`parley check` finds several current replies to a question, and none where a reply is superseded."""
     old = (await make(service, message="Hello"))["messages"][1]
     new = (await regenerated(service, old)).json()["messages"][-1]
-    assert await service.database.read(check.findings, service.database.kind) == []
+    assert await service.database.read(conversations.findings, service.database.kind) == []
     harmed = new if "content" in damage else old
 
     def harm() -> Transaction[list[str]]:
         yield Statement(f"UPDATE messages SET {damage} WHERE message_id = $1", (harmed["message_id"],))
-        return (yield from check.findings(service.database.kind))
+        return (yield from conversations.findings(service.database.kind))
 
     assert finding in str(await service.database.write(harm))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.api.views import MAX_DELTA
+from app.api.turn_responses import MAX_DELTA
 from tests.api.talk import (
     UNKNOWN_ID,
     Event,

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from sqlalchemy import update
 
-from app.db import check
+from app.db.checks import conversations
 from app.db.models import MessageRow
 from app.domain.messages import Status
 from tests.api.talk import got, make, messages_of, path_of, problem_of
@@ -313,4 +313,4 @@ async def test_each_operation_in_each_state(openai_service: Service, provider: F
     provider.default = answer
     expectations = zip(OPERATIONS, EXPECTED[state], strict=True)
     await asyncio.gather(*(case(operation, expected) for operation, expected in expectations if expected != NONE))
-    assert await openai_service.database.read(check.findings, openai_service.database.kind) == []
+    assert await openai_service.database.read(conversations.findings, openai_service.database.kind) == []

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.messages import FinishReason, Usage
-from app.errors import (
-    ProviderTruncated,
-)
+from app.errors import ProviderTruncated
 from app.llm.router import Ending
 from tests.support.provider import FakeProvider
 from tests.support.replies import (

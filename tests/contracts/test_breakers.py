@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from app.domain.context import Context, Prompt
-from app.errors import (
-    ProviderUnavailable,
-)
+from app.domain.prompt import Context, Prompt
+from app.errors import ProviderUnavailable
 from app.llm.base import Target
-from app.llm.breakers import FAILURES, OPEN_SECONDS, WITHIN_SECONDS, Breaker, Breakers
-from app.llm.retries import ALWAYS_A_MINUTE, RetryBudget
-from app.llm.sizes import Sizes
+from app.llm.circuit_breaker import FAILURES, OPEN_SECONDS, WITHIN_SECONDS, Breaker, Breakers
+from app.llm.retry_budget import ALWAYS_A_MINUTE, RetryBudget
+from app.llm.token_calibration import Sizes
 from tests.support.replies import (
     Reply,
     rate_limited,

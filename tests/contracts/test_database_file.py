@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.db import leases, schema
+from app.db import process_leases, schema
 from app.db.connect import connect
-from app.db.engine import Database
-from app.db.script import Statement, Transaction
+from app.db.database import Database
+from app.db.transaction import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import SqliteTemplate
 
@@ -55,7 +55,7 @@ def fill(rows: int) -> Transaction[None]:
 
 
 async def write(database: Database) -> None:
-    await database.write(leases.heartbeat, PROCESS, 1)
+    await database.write(process_leases.heartbeat, PROCESS, 1)
 
 
 async def read(database: Database) -> None:
@@ -187,7 +187,9 @@ async def test_what_was_committed_before_the_log_was_deleted_is_there_after_a_re
 async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> None:
     """Nothing of what was refused is there when the file is back."""
     moved(path)
-    await unavailable(lambda each: each.write(leases.heartbeat, "01900000-0000-7000-8000-000000000001", 1), database)
+    await unavailable(
+        lambda each: each.write(process_leases.heartbeat, "01900000-0000-7000-8000-000000000001", 1), database
+    )
     moved(path, back=True)
     assert await database.read(count) == 1
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from app.db.connect import connect
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.postgres import PostgresCluster
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from app.domain.messages import FinishReason
 from app.errors import ContextTooLong, ProviderTruncated, ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
-from app.llm.local import SYSTEM_PROMPT, LocalModel, bundled_weights, checked_weights, instructed
+from app.llm.providers.local import SYSTEM_PROMPT, LocalModel, bundled_weights, checked_weights, instructed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -243,7 +243,7 @@ async def test_missing_weights():
 ABANDONING = """
 import asyncio, sys
 from app.llm.base import ChatRequest
-from app.llm.local import LocalModel
+from app.llm.providers.local import LocalModel
 
 async def main():
     assert "xllamacpp" not in sys.modules

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from app.llm.catalog import Catalog
-from app.llm.model_lists import models_in
-from app.llm.openai import OpenAIModel
+from app.llm.providers.model_list import models_in
+from app.llm.providers.openai import OpenAIModel
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.proxy import TcpProxy

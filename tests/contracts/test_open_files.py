@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.errors import Overloaded
-from app.llm.breakers import FAILURES
+from app.llm.circuit_breaker import FAILURES
 from tests.support.provider import FakeProvider
 from tests.support.routing import Asked, asked, failing
 

@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 from sqlalchemy import exc, make_url, text
 
-from app.db import leases, schema
-from app.db.engine import Database
+from app.db import process_leases, schema
+from app.db.database import Database
 from app.db.outages import causes
-from app.db.postgres import PostgresDatabase
-from app.db.postgres_url import parse
-from app.db.script import Statement, Transaction
+from app.db.postgres.database import PostgresDatabase
+from app.db.postgres.url import parse
+from app.db.transaction import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
@@ -55,7 +55,7 @@ def read_script() -> Transaction[int]:
 
 
 async def write(database: Database) -> None:
-    await database.write(leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
+    await database.write(process_leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
 
 
 async def read(database: Database) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from app.errors import TurnFailed
 from app.llm.base import ChatRequest
-from app.llm.openai import OpenAIModel
-from app.llm.parameters import is_openai, is_own
+from app.llm.providers.openai import OpenAIModel
+from app.llm.providers.optional_parameters import is_openai, is_own
 from tests.support.clock import run
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, Response

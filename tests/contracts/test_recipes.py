@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.assembly import catalog_of
+from app.factories import catalog_of
 from app.llm.base import ChatRequest
 from app.preflight import refusals, remarks
 from app.settings import Settings

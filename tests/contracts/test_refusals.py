@@ -27,7 +27,7 @@ from app.errors import (
     ProviderUnavailable,
     TurnFailed,
 )
-from app.llm.openai import OpenAIModel
+from app.llm.providers.openai import OpenAIModel
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.replies import (

@@ -20,10 +20,10 @@ from app.errors import (
 )
 from app.llm.base import Target
 from app.llm.catalog import Catalog
-from app.llm.groq import GroqModel
-from app.llm.local import LocalModel
-from app.llm.openai import OpenAIModel
-from app.llm.scripted import ScriptedModel
+from app.llm.providers.groq import GroqModel
+from app.llm.providers.local import LocalModel
+from app.llm.providers.openai import OpenAIModel
+from app.llm.providers.scripted import ScriptedModel
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.replies import (

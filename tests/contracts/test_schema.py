@@ -14,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db import schema
 from app.db.connect import connect
-from app.db.engine import Database
+from app.db.database import Database
 from app.db.models import Base, ConversationRow, MessageRow, UserRow
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from app.errors import DatabaseUnavailable
 from tests.support.postgres import PostgresCluster

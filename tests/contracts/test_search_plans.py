@@ -7,8 +7,8 @@ import pytest
 
 from app.db import schema, search
 from app.db.connect import connect
-from app.db.engine import Database
-from app.db.script import Row, Statement, Transaction
+from app.db.database import Database
+from app.db.transaction import Row, Statement, Transaction
 from tests.support.databases import PostgresTemplate
 from tests.support.library import Directions, direction, new_document, new_owner
 

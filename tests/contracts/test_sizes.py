@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.turns import HistoryMessage
-from app.errors import (
-    ContextTooLong,
-    MessageTooLong,
-)
-from app.llm.sizes import Size
+from app.errors import ContextTooLong, MessageTooLong
+from app.llm.token_calibration import Size
 from tests.support.replies import (
     Reply,
     context_too_long,

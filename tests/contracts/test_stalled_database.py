@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import make_url, text
 
 from app.db.connect import connect
-from app.db.engine import Database
-from app.db.postgres import PostgresDatabase
-from app.db.postgres_url import parse
-from app.db.script import Statement, Transaction
+from app.db.database import Database
+from app.db.postgres.database import PostgresDatabase
+from app.db.postgres.url import parse
+from app.db.transaction import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from app.domain.messages import FinishReason
-from app.errors import (
-    ProviderFailed,
-    ProviderTruncated,
-)
-from app.llm.listener import Limits
+from app.errors import ProviderFailed, ProviderTruncated
+from app.llm.stream_consumer import Limits
 from tests.support.provider import FakeProvider
 from tests.support.replies import (
     Chunk,

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from app.assembly import client_of
 from app.errors import ProviderUnavailable, TurnFailed
+from app.factories import client_of
 from app.llm.base import ChatModel
-from app.llm.groq import GroqModel
-from app.llm.openai import OpenAIModel, openai_client
-from app.rag.embedding.openai import OpenAIEmbedder
+from app.llm.providers.groq import GroqModel
+from app.llm.providers.openai import OpenAIModel, openai_client
+from app.rag.models.openai_embedder import OpenAIEmbedder
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Response

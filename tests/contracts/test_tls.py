@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from app.db.connect import connect
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.certificates import Authority, Pair, server_context
 from tests.support.postgres import PostgresCluster

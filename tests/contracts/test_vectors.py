@@ -10,10 +10,10 @@ from sqlalchemy.engine import make_url
 
 from app.db import schema
 from app.db.connect import connect
-from app.db.engine import Database
+from app.db.database import Database
 from app.db.vector_indexes import indexes, keep_vector_indexes
 from app.domain.retrieval import RetrievalStatus
-from app.services.retrieval import Retrieval
+from app.services.search.service import Retrieval
 from tests.support.databases import PostgresTemplate
 from tests.support.library import Directions, counted, new_document, new_owner
 
@@ -73,7 +73,7 @@ async def test_a_large_library_gets_an_index_and_loses_it(
     postgres_template: PostgresTemplate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The index is one user's, is what the search uses, finds the same, and goes with the documents."""
-    for module in ("app.db.vector_indexes", "app.services.retrieval"):
+    for module in ("app.db.vector_indexes", "app.services.search.service"):
         monkeypatch.setattr(f"{module}.LARGE", 3)
     with postgres_template.copy() as url:
         database, embedder = connect(url, pool_size=2), Directions("it's:one")

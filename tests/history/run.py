@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.db import check as rules
+from app.db.checks import conversations
 from app.db.connect import connect
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from tests.history.check import LAST, ROWS, Row, Stored, findings
 from tests.history.clients import Client
 from tests.history.fleet import Fleet
@@ -69,7 +69,7 @@ async def at_rest(database_url: str) -> tuple[Stored, list[str]]:
             stored = await database.read(read)
             busy = any(row.status in {"queued", "in_progress"} for row in stored.rows)
             if not busy or time.monotonic() > deadline:
-                return stored, await database.read(rules.findings, database.kind)
+                return stored, await database.read(conversations.findings, database.kind)
             await asyncio.sleep(0.2)
     finally:
         await database.close()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx2
 
 from app.db.connect import connect
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from tests.api.talk import Event, live_events
 from tests.support.process import POLL_SECONDS, Parley
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.db.engine import LEASE_MS
+from app.db.database import LEASE_MS
 from app.domain.ids import now_ms
-from app.services.leases import HEARTBEAT_SECONDS
+from app.services.runtime.process_lease import HEARTBEAT_SECONDS
 from tests.api.talk import Event, live_events
 from tests.live.talk import (
     make,

@@ -13,9 +13,9 @@ from sqlalchemy import select, text
 
 from app.db import schema, vector_indexes
 from app.db.connect import connect
-from app.db.engine import Database
+from app.db.database import Database
 from app.db.models import UserRow
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from app.db.vector_indexes import indexes, keep_vector_indexes
 from app.domain.ids import new_id
 from tests.live.talk import make, messages, told

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.services import backoff, polling
+from app.services.runtime import backoff, polling
 
 
 @pytest.fixture

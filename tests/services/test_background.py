@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.db import leases, turns
+from app.db import process_leases, turns
 from app.db.models import MessageRow
 from app.errors import DatabaseUnavailable
-from app.services import polling
+from app.services.runtime import polling
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, until_accepted
 from tests.support.background import (
     ERRORS,
@@ -110,7 +110,7 @@ async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) ->
 
 async def test_the_lease_is_not_held_for_ready(openai_service: Service) -> None:
     """`/readyz` is 503 while the process's lease is over, although the database can be read, and 200 once renewed."""
-    with Outage(openai_service.database, DatabaseUnavailable(), leases.heartbeat):
+    with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
         await lease_over(openai_service)
         problem_of(await until_ready(openai_service, 503), 503, "database-unavailable")
     wake(openai_service)
@@ -120,7 +120,7 @@ async def test_the_lease_is_not_held_for_ready(openai_service: Service) -> None:
 async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) -> None:
     """A turn is refused, and not stored, while others would end it at once; it is taken when the lease is renewed."""
     made = await make(openai_service)
-    with Outage(openai_service.database, DatabaseUnavailable(), leases.heartbeat):
+    with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
         await lease_over(openai_service)
         problem_of(await say(openai_service, made, "Hello"), 503, "database-unavailable")
         assert await got(openai_service, messages_of(made)) == []

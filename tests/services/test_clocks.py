@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.db import check, leases
+from app.db import process_leases
+from app.db.checks import conversations
 from app.db.models import MessageRow, ProcessRow
 from app.domain.ids import new_id
 from tests.api.talk import got, make, messages_of, say
@@ -70,7 +71,7 @@ async def test_a_wall_clock_that_is_set_interrupts_nothing(
         await set_wall_clock(service.database, monkeypatch, seconds)
         await recover(service)
     await recover(one)
-    assert await other.database.read(check.findings, "sqlite") == []
+    assert await other.database.read(conversations.findings, "sqlite") == []
     gate.set()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await got(other, path))[1]["status"] == "completed"
@@ -82,11 +83,11 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
     """On SQLite a dead process's turn is ended when its lease is over, also when the clock was set back meanwhile."""
     one, _ = sqlite_pair
     process_id = new_id()
-    await one.database.write(leases.heartbeat, process_id, 60_000)
+    await one.database.write(process_leases.heartbeat, process_id, 60_000)
     path = await left_by(one, process_id)
     await recover(one)
     assert (await got(one, path))[1]["status"] == "in_progress"
-    await one.database.write(leases.heartbeat, process_id, 0)
+    await one.database.write(process_leases.heartbeat, process_id, 0)
     await set_wall_clock(one.database, monkeypatch, -HOUR)
     await recover(one)
     assert (await got(one, path))[1]["status"] == "interrupted"
@@ -97,7 +98,7 @@ async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: Sql
     with sqlite_template.copy() as url:
         async with serving(settings(database_url=url)) as service:
             process_id = new_id()
-            await service.database.write(leases.heartbeat, process_id, 10**12)
+            await service.database.write(process_leases.heartbeat, process_id, 10**12)
             path = await left_by(service, process_id)
             await recover(service)
             assert (await got(service, path))[1]["status"] == "in_progress"

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from app.db import check, leases
-from app.db.engine import LEASE_MS
-from app.db.script import Statement, Transaction
+from app.db import process_leases
+from app.db.checks import conversations
+from app.db.database import LEASE_MS
+from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from tests.support.service import Service
 from tests.support.uploads import read, uploaded
@@ -23,7 +24,7 @@ async def test_orphans_are_found(service: Service) -> None:
         for statement in UNTIED[service.database.kind]:
             yield Statement(statement)
         yield Statement(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
-        return (yield from check.findings(service.database.kind))
+        return (yield from conversations.findings(service.database.kind))
 
     found = await service.database.read(harm)
     assert {each.partition(" is gone and ")[2] for each in found} >= {
@@ -55,7 +56,7 @@ async def test_what_is_out_of_step_is_found(service: Service, damage: str, findi
 
     def harm() -> Transaction[list[str]]:
         yield Statement(damage, (document["document_id"],))
-        return (yield from check.findings(service.database.kind))  # before anybody mends it
+        return (yield from conversations.findings(service.database.kind))  # before anybody mends it
 
     found = await service.database.write(harm)
     assert any(finding in each and document["document_id"] in each for each in found), found
@@ -63,14 +64,14 @@ async def test_what_is_out_of_step_is_found(service: Service, damage: str, findi
 
 async def findings(service: Service) -> list[str]:
     """What `parley check` would say."""
-    return await service.database.read(check.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
+    return await service.database.read(conversations.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
 
 
 async def test_work_under_a_lease_is_sound(service: Service) -> None:
     """What a living process is at is not out of step."""
     document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
     process_id = new_id()
-    await service.database.write(leases.heartbeat, process_id, LEASE_MS)
+    await service.database.write(process_leases.heartbeat, process_id, LEASE_MS)
 
     def lease() -> Transaction[None]:
         yield Statement(

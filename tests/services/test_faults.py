@@ -10,9 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.db import check
+from app.db.checks import conversations
 from app.errors import ProviderTimeout, ProviderUnavailable
-from app.services import backoff, line, polling
+from app.services.runtime import backoff, polling
+from app.services.turns import queue
 from tests.api.talk import events_of, got, make, messages_of
 from tests.support.faults import DatabaseFault, FaultyModel
 from tests.support.service import Service, forget_failures, serving, settings
@@ -25,7 +26,7 @@ HANGS_SECONDS = 10
 @pytest.fixture
 async def hasty_service(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
     """A service that tries again sooner than it would, as there are hundreds of faults to come."""
-    for module, name in ((backoff, "FIRST_SECONDS"), (polling, "RETRY_SECONDS"), (line, "POLL_SECONDS")):
+    for module, name in ((backoff, "FIRST_SECONDS"), (polling, "RETRY_SECONDS"), (queue, "POLL_SECONDS")):
         monkeypatch.setattr(module, name, 0.01)
     async with serving(settings(database_url=database_url)) as started:
         yield started
@@ -143,7 +144,7 @@ async def sound(service: Service, conversation: dict[str, Any], responses: list[
     numbers = [message["sequence_number"] for message in stored]
     assert numbers == list(range(1, len(stored) + 1)), moment
     assert all(message["completed_at"] for message in stored), moment
-    assert await service.database.read(check.findings, service.database.kind) == [], moment
+    assert await service.database.read(conversations.findings, service.database.kind) == [], moment
     by_id = {message["message_id"]: message for message in stored}
     for response in responses:
         told_truly(response, by_id, moment)

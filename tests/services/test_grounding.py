@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.grounding import NOTHING_FOUND
-from app.services.checkpoints import Checkpoints
+from app.domain.grounded_prompt import NOTHING_FOUND
+from app.services.turns.checkpoints import Checkpoints
 from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
 from tests.services.test_turns import change, checkpoints, dead_process
 from tests.support.background import recover

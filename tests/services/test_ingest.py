@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.db import check, documents, ingests, leases, schema
+from app.db import documents, ingestion, process_leases, schema
+from app.db.checks import conversations
 from app.db.connect import connect
-from app.db.engine import LEASE_MS, Database
-from app.db.script import Statement, Transaction
+from app.db.database import LEASE_MS, Database
+from app.db.transaction import Statement, Transaction
 from app.domain.documents import Document, DocumentStatus
 from app.errors import DocumentNotFound
-from app.rag.embedding.base import Embedder
-from app.rag.reader import DocumentReader
-from app.services import embeddings
-from app.services.readings import NOT_EMBEDDED
-from app.services.removals import Removals
-from app.services.uploads import Upload
+from app.rag.models.embedder import Embedder
+from app.rag.sandbox.client import DocumentReader
+from app.services.documents import embedding as embeddings
+from app.services.documents.deletion import Removals
+from app.services.documents.ingestion_job import NOT_EMBEDDED
+from app.services.documents.upload import Upload
 from tests.support.embedder import FakeEmbedder
 from tests.support.hosts import Host, recovered
 from tests.support.uploads import NOTHING, counts
@@ -73,7 +74,7 @@ async def hosts(
         await host.die()
         await host.tasks.drain(5)
     await recovered(database)
-    assert await database.read(check.findings, database.kind) == []
+    assert await database.read(conversations.findings, database.kind) == []
 
 
 async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -164,7 +165,7 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     one = await hosts(slow)
     document = await one.upload(TEXT)
     await slow.asked.wait()
-    await database.write(leases.resign, one.process_id)
+    await database.write(process_leases.resign, one.process_id)
     await recovered(database)
     other = await hosts()
     found = await other.ready(document)
@@ -280,14 +281,14 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     """Whoever uploads much keeps nobody waiting for more than one document."""
     embedder = FakeEmbedder()
     host = Host(database, reader, embedder)
-    await database.write(leases.heartbeat, host.process_id, LEASE_MS)
+    await database.write(process_leases.heartbeat, host.process_id, LEASE_MS)
     for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
         await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
     order = []
-    while (job := await database.write(ingests.take, host.process_id, host.ingest._in_turn)) is not None:
+    while (job := await database.write(ingestion.take, host.process_id, host.ingest._in_turn)) is not None:
         host.ingest._note_turn(job.owner_id)
         order.append((await database.read(documents.by_id, job.document_id)).sha256)
-        await database.write(ingests.fail, job, NOT_EMBEDDED)
+        await database.write(ingestion.fail, job, NOT_EMBEDDED)
     assert order == [
         hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
     ]

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from app.db.connect import connect
-from app.db.engine import Database
+from app.db.database import Database
 from app.domain.documents import Passage
 from app.domain.ids import new_id
 from app.domain.retrieval import RetrievalStatus
 from app.errors import DocumentNotFound, EmbeddingFailed
-from app.services import retrieval
-from app.services.retrieval import Retrieval
+from app.services.search import service
+from app.services.search.service import Retrieval
 from tests.support.library import Directions, changed, chunks, counted, new_document, new_owner
 
 HOSTILE = (
@@ -88,7 +88,7 @@ async def test_another_user_s_chunks_are_never_found(database: Database) -> None
 
 
 def words_of_chunks():
-    from app.db.script import Statement
+    from app.db.transaction import Statement
 
     rows = yield Statement("SELECT words FROM chunks")
     return [row[0] for row in rows]
@@ -205,7 +205,7 @@ async def test_memory_is_bounded(sqlite_template) -> None:
 
 async def test_the_best_of_many_is_found_by_its_rare_word(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where words are counted in a sample and few chunks are ranked, rare words and several common ones still lead."""
-    monkeypatch.setattr("app.services.libraries.SAMPLE", 20)
+    monkeypatch.setattr("app.services.search.corpus_cache.SAMPLE", 20)
     owner = await new_owner(database)
     filler = [f"common words about topic{n % 7} and item{n % 5}" for n in range(300)]
     await new_document(database, owner, *filler, "common words and a zebra", "topic3 item2 together common")
@@ -251,4 +251,4 @@ async def test_a_reranker_has_the_last_word_unless_it_fails(database: Database) 
     await new_document(database, owner, "cat cat cat", "a cat among many other words of no weight")
     assert (await found(Retrieval(database, None, Reversing()), owner, "cat"))[0].startswith("a cat among")
     assert (await found(Retrieval(database, None, Reversing(fails=True)), owner, "cat"))[0] == "cat cat cat"
-    assert retrieval.RERANKED >= 8
+    assert service.RERANKED >= 8

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.services.tasks import TaskOwner
+from app.services.runtime.task_owner import TaskOwner
 from app.shutdown import Shutdown
 
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.db import leases, messages, turns
-from app.db.engine import LEASE_MS
+from app.db import messages, process_leases, turns
+from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
-from app.services import delays
-from app.services import running as running_module
+from app.services.turns import client_wait, executor
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.background import (
     ERRORS,
@@ -44,7 +43,7 @@ async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_store
     """Where nobody else has ended the turn meanwhile, its process stores what was paid for, with its status."""
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
-    with Outage(openai_service.database, error, leases.heartbeat, turns.settle, turns.checkpoint) as outage:
+    with Outage(openai_service.database, error, process_leases.heartbeat, turns.settle, turns.checkpoint) as outage:
         await lease_over(openai_service)
         wake(openai_service)
         gate.set()
@@ -67,7 +66,7 @@ async def test_a_post_whose_reply_cannot_be_stored_is_answered(
     openai_service: Service, provider: FakeProvider, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
-    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     reply = (await got(openai_service, path))[1]
@@ -90,7 +89,7 @@ async def test_a_post_whose_turn_cannot_start_is_answered(
     openai_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
-    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
@@ -109,7 +108,7 @@ async def test_a_reply_that_cannot_be_followed_is_answered(
     database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry that attaches to another process's turn is told which reply to read later."""
-    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
     configured = asking(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
@@ -141,7 +140,7 @@ async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(
     openai_service: Service, monkeypatch: pytest.MonkeyPatch, begins: bool
 ) -> None:
     """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
-    monkeypatch.setattr(delays, "CLIENT_WAIT_SECONDS", 0)
+    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     path = "/conversations" if begins else messages_of(await make(openai_service))
     body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
     with Outage(openai_service.database, DatabaseUnavailable(), messages.latest):
@@ -203,7 +202,7 @@ async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
     openai_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
-    monkeypatch.setattr(running_module, "LAST_SECONDS", 0.05)
+    monkeypatch.setattr(executor, "LAST_SECONDS", 0.05)
     running = openai_service.services.turns.running
 
     async def broken(*_: object) -> None:
@@ -265,7 +264,7 @@ async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_ur
     configured = asking(provider, database_url=database_url)
     async with serving(configured) as one:
         path, post = await half(one, provider, gate)
-        with Outage(one.database, DatabaseUnavailable(), leases.heartbeat):
+        with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
             await lease_over(one)
             async with serving(configured) as other:
                 await pollers_of(other)["recovery of turns"].poll()

@@ -10,13 +10,13 @@ from sqlalchemy import delete, select, update
 
 from app.db import turns
 from app.db.models import MessageRow, ProcessRow
-from app.db.script import Transaction
+from app.db.transaction import Transaction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
-from app.services.checkpoints import Checkpoints
-from app.services.recovery import SWEEP_BATCH
-from app.services.stops import Stops
+from app.services.turns.cancellation import Stops
+from app.services.turns.checkpoints import Checkpoints
+from app.services.turns.recovery import SWEEP_BATCH
 from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply

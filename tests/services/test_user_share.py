@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 from sqlalchemy import update
 
-from app.db import check
+from app.db.checks import conversations
 from app.db.models import MessageRow
 from tests.api.talk import make, messages_of, problem_of, row_counts, say, until_ended
 from tests.services.test_turns import dead_process
@@ -48,7 +48,7 @@ class Crowd:
         for each in self.accepted:
             await until_ended(self.service, each)
         await self.idle()
-        assert await self.service.database.read(check.findings, self.service.database.kind) == []
+        assert await self.service.database.read(conversations.findings, self.service.database.kind) == []
 
     async def idle(self) -> None:
         """Wait until no turn has a slot or a place any more, which is a moment after its end."""

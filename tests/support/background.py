@@ -9,13 +9,13 @@ from typing import Any
 import httpx2
 from sqlalchemy import update
 
-from app.db import ingests
-from app.db.engine import LEASE_MS
+from app.db import ingestion
+from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
-from app.services.leases import START_SECONDS, Lease
-from app.services.polling import Poller, Supervisor
-from app.services.recovery import Recovery
+from app.services.runtime.polling import Poller, Supervisor
+from app.services.runtime.process_lease import START_SECONDS, Lease
+from app.services.turns.recovery import Recovery
 from tests.api.talk import make, messages_of, say
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
@@ -50,7 +50,7 @@ async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._may_judge_at -= START_SECONDS
     await Recovery(service.database, service.services.turns.running, lease_of(service)).sweep()
-    await service.database.write(ingests.take_back, service.services.turns._process_id)
+    await service.database.write(ingestion.take_back, service.services.turns._process_id)
 
 
 async def until(is_so: Callable[[], Any]) -> None:

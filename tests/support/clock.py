@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from app.db.sqlite import SqliteDatabase
+from app.db.sqlite.database import SqliteDatabase
 
 T = TypeVar("T")
 EPOCH_IN_JULIAN_DAYS = 2440587.5

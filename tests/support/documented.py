@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from app.api.application import application
+from app.api.app import application
 
 PROBLEM = "application/problem+json"
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 
 from app.errors import EmbeddingFailed
-from app.rag.embedding.base import Vector
+from app.rag.models.embedder import Vector
 
 DIMENSIONS = 8
 

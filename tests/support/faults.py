@@ -8,14 +8,21 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, Self
 
-from app.db import idempotency, leases, turns
-from app.db.engine import Database
-from app.db.script import Row, Statement, Transaction
+from app.db import idempotency, process_leases, turns
+from app.db.database import Database
+from app.db.transaction import Row, Statement, Transaction
 from app.errors import DatabaseUnavailable
 from app.llm.base import ChatModel, ChatRequest, Chunk
 
-BESIDE = {leases.heartbeat, leases.forget_dead_processes, turns.abandoned, turns.unfinished, turns.checkpoint,
-          turns.progress, idempotency.forget}  # fmt: skip
+BESIDE = {
+    process_leases.heartbeat,
+    process_leases.forget_dead_processes,
+    turns.abandoned,
+    turns.unfinished,
+    turns.checkpoint,
+    turns.progress,
+    idempotency.forget,
+}
 """What runs by the clock beside the turns: counted, it would make their moments differ from run to run."""
 
 

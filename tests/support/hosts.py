@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from app.db import documents, ingests, leases
-from app.db.engine import LEASE_MS, Database
+from app.db import documents, ingestion, process_leases
+from app.db.database import LEASE_MS, Database
 from app.domain.documents import Document
 from app.domain.ids import new_id
-from app.rag.embedding.base import Embedder
-from app.rag.reader import DocumentReader
-from app.services.ingest import Ingest
-from app.services.polling import Supervisor
-from app.services.removals import Removals
-from app.services.tasks import TaskOwner
-from app.services.uploads import Upload
+from app.rag.models.embedder import Embedder
+from app.rag.sandbox.client import DocumentReader
+from app.services.documents.deletion import Removals
+from app.services.documents.ingestion import Ingest
+from app.services.documents.upload import Upload
+from app.services.runtime.polling import Supervisor
+from app.services.runtime.task_owner import TaskOwner
 
 
 async def recovered(database: Database) -> str:
     """Has a living process take up what dead ones have left of documents; gives its id."""
     process_id = new_id()
-    await database.write(leases.heartbeat, process_id, LEASE_MS)
-    await database.write(ingests.take_back, process_id)
+    await database.write(process_leases.heartbeat, process_id, LEASE_MS)
+    await database.write(ingestion.take_back, process_id)
     return process_id
 
 
@@ -39,14 +39,14 @@ class Host:
 
     async def start(self) -> None:
         """Begins to work."""
-        await self.database.write(leases.heartbeat, self.process_id, LEASE_MS)
+        await self.database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         self.ingest.nudge()
         self.supervisor.start([self.ingest.poller()])
 
     async def die(self) -> None:
         """Stops amid whatever it does, with its lease."""
         await self.supervisor.stop()
-        await self.database.write(leases.resign, self.process_id)
+        await self.database.write(process_leases.resign, self.process_id)
 
     async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
         """A document that has arrived here."""

@@ -6,13 +6,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.db.engine import Database
+from app.db.database import Database
 from app.db.models import DocumentRow, UserRow
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from app.db.vectors import store_vectors
 from app.domain.ids import new_id
 from app.errors import EmbeddingFailed
-from app.rag.words import indexed
+from app.rag.ranking.terms import indexed
 
 CHUNK = """
 INSERT INTO chunks

@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.domain.attempts import Attempt
-from app.domain.context import prompt
+from app.domain.prompt import prompt
 from app.domain.turns import History, HistoryMessage
+from app.domain.usage import Attempt
 from app.errors import AppError
 from app.llm.base import ChatModel, Target
 from app.llm.calls import Call
 from app.llm.catalog import Catalog
-from app.llm.groq import GroqModel
-from app.llm.listener import Limits
-from app.llm.openai import OpenAIModel
+from app.llm.providers.groq import GroqModel
+from app.llm.providers.openai import OpenAIModel
 from app.llm.router import Ending, Router
+from app.llm.stream_consumer import Limits
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 

@@ -12,11 +12,11 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.deps import Services
+from app.api.dependencies import Services
 from app.llm.router import Router
 from app.main import create_app
-from app.services.running import Running
-from app.serving import options
+from app.services.turns.executor import Running
+from app.serving.server import options
 from app.settings import Settings
 from tests.support.documented import documented
 from tests.support.provider import FakeProvider

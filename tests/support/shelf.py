@@ -10,8 +10,8 @@ from sqlalchemy import delete, insert, update
 from app.db.models import ChunkRow, DocumentRow, UserRow
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
-from app.rag.words import indexed
-from app.services.retrieval import Retrieval
+from app.rag.ranking.terms import indexed
+from app.services.search.service import Retrieval
 from tests.support.service import Service
 
 

@@ -10,9 +10,9 @@ import httpx2
 
 from app.db import users
 from app.db.connect import connect
-from app.db.engine import Database
+from app.db.database import Database
 from app.db.models import DocumentRow
-from app.db.script import Statement, Transaction
+from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 
 BOUNDARY = "a1b2c3d4e5f6"

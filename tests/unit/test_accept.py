@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.api.accept import prefers
+from app.api.content_negotiation import prefers
 
 EVENTS, JSON = "text/event-stream", "application/json"
 

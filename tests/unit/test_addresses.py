@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.llm import addresses
-from app.llm.addresses import forbidden_address, leads_astray
+from app.http import outbound_guard
+from app.http.outbound_guard import forbidden_address, leads_astray
 
 
 def answering(*found: str) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def test_a_name_that_is_not_found_is_no_reason_not_to_start(monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert not leads_astray("http://name.example/v1")
     never = threading.Event()
-    monkeypatch.setattr(addresses, "LOOKUP_SECONDS", 0.01)
+    monkeypatch.setattr(outbound_guard, "LOOKUP_SECONDS", 0.01)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (never.wait(), [])[1])
     assert not leads_astray("http://name.example/v1")
     never.set()

@@ -5,9 +5,9 @@ import pytest
 from app.domain.messages import Sampling
 from app.errors import UnknownModel
 from app.llm.catalog import Catalog
-from app.llm.groq import GroqModel
-from app.llm.openai import OpenAIModel
-from app.llm.scripted import ScriptedModel
+from app.llm.providers.groq import GroqModel
+from app.llm.providers.openai import OpenAIModel
+from app.llm.providers.scripted import ScriptedModel
 
 CATALOG = Catalog([OpenAIModel("k", None, "gpt"), GroqModel("k", None, "oss"), ScriptedModel()], "openai")
 

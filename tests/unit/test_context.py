@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.domain.context import Prompt, Window, cost, prompt, ranges
 from app.domain.messages import WHITE_SPACE, has_text
+from app.domain.prompt import Prompt, Window, cost, prompt, ranges
 from app.domain.turns import History, HistoryMessage, Summary
 from app.errors import MessageTooLong
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from app.db.start import when_ready
+from app.db.startup import when_ready
 from app.errors import DatabaseUnavailable
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.api.codes import CLASS_OF_CODE
-from app.api.views import TERMINAL_EVENTS
+from app.api.error_codes import CLASS_OF_CODE
+from app.api.turn_responses import TERMINAL_EVENTS
 from app.domain.documents import DocumentFailure
-from app.rag import unreadable
+from app.rag.extraction import errors
 
 ROOT = Path(__file__).parents[2]
 API = (ROOT / "docs" / "http-api.md").read_text()
@@ -69,7 +69,7 @@ def test_the_readme_s_commands_are_targets(target: str) -> None:
 def test_every_failure_of_a_document_is_documented() -> None:
     """The table in docs/documents.md names each code with which a document fails; each bound has its own sentence."""
     page = (ROOT / "docs" / "documents.md").read_text()
-    failures = [each for each in vars(unreadable).values() if isinstance(each, DocumentFailure)]
+    failures = [each for each in vars(errors).values() if isinstance(each, DocumentFailure)]
     assert len({each.code for each in failures}) == 8
     assert len({each.detail for each in failures}) == len(failures)
     for failure in failures:

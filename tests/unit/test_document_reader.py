@@ -9,14 +9,14 @@ import psutil
 import pytest
 import uvloop
 
-from app.rag.limits import Limits
-from app.rag.reader import DocumentReader, installed
-from app.rag.sniff import MARKDOWN, PDF, PLAIN
-from app.rag.unreadable import Unreadable
-from app.rag.wire import Receiver, frame_head
+from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.limits import Limits
+from app.rag.extraction.media_types import MARKDOWN, PDF, PLAIN
+from app.rag.sandbox.client import DocumentReader, installed
+from app.rag.sandbox.protocol import Receiver, frame_head
 from tests.support.documents import pdf
 
-FORK_SERVER = "app.rag.fork_server"
+FORK_SERVER = "app.rag.sandbox.fork_server"
 SLOW = b"pump " * 1_900_000
 """Takes many seconds to read, of which tests wait for none."""
 
@@ -205,7 +205,7 @@ def test_another_event_loop():
 
 KILLED = """
 import asyncio
-from app.rag.reader import DocumentReader
+from app.rag.sandbox.client import DocumentReader
 
 async def main():
     reading = asyncio.create_task(DocumentReader().read(b"pump " * 1_900_000, "text/plain"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.rag.embedding.base import Vector
+from app.rag.models.embedder import Vector
 from evals.measuring import sampled
 from evals.results import Baseline, Line, Report, baselines, shown
 from evals.vectors import Remembered

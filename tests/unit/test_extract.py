@@ -11,11 +11,11 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from app.domain.documents import ExtractedDocument
-from app.rag.extract.draft import Draft, Kind
-from app.rag.extraction import draft_of, extracted
-from app.rag.limits import Limits
-from app.rag.sniff import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
-from app.rag.unreadable import Unreadable
+from app.rag.extraction.blocks import Draft, Kind
+from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.limits import Limits
+from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
+from app.rag.pipeline import draft_of, extracted
 from tests.support.documents import docx_of, pdf, pdf_of_streams, zip_with
 
 

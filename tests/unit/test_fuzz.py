@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.application import application
+from app.api.app import application
 
 ROOT = Path(__file__).parents[2]
 CONFIG = tomllib.loads((ROOT / "schemathesis.toml").read_text())

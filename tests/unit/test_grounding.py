@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.context import Window
 from app.domain.documents import Passage
-from app.domain.grounding import NOTHING_FOUND, fenced, grounded_prompt, instructed, openings_for, outlined, quoted
+from app.domain.grounded_prompt import (
+    NOTHING_FOUND,
+    fenced,
+    grounded_prompt,
+    instructed,
+    openings_for,
+    outlined,
+    quoted,
+)
+from app.domain.prompt import Window
 from app.domain.turns import History, HistoryMessage
 from app.errors import MessageTooLong
 

@@ -11,11 +11,11 @@ import pytest_asyncio
 from docx.oxml.ns import nsdecls
 
 from app.domain.documents import DocumentFailure
-from app.rag import unreadable
-from app.rag.limits import Limits
-from app.rag.reader import DocumentReader
-from app.rag.sniff import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
-from app.rag.unreadable import Unreadable
+from app.rag.extraction import errors
+from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.limits import Limits
+from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
+from app.rag.sandbox.client import DocumentReader
 from tests.support.documents import deflated_zeros, docx_of, pdf, pdf_of_objects, pdf_of_streams, zip_with
 from tests.support.hostile import (
     pdf_of_forms,
@@ -85,7 +85,7 @@ async def test_word_documents_that_unpack_to_much(reader):
     """An archive is refused for what it says that it unpacks to, and for what it does."""
     content = bomb(60 << 20)
     assert len(content) < 100_000
-    assert await failure_of(reader, content, DOCX) == unreadable.UNPACKED_TOO_LARGE
+    assert await failure_of(reader, content, DOCX) == errors.UNPACKED_TOO_LARGE
     assert await outcome(reader, lying(content, b"word/media.xml"), DOCX) == "document-corrupt"
 
 
@@ -95,7 +95,7 @@ async def test_archives_of_very_many_members(reader):
     with zipfile.ZipFile(file, "a") as made:
         for number in range(10_000):
             made.writestr(f"word/{number}.xml", b"")
-    assert await failure_of(reader, file.getvalue(), DOCX) == unreadable.TOO_MANY_MEMBERS
+    assert await failure_of(reader, file.getvalue(), DOCX) == errors.TOO_MANY_MEMBERS
     assert await outcome(reader, zip_with({"word/inner.docx": bomb(1 << 20)}, docx_of("Hello")), DOCX) == "read"
 
 
@@ -117,7 +117,7 @@ async def test_entities_in_word_documents(reader, entities, text):
     try:
         document = await reader.read(zip_with({"word/document.xml": source.encode()}, docx_of("x")), DOCX)
     except Unreadable as error:
-        assert error.failure in {unreadable.CORRUPT, unreadable.TOO_MUCH_TEXT}
+        assert error.failure in {errors.CORRUPT, errors.TOO_MUCH_TEXT}
     else:
         assert "".join(document.text.split()) in {"ab", "a"}
 
@@ -149,7 +149,7 @@ async def test_pdfs_that_loop(reader):
 async def test_pdfs_that_unpack_to_much(reader):
     """A stream of a page that unpacks to a gigabyte is not unpacked."""
     content = pdf_of_streams([deflated_zeros(1 << 30)], deflated=True)
-    assert await failure_of(reader, content, PDF) == unreadable.PDF_TOO_LARGE
+    assert await failure_of(reader, content, PDF) == errors.PDF_TOO_LARGE
 
 
 async def test_pdfs_of_very_many_pages(reader):
@@ -157,24 +157,24 @@ async def test_pdfs_of_very_many_pages(reader):
     kids = b" ".join([b"3 0 R"] * 11_000)
     objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [%b] /Count 11000 >>" % kids]
     content = pdf_of_objects([*objects, b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>"])
-    assert await failure_of(reader, content, PDF) == unreadable.TOO_MANY_PAGES
+    assert await failure_of(reader, content, PDF) == errors.TOO_MANY_PAGES
 
 
 async def test_a_small_word_document_of_very_many_elements(reader):
     """What unpacks to millions of elements is counted before a tree of them is made."""
     content = word_document(f"<w:p>{'<w:r><w:t>x</w:t></w:r>' * 2_100_000}</w:p>")
     assert len(content) < 200_000
-    assert await failure_of(reader, content, DOCX) == unreadable.TOO_MANY_ELEMENTS
+    assert await failure_of(reader, content, DOCX) == errors.TOO_MANY_ELEMENTS
 
 
 async def test_a_table_of_a_million_columns(reader):
     """Columns are counted row by row, before anything is made of them."""
     names = ",".join(map(str, range(1_000_000)))
-    assert await failure_of(reader, f"{names}\n1,2".encode(), CSV) == unreadable.TOO_MANY_COLUMNS
+    assert await failure_of(reader, f"{names}\n1,2".encode(), CSV) == errors.TOO_MANY_COLUMNS
 
 
-ELEMENTS, COLUMNS, CELLS = unreadable.TOO_MANY_ELEMENTS, unreadable.TOO_MANY_COLUMNS, unreadable.TOO_MANY_CELLS
-DEEP, CPU, MEMORY = unreadable.TOO_DEEP, unreadable.OUT_OF_CPU, unreadable.OUT_OF_MEMORY
+ELEMENTS, COLUMNS, CELLS = errors.TOO_MANY_ELEMENTS, errors.TOO_MANY_COLUMNS, errors.TOO_MANY_CELLS
+DEEP, CPU, MEMORY = errors.TOO_DEEP, errors.OUT_OF_CPU, errors.OUT_OF_MEMORY
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ async def test_processor_time_is_bounded(content, media_type):
     """What no count bounds, the processor time does: depth times breadth, attributes, one page many times."""
     content = content.encode() if isinstance(content, str) else content
     async with contextlib.aclosing(DocumentReader(Limits(cpu_seconds=1))) as reader:
-        assert await failure_of(reader, content, media_type) in {CPU, unreadable.PDF_TOO_LARGE}
+        assert await failure_of(reader, content, media_type) in {CPU, errors.PDF_TOO_LARGE}
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ async def test_links_are_read_without_their_addresses(reader):
         ("= " * 50_000, PLAIN, {"read"}),
         ("func ( " * 20_000, PLAIN, {"read"}),
         ("x\n" + " " * 1_000_000 + "\nx", PLAIN, {"read"}),
-        ("x" * 11_000_000, PLAIN, {unreadable.TOO_MUCH_TEXT.code}),
+        ("x" * 11_000_000, PLAIN, {errors.TOO_MUCH_TEXT.code}),
     ],
 )
 async def test_texts_that_are_hard_to_read(reader, source, media_type, codes):

@@ -1,6 +1,6 @@
 import pytest
 
-from app.rag.identifiers import NAMES_CHARACTERS, names_of, parts_of
+from app.rag.chunking.identifiers import NAMES_CHARACTERS, names_of, parts_of
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.api.input_timer import InputTimer
+from app.serving.input_timer import InputTimer
 
 
 class Clock:

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from app.db.engine import LEASE_MS, Database
+from app.db.database import LEASE_MS, Database
 from app.errors import DatabaseUnavailable
-from app.services.leases import HEARTBEAT_SECONDS, LONGEST_RETRY_SECONDS, Lease
-from app.services.polling import Supervisor
+from app.services.runtime.polling import Supervisor
+from app.services.runtime.process_lease import HEARTBEAT_SECONDS, LONGEST_RETRY_SECONDS, Lease
 from tests.support.clock import run
 
 TROUBLE_SECONDS = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.log import configure_logging
+from app.logging import configure_logging
 
 
 class Stream(io.StringIO):

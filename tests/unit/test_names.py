@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.names import display_name
+from app.domain.file_names import display_name
 
 
 @pytest.mark.parametrize(

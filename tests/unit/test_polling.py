@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.errors import DatabaseUnavailable
-from app.services.polling import LOG_OUTAGE_SECONDS, RESTART_SECONDS, ROUND_SECONDS, Poller, Supervisor
+from app.services.runtime.polling import LOG_OUTAGE_SECONDS, RESTART_SECONDS, ROUND_SECONDS, Poller, Supervisor
 from tests.support.clock import run
 
 ERRORS = [RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable(), asyncio.CancelledError(), TimeoutError()]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.db.postgres_url import KNOWN, PostgresUrl, parse
+from app.db.postgres.url import KNOWN, PostgresUrl, parse
 from app.settings import Settings
 from tests.support import libpq
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.llm.proxies import proxy_for
+from app.http.proxies import proxy_for
 
 PROXY = "http://proxy.example:3128"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.questions import asks_for_outline, is_about_reply, is_follow_up, is_small_talk
+from app.domain.question_kinds import asks_for_outline, is_about_reply, is_follow_up, is_small_talk
 
 
 @pytest.mark.parametrize(

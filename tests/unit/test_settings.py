@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.assembly import embedder_of, reranker_of
-from app.setting_values import Provider
+from app.factories import embedder_of, reranker_of
+from app.setting_types import Provider
 from app.settings import Settings
 from tests.support.service import settings
 

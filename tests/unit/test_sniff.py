@@ -2,7 +2,7 @@ import codecs
 
 import pytest
 
-from app.rag.sniff import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, media_type_of
+from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, media_type_of
 from tests.support.documents import docx_of, pdf, zip_with
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"

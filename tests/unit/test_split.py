@@ -3,12 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.documents import Chunk
-from app.rag.extraction import extracted
-from app.rag.limits import Limits
-from app.rag.sniff import CSV, HTML, MARKDOWN, PLAIN
-from app.rag.tokens import counted
-from app.rag.units import MOST
-from app.rag.unreadable import Unreadable
+from app.rag.chunking.segments import MOST
+from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.limits import Limits
+from app.rag.extraction.media_types import CSV, HTML, MARKDOWN, PLAIN
+from app.rag.pipeline import extracted
+from app.rag.tokenizer import counted
 
 SENTENCE = "The pump moves some water from the well to the house. "
 

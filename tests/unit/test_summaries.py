@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.context import Context
+from app.domain.prompt import Context
 from app.domain.summaries import notes, upto
-from app.domain.tokens import cut_to_tokens
+from app.domain.token_estimate import cut_to_tokens
 from app.domain.turns import HistoryMessage
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.text import StorableText, unstorable
+from app.domain.storable_text import StorableText, unstorable
 
 HIGH, LOW, GRIN = "\ud83d", "\ude00", "\U0001f600"
 LOST = "\ufffd"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.thinking import MARKS, Thinking
+from app.llm.think_tags import MARKS, Thinking
 
 HARMONY = "<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>Hi you<|return|>"
 TOOLS = "<|start|>assistant<|channel|>commentary to=f <|constrain|>json<|message|>{}<|call|>"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.tokens import cut_to_tokens, estimated_tokens, twentieths, whole_tokens
+from app.domain.token_estimate import cut_to_tokens, estimated_tokens, twentieths, whole_tokens
 
 COUNTED = orjson.loads(Path(__file__).with_name("o200k_base.json").read_bytes())
 PROSE = {"English, prose", "English, mail", "German", "French", "Polish", "Turkish", "Vietnamese", "Finnish"}

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from app.domain.ids import new_id
-from app.rag import bm25, words
-from app.rag.bm25 import Candidate, Postings, Ranked, collected, weight
-from app.rag.choice import clauses
-from app.rag.fuse import Ranking, fused
-from app.rag.words import stem
+from app.rag.ranking import bm25, terms
+from app.rag.ranking.bm25 import Candidate, Postings, Ranked, collected, weight
+from app.rag.ranking.candidates import clauses
+from app.rag.ranking.fusion import Ranking, fused
+from app.rag.ranking.terms import stem
 
 OWNER, DOCUMENT = new_id(), new_id()
 
@@ -51,32 +51,32 @@ def test_endings_are_taken_off(word: str, expected: str) -> None:
 )
 def test_a_query_is_its_telling_words(query: str, expected: list[str]) -> None:
     """Stop words go, unless there are no others; identifiers are looked for whole and in parts."""
-    assert words.query_stems(query) == expected
+    assert terms.query_stems(query) == expected
 
 
 def test_marks_are_an_owner_s_own() -> None:
     """The same word has another mark for each owner, made of letters and digits alone."""
-    [mine], [theirs] = words.marks(OWNER, ["secret"]), words.marks(new_id(), ["secret"])
+    [mine], [theirs] = terms.marks(OWNER, ["secret"]), terms.marks(new_id(), ["secret"])
     assert mine != theirs
     assert mine.isalnum()
-    assert len(mine) == words.MARK_LENGTH
+    assert len(mine) == terms.MARK_LENGTH
 
 
 def test_a_chunk_has_each_word_once_with_its_count() -> None:
     """Its document first; a heading's words count twice, and no count is more than a byte holds."""
-    made = words.indexed(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
-    assert made.words.split(" ") == [words.document_mark(DOCUMENT), *words.marks(OWNER, ["cat", "dog", "x"])]
+    made = terms.indexed(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
+    assert made.words.split(" ") == [terms.document_mark(DOCUMENT), *terms.marks(OWNER, ["cat", "dog", "x"])]
     assert list(made.counts) == [0, 4, 1, 255]
 
 
 def candidates(*texts: str) -> list[Candidate]:
-    return [Candidate(place, *words.indexed(OWNER, DOCUMENT, text)) for place, text in enumerate(texts)]
+    return [Candidate(place, *terms.indexed(OWNER, DOCUMENT, text)) for place, text in enumerate(texts)]
 
 
 def test_rare_words_and_short_chunks_count_more() -> None:
     """BM25, by hand: one chunk of two words has the word, the mean length is three."""
     found = candidates("rare word", "common words are there")
-    mark = words.marks(OWNER, ["rare"])[0]
+    mark = terms.marks(OWNER, ["rare"])[0]
     known = collected(2, found)
     assert (known.mean_length, known.frequency(mark), known.complete) == (3.0, 1.0, True)
     score = weight(1, 2) * (bm25.K1 + 1) / (1 + bm25.K1 * (1 - bm25.B + bm25.B * 2 / 3))
@@ -88,7 +88,7 @@ def test_rare_words_and_short_chunks_count_more() -> None:
 
 def test_coverage_is_the_share_of_what_is_told() -> None:
     """By weight, so that a rare word counts for more than a common one."""
-    one, two = words.marks(OWNER, ["one", "two"])
+    one, two = terms.marks(OWNER, ["one", "two"])
     assert bm25.coverage(f"{one} other", {one: 3.0, two: 1.0}) == 0.75
     assert bm25.coverage(one, {}) == 0.0
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import cursor, views
-from app.api.deps import Call, Caller, Scope, author, json_response, services_of
+from app.api import pagination, turn_responses
+from app.api.dependencies import Call, Caller, Scope, author, json_response, services_of
 from app.api.idempotency import REPLAYED, key_of
-from app.api.responses import TURN, Responses, refusals, with_headers
+from app.api.openapi_responses import TURN, Responses, refusals, with_headers
 from app.api.schemas.conversations import (
     ConversationChanges,
     ConversationOut,
@@ -27,11 +27,11 @@ from app.domain.conversations import Mode
 from app.domain.messages import Message
 from app.domain.turns import NewTurn
 from app.errors import ConversationNotFound, DatabaseUnavailable, DocumentNotFound, UnknownModel
-from app.services.turns import Turn
+from app.services.turns.service import Turn
 
 router = APIRouter(tags=["conversations"])
 
-TURN_RESPONSES = views.turn_responses(CreatedConversation, "Location") | refusals(*TURN, DocumentNotFound)
+TURN_RESPONSES = turn_responses.turn_responses(CreatedConversation, "Location") | refusals(*TURN, DocumentNotFound)
 LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
 ONE = (ConversationNotFound, DatabaseUnavailable)
 
@@ -55,7 +55,7 @@ class Deleted(Output):
 async def create_conversation(body: NewConversationBody, call: Call, headers: Headers) -> Response:
     """Makes a conversation and, with a message, runs its first turn."""
     user_id = author(body.user_id, call.who)
-    form = views.form_of(headers.accepted, body, has_turn=body.message is not None)
+    form = turn_responses.form_of(headers.accepted, body, has_turn=body.message is not None)
     key = key_of(headers.idempotency_key, "/conversations", body)
     if body.message is None:
         made, replayed = await call.services.conversations.create(user_id, body.conversation(), key)
@@ -63,17 +63,19 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
         return json_response(document, 201, place_of(made.conversation_id) | (REPLAYED if replayed else {}))
     new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
-    response = await views.answer(turn, form, functools.partial(conversation_document, call, turn, form))
-    if form is not views.Form.BACKGROUND:
+    response = await turn_responses.answer(turn, form, functools.partial(conversation_document, call, turn, form))
+    if form is not turn_responses.Form.BACKGROUND:
         response.headers.update(place_of(turn.accepted.reply.conversation_id))
     return response
 
 
-async def conversation_document(call: Caller, turn: Turn, form: views.Form, reply: Message) -> views.Answer:
+async def conversation_document(
+    call: Caller, turn: Turn, form: turn_responses.Form, reply: Message
+) -> turn_responses.Answer:
     """What a conversation's first turn is answered with."""
     conversation = await call.services.conversations.get(call.who, reply.conversation_id)
-    messages = await views.messages_up_to(reply, turn, form, call)
-    return views.Answer(conversation_json(conversation) | messages)
+    messages = await turn_responses.messages_up_to(reply, turn, form, call)
+    return turn_responses.Answer(conversation_json(conversation) | messages)
 
 
 def place_of(conversation_id: str) -> dict[str, str]:
@@ -84,13 +86,13 @@ def place_of(conversation_id: str) -> dict[str, str]:
 @router.get("/conversations", response_model=list[ConversationOut], responses=LISTED | refusals(DatabaseUnavailable))
 async def list_conversations(request: Request, filters: Annotated[ConversationFilters, Query()]) -> Response:
     """A user's conversations, the last updated first."""
-    behind = None if filters.cursor is None else cursor.decoded(filters.cursor)
+    behind = None if filters.cursor is None else pagination.decoded(filters.cursor)
     page = await services_of(request).conversations.page(filters.user_id, filters.mode, behind, filters.limit + 1)
     headers = {}
     if len(page) > filters.limit:
         last = page[filters.limit - 1]
-        place = cursor.encoded(last.updated_at, last.conversation_id)
-        headers = cursor.next_link(request, cursor=place)
+        place = pagination.encoded(last.updated_at, last.conversation_id)
+        headers = pagination.next_link(request, cursor=place)
     return json_response([conversation_json(each) for each in page[: filters.limit]], 200, headers)
 
 

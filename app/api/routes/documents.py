@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.api import cursor
-from app.api.deps import Call, Scope, author, json_response, services_of
+from app.api import pagination
+from app.api.dependencies import Call, Scope, author, json_response, services_of
 from app.api.multipart import FILE, USER_ID, read_form
-from app.api.responses import Responses, refusals, with_headers
+from app.api.openapi_responses import Responses, refusals, with_headers
 from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
 from app.api.schemas.events import DOCUMENT_EVENTS_SCHEMA
 from app.api.schemas.fields import USER_ID_SCHEMA, Limit, UserId
@@ -28,8 +28,8 @@ from app.errors import (
     NotInstalled,
     Unavailable,
 )
-from app.rag.sniff import MEDIA_TYPES
-from app.services.document_watches import WatchedDocument
+from app.rag.extraction.media_types import MEDIA_TYPES
+from app.services.documents.progress import WatchedDocument
 
 router = APIRouter(tags=["documents"], prefix="/documents")
 
@@ -136,12 +136,12 @@ async def search_documents(body: SearchBody, call: Call) -> Response:
 @router.get("", response_model=list[DocumentOut], responses=LISTED | refusals(DatabaseUnavailable))
 async def list_documents(request: Request, filters: Annotated[DocumentFilters, Query()]) -> Response:
     """A user's documents, the newest first."""
-    behind = None if filters.cursor is None else cursor.decoded(filters.cursor)[1]
+    behind = None if filters.cursor is None else pagination.decoded(filters.cursor)[1]
     page = await services_of(request).documents.page(filters.user_id, behind, filters.limit + 1)
     headers = {}
     if len(page) > filters.limit:
         last = page[filters.limit - 1]
-        headers = cursor.next_link(request, cursor=cursor.encoded(last.created_at, last.document_id))
+        headers = pagination.next_link(request, cursor=pagination.encoded(last.created_at, last.document_id))
     return json_response([document_json(each) for each in page[: filters.limit]], 200, headers)
 
 

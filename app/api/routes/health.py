@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from app import NAME, VERSION
-from app.api.deps import Call, caller_of, json_response
-from app.api.responses import refusals
+from app.api.dependencies import Call, caller_of, json_response
+from app.api.openapi_responses import refusals
 from app.api.schemas.fields import Output
 from app.errors import DatabaseUnavailable, Draining, Unavailable
 

@@ -9,10 +9,10 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import cursor, views
-from app.api.deps import Call, Caller, ReadingCall, Scope, Shown, json_response, services_of
+from app.api import pagination, turn_responses
+from app.api.dependencies import Call, Caller, ReadingCall, Scope, Shown, json_response, services_of
 from app.api.idempotency import key_of
-from app.api.responses import TURN, Responses, refusals, with_headers
+from app.api.openapi_responses import TURN, Responses, refusals, with_headers
 from app.api.routes.conversations import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
 from app.api.schemas.headers import Headers
@@ -39,13 +39,13 @@ from app.errors import (
     TurnUnfinished,
 )
 from app.services.messages import WINDOW, Between
-from app.services.turns import Turn
+from app.services.turns.service import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
 
-TURN_RESPONSES = views.turn_responses(TurnOut, "Preference-Applied")
+TURN_RESPONSES = turn_responses.turn_responses(TurnOut, "Preference-Applied")
 LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
-EVENTS: Responses = {200: views.EVENTS_RESPONSE, **NOTHING_MORE}
+EVENTS: Responses = {200: turn_responses.EVENTS_RESPONSE, **NOTHING_MORE}
 ONE = (ConversationNotFound, MessageNotFound, DatabaseUnavailable)
 
 Position = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
@@ -73,10 +73,10 @@ class Place(Scope):
 @router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES | refusals(*TURN))
 async def post_message(conversation_id: UUID, body: NewMessageBody, call: ReadingCall, headers: Headers) -> Response:
     """Runs a turn: stores the message, asks the model, answers with its reply or streams it."""
-    form = views.form_of(headers.accepted, body)
+    form = turn_responses.form_of(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
     turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn(key))
-    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
+    return await turn_responses.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
 
 
 @router.post(
@@ -89,18 +89,20 @@ async def regenerate(
     conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: ReadingCall, headers: Headers
 ) -> Response:
     """Answers the question of the conversation's last reply once more; it is superseded once the new one has text."""
-    form = views.form_of(headers.accepted, body)
+    form = turn_responses.form_of(headers.accepted, body)
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
     asked = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))
     turn = await call.services.turns.regenerate(call.who, str(conversation_id), asked)
-    return await views.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
+    return await turn_responses.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
 
 
-async def turn_document(call: Caller, turn: Turn, form: views.Form, minimal: bool, reply: Message) -> views.Answer:
+async def turn_document(
+    call: Caller, turn: Turn, form: turn_responses.Form, minimal: bool, reply: Message
+) -> turn_responses.Answer:
     """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
-    messages = await views.messages_up_to(reply, turn, form, call, minimal=minimal)
+    messages = await turn_responses.messages_up_to(reply, turn, form, call, minimal=minimal)
     document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
-    return views.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
+    return turn_responses.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
 @router.get(
@@ -120,20 +122,20 @@ async def list_messages(
     found = await call.services.messages.page(call.who, str(conversation_id), between)
     page = found[: filters.limit]
     headers = next_page(request, page[-1], descending=descending) if len(found) > filters.limit else {}
-    return json_response(messages_json(page, await views.thoughts(page, call)), 200, headers)
+    return json_response(messages_json(page, await turn_responses.thoughts(page, call)), 200, headers)
 
 
 def next_page(request: Request, last: Message, *, descending: bool) -> dict[str, str]:
     """The header that points behind the last message of a page."""
     bound = "before" if descending else "after"
-    return cursor.next_link(request, **{bound: last.sequence_number})
+    return pagination.next_link(request, **{bound: last.sequence_number})
 
 
 @router.get("/{message_id}", response_model=MessageOut, responses=refusals(*ONE))
 async def get_message(conversation_id: UUID, message_id: UUID, call: ReadingCall) -> Response:
     """One message."""
     message = await call.services.messages.get(call.who, str(conversation_id), str(message_id))
-    [shown] = messages_json([message], await views.thoughts([message], call))
+    [shown] = messages_json([message], await turn_responses.thoughts([message], call))
     return json_response(shown)
 
 
@@ -152,11 +154,11 @@ async def resume(
     """
     who = Principal(place.user_id)
     turn = await services_of(request).turns.follow(who, str(conversation_id), str(message_id))
-    if last_event_id.endswith(views.END):
+    if last_event_id.endswith(turn_responses.END):
         if turn.accepted.reply.status.terminal:
             return nothing_more()
         raise InvalidRequest("The message has not ended.", pointer="header/last-event-id")
-    return EventStream(views.events(turn, int(last_event_id or place.starting_after)))
+    return EventStream(turn_responses.events(turn, int(last_event_id or place.starting_after)))
 
 
 @router.post(

@@ -3,8 +3,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.api.deps import Call, json_response
-from app.api.responses import refusals
+from app.api.dependencies import Call, json_response
+from app.api.openapi_responses import refusals
 from app.api.schemas.fields import Output
 
 router = APIRouter(tags=["models"])

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from app.api.deps import Call, json_response
-from app.api.responses import Responses, refusals, with_headers
+from app.api.dependencies import Call, json_response
+from app.api.openapi_responses import Responses, refusals, with_headers
 from app.api.schemas.fields import UserId
 from app.api.schemas.users import NewUserBody, UserChanges, UserOut, user_json
 from app.errors import DatabaseUnavailable, InvalidRequest, UserNotFound

@@ -1,4 +1,4 @@
-"""The events of streams, for the OpenAPI document; `app/api/views.py` and `routes/documents.py` write them.
+"""The events of streams, for the OpenAPI document; `app/api/turn_responses.py` and `routes/documents.py` write them.
 
 The models are their data. OpenAPI 3.1 has no keyword for the items of a stream: the schema of `text/event-stream` is
 that of one event, an object of its fields as WHATWG HTML (section 9.2) names them, whose `data` is JSON in a string.

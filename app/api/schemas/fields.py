@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.domain.text import unstorable
+from app.domain.storable_text import unstorable
 
 MAX_MESSAGE = 32_000
 MAX_INTEGER = 2**31 - 1

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+
+import app as parley
+from app import NAME, VERSION
+from app.api import errors, openapi
+from app.api.cors import Cors
+from app.api.middleware import Edge
+from app.api.route_table import Paths
+from app.api.routes import conversations, documents, health, messages, models, prompt_records, usage, users
+
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+
+
+def application(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]],
+    cors_origins: Sequence[str] = (),
+    root_path: str = "",
+) -> FastAPI:
+    """The web application; its lifespan puts `Services` into `app.state.services`.
+
+    `root_path` is the prefix of all paths where the server, or the application that this one is mounted in, names none.
+    """
+    app = FastAPI(
+        title=NAME,
+        version=VERSION,
+        description=parley.__doc__ or "",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads its script from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # what clients call their methods
+        telemetry=NO_TELEMETRY,
+    )
+    app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way
+    errors.install(app)
+    for routes in (
+        messages,
+        conversations,
+        users,
+        documents,
+        usage,
+        prompt_records,
+        models,
+        health,
+    ):  # the busiest first: they are tried in order
+        app.include_router(routes.router)
+    app.add_middleware(Edge, paths=Paths(app.routes), root_path=root_path)
+    if cors_origins:
+        app.add_middleware(Cors, origins=cors_origins)
+    return app

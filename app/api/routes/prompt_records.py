@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.api.dependencies import Call, json_response
+from app.api.openapi_responses import refusals
+from app.api.schemas.prompt_records import ContextOut, context_json
+from app.errors import ConversationNotFound, DatabaseUnavailable, MessageNotFound
+
+router = APIRouter(tags=["messages"])
+
+
+@router.get(
+    "/conversations/{conversation_id}/messages/{message_id}/context",
+    response_model=ContextOut,
+    responses=refusals(ConversationNotFound, MessageNotFound, DatabaseUnavailable),
+)
+async def get_context(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
+    """What was sent to the model for a reply, and what was left out and why."""
+    context = await call.services.contexts.of(call.who, str(conversation_id), str(message_id))
+    return json_response(context_json(context))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.dependencies import Call, Scope, json_response, services_of
+from app.api.openapi_responses import refusals
+from app.api.schemas.fields import UserId
+from app.api.schemas.usage import AttemptOut, DailyUsageOut, attempt_json, daily_usage_json
+from app.errors import ConversationNotFound, DatabaseUnavailable, InvalidRequest, MessageNotFound
+
+MAX_DAYS = 366
+USUAL_DAYS = 31
+
+router = APIRouter()
+
+
+class UsageFilters(Scope):
+    """Whose, and from which day to which (UTC); both are included. Without them, the last 31 days."""
+
+    user_id: UserId
+    first: Annotated[date | None, Field(alias="from")] = None
+    last: Annotated[date | None, Field(alias="to")] = None
+
+    def days(self) -> tuple[date, date]:
+        """The first day and the last.
+
+        Raises:
+            InvalidRequest: they are the wrong way round, or too far apart.
+        """
+        last = self.last or max(datetime.now(UTC).date(), self.first or date.min)
+        first = self.first or max(date.min + timedelta(USUAL_DAYS), last) - timedelta(USUAL_DAYS - 1)
+        if not first <= last:
+            raise InvalidRequest("The first day is after the last.", pointer="?from")
+        if last - first >= timedelta(MAX_DAYS):
+            raise InvalidRequest(f"There are at most {MAX_DAYS} days at once.", pointer="?from")
+        return first, last
+
+
+@router.get(
+    "/conversations/{conversation_id}/messages/{message_id}/attempts",
+    response_model=list[AttemptOut],
+    responses=refusals(ConversationNotFound, MessageNotFound, DatabaseUnavailable),
+    tags=["messages"],
+)
+async def list_attempts(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
+    """The calls of providers for a reply, in their order."""
+    attempts = await call.services.ledger.attempts(call.who, str(conversation_id), str(message_id))
+    return json_response([attempt_json(each) for each in attempts])
+
+
+@router.get("/usage", response_model=list[DailyUsageOut], responses=refusals(DatabaseUnavailable), tags=["usage"])
+async def get_usage(request: Request, filters: Annotated[UsageFilters, Query()]) -> Response:
+    """What a user has used, by day, provider and model, the latest day first; deleted conversations count."""
+    first, last = filters.days()
+    usage = await services_of(request).ledger.usage(filters.user_id, first.isoformat(), last.isoformat())
+    return json_response([daily_usage_json(each) for each in usage])

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Literal
+
+from app.api.schemas.fields import JsonObject, Output
+from app.api.schemas.messages import CitationOut, RetrievalOut
+from app.domain.messages import Role
+from app.domain.prompt_record import SentContext
+
+
+class SentMessageOut(Output):
+    """A message as it was sent; the system prompt has no sequence number. `tokens` is an estimate."""
+
+    sequence_number: int | None
+    role: Role
+    tokens: int
+
+
+class SentSummaryOut(Output):
+    """What was sent in place of earlier messages; `content` is null when it was dropped since."""
+
+    first: int
+    last: int
+    content: str | None
+    tokens: int
+
+
+class OmittedOut(Output):
+    """Messages that were not sent: they did not fit, or their turn has nothing to tell."""
+
+    first: int
+    last: int
+    reason: Literal["window", "summarised", "deleted", "superseded", "no-reply", "half-deleted"]
+
+
+class ContextOut(Output):
+    """What was sent for a reply, and what was left out."""
+
+    provider: str | None
+    model: str | None
+    messages: list[SentMessageOut]
+    summary: SentSummaryOut | None
+    citations: list[CitationOut]
+    queries: list[str]
+    retrieval: RetrievalOut
+    estimated_tokens: int
+    omitted: list[OmittedOut]
+
+
+def context_json(context: SentContext) -> JsonObject:
+    """What was sent for a reply as it is answered."""
+    summary = context.summary
+    return {
+        "provider": context.provider,
+        "model": context.model,
+        "messages": [
+            {"sequence_number": each.sequence_number, "role": each.role, "tokens": each.tokens}
+            for each in context.messages
+        ],
+        "summary": summary
+        and {"first": summary.first, "last": summary.last, "content": summary.content, "tokens": summary.tokens},
+        "citations": context.retrieval.candidates,
+        "queries": context.retrieval.queries,
+        "retrieval": {"status": context.retrieval.status},
+        "estimated_tokens": context.estimated_tokens,
+        "omitted": [{"first": each.first, "last": each.last, "reason": each.reason} for each in context.omitted],
+    }

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from app.domain.query_rewriting import MAX_CHARACTERS, query_written, request
+from app.domain.turns import History
+from app.errors import DatabaseUnavailable
+from app.llm.base import Target
+from app.services.replies.background import Asides
+from app.services.replies.stream import Reply
+
+REWRITE_SECONDS = 3.0
+"""A turn waits for it: what is not written by then is not worth more waiting."""
+
+log = logging.getLogger(__name__)
+
+
+class Rewrites:
+    """Has follow-ups rewritten as queries that stand alone; what that costs is entered as for titles."""
+
+    def __init__(self, asides: Asides) -> None:
+        self._asides = asides
+
+    def possible(self, target: Target) -> bool:
+        """Whether a model is asked: one over the network, whose call costs a turn less than a search gains.
+
+        Raises:
+            UnknownModel: the provider is not there any more.
+        """
+        model = self._asides.router.catalog[target.provider]
+        return model.remote and model.cites
+
+    async def query(self, target: Target, history: History, reply: Reply) -> str | None:
+        """The question of a reply as a query; None when the model fails, or takes too long."""
+        assert reply.message.answers is not None, "a reply answers something"  # noqa: S101  for the types
+        asked = request(history, reply.message.answers)
+        try:
+            # Not the call's own deadline: that a model is slower than this says nothing against its provider.
+            async with asyncio.timeout(REWRITE_SECONDS):
+                written = await self._asides.write(
+                    target, asked, MAX_CHARACTERS, reply.owner_id, reply.message.conversation_id
+                )
+        except (TimeoutError, DatabaseUnavailable):
+            log.info("a question was not rewritten in time")
+            return None
+        return query_written(written)

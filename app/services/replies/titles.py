@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import logging
+
+from app.db import conversations
+from app.db.database import Database
+from app.domain.messages import Message, Status
+from app.domain.titles import title_request, title_written
+from app.domain.turn_outcome import Outcome
+from app.errors import DatabaseUnavailable
+from app.llm.base import Target
+from app.services.replies.background import Asides
+from app.services.replies.stream import Reply
+from app.services.runtime.database_retry import DatabaseRetry
+from app.services.runtime.task_owner import TaskOwner
+
+MAX_CHARACTERS = 2_000
+"""More than any title has; a model that goes on is not listened to."""
+
+FIRST_REPLY = 2
+"""Its sequence number."""
+
+log = logging.getLogger(__name__)
+
+
+class Titles:
+    """Has a model title conversations, once their first turn has ended."""
+
+    def __init__(self, database: Database, asides: Asides, tasks: TaskOwner, target: Target) -> None:
+        self._database = database
+        self._asides = asides
+        self._tasks = tasks
+        self._target = target
+
+    def after(self, reply: Reply, _: Outcome) -> None:
+        """Looks at a turn that has ended; only the first one, if it has completed, gives a title."""
+        message, told = reply.message, reply.call and reply.call.prompt
+        if told and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
+            self._tasks.spawn(self._title(reply.owner_id, message, told.asked))
+
+    async def _title(self, owner_id: str, message: Message, question: str) -> None:
+        asked = title_request(question, message.content)
+        conversation_id = message.conversation_id
+        try:
+            if not await self._database.read(conversations.awaits_title, conversation_id):
+                return  # a model's would be paid for, and not be used
+            written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
+            title = title_written(written or "")
+            if title is not None:
+                await DatabaseRetry(self._database).write(conversations.retitle, conversation_id, title)
+        except DatabaseUnavailable:
+            log.warning("cannot title a conversation: the database is out of reach")

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from app.db import idempotency
+from app.db.database import Database
+from app.domain.ids import now_ms
+from app.services.runtime.polling import Poller
+
+LOOK_SECONDS = 600.0
+
+
+class Retention:
+    """Lets go of what is kept for a time only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def poller(self) -> Poller:
+        """Make the poller that deletes idempotency keys."""
+        return Poller("retention", self.forget, LOOK_SECONDS, longest_round=None, required=False)
+
+    async def forget(self) -> None:
+        """Delete the idempotency keys whose time is over."""
+        await self._database.write(idempotency.forget, now_ms())

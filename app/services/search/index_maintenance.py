@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from app.db.database import Database
+from app.db.vector_indexes import keep_vector_indexes
+from app.services.runtime.polling import Poller
+
+LOOK_SECONDS = 600.0
+
+
+class Indexing:
+    """Keeps indexes for those users who have so many documents that they need one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def poller(self) -> Poller:
+        """Make the poller that keeps the indexes; a search without one takes longer, no more."""
+        return Poller("indexing", self.keep, LOOK_SECONDS, longest_round=None, required=False)
+
+    async def keep(self) -> None:
+        """Build the indexes that are missing, and drop those that are not needed any more."""
+        await keep_vector_indexes(self._database)

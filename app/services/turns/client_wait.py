@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from app.errors import DatabaseUnavailable
+from app.services.replies.stream import Reply
+from app.services.runtime.backoff import Backoff
+
+T = TypeVar("T")
+
+CLIENT_WAIT_SECONDS = 30.0
+"""Seconds for which clients wait for what cannot be read or written; many give up after a minute."""
+
+
+class Delay:
+    """Time for which some work on replies has failed without a success."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._since: float | None = None
+
+    def note(self, error: Exception, replies: Iterable[Reply]) -> None:
+        """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
+        if self._since is None:
+            self._since = self._now()
+        if self._now() >= self._since + CLIENT_WAIT_SECONDS:
+            for reply in replies:
+                reply.put_off(error)
+
+    def end(self) -> None:
+        """Note a success."""
+        self._since = None
+
+
+async def while_clients_wait(read: Callable[[], Awaitable[T]]) -> T:
+    """Retry what only reads while the database is away, and return its result.
+
+    Raises:
+        DatabaseUnavailable: it was away for longer than clients wait.
+    """
+    deadline, backoff = time.monotonic() + CLIENT_WAIT_SECONDS, Backoff()
+    while True:
+        try:
+            return await read()
+        except DatabaseUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(backoff.pause())

@@ -1,0 +1,86 @@
+"""The server behind `parley serve`: one serving process, or the parent of several."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import uvicorn
+
+from app import NAME, VERSION
+from app.factories import described
+from app.http.open_files import raise_open_files
+from app.serving.http_protocol import ConnectionLimits, HttpProtocol
+from app.serving.sockets import BACKLOG
+from app.serving.workers import Workers
+from app.settings import Settings
+
+ANSWER_SECONDS = 2
+"""Seconds that clients may take for their answers when the drain is over; one that reads nothing would never end."""
+OTHER_FILES = 128
+"""Open files that are kept for everything but clients: the database, providers, the documents' reader."""
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says once that it serves, and as what."""
+
+    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().startup(sockets)
+        log.info(self._ready)
+
+
+def serve(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Serve on these sockets until a signal ends it.
+
+    Raises:
+        OSError: another process was quicker to listen on the port.
+        SystemExit: the application could not start; why is logged.
+    """
+    config = uvicorn.Config("app.main:app", **options(settings, raise_open_files()))
+    ready = ready_line(settings, sockets)
+    if settings.web_concurrency == 1:
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+            Server(config, ready).run(sockets)
+        return
+    for each in sockets:
+        each.listen(BACKLOG)  # here, where it can still fail for all workers at once
+        each.set_inheritable(True)
+    Workers(config, sockets, ready).run()
+
+
+def options(settings: Settings, open_files: int) -> dict[str, Any]:
+    """Build uvicorn's options, with so many open files at most."""
+    limits = ConnectionLimits(
+        settings.header_seconds,
+        settings.body_seconds,
+        settings.max_connections or max(open_files - OTHER_FILES, open_files // 2),
+    )
+    return {
+        "workers": settings.web_concurrency,
+        "http": functools.partial(HttpProtocol, limits=limits),
+        "backlog": BACKLOG,
+        "timeout_keep_alive": settings.keep_alive_seconds,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": ANSWER_SECONDS,
+    }
+
+
+def ready_line(settings: Settings, sockets: Sequence[socket.socket]) -> str:
+    """Say where the service is and what it does, in one line."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{sockets[0].getsockname()[1]}"
+    by = "" if settings.web_concurrency == 1 else f" with {settings.web_concurrency} workers"
+    return f"{NAME} {VERSION}: Uvicorn running on {address}{by}, {described(settings)}. Press Ctrl+C to end it."
