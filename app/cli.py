@@ -21,7 +21,7 @@ from app.db.startup import when_ready
 from app.domain.ids import new_id
 from app.errors import AppError, DatabaseUnavailable
 from app.factories import database_of
-from app.http.outbound_guard import leads_astray
+from app.http.outbound_guard import resolves_to_forbidden
 from app.http.proxies import proxy_for
 from app.logging import configure_logging
 from app.serving.server import serve
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def astray(settings: Settings) -> Iterator[str]:
     """Providers whose names stand for forbidden addresses; behind a proxy the proxy decides."""
     for name, url in settings.base_urls.items():
-        if proxy_for(url) is None and leads_astray(url):
+        if proxy_for(url) is None and resolves_to_forbidden(url):
             yield f"{name} leads to a link-local or metadata address."
 
 

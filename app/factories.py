@@ -20,7 +20,7 @@ from app.llm.providers.openai import OpenAIModel, openai_client
 from app.llm.providers.optional_parameters import is_own
 from app.llm.providers.scripted import ScriptedModel
 from app.llm.router import Router
-from app.llm.stream_consumer import Limits
+from app.llm.stream_consumer import StreamLimits
 from app.rag.models.embedder import Embedder
 from app.rag.models.local_embedder import LocalEmbedder
 from app.rag.models.openai_embedder import OpenAIEmbedder
@@ -106,9 +106,9 @@ def router_of(settings: Settings, catalog: Catalog) -> Router:
     return Router(catalog, fallbacks, limits_of(settings))
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> StreamLimits:
     """How long models may take."""
-    return Limits(
+    return StreamLimits(
         first_token=settings.first_token_seconds,
         first_token_reasoning=settings.first_token_reasoning_seconds,
         idle=settings.idle_seconds,

@@ -25,36 +25,36 @@ from app.llm.providers.local import LocalModel
 from app.llm.router import Router
 from app.logging import configure_logging
 from app.rag.models.embedder import Embedder
-from app.services.conversations import Conversations
-from app.services.documents.deletion import Removals
-from app.services.documents.ingestion import Ingest, IngestSweep
-from app.services.documents.progress import DocumentWatches
-from app.services.documents.service import Documents
-from app.services.health import Health
-from app.services.messages import Messages
-from app.services.prompt_records import Contexts
-from app.services.replies.background import Asides
-from app.services.replies.grounded import Grounding
-from app.services.replies.passages import Lookups
-from app.services.replies.query_rewriting import Rewrites
-from app.services.replies.summaries import Summaries
-from app.services.replies.titles import Titles
-from app.services.runtime.maintenance import Retention
+from app.services.conversations import ConversationService
+from app.services.documents.deletion import DocumentDeleter
+from app.services.documents.ingestion import IngestionRecovery, IngestionWorker
+from app.services.documents.progress import DocumentFeed
+from app.services.documents.service import DocumentService
+from app.services.health import HealthService
+from app.services.messages import MessageService
+from app.services.prompt_records import PromptRecords
+from app.services.replies.background import BackgroundCompletions
+from app.services.replies.grounded import GroundedGenerator
+from app.services.replies.passages import PassageSelector
+from app.services.replies.query_rewriting import QueryRewriter
+from app.services.replies.summaries import SummaryWriter
+from app.services.replies.titles import TitleWriter
+from app.services.runtime.maintenance import KeyExpiry
 from app.services.runtime.polling import Poller, Supervisor
-from app.services.runtime.process_lease import Lease
+from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
-from app.services.search.index_maintenance import Indexing
-from app.services.search.service import Retrieval
-from app.services.turns.cancellation import Stops
-from app.services.turns.capacity import Bounds, Slots
-from app.services.turns.checkpoints import Checkpoints
-from app.services.turns.executor import Running
-from app.services.turns.quota import Budgets
-from app.services.turns.recovery import Recovery
-from app.services.turns.remote_replies import Watches
-from app.services.turns.service import Turns
-from app.services.usage import Ledger
-from app.services.users import Users
+from app.services.search.index_maintenance import IndexMaintenance
+from app.services.search.service import DocumentSearch
+from app.services.turns.cancellation import CancellationPoller
+from app.services.turns.capacity import Capacity, CapacityLimits
+from app.services.turns.checkpoints import CheckpointWriter
+from app.services.turns.executor import TurnExecutor
+from app.services.turns.quota import TokenQuota
+from app.services.turns.recovery import TurnRecovery
+from app.services.turns.remote_replies import RemoteReplies
+from app.services.turns.service import TurnService
+from app.services.usage import UsageService
+from app.services.users import UserService
 from app.settings import Settings
 from app.shutdown import Shutdown
 from app.signals import ending_at_once
@@ -113,46 +113,48 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
 @contextlib.asynccontextmanager
 async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
-    lease, supervisor = Lease(database, process_id := new_id()), Supervisor()
-    watches = Watches(database)
+    lease, supervisor = ProcessLease(database, process_id := new_id()), Supervisor()
+    watches = RemoteReplies(database)
     slots = slots_of(settings, catalog)
     router = router_of(settings, catalog)
-    retrieval = Retrieval(database, rag.embedder, rag.reranker)
-    lookups = Lookups(database, Rewrites(Asides(database, router)), retrieval.search, retrieval.nearness)
-    grounding = Grounding(router, lookups)
-    budgets = Budgets(database, settings.user_daily_tokens)
-    running = Running(database, router, grounding, watches, slots, budgets, lease)
+    retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
+    lookups = PassageSelector(
+        database, QueryRewriter(BackgroundCompletions(database, router)), retrieval.search, retrieval.nearness
+    )
+    grounding = GroundedGenerator(router, lookups)
+    budgets = TokenQuota(database, settings.user_daily_tokens)
+    running = TurnExecutor(database, router, grounding, watches, slots, budgets, lease)
     tasks, asides = TaskOwner(), TaskOwner()
-    removals = Removals(database, tasks, process_id)
-    ingest = Ingest(database, rag.reader, rag.embedder, process_id)
-    document_watches = DocumentWatches(database)
+    removals = DocumentDeleter(database, tasks, process_id)
+    ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id)
+    document_watches = DocumentFeed(database)
     write_beside(settings, database, router, running, asides)
     services = Services(
-        users=Users(database, running, removals, tasks),
-        conversations=Conversations(database, catalog, running),
-        messages=Messages(database),
-        turns=Turns(database, router, running, watches, process_id),
-        documents=Documents(
+        users=UserService(database, running, removals, tasks),
+        conversations=ConversationService(database, catalog, running),
+        messages=MessageService(database),
+        turns=TurnService(database, router, running, watches, process_id),
+        documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
-        contexts=Contexts(database),
-        ledger=Ledger(database),
+        contexts=PromptRecords(database),
+        ledger=UsageService(database),
         router=router,
-        health=Health(database, running, lease, supervisor),
+        health=HealthService(database, running, lease, supervisor),
     )
     running.on_drain += [document_watches.close, ingest.drain]
     pollers = [
         lease.poller(),
-        Recovery(database, running, lease).poller(),
+        TurnRecovery(database, running, lease).poller(),
         running.line.poller(),
         watches.poller(),
         document_watches.poller(),
         ingest.poller(),
-        IngestSweep(database, lease, removals, ingest).poller(),
-        Checkpoints(database, running, process_id).poller(),
-        Stops(database, running, process_id).poller(),
-        Retention(database).poller(),
-        Indexing(database).poller(),
+        IngestionRecovery(database, lease, removals, ingest).poller(),
+        CheckpointWriter(database, running, process_id).poller(),
+        CancellationPoller(database, running, process_id).poller(),
+        KeyExpiry(database).poller(),
+        IndexMaintenance(database).poller(),
         services.users.poller(),
     ]
     async with alive(lease, supervisor, pollers):
@@ -166,7 +168,7 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
 
 
 @contextlib.asynccontextmanager
-async def alive(lease: Lease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
+async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
     """Hold the process's lease and run its pollers within the block."""
     with ending_at_once():
         await when_ready(lease.start)
@@ -178,11 +180,11 @@ async def alive(lease: Lease, supervisor: Supervisor, pollers: Sequence[Poller])
         await lease.resign()
 
 
-def slots_of(settings: Settings, catalog: Catalog) -> Slots:
+def slots_of(settings: Settings, catalog: Catalog) -> Capacity:
     """The room for turns, as it is set and as the models have it."""
     of_user = settings.effective_max_turns_waiting_per_user
-    bounds = Bounds(settings.max_turns_at_work, settings.max_turns_waiting, of_user)
-    return Slots(lambda name: catalog[name].concurrency, bounds)
+    bounds = CapacityLimits(settings.max_turns_at_work, settings.max_turns_waiting, of_user)
+    return Capacity(lambda name: catalog[name].concurrency, bounds)
 
 
 def keep_what_was_imported() -> None:
@@ -210,14 +212,16 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def write_beside(settings: Settings, database: Database, router: Router, running: Running, tasks: TaskOwner) -> None:
+def write_beside(
+    settings: Settings, database: Database, router: Router, running: TurnExecutor, tasks: TaskOwner
+) -> None:
     """Has titles and summaries written behind the turns, where they are wanted."""
-    asides = Asides(database, router)
+    asides = BackgroundCompletions(database, router)
     if settings.summaries:
-        running.on_ended.append(Summaries(database, asides, tasks).after)
+        running.on_ended.append(SummaryWriter(database, asides, tasks).after)
     if settings.title_model:
         target = router.catalog.target(settings.title_model)
-        running.on_ended.append(Titles(database, asides, tasks, target).after)
+        running.on_ended.append(TitleWriter(database, asides, tasks, target).after)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Self
 
 from app.services.runtime.task_owner import TaskOwner
-from app.services.turns.executor import Running
+from app.services.turns.executor import TurnExecutor
 
 SAME_SIGNAL_SECONDS = 2.0
 """Seconds in which a repeated signal counts as the same: a worker in a signalled group gets it from its parent too."""
@@ -26,7 +26,7 @@ class Shutdown:
     around the time in which signals are handled this way; outside of the main thread they are left alone.
     """
 
-    def __init__(self, running: Running, tasks: TaskOwner, seconds: float) -> None:
+    def __init__(self, running: TurnExecutor, tasks: TaskOwner, seconds: float) -> None:
         self._running = running
         self._tasks = tasks
         self._seconds = seconds

@@ -77,7 +77,10 @@ async def stored(
     await database.write(documents.store_part, document_id, process_id, 0, content)
     arrived = Arrived(document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest())
     await database.write(documents.queue, user_id, arrived, now_ms())
-    job, progress = await database.write(ingestion.take, process_id, lambda waiting: waiting), Progress(Stage.STORING)
+    job, progress = (
+        await database.write(ingestion.claim_next, process_id, lambda waiting: waiting),
+        Progress(Stage.STORING),
+    )
     await database.write(ingestion.store_text, job, progress, document.text)
     found_by = indexed_chunks(job, document.chunks)
     for first in range(0, len(found_by), BATCH):

@@ -12,8 +12,8 @@ import app as parley
 from app import NAME, VERSION
 from app.api import errors, openapi
 from app.api.cors import Cors
-from app.api.middleware import Edge
-from app.api.route_table import Paths
+from app.api.middleware import RequestMiddleware
+from app.api.route_table import RouteTable
 from app.api.routes import conversations, documents, health, messages, models, prompt_records, usage, users
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -52,7 +52,7 @@ def application(
         health,
     ):  # the busiest first: they are tried in order
         app.include_router(routes.router)
-    app.add_middleware(Edge, paths=Paths(app.routes), root_path=root_path)
+    app.add_middleware(RequestMiddleware, paths=RouteTable(app.routes), root_path=root_path)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)
     return app

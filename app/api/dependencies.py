@@ -13,14 +13,14 @@ from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
 from app.errors import InvalidRequest, Unavailable
 from app.llm.router import Router
-from app.services.conversations import Conversations
-from app.services.documents.service import Documents
-from app.services.health import Health
-from app.services.messages import Messages
-from app.services.prompt_records import Contexts
-from app.services.turns.service import Turns
-from app.services.usage import Ledger
-from app.services.users import Users
+from app.services.conversations import ConversationService
+from app.services.documents.service import DocumentService
+from app.services.health import HealthService
+from app.services.messages import MessageService
+from app.services.prompt_records import PromptRecords
+from app.services.turns.service import TurnService
+from app.services.usage import UsageService
+from app.services.users import UserService
 
 NOT_STARTED = "The service was not started: whatever mounts its application has to run that application's lifespan too."
 
@@ -29,15 +29,15 @@ NOT_STARTED = "The service was not started: whatever mounts its application has 
 class Services:
     """The use cases that routes call."""
 
-    users: Users
-    conversations: Conversations
-    messages: Messages
-    turns: Turns
-    documents: Documents
-    contexts: Contexts
-    ledger: Ledger
+    users: UserService
+    conversations: ConversationService
+    messages: MessageService
+    turns: TurnService
+    documents: DocumentService
+    contexts: PromptRecords
+    ledger: UsageService
     router: Router
-    health: Health
+    health: HealthService
 
 
 class Scope(Input):

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import internal_error, pointer, problem
-from app.api.route_table import Paths
+from app.api.route_table import RouteTable
 from app.domain.ids import new_id
 from app.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge, UnsupportedMediaType
 
@@ -26,10 +26,10 @@ JSON_TYPE = re.compile(rb"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
 log = logging.getLogger(__name__)
 
 
-class Edge:
+class RequestMiddleware:
     """Wraps the application, which is to have these paths, behind a prefix where one is named."""
 
-    def __init__(self, app: ASGIApp, paths: Paths, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, paths: RouteTable, root_path: str = "") -> None:
         self._app = app
         self._paths = paths
         self._root_path = root_path
@@ -41,7 +41,7 @@ class Edge:
             return
         headers = dict(scope["headers"])
         root_path = scope["root_path"] = scope.get("root_path") or self._root_path
-        answer = Answer(send, request_id_from(headers.get(b"x-request-id")), root_path)
+        answer = ResponseSender(send, request_id_from(headers.get(b"x-request-id")), root_path)
         scope["request_id"] = answer.request_id
         path = without_prefix(path_of(scope), root_path)
         scope["path"] = root_path + path
@@ -68,7 +68,7 @@ class Edge:
             return MethodNotAllowed(methods)
         return repeated_parameter(scope["query_string"])
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, answer: ResponseSender) -> None:
         if scope["method"] != "HEAD":
             await self._app(scope, receive, answer.send)
             return
@@ -77,7 +77,7 @@ class Edge:
             await self._app({**scope, "method": "GET"}, receive, head_alone(answer.send))
 
 
-class Answer:
+class ResponseSender:
     """Sends a response, with the request's id in its header, and the service's prefix before its `Location`."""
 
     def __init__(self, send: Send, request_id: str, root_path: str) -> None:

@@ -7,7 +7,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, compile_path
 
 
-class Paths:
+class RouteTable:
     """The paths of the service and the methods of each; what answers GET answers HEAD."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:

@@ -19,7 +19,7 @@ from app.api.schemas.fields import JsonObject, Output
 from app.api.schemas.messages import AnswerBody, message_json, messages_json
 from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
-from app.domain.retrieval import Retrieval
+from app.domain.retrieval import RetrievalResult
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, DatabaseUnavailable, InvalidRequest, TurnInterrupted
 from app.services.turns.client_wait import while_clients_wait
@@ -54,7 +54,7 @@ def turn_responses(model: type[Output], *names: str) -> Responses:
     }
 
 
-class Form(Enum):
+class ResponseMode(Enum):
     """How a turn is answered."""
 
     JSON = "json"
@@ -62,14 +62,14 @@ class Form(Enum):
     BACKGROUND = "background"
 
 
-class Answer(NamedTuple):
+class TurnResponse(NamedTuple):
     """A JSON document, and the headers that go with it."""
 
     document: JsonObject
     headers: Mapping[str, str] = {}
 
 
-def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Form:
+def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> ResponseMode:
     """Choose the form in which a turn's caller wants it answered; the body's `stream` wins over `Accept`.
 
     Raises:
@@ -83,23 +83,23 @@ def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Form:
         pointer = "#/stream" if streamed else "#/background"
         raise InvalidRequest("There is nothing to answer without a message.", pointer=pointer)
     if body.background:
-        return Form.BACKGROUND
-    return Form.EVENTS if streamed else Form.JSON
+        return ResponseMode.BACKGROUND
+    return ResponseMode.EVENTS if streamed else ResponseMode.JSON
 
 
-async def answer(turn: Turn, form: Form, document: Callable[[Message], Awaitable[Answer]]) -> Response:
+async def answer(turn: Turn, form: ResponseMode, document: Callable[[Message], Awaitable[TurnResponse]]) -> Response:
     """The response to whoever asked for a turn; `document` is what it answers with when the reply has ended."""
     headers = REPLAYED if turn.replayed else {}
-    if form is Form.EVENTS:
+    if form is ResponseMode.EVENTS:
         return EventStream(events(turn), headers)
-    reply = turn.accepted.reply if form is Form.BACKGROUND else await ended(turn, headers)
+    reply = turn.accepted.reply if form is ResponseMode.BACKGROUND else await ended(turn, headers)
     found = await written(reply, document)
-    status = 202 if form is Form.BACKGROUND else 201
-    where = {"Location": place_of(reply)} if form is Form.BACKGROUND else {}
+    status = 202 if form is ResponseMode.BACKGROUND else 201
+    where = {"Location": location(reply)} if form is ResponseMode.BACKGROUND else {}
     return json_response(found.document, status, {**found.headers, **headers, **where})
 
 
-async def written(reply: Message, document: Callable[[Message], Awaitable[Answer]]) -> Answer:
+async def written(reply: Message, document: Callable[[Message], Awaitable[TurnResponse]]) -> TurnResponse:
     """The answer with a reply that is stored, whose turn a caller who is refused it would ask for again.
 
     Raises:
@@ -117,24 +117,26 @@ def members_of(message: Message) -> dict[str, str]:
     return {"conversation_id": message.conversation_id, "message_id": message.message_id}
 
 
-async def messages_up_to(reply: Message, turn: Turn, form: Form, call: Caller, *, minimal: bool = False) -> JsonObject:
+async def messages_up_to(
+    reply: Message, turn: Turn, form: ResponseMode, call: Caller, *, minimal: bool = False
+) -> JsonObject:
     """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
-    if minimal or form is Form.BACKGROUND:
+    if minimal or form is ResponseMode.BACKGROUND:
         shown = [each for each in (turn.accepted.question, reply) if each is not None]
     else:
         shown = await call.services.messages.window(reply)
     return {
         "assistant_reply": reply.content if reply.status.terminal else None,
-        "messages": messages_json(shown, await thoughts(shown, call)),
+        "messages": messages_json(shown, await reasoning_of(shown, call)),
     }
 
 
-async def thoughts(messages: Sequence[Message], call: Caller) -> Mapping[str, str] | None:
+async def reasoning_of(messages: Sequence[Message], call: Caller) -> Mapping[str, str] | None:
     """The thinking behind the replies among these messages of one conversation, where the caller wants it."""
     return await call.services.messages.reasoning(messages) if call.reasoning else None
 
 
-def place_of(message: Message) -> str:
+def location(message: Message) -> str:
     """Where a message is."""
     return f"/conversations/{message.conversation_id}/messages/{message.message_id}"
 
@@ -202,7 +204,7 @@ def started_json(turn: Turn) -> dict[str, Any]:
     }
 
 
-def retrieval_json(retrieval: Retrieval) -> JsonObject:
+def retrieval_json(retrieval: RetrievalResult) -> JsonObject:
     """What was looked up for a reply, and what it may cite of that."""
     return {
         "citations": retrieval.candidates,

@@ -60,7 +60,7 @@ HALF_REMOVED = f"""
 SELECT d.document_id FROM documents d WHERE d.status = 'deleting' AND {stalled("d", "$1")} LIMIT $2"""
 
 
-class Job(NamedTuple):
+class IngestionClaim(NamedTuple):
     """A document that a process reads, for the attempt's time."""
 
     document_id: str
@@ -76,7 +76,7 @@ class Job(NamedTuple):
         return self.document_id, self.process_id, self.attempt
 
 
-class JobLost(Exception):
+class ClaimLost(Exception):
     """The document is gone, or another process reads it now."""
 
 
@@ -88,7 +88,7 @@ class Progress(NamedTuple):
     total: int = 0
 
 
-class Waiting(NamedTuple):
+class QueuedUser(NamedTuple):
     """A user with documents that wait to be read, and the oldest of them."""
 
     owner_id: str
@@ -108,7 +108,9 @@ class Batch(NamedTuple):
     """One for each, where there is an embedder."""
 
 
-def take(process_id: str, in_order: Callable[[Sequence[Waiting]], Iterable[Waiting]]) -> Transaction[Job | None]:
+def claim_next(
+    process_id: str, in_order: Callable[[Sequence[QueuedUser]], Iterable[QueuedUser]]
+) -> Transaction[IngestionClaim | None]:
     """Begins the work on a document that waits, the first in an order of users; None when none waits.
 
     What the process had begun before is waiting again: it asks when it has nothing in hand, so that the
@@ -116,11 +118,11 @@ def take(process_id: str, in_order: Callable[[Sequence[Waiting]], Iterable[Waiti
     """
     yield Statement(GIVE_BACK, (process_id,))
     rows = yield Statement(WAITING)
-    for waiting in in_order([Waiting(*row) for row in rows]):
+    for waiting in in_order([QueuedUser(*row) for row in rows]):
         taken = yield from first_row(Statement(TAKE, (waiting.document_id, process_id)))
         if taken is not None:
             document_id, owner_id, *rest = taken
-            return Job(str(document_id), process_id, str(owner_id), *rest)
+            return IngestionClaim(str(document_id), process_id, str(owner_id), *rest)
     return None
 
 
@@ -129,24 +131,24 @@ def give_back(process_id: str) -> Transaction[None]:
     yield Statement(GIVE_BACK, (process_id,))
 
 
-def advance(job: Job, progress: Progress) -> Transaction[None]:
+def advance(job: IngestionClaim, progress: Progress) -> Transaction[None]:
     """Says how far the work is.
 
     Raises:
         JobLost: it is not this process's any more. So do all others here.
     """
     if not (yield Statement(ADVANCE, (*job.mine, progress.stage, progress.done, progress.total))):
-        raise JobLost
+        raise ClaimLost
 
 
-def remove_other_chunks(job: Job, progress: Progress) -> Transaction[bool]:
+def remove_other_chunks(job: IngestionClaim, progress: Progress) -> Transaction[bool]:
     """Removes a batch of what earlier attempts have left; True when there is no more."""
     yield from advance(job, progress)
     removed = yield Statement(REMOVE_OTHERS, (job.document_id, job.attempt, BATCH_CHUNKS))
     return len(removed) < BATCH_CHUNKS
 
 
-def remove_all_chunks(job: Job, progress: Progress) -> Transaction[bool]:
+def remove_all_chunks(job: IngestionClaim, progress: Progress) -> Transaction[bool]:
     """Removes a batch of all that was stored of a document's text; True when there is no more."""
     yield from advance(job, progress)
     yield Statement(REMOVE_TEXT, (job.document_id,))
@@ -154,14 +156,14 @@ def remove_all_chunks(job: Job, progress: Progress) -> Transaction[bool]:
     return len(removed) < BATCH_CHUNKS
 
 
-def store_text(job: Job, progress: Progress, content: str) -> Transaction[None]:
+def store_text(job: IngestionClaim, progress: Progress, content: str) -> Transaction[None]:
     """Stores a document's text, in place of an earlier attempt's."""
     yield from advance(job, progress)
     yield Statement(REMOVE_TEXT, (job.document_id,))
     yield Statement(STORE_TEXT, (job.document_id, content))
 
 
-def store_chunks(job: Job, progress: Progress, batch: Batch) -> Transaction[None]:
+def store_chunks(job: IngestionClaim, progress: Progress, batch: Batch) -> Transaction[None]:
     """Stores chunks with their vectors, over those of a try that was not heard of."""
     yield from advance(job, progress)
     yield Statement(REMOVE_SAME, (job.document_id, job.attempt, batch.first, batch.first + len(batch.chunks)))
@@ -175,7 +177,7 @@ def store_chunks(job: Job, progress: Progress, batch: Batch) -> Transaction[None
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def finish(job: Job, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
+def finish(job: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
     """Makes a document ready: its chunks are found from now on."""
     yield Statement(CHANGED, (job.document_id,))
     outline = [[each.level, each.text, each.start] for each in extracted.outline]
@@ -190,24 +192,24 @@ def finish(job: Job, extracted: ExtractedDocument, embedding: str | None) -> Tra
     yield from ended(job, (yield Statement(FINISH, (*job.mine, *values))))
 
 
-def fail(job: Job, failure: DocumentFailure) -> Transaction[None]:
+def fail(job: IngestionClaim, failure: DocumentFailure) -> Transaction[None]:
     """Ends the work on a document that cannot be read."""
     values = (failure.code, failure.detail, failure.retryable)
     yield from ended(job, (yield Statement(FAIL, (*job.mine, *values))))
 
 
-def ended(job: Job, rows: Sequence[object]) -> Transaction[None]:
+def ended(job: IngestionClaim, rows: Sequence[object]) -> Transaction[None]:
     """Makes sure that the work has ended now, or had when the acknowledgement was lost."""
     if not rows and not (yield Statement(FINISHED, (job.document_id, job.attempt))):
-        raise JobLost
+        raise ClaimLost
 
 
-def take_back(process_id: str) -> Transaction[None]:
+def requeue_stalled(process_id: str) -> Transaction[None]:
     """Queue what dead processes were reading, and give up what was arriving at them, as another process sees it."""
     yield Statement(QUEUE_LEFT_BEHIND, (process_id,))
     yield Statement(DISCARD_LEFT_BEHIND, (process_id,))
 
 
-def half_removed(process_id: str, limit: int) -> Transaction[list[str]]:
+def pending_deletions(process_id: str, limit: int) -> Transaction[list[str]]:
     """List deleted documents that no living process removes, as another process sees it."""
     return [str(row[0]) for row in (yield Statement(HALF_REMOVED, (process_id, limit)))]

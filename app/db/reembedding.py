@@ -12,7 +12,7 @@ from typing import NamedTuple
 from app.db import vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, CHANGED
-from app.db.ingestion import JobLost
+from app.db.ingestion import ClaimLost
 from app.db.process_leases import stalled
 from app.db.transaction import Statement, Transaction, first_row
 
@@ -44,7 +44,7 @@ WHERE c.document_id = $1 AND v.embedder <> $2 LIMIT $3) RETURNING 1"""
 RELEASE = f"UPDATE documents SET process_id = NULL WHERE {MINE} RETURNING 1"
 
 
-class Outdated(NamedTuple):
+class ReembeddingClaim(NamedTuple):
     """A document that a process gives new vectors, for the attempt's time."""
 
     document_id: str
@@ -68,7 +68,7 @@ class Passages(NamedTuple):
     last: int
 
 
-def take(process_id: str, embedder: str | None) -> Transaction[Outdated | None]:
+def take(process_id: str, embedder: str | None) -> Transaction[ReembeddingClaim | None]:
     """Leases a document whose vectors are not this embedder's, or that a dead process was at; None when none is."""
     row = yield from first_row(Statement(OUTDATED, (embedder, MAX_DEATHS, process_id)))
     if row is None:
@@ -77,17 +77,17 @@ def take(process_id: str, embedder: str | None) -> Transaction[Outdated | None]:
     if taken is None:
         return None
     document_id, attempt, generation, embedding, deaths = taken
-    return Outdated(str(document_id), process_id, attempt, generation, embedding, deaths)
+    return ReembeddingClaim(str(document_id), process_id, attempt, generation, embedding, deaths)
 
 
-def following(outdated: Outdated, position: int) -> Transaction[Passages]:
+def following(outdated: ReembeddingClaim, position: int) -> Transaction[Passages]:
     """The next chunks behind a position, in order."""
     rows = yield Statement(NEXT, (outdated.document_id, outdated.generation, position, BATCH))
     return Passages([row[0] for row in rows], [(row[2], row[3]) for row in rows], rows[-1][1] if rows else position)
 
 
 def store(
-    outdated: Outdated, kind: Kind, keys: Sequence[int], embedder: str, given: Sequence[bytes]
+    outdated: ReembeddingClaim, kind: Kind, keys: Sequence[int], embedder: str, given: Sequence[bytes]
 ) -> Transaction[None]:
     """Stores vectors beside the old ones.
 
@@ -98,20 +98,20 @@ def store(
     yield from vectors.store_vectors(kind, keys, embedder, given)
 
 
-def adopt(outdated: Outdated, embedder: str) -> Transaction[None]:
+def activate(outdated: ReembeddingClaim, embedder: str) -> Transaction[None]:
     """Has the new vectors searched from now on."""
     yield Statement(CHANGED, (outdated.document_id,))
     require((yield Statement(ADOPT, (*outdated.mine, embedder))))
 
 
-def remove_others(outdated: Outdated, embedder: str | None) -> Transaction[bool]:
+def remove_others(outdated: ReembeddingClaim, embedder: str | None) -> Transaction[bool]:
     """Removes a batch of all other vectors than this embedder's; True when there are no more."""
     require((yield Statement(LOCK, outdated.mine)))
     removed = yield Statement(REMOVE_OTHERS, (outdated.document_id, embedder or "", BATCH_CHUNKS))
     return len(removed) < BATCH_CHUNKS
 
 
-def release(outdated: Outdated) -> Transaction[None]:
+def release(outdated: ReembeddingClaim) -> Transaction[None]:
     """Ends the lease."""
     yield Statement(RELEASE, outdated.mine)
 
@@ -119,4 +119,4 @@ def release(outdated: Outdated) -> Transaction[None]:
 def require(rows: Sequence[object]) -> None:
     """Makes sure that a write has found its row."""
     if not rows:
-        raise JobLost
+        raise ClaimLost

@@ -85,7 +85,7 @@ class Reservation:
     """Milliseconds since the epoch."""
 
 
-class Numbered(NamedTuple):
+class LockedConversation(NamedTuple):
     """A conversation that has been locked, and given out its next sequence numbers."""
 
     last_sequence: int
@@ -98,7 +98,7 @@ class Numbered(NamedTuple):
     summarised: bool
 
 
-class Passage(NamedTuple):
+class QueuePosition(NamedTuple):
     """The way to a turn's start: whether it is clear, and which replies are stopped for it."""
 
     clear: bool
@@ -125,14 +125,14 @@ def reserve(wanted: Reservation, turn: NewTurn, title: str | None) -> Transactio
         RateLimited, Overloaded: the turn would have to wait, and there is no place to.
         AppError: what `settle` raises.
     """
-    numbered = yield from number(wanted, 2, title)
+    numbered = yield from allocate_sequence_numbers(wanted, 2, title)
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
     question = new_question(wanted, numbered.last_sequence - 1, turn.message)
     accepted = yield from admit(wanted, numbered, question, reply_id, turn.on_busy)
     values = reply_values(accepted, wanted.process_id, numbered)
     yield Statement(INSERT_TURN, (*values, question.message_id, question.content))
-    return (yield from begun(accepted, numbered))
+    return (yield from with_history(accepted, numbered))
 
 
 def reserve_another(wanted: Reservation, new: NewReply) -> Transaction[AcceptedTurn]:
@@ -146,23 +146,23 @@ def reserve_another(wanted: Reservation, new: NewReply) -> Transaction[AcceptedT
         TurnUnfinished, CannotRegenerate: the reply is still being made, or is not the last one.
         AppError: what `reserve` raises.
     """
-    numbered = yield from number(wanted, 1, None)
+    numbered = yield from allocate_sequence_numbers(wanted, 1, None)
     reply_id = new_id()
     yield from claim(wanted, numbered, reply_id)
-    question = yield from question_again(wanted, new.message_id)
+    question = yield from regenerable_question(wanted, new.message_id)
     accepted = yield from admit(wanted, numbered, question, reply_id, new.on_busy)
     yield Statement(INSERT_REPLY, reply_values(accepted, wanted.process_id, numbered))
-    return (yield from begun(accepted, numbered))
+    return (yield from with_history(accepted, numbered))
 
 
 def admit(
-    wanted: Reservation, numbered: Numbered, question: Message, reply_id: str, on_busy: OnBusy
+    wanted: Reservation, numbered: LockedConversation, question: Message, reply_id: str, on_busy: OnBusy
 ) -> Transaction[AcceptedTurn]:
     """Check all that may refuse a turn, deal with those before it and take its place; raises what `reserve` does."""
     sampling = wanted.settle(numbered.sampling)
     wanted.fit(sampling, numbered.mode, numbered.system_prompt, question.content)
-    yield from afford(wanted, numbered)
-    passage = yield from passage_of(wanted, on_busy)
+    yield from check_quota(wanted, numbered)
+    passage = yield from resolve_conflict(wanted, on_busy)
     starts = wanted.place(str(sampling.provider), numbered.owner_id, passage.clear, passage.frees)
     return AcceptedTurn(
         title=numbered.title,
@@ -175,7 +175,7 @@ def admit(
     )
 
 
-def number(wanted: Reservation, count: int, title: str | None) -> Transaction[Numbered]:
+def allocate_sequence_numbers(wanted: Reservation, count: int, title: str | None) -> Transaction[LockedConversation]:
     """Locks a conversation and takes its next sequence numbers; this has to be a transaction's first statement.
 
     Raises:
@@ -187,16 +187,18 @@ def number(wanted: Reservation, count: int, title: str | None) -> Transaction[Nu
         raise ConversationNotFound
     last_sequence, named, system_prompt, *own, mode, document_ids, owner_id, summarised = row
     sampling = Sampling(*own)
-    return Numbered(last_sequence, named, system_prompt, sampling, mode, document_ids, str(owner_id), bool(summarised))
+    return LockedConversation(
+        last_sequence, named, system_prompt, sampling, mode, document_ids, str(owner_id), bool(summarised)
+    )
 
 
-def claim(wanted: Reservation, numbered: Numbered, reply_id: str) -> Transaction[None]:
+def claim(wanted: Reservation, numbered: LockedConversation, reply_id: str) -> Transaction[None]:
     """Takes the request's key, if it has one; before all that may refuse it, since a retry is to find its first."""
     if wanted.key is not None:
         yield from idempotency.claim(numbered.owner_id, wanted.key, wanted.conversation_id, reply_id, wanted.now)
 
 
-def afford(wanted: Reservation, numbered: Numbered) -> Transaction[None]:
+def check_quota(wanted: Reservation, numbered: LockedConversation) -> Transaction[None]:
     """Lets nobody begin a turn who has spent the tokens of the day.
 
     Raises:
@@ -208,7 +210,7 @@ def afford(wanted: Reservation, numbered: Numbered) -> Transaction[None]:
         raise quota_exceeded(wanted.now)
 
 
-def passage_of(wanted: Reservation, on_busy: OnBusy) -> Transaction[Passage]:
+def resolve_conflict(wanted: Reservation, on_busy: OnBusy) -> Transaction[QueuePosition]:
     """Deals with the unfinished turns of the conversation as is wanted.
 
     Raises:
@@ -216,10 +218,10 @@ def passage_of(wanted: Reservation, on_busy: OnBusy) -> Transaction[Passage]:
         QueueFull: there are too many.
     """
     if not (yield from is_busy(wanted.conversation_id, on_busy)):
-        return Passage(clear=True)
+        return QueuePosition(clear=True)
     if on_busy is OnBusy.INTERRUPT:
-        return (yield from interruption(wanted))
-    return Passage(clear=False)
+        return (yield from interrupt_running(wanted))
+    return QueuePosition(clear=False)
 
 
 def is_busy(conversation_id: str, on_busy: OnBusy) -> Transaction[bool]:
@@ -256,16 +258,16 @@ def owner_without_room(owner: str | None, conversation_id: str | None, on_busy: 
     return str(row[0])
 
 
-def interruption(wanted: Reservation) -> Transaction[Passage]:
+def interrupt_running(wanted: Reservation) -> Transaction[QueuePosition]:
     """Cancels the waiting turns, and asks for the end of the one at work."""
     # In this order: a turn that starts between the two statements is met by the second.
     waiting = yield Statement(CANCEL_WAITING, (wanted.conversation_id, wanted.now))
     at_work = yield Statement(REQUEST_CANCEL, (wanted.conversation_id, wanted.now))
     frees = sum(str(process_id) == wanted.process_id for _, process_id in waiting)
-    return Passage(not at_work, [str(row[0]) for row in (*waiting, *at_work)], frees)
+    return QueuePosition(not at_work, [str(row[0]) for row in (*waiting, *at_work)], frees)
 
 
-def question_again(wanted: Reservation, message_id: str) -> Transaction[Message]:
+def regenerable_question(wanted: Reservation, message_id: str) -> Transaction[Message]:
     """The question of a reply that may be regenerated."""
     reply = yield from messages.owned_message(wanted.owner, wanted.conversation_id, message_id)
     if reply is None:
@@ -281,7 +283,7 @@ def question_again(wanted: Reservation, message_id: str) -> Transaction[Message]
     return question
 
 
-def begun(accepted: AcceptedTurn, numbered: Numbered) -> Transaction[AcceptedTurn]:
+def with_history(accepted: AcceptedTurn, numbered: LockedConversation) -> Transaction[AcceptedTurn]:
     """A turn that starts at once with what it starts from: to read it here saves a transaction."""
     if accepted.reply.status is not Status.IN_PROGRESS:
         return accepted
@@ -305,7 +307,7 @@ def new_question(wanted: Reservation, sequence_number: int, content: str) -> Mes
 
 
 def new_reply(
-    wanted: Reservation, reply_id: str, numbered: Numbered, sampling: Sampling, starts: bool, answers: int
+    wanted: Reservation, reply_id: str, numbered: LockedConversation, sampling: Sampling, starts: bool, answers: int
 ) -> Message:
     """The assistant's message of a turn, still empty."""
     return Message(
@@ -323,7 +325,7 @@ def new_reply(
     )
 
 
-def reply_values(accepted: AcceptedTurn, process_id: str, numbered: Numbered) -> tuple[Any, ...]:
+def reply_values(accepted: AcceptedTurn, process_id: str, numbered: LockedConversation) -> tuple[Any, ...]:
     """What is stored of a reply, in the order of `REPLY`."""
     reply, sampling = accepted.reply, accepted.sampling
     return (

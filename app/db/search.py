@@ -76,7 +76,7 @@ class Searchable(NamedTuple):
     embedding: str | None
 
 
-class Found(NamedTuple):
+class FoundChunk(NamedTuple):
     """A chunk with all that is shown of it."""
 
     chunk_key: int
@@ -103,7 +103,7 @@ def owned(owner_id: str) -> Transaction[set[str]]:
     return {str(row[0]) for row in rows}
 
 
-def version(owner_id: str) -> Transaction[int]:
+def corpus_version(owner_id: str) -> Transaction[int]:
     """What changes with each change of a user's documents."""
     row = yield from first_row(Statement(VERSION, (owner_id,)))
     return row[0] if row else 0
@@ -155,7 +155,7 @@ def vectors(document: Searchable, embedder: str) -> Transaction[list[Row]]:
     return (yield Statement(VECTORS, (document.document_id, document.generation, embedder)))
 
 
-def found(kind: Kind, owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, Found]]:
+def found(kind: Kind, owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, FoundChunk]]:
     """The chunks with these keys, those that are still to be found."""
     rows = yield Statement(FOUND[kind], (json.dumps(chunk_keys), owner_id))
-    return {row[0]: Found(row[0], str(row[1]), *row[2:]) for row in rows}
+    return {row[0]: FoundChunk(row[0], str(row[1]), *row[2:]) for row in rows}

@@ -19,10 +19,10 @@ from app.db.transaction import Statement, Transaction, first_row
 from app.domain.citations import citations_in
 from app.domain.ids import new_id
 from app.domain.messages import Message, Sampling, Status, Usage, has_text
-from app.domain.prompt import Context
-from app.domain.retrieval import Lookup, Retrieval
+from app.domain.prompt import PromptRecord
+from app.domain.retrieval import Lookup, RetrievalResult
 from app.domain.token_estimate import estimated_tokens
-from app.domain.turn_outcome import Outcome, Work
+from app.domain.turn_outcome import Outcome, TurnRecord
 from app.domain.turns import History, HistoryMessage, Summary
 from app.domain.usage import INTERRUPTED, Attempt
 
@@ -141,18 +141,18 @@ class Checkpoint(NamedTuple):
 
     message_id: str
     text: str
-    work: Work | None
+    work: TurnRecord | None
     """What was told for it; None where that is saved already."""
 
 
 def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Transaction[None]:
     """Saves many replies so far."""
     for message_id, text, work in replies:
-        values = (work and told(work), work and retrieval_records.stored(work.retrieval))
+        values = (work and dump_prompt_record(work), work and retrieval_records.stored(work.retrieval))
         yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
-def unfinished(process_id: str) -> Transaction[dict[str, bool]]:
+def running_of(process_id: str) -> Transaction[dict[str, bool]]:
     """The replies that a process has yet to end, by id: whether somebody wants each stopped."""
     rows = yield Statement(MINE, (process_id,))
     return {str(message_id): requested_at is not None for message_id, requested_at in rows}
@@ -175,7 +175,7 @@ class Progress(NamedTuple):
     """More of it."""
     message: Message | None
     """Once it has ended."""
-    retrieval: Retrieval | None = None
+    retrieval: RetrievalResult | None = None
 
 
 def progress(watched: Sequence[Watched]) -> Transaction[dict[str, Progress]]:
@@ -231,7 +231,7 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
         work.provider,
         work.model,
         work.reasoning,
-        told(work),
+        dump_prompt_record(work),
         orjson.dumps(outcome.citations).decode() if outcome.citations else None,
         None if reply.grounded is None else bool(outcome.citations),
         retrieval_records.stored(work.retrieval),
@@ -255,21 +255,25 @@ def supersede(reply: Message, text: str) -> Transaction[None]:
     yield from summaries.forget(reply.conversation_id, question)
 
 
-def told(work: Work) -> str | None:
+def dump_prompt_record(work: TurnRecord) -> str | None:
     """What was told, and whom, as it is stored."""
     if work.context is None:
         return None
-    told = {"provider": work.provider, "model": work.model, "context": work.context}
-    return orjson.dumps(told).decode()
+    record = {"provider": work.provider, "model": work.model, "context": work.context}
+    return orjson.dumps(record).decode()
 
 
-def context_of(stored: str | None) -> Work | None:
+def context_of(stored: str | None) -> TurnRecord | None:
     """What was told, from what is stored."""
     if stored is None:
         return None
-    told = orjson.loads(stored)
-    sent = tuple((first, last) for first, last in told["context"].pop("sent"))
-    return Work(told["provider"], told["model"], context=Context(sent=sent, **told["context"]))
+    record = orjson.loads(stored)
+    sent = tuple((first, last) for first, last in record["context"].pop("sent"))
+    return TurnRecord(
+        record["provider"],
+        record["model"],
+        context=PromptRecord(sent=sent, **record["context"]),
+    )
 
 
 def ended(reply: Message, outcome: Outcome, now: int) -> Message:
@@ -289,17 +293,17 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
     )
 
 
-def abandoned(process_id: str, limit: int) -> Transaction[list[Message]]:
+def stalled_turns(process_id: str, limit: int) -> Transaction[list[Message]]:
     """List unfinished replies whose process has lost its lease, as another process sees it, those in progress first."""
     rows = yield Statement(ABANDONED, (process_id, limit))
     return [message_of(row) for row in rows]
 
 
-def interrupt(process_id: str, reply: Message, now: int) -> Transaction[bool]:
+def mark_interrupted(process_id: str, reply: Message, now: int) -> Transaction[bool]:
     """End a dead process's turn with its last checkpoint, by another process; False when somebody else was first."""
     interrupted = yield from interrupt_unrecorded(process_id, reply, now)
     if interrupted:
-        yield from record_left_behind(reply, now)
+        yield from record_stalled_usage(reply, now)
     return interrupted
 
 
@@ -314,14 +318,14 @@ def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Transacti
     return True
 
 
-def record_left_behind(reply: Message, now: int) -> Transaction[None]:
+def record_stalled_usage(reply: Message, now: int) -> Transaction[None]:
     """Enters what a dead process had done for a reply, as far as its last checkpoint tells; at least the question."""
     row = yield from first_row(Statement(LEFT_BEHIND, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
     owner_id, text, context, started_at, question, looked_up = row
     if (retrieval := retrieval_records.retrieval_of(looked_up)) is not None:
         yield from retrieval_records.cite(reply.message_id, citations_in(text, retrieval.candidates))
-    work = context_of(context) or Work(reply.provider, reply.model)
+    work = context_of(context) or TurnRecord(reply.provider, reply.model)
     sent = work.context.tokens if work.context else estimated_tokens(question)
     usage = Usage(sent, estimated_tokens(text), estimated=True)
     attempt = Attempt(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from app.domain.citations import without_marks
 from app.domain.documents import Citation, Passage
 from app.domain.evidence import best_sentence, content_words, supported
-from app.domain.prompt import Prompt, Window, fixed_cost, prompt
+from app.domain.prompt import Prompt, Window, fixed_tokens, prompt
 from app.domain.token_estimate import estimated_tokens
 from app.domain.turns import History, HistoryMessage
 
@@ -63,14 +63,18 @@ def grounded_prompt(history: History, question: int, window: Window, passages: S
     """
     asked = question_in(history, question)
     system = instructed(history.system_prompt, INSTRUCTION if window.cites else SHORT_INSTRUCTION)
-    fixed = fixed_cost(system, asked, window)
+    fixed = fixed_tokens(system, asked, window)
     room = (window.room - fixed) // 2
-    blocks = fitting(fenced(passages, mark), room) if window.cites else fitting(fenced(short(passages), mark), room)
+    blocks = (
+        fitting(delimited(passages, mark), room)
+        if window.cites
+        else fitting(delimited(within_short_budget(passages), mark), room)
+    )
     before = "".join(f"{block}\n\n" for block in blocks)
     told = replace(
         history, system_prompt=system, messages=[*earlier(history, question), (question, before + asked, None)]
     )
-    made = prompt(told if window.cites else alone(told, question), question, window)
+    made = prompt(told if window.cites else without_history(told, question), question, window)
     tokens = window.counted(estimated_tokens(before))
     context = replace(made.context, passages=len(blocks), passage_tokens=tokens)
     return made._replace(context=context, fixed=fixed, asked=asked, draft=not window.cites)
@@ -86,7 +90,7 @@ def earlier(history: History, question: int) -> list[HistoryMessage]:
     return [each for each in history.messages if each[0] < question]
 
 
-def alone(history: History, question: int) -> History:
+def without_history(history: History, question: int) -> History:
     """A history without all that came before the question."""
     return replace(history, messages=history.messages[-1:], summary=None, cut=question - 1)
 
@@ -102,7 +106,7 @@ def fitting(blocks: Sequence[str], room: int) -> list[str]:
     return chosen
 
 
-def short(passages: Sequence[Passage]) -> list[Passage]:
+def within_short_budget(passages: Sequence[Passage]) -> list[Passage]:
     """The best passage, and the next as long as they are short together."""
     chosen: list[Passage] = []
     left = SHORT_CHARACTERS
@@ -114,10 +118,10 @@ def short(passages: Sequence[Passage]) -> list[Passage]:
     return chosen
 
 
-def fenced(passages: Sequence[Passage], mark: str) -> list[str]:
+def delimited(passages: Sequence[Passage], mark: str) -> list[str]:
     """Each passage with its number and where it is from, between two lines with the mark."""
     return [
-        f"<passage {number} {mark}{source(passage)}>\n{harmless(passage.text)}\n</passage {number} {mark}>"
+        f"<passage {number} {mark}{source(passage)}>\n{neutralised(passage.text)}\n</passage {number} {mark}>"
         for number, passage in enumerate(passages, 1)
     ]
 
@@ -131,10 +135,12 @@ def source(passage: Passage) -> str:
 
 def on_one_line(text: str, characters: int) -> str:
     """A name or heading that can stand between quotes."""
-    return harmless(" ".join(text.split())[:characters]).replace('"', "'").replace(">", "\u203a").replace("<", "\u2039")
+    return (
+        neutralised(" ".join(text.split())[:characters]).replace('"', "'").replace(">", "\u203a").replace("<", "\u2039")
+    )
 
 
-def harmless(text: str) -> str:
+def neutralised(text: str) -> str:
     """A text in which nothing looks like a mark of ours or of a chat template any more."""
     return LOOK_ALIKE.sub(lambda found: "\u2039" if found.group() != "[" else "(", text)
 
@@ -177,7 +183,7 @@ def place_of(passage: Passage) -> str:
     return f"{' '.join(passage.document_name.split())}{page}"
 
 
-def openings_for(question: str, openings: Sequence[Passage]) -> list[Passage]:
+def document_openings(question: str, openings: Sequence[Passage]) -> list[Passage]:
     """How documents begin that a question asks for as a whole: those that it names, else all.
 
     Where there are several, each is cut after a few sentences, since all of them are to be told.

@@ -56,15 +56,15 @@ class Window:
 
     def smaller(self, prompt: Prompt) -> Window | None:
         """A window for half of what this prompt told beside system prompt and question; None when that was nothing."""
-        told = prompt.context
-        if told.summary_id is None and not told.sent and not told.passages:
+        record = prompt.context
+        if record.summary_id is None and not record.sent and not record.passages:
             return None
         room = prompt.fixed + (prompt.estimate - prompt.fixed) // 2
         return replace(self, tokens=self.counted(room) + self.reply)
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class PromptRecord:
     """What was told for a reply, as it is stored: messages by their sequence numbers."""
 
     question: int
@@ -90,7 +90,7 @@ class Prompt(NamedTuple):
     """What is sent to a model."""
 
     messages: list[PromptMessage]
-    context: Context
+    context: PromptRecord
     estimate: int
     """Tokens of it all, by our own count."""
     fixed: int
@@ -101,7 +101,7 @@ class Prompt(NamedTuple):
     """Whether what the model writes is looked at before anybody reads it."""
 
 
-class Chosen(NamedTuple):
+class FittedHistory(NamedTuple):
     """Earlier messages that fit."""
 
     messages: list[PromptMessage]
@@ -127,32 +127,32 @@ def prompt(history: History, question: int, window: Window) -> Prompt:
         MessageTooLong: system prompt and question alone do not fit.
     """
     asked = next(content for number, content, _ in reversed(history.messages) if number == question)
-    fixed = fixed_cost(history.system_prompt, asked, window)
+    fixed = fixed_tokens(history.system_prompt, asked, window)
     summary = history.summary if summary_fits(history.summary, window.room - fixed) else None
     free = window.room - fixed - summary_cost(summary)
     chosen = newest_that_fit(history.messages, free, cut=history.cut)
     estimate = fixed + summary_cost(summary) + chosen.tokens
-    context = Context(
+    context = PromptRecord(
         question=question,
         sent=ranges(chosen.numbers),
         cut=chosen.cut,
         summary_id=summary.summary_id if summary else None,
         summarised=history.summary.last if history.summary else 0,
-        system=None if history.system_prompt is None else window.counted(cost(history.system_prompt)),
+        system=None if history.system_prompt is None else window.counted(message_tokens(history.system_prompt)),
         tokens=window.counted(estimate),
         correction=window.correction,
     )
-    messages = [*system_message(history.system_prompt, summary), *chosen.messages, told(Role.USER, asked)]
+    messages = [*system_message(history.system_prompt, summary), *chosen.messages, chat_message(Role.USER, asked)]
     return Prompt(messages, context, estimate, fixed, asked)
 
 
-def fixed_cost(system_prompt: str | None, asked: str, window: Window) -> int:
+def fixed_tokens(system_prompt: str | None, asked: str, window: Window) -> int:
     """Tokens of what every prompt holds.
 
     Raises:
         MessageTooLong: that is more than there is room for.
     """
-    fixed = cost(asked) + (cost(system_prompt) if system_prompt else 0)
+    fixed = message_tokens(asked) + (message_tokens(system_prompt) if system_prompt else 0)
     if fixed > window.room:
         has = "message and system prompt" if system_prompt else "message"
         raise MessageTooLong(
@@ -162,7 +162,7 @@ def fixed_cost(system_prompt: str | None, asked: str, window: Window) -> int:
     return fixed
 
 
-def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0) -> Chosen:
+def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0) -> FittedHistory:
     """The longest run of newest turns, with a question and a reply that has text, within so many tokens.
 
     One pass that ends where the room does: there may be a thousand messages in every turn.
@@ -184,7 +184,7 @@ def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0)
             numbers += (found[0], number)
     chosen.reverse()
     numbers.reverse()
-    return Chosen(chosen, numbers, cut, room - left)
+    return FittedHistory(chosen, numbers, cut, room - left)
 
 
 def ranges(numbers: Sequence[int]) -> tuple[Range, ...]:
@@ -207,7 +207,7 @@ def system_message(system_prompt: str | None, summary: Summary | None) -> list[P
     parts = [system_prompt] if system_prompt else []
     if summary is not None:
         parts.append(f"{SUMMARY_MARK}\n{summary.content}")
-    return [told(Role.SYSTEM, "\n\n".join(parts))] if parts else []
+    return [chat_message(Role.SYSTEM, "\n\n".join(parts))] if parts else []
 
 
 def summary_fits(summary: Summary | None, room: int) -> bool:
@@ -217,14 +217,14 @@ def summary_fits(summary: Summary | None, room: int) -> bool:
 
 def summary_cost(summary: Summary | None) -> int:
     """Tokens of a summary, estimated."""
-    return 0 if summary is None else cost(SUMMARY_MARK) + estimated_tokens(summary.content)
+    return 0 if summary is None else message_tokens(SUMMARY_MARK) + estimated_tokens(summary.content)
 
 
-def told(role: str, content: str) -> PromptMessage:
+def chat_message(role: str, content: str) -> PromptMessage:
     """One message as a model gets it."""
     return {"role": role, "content": content}
 
 
-def cost(content: str) -> int:
+def message_tokens(content: str) -> int:
     """Tokens of a message, estimated."""
     return estimated_tokens(content) + TOKENS_PER_MESSAGE

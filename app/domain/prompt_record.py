@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.domain.messages import Role, has_text
-from app.domain.prompt import SUMMARY_MARK, Context, Range, cost
-from app.domain.retrieval import Retrieval, RetrievalStatus
+from app.domain.prompt import SUMMARY_MARK, PromptRecord, Range, message_tokens
+from app.domain.retrieval import RetrievalResult, RetrievalStatus
 from app.domain.turns import Summary
 
 TOO_MUCH, IN_SUMMARY, DELETED, SUPERSEDED = "window", "summarised", "deleted", "superseded"
 NO_REPLY, HALF = "no-reply", "half-deleted"
 
-NO_RETRIEVAL = Retrieval(RetrievalStatus.SKIPPED)
+NO_RETRIEVAL = RetrievalResult(RetrievalStatus.SKIPPED)
 
 
-class Neighbour(NamedTuple):
+class NearbyMessage(NamedTuple):
     """A message that was told, or might have been."""
 
     sequence_number: int
@@ -68,11 +68,11 @@ class SentContext:
     summary: SentSummary | None = None
     estimated_tokens: int = 0
     omitted: Sequence[Omitted] = ()
-    retrieval: Retrieval = NO_RETRIEVAL
+    retrieval: RetrievalResult = NO_RETRIEVAL
     """The search for it, with the passages that were sent."""
 
 
-def sent_messages(context: Context, neighbours: Sequence[Neighbour]) -> list[SentMessage]:
+def sent_messages(context: PromptRecord, neighbours: Sequence[NearbyMessage]) -> list[SentMessage]:
     """The messages that were sent, in order; tokens by the text that they have now.
 
     The question's are with those of the passages that stood before it.
@@ -86,12 +86,12 @@ def sent_messages(context: Context, neighbours: Sequence[Neighbour]) -> list[Sen
     ]
 
 
-def beside(context: Context, message: Neighbour) -> int:
+def beside(context: PromptRecord, message: NearbyMessage) -> int:
     """Tokens of what stood in a message beside its own text."""
     return context.passage_tokens if message.sequence_number == context.question else 0
 
 
-def sent_summary(context: Context, summary: Summary | None) -> SentSummary | None:
+def sent_summary(context: PromptRecord, summary: Summary | None) -> SentSummary | None:
     """The summary that was sent, if one was."""
     if context.summary_id is None:
         return None
@@ -101,7 +101,7 @@ def sent_summary(context: Context, summary: Summary | None) -> SentSummary | Non
     return SentSummary(1, context.summarised, summary.content, counted)
 
 
-def omitted(context: Context, neighbours: Sequence[Neighbour]) -> list[Omitted]:
+def omitted(context: PromptRecord, neighbours: Sequence[NearbyMessage]) -> list[Omitted]:
     """What was not sent, in order, with why."""
     covered = context.summarised if context.summary_id is not None else 0
     found = [Omitted(1, covered, IN_SUMMARY)] if covered else []
@@ -112,7 +112,7 @@ def omitted(context: Context, neighbours: Sequence[Neighbour]) -> list[Omitted]:
     return found + list(joined(reasons(context.question, told, neighbours)))
 
 
-def reasons(question: int, told: set[int], neighbours: Sequence[Neighbour]) -> Iterator[tuple[int, str]]:
+def reasons(question: int, told: set[int], neighbours: Sequence[NearbyMessage]) -> Iterator[tuple[int, str]]:
     """Explain why each message within the window was not sent; earlier replies to its question are superseded."""
     replies = {each.answers: each for each in neighbours if each.answers is not None and not each.superseded}
     for each in neighbours:
@@ -123,7 +123,7 @@ def reasons(question: int, told: set[int], neighbours: Sequence[Neighbour]) -> I
         yield each.sequence_number, reason(each, reply, superseded=superseded)
 
 
-def reason(message: Neighbour, reply: Neighbour | None, *, superseded: bool) -> str:
+def reason(message: NearbyMessage, reply: NearbyMessage | None, *, superseded: bool) -> str:
     """Why a message was not sent, given the reply of its turn."""
     if message.deleted:
         return DELETED
@@ -151,6 +151,6 @@ def numbers_of(ranges: Iterable[Range]) -> set[int]:
     return {number for first, last in ranges for number in range(first, last + 1)}
 
 
-def tokens(context: Context, content: str) -> int:
+def tokens(context: PromptRecord, content: str) -> int:
     """Tokens of a message, as the model was expected to count them."""
-    return int(cost(content) * context.correction + 0.999)
+    return int(message_tokens(content) * context.correction + 0.999)

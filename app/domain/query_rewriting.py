@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.domain.messages import Role
-from app.domain.prompt import PromptMessage, told
+from app.domain.prompt import PromptMessage, chat_message
 from app.domain.turns import History
 
 MAX_CHARACTERS = 400
@@ -29,7 +29,7 @@ def request(history: History, question: int) -> list[PromptMessage]:
         for _, content, answers in said[:-1]
     ]
     asked = f"{chr(10).join(lines)}\n\nLast message: {said[-1][1]}\n\nThe query:"
-    return [told(Role.SYSTEM, INSTRUCTION), told(Role.USER, asked)]
+    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, asked)]
 
 
 def query_written(text: str | None) -> str | None:

@@ -48,7 +48,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class RetrievalResult:
     """The search for a reply, as it is stored with it."""
 
     status: RetrievalStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.domain.messages import Role
-from app.domain.prompt import Context, PromptMessage, told
+from app.domain.prompt import PromptMessage, PromptRecord, chat_message
 from app.domain.token_estimate import cut_to_tokens, estimated_tokens
 from app.domain.turns import HistoryMessage, Summary
 
@@ -20,7 +20,7 @@ INSTRUCTION = (
 )
 
 
-def upto(context: Context) -> int:
+def upto(context: PromptRecord) -> int:
     """The sequence number up to which to summarise: what was left out, and half of what was told.
 
     Were it only what was left out, each further turn would push one more message over the edge.
@@ -36,17 +36,17 @@ def notes(messages: Sequence[HistoryMessage], room: int) -> tuple[str, int]:
     A turn that alone is longer is cut. Empty, and 0, without messages.
     """
     left = room // 2
-    told: list[str] = []
+    parts: list[str] = []
     reached = 0
     for turn in turns_of(messages):
         text = "\n\n".join(f"{'User' if answers is None else 'Assistant'}: {content}" for _, content, answers in turn)
         tokens = estimated_tokens(text)
-        if tokens > left and told:
+        if tokens > left and parts:
             break
-        told.append(text if tokens <= left else cut_to_tokens(text, left))
+        parts.append(text if tokens <= left else cut_to_tokens(text, left))
         left -= tokens
         reached = turn[-1][0]
-    return "\n\n".join(told), reached
+    return "\n\n".join(parts), reached
 
 
 def turns_of(messages: Sequence[HistoryMessage]) -> list[list[HistoryMessage]]:
@@ -63,4 +63,4 @@ def request(summary: Summary | None, text: str) -> list[PromptMessage]:
     """What the model is sent."""
     before = summary.content if summary else "(none)"
     asked = f"Notes so far:\n{before}\n\nWhat was said next:\n{text}\n\nThe notes anew:"
-    return [told(Role.SYSTEM, INSTRUCTION), told(Role.USER, asked)]
+    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, asked)]

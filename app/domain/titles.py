@@ -2,7 +2,7 @@
 
 from app.domain.markdown import VISIBLE, first_text, folded, shortened
 from app.domain.messages import Role
-from app.domain.prompt import PromptMessage, told
+from app.domain.prompt import PromptMessage, chat_message
 from app.domain.title_parsing import title_in
 
 LONGEST_TITLE = 60
@@ -30,7 +30,7 @@ def title_from(message: str) -> str | None:
 def title_request(question: str, reply: str) -> list[PromptMessage]:
     """The messages that ask a model for the title of a conversation, given its first turn."""
     said = f"User: {question[:MATERIAL_CHARACTERS]}\n\nAssistant: {reply[:MATERIAL_CHARACTERS]}"
-    return [told(Role.SYSTEM, INSTRUCTION), told(Role.USER, f"{said}\n\nThe title:")]
+    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, f"{said}\n\nThe title:")]
 
 
 def title_written(answer: str) -> str | None:

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 
 from app.domain.documents import Citation
 from app.domain.messages import Failure, FinishReason, Status, Usage
-from app.domain.prompt import Context
-from app.domain.retrieval import Retrieval
+from app.domain.prompt import PromptRecord
+from app.domain.retrieval import RetrievalResult
 from app.domain.usage import Attempt
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TurnRecord:
     """What was done for a reply."""
 
     provider: str | None = None
     model: str | None = None
     """Who was asked last, which is who wrote the text; None where nobody was."""
     reasoning: str | None = None
-    context: Context | None = None
+    context: PromptRecord | None = None
     attempts: Sequence[Attempt] = ()
-    retrieval: Retrieval | None = None
+    retrieval: RetrievalResult | None = None
     """None in an open conversation, and where the turn did not come to it."""
 
 
@@ -33,6 +33,6 @@ class Outcome:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: Failure | None = None
-    work: Work = field(default_factory=Work)
+    work: TurnRecord = field(default_factory=TurnRecord)
     citations: Sequence[Citation] = ()
     """Of what was found for it, what the text cites."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import Message, Sampling, Status
-from app.domain.retrieval import Lookup, Retrieval, RetrievalMode
+from app.domain.retrieval import Lookup, RetrievalMode, RetrievalResult
 
 MAX_UNFINISHED = 64
 """Turns of one conversation that may be unfinished at once."""
@@ -90,7 +90,7 @@ class AcceptedTurn:
     """The replies that are stopped for it, by their ids."""
     lookup: Lookup | None = None
     """What it may look up, before it is generated; None where its conversation is open, or it is only followed."""
-    retrieval: Retrieval | None = None
+    retrieval: RetrievalResult | None = None
     """What was looked up for it, as far as that is stored."""
 
 

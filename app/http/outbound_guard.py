@@ -53,7 +53,7 @@ def numeric_address(host: str) -> str:
         return host
 
 
-def leads_astray(base_url: str) -> bool:
+def resolves_to_forbidden(base_url: str) -> bool:
     """Whether the name in a URL stands for a forbidden address now; blocks, for two seconds at most.
 
     A name that is not found by then is no reason not to start: names are looked at again with each connection.

@@ -9,16 +9,16 @@ from app.domain.token_estimate import whole_tokens
 from app.domain.usage import COMPLETED, Attempt
 from app.errors import AppError, EmptyReply, InternalError, ProviderTimeout, ProviderTruncated, TurnFailed
 from app.llm.base import Target
-from app.llm.stream_consumer import Listener
+from app.llm.stream_consumer import StreamConsumer
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AttemptRecorder:
     """An attempt on its way into the ledger."""
 
     target: Target
     prompt: Prompt
-    listener: Listener
+    listener: StreamConsumer
     remote: bool
     """Whether it goes over HTTP."""
     began: float

@@ -26,7 +26,7 @@ class Sink(Protocol):
 
 
 @dataclass(slots=True)
-class Call:
+class ModelCall:
     """A reply that is wanted, and what has been done for it so far."""
 
     target: Target

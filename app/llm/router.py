@@ -22,15 +22,15 @@ from app.errors import (
     ProviderUnavailable,
     TurnFailed,
 )
-from app.llm.attempt_recorder import Entry
+from app.llm.attempt_recorder import AttemptRecorder
 from app.llm.base import ChatModel, ChatRequest, Target
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 from app.llm.catalog import Catalog
 from app.llm.circuit_breaker import Breaker, Breakers
 from app.llm.retry_budget import RetryBudget
-from app.llm.stream_consumer import Limits, Listener
+from app.llm.stream_consumer import StreamConsumer, StreamLimits
 from app.llm.think_tags import Unopened
-from app.llm.token_calibration import Sizes
+from app.llm.token_calibration import TokenCalibration
 
 PAUSES = (0.25, 0.5, None)
 """The longest pause, in seconds, behind each attempt at one provider; there is none behind the last."""
@@ -39,14 +39,14 @@ PATIENCE_SECONDS = 2
 """A `Retry-After` up to this is waited for even where somebody else could be asked."""
 
 
-class Ending(NamedTuple):
+class Completion(NamedTuple):
     """How a reply ended well."""
 
     finish_reason: FinishReason | None
     usage: Usage
 
 
-class Offer(NamedTuple):
+class ModelInfo(NamedTuple):
     """A model that may be asked for."""
 
     provider: str
@@ -71,12 +71,12 @@ class Router:
         self,
         catalog: Catalog,
         fallbacks: Sequence[Target] = (),
-        limits: Limits | None = None,
+        limits: StreamLimits | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.catalog = catalog
-        self.limits = limits or Limits()
-        self.sizes = Sizes()
+        self.limits = limits or StreamLimits()
+        self.sizes = TokenCalibration()
         self._fallbacks = fallbacks
         self._chance = chance
         self._now = asyncio.get_running_loop().time
@@ -97,11 +97,11 @@ class Router:
         """The targets after a failure, in order; where no model is named it is the provider's default."""
         return [Target(name, model or self.catalog[name].default_model) for name, model in self._fallbacks]
 
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[ModelInfo]:
         """What may be asked for by name, and whether it is well."""
         default = Target(self.catalog.default.name, self.catalog.default.default_model)
         return [
-            Offer(
+            ModelInfo(
                 *target,
                 context_window=self.catalog[target.provider].context_window(target.model),
                 default=target == default,
@@ -110,7 +110,7 @@ class Router:
             for target in dict.fromkeys([*self.catalog.targets(), *self.fallbacks])
         ]
 
-    async def answer(self, call: Call) -> Ending:
+    async def answer(self, call: ModelCall) -> Completion:
         """Has a reply written; gives why it ended, and its tokens.
 
         Whatever happens, `call` tells what was done and what was sent.
@@ -146,7 +146,7 @@ class Router:
     def _chain(self, first: Target) -> list[Target]:
         return list(dict.fromkeys([first, *self.fallbacks]))
 
-    async def _ask(self, target: Target, call: Call, *, fallback: bool) -> Ending:
+    async def _ask(self, target: Target, call: ModelCall, *, fallback: bool) -> Completion:
         """Asks one provider, at most three times."""
         model = self.catalog[target.provider]
         self._budget.count_call()
@@ -160,7 +160,7 @@ class Router:
             await asyncio.sleep(seconds)
         raise AssertionError("the last pause is None")
 
-    def _seconds(self, error: TurnFailed, pause: float | None, call: Call, *, fallback: bool) -> float | None:
+    def _seconds(self, error: TurnFailed, pause: float | None, call: ModelCall, *, fallback: bool) -> float | None:
         """How long to wait before the same provider is asked again; None for not at all."""
         if pause is None or call.begun or not error.transient:
             return None
@@ -173,7 +173,7 @@ class Router:
             seconds += error.asked_to_wait
         return seconds if self._now() + seconds < call.deadline else None
 
-    async def _fitted(self, model: ChatModel, target: Target, call: Call) -> Ending:
+    async def _fitted(self, model: ChatModel, target: Target, call: ModelCall) -> Completion:
         """One attempt; where the provider finds the prompt too long, a second with half of the history."""
         window = self.sizes.window(model, target, call.max_tokens)
         prompt = call.compose(window)
@@ -189,12 +189,12 @@ class Router:
         self.sizes.refused(target, smaller)
         return ending
 
-    async def _attempt(self, model: ChatModel, target: Target, call: Call, prompt: Prompt) -> Ending:
+    async def _attempt(self, model: ChatModel, target: Target, call: ModelCall, prompt: Prompt) -> Completion:
         breaker = self.breakers[target]
         breaker.enter()
         call.author, call.prompt = target, prompt
-        listener = Listener(call, self.limits, hold=target in self._unopened)
-        entry = Entry(target, prompt, listener, model.remote, self._now(), now_ms())
+        listener = StreamConsumer(call, self.limits, hold=target in self._unopened)
+        entry = AttemptRecorder(target, prompt, listener, model.remote, self._now(), now_ms())
         outcome, error = CANCELLED, None
         try:
             request = ChatRequest(target.model, prompt.messages, call.temperature, call.max_tokens)
@@ -206,12 +206,12 @@ class Router:
             raise
         finally:
             call.attempts.append(entry.attempt(self._now(), outcome, error))
-            judge(breaker, listener, outcome, error)
+            update_breaker(breaker, listener, outcome, error)
             if listener.unopened:
                 self._unopened.learn(target)
         if listener.usage is not None:
             self.sizes.learn(target, prompt, listener.usage.input_tokens)
-        return Ending(listener.finish_reason, entry.usage())
+        return Completion(listener.finish_reason, entry.usage())
 
 
 def is_transient(error: AppError) -> bool:
@@ -224,7 +224,7 @@ def may_be_answered_elsewhere(error: AppError) -> bool:
     return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
 
 
-def judge(breaker: Breaker, listener: Listener, outcome: str, error: AppError | None) -> None:
+def update_breaker(breaker: Breaker, listener: StreamConsumer, outcome: str, error: AppError | None) -> None:
     """Tells a breaker what an attempt says about its provider."""
     if isinstance(error, TurnFailed) and error.transient:
         breaker.failure()

@@ -9,8 +9,8 @@ from app.domain.messages import FinishReason, Usage
 from app.domain.token_estimate import twentieths
 from app.errors import EmptyReply, Phase, ProviderTimeout
 from app.llm.base import ChatModel, ChatRequest, Chunk
-from app.llm.calls import Call
-from app.llm.think_tags import Parted, Thinking
+from app.llm.calls import ModelCall
+from app.llm.think_tags import Split, Thinking
 
 USAGE_SECONDS = 2.0
 """What a provider has, once it has said why the model stopped, to report the usage and end the stream."""
@@ -25,7 +25,7 @@ REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IG
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StreamLimits:
     """How long a model may take, in seconds, and how much it may say; the whole turn counts from its start."""
 
     first_token: float = 60
@@ -40,10 +40,10 @@ class Limits:
         return self.first_token_reasoning if REASONING_MODEL.search(model) else self.first_token
 
 
-class Listener:
+class StreamConsumer:
     """Follows one attempt against three clocks, and hands on what it says, up to a length."""
 
-    def __init__(self, call: Call, limits: Limits, *, hold: bool = False) -> None:
+    def __init__(self, call: ModelCall, limits: StreamLimits, *, hold: bool = False) -> None:
         self.first_at: float | None = None
         """When the first text or thought came, by the event loop's clock."""
         self.usage: Usage | None = None
@@ -117,14 +117,14 @@ class Listener:
             self._call.begun = True
             self.first_at = self._now()
         text, thought = self._thinking.feed(chunk.text)
-        self._hand_on(Parted(text, chunk.reasoning + thought))
+        self._hand_on(Split(text, chunk.reasoning + thought))
         if self._thinking.holds and self._release_at is None:
             self._release_at = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
         if self._text_left < 0 or self._thoughts_left < 0:
             return True
         return chunk.finish_reason is None and self._call.exhausted is not None and self._call.exhausted()
 
-    def _hand_on(self, parted: Parted) -> None:
+    def _hand_on(self, parted: Split) -> None:
         text, reasoning = parted.text[: max(0, self._text_left)], parted.reasoning[: max(0, self._thoughts_left)]
         self._text_left -= len(parted.text)
         self._thoughts_left -= len(parted.reasoning)

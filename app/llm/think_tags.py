@@ -40,7 +40,7 @@ LONGEST = max(map(len, UNOPENED))
 MANY = 1_000
 
 
-class Parted(NamedTuple):
+class Split(NamedTuple):
     """What a piece of a reply holds."""
 
     text: str = ""
@@ -59,7 +59,7 @@ class Thinking:
         self.unopened = False
         """True if a closing mark came that had no opening one."""
         self._retract = retract
-        self._feed: Callable[[str], Parted] = self._at_start
+        self._feed: Callable[[str], Split] = self._at_start
         self._held = ""
         self._hold = hold
         self._before = ""
@@ -72,28 +72,28 @@ class Thinking:
         """Return whether a beginning is held back that `release` would give."""
         return self._hold and self._feed == self._watching and self._held != ""
 
-    def feed(self, text: str) -> Parted:
+    def feed(self, text: str) -> Split:
         """What is known by now; a part of a mark is held back until the rest of it can have come."""
         held, self._held = self._held, ""
         return self._feed(held + text)
 
-    def release(self) -> Parted:
+    def release(self) -> Split:
         """Return what was held back of the beginning, from which on nothing is."""
         self._hold = False
         return self.feed("")
 
-    def flush(self) -> Parted:
+    def flush(self) -> Split:
         """What was held back, at the end of the reply."""
         held, self._held = self._held, ""
         if self._feed == self._in_harmony:
-            return Parted(*self._harmony.flush())
-        return Parted(reasoning=held) if self._feed == self._inside else Parted(held)
+            return Split(*self._harmony.flush())
+        return Split(reasoning=held) if self._feed == self._inside else Split(held)
 
-    def _at_start(self, text: str) -> Parted:
+    def _at_start(self, text: str) -> Split:
         begins = text.lstrip()
         if any(mark.startswith(begins) and mark != begins for mark in OPENINGS) or begins == BARE:
             self._held = text
-            return Parted()
+            return Split()
         if begins.startswith(HARMONY_OPENINGS):
             self._feed = self._in_harmony
             return self._in_harmony(begins)
@@ -107,19 +107,19 @@ class Thinking:
             return self._watching(text)
         return self._inside(begins.removeprefix(opening))
 
-    def _inside(self, text: str) -> Parted:
+    def _inside(self, text: str) -> Split:
         thought, mark, rest = text.partition(self._closing)
         if mark:
             self._feed = self._after
-            return Parted(self._after(rest).text, thought)
+            return Split(self._after(rest).text, thought)
         kept = held_back(text, (self._closing,))
         self._held = text[len(text) - kept :]
-        return Parted(reasoning=text[: len(text) - kept])
+        return Split(reasoning=text[: len(text) - kept])
 
-    def _in_harmony(self, text: str) -> Parted:
-        return Parted(*self._harmony.feed(text))
+    def _in_harmony(self, text: str) -> Split:
+        return Split(*self._harmony.feed(text))
 
-    def _watching(self, text: str) -> Parted:
+    def _watching(self, text: str) -> Split:
         """Text, in which a closing mark may come that had no opening one."""
         seen = self._before + text
         self._opened |= {opening for opening in UNOPENED.values() if opening in seen}
@@ -128,28 +128,28 @@ class Thinking:
                 return self._closed(seen[len(self._before) : found.start()], seen[found.end() :])
         if self._hold:
             self._held = text
-            return Parted()
+            return Split()
         kept = held_back(text, tuple(UNOPENED))
         self._held = text[len(text) - kept :]
         said = text[: len(text) - kept]
         self._before = (self._before + said)[-LONGEST:]
-        return Parted(said)
+        return Split(said)
 
-    def _closed(self, before: str, rest: str) -> Parted:
+    def _closed(self, before: str, rest: str) -> Split:
         """Turn the text before a mark into thinking, if no reader has received any of it; else remove only the mark."""
         self.unopened = True
         retracted = self._retract()
         if retracted is None:
-            self._feed = Parted
-            return Parted(before + rest)
+            self._feed = Split
+            return Split(before + rest)
         self._feed = self._after
-        return Parted(self._after(rest).text, retracted + before)
+        return Split(self._after(rest).text, retracted + before)
 
-    def _after(self, text: str) -> Parted:
+    def _after(self, text: str) -> Split:
         begins = text.lstrip()
         if begins:
-            self._feed = Parted
-        return Parted(begins)
+            self._feed = Split
+        return Split(begins)
 
 
 class Unopened:

@@ -16,7 +16,7 @@ MANY = 1_000
 
 
 @dataclass(slots=True)
-class Size:
+class ModelCalibration:
     """What has been learnt about one model."""
 
     counted: float = PRIOR_TOKENS
@@ -38,15 +38,15 @@ class Size:
         return min(MOST, max(LEAST, self.reported / self.counted))
 
 
-class Sizes:
+class TokenCalibration:
     """How much each model takes: what is known of it, corrected by what it reports."""
 
     def __init__(self) -> None:
-        self._sizes: dict[Target, Size] = {}
+        self._sizes: dict[Target, ModelCalibration] = {}
 
     def window(self, model: ChatModel, target: Target, max_tokens: int | None) -> Window:
         """The window for a prompt to this model."""
-        size = self._sizes.get(target) or Size()
+        size = self._sizes.get(target) or ModelCalibration()
         tokens = model.context_window(target.model)
         return Window.of(min(tokens, size.ceiling or tokens), max_tokens, size.correction, cites=model.cites)
 
@@ -59,7 +59,7 @@ class Sizes:
         """Takes in that no more than this window holds fitted, so that the next prompt is not refused first."""
         self._of(target).ceiling = window.tokens
 
-    def _of(self, target: Target) -> Size:
+    def _of(self, target: Target) -> ModelCalibration:
         if target not in self._sizes and len(self._sizes) >= MANY:
             del self._sizes[next(iter(self._sizes))]  # the oldest: callers may name any model
-        return self._sizes.setdefault(target, Size())
+        return self._sizes.setdefault(target, ModelCalibration())

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from app.domain.documents import ExtractedDocument
 from app.rag.chunking.headings import Outline
 from app.rag.chunking.splitter import chunks_of
-from app.rag.extraction.blocks import Draft
-from app.rag.extraction.errors import EMPTY, OUT_OF_MEMORY, TOO_DEEP, UNSUPPORTED, Unreadable
+from app.rag.extraction.blocks import TextBlocks
+from app.rag.extraction.errors import EMPTY, OUT_OF_MEMORY, TOO_DEEP, UNSUPPORTED, ExtractionError
 from app.rag.extraction.formats.csv import read_csv
 from app.rag.extraction.formats.docx import read_docx
 from app.rag.extraction.formats.html import read_html
@@ -37,16 +37,16 @@ def extracted(content: bytes, media_type: str, limits: Limits, progress: Progres
         outline = Outline(draft)
         chunks = chunks_of(draft, outline, limits)
     except MemoryError as error:
-        raise Unreadable(OUT_OF_MEMORY) from error
+        raise ExtractionError(OUT_OF_MEMORY) from error
     except RecursionError as error:
-        raise Unreadable(TOO_DEEP) from error
+        raise ExtractionError(TOO_DEEP) from error
     if not chunks:
-        raise Unreadable(EMPTY)
+        raise ExtractionError(EMPTY)
     textless = draft.textless_pages[:TEXTLESS_PAGES]
     return ExtractedDocument(draft.text, chunks, draft.title, outline.entries, draft.page_count, textless)
 
 
-def draft_of(content: bytes, media_type: str, limits: Limits, progress: Progress) -> Draft:
+def draft_of(content: bytes, media_type: str, limits: Limits, progress: Progress) -> TextBlocks:
     """The draft of a document of a media type that `sniff.media_type_of` gives."""
     whole = {CSV: read_csv, DOCX: read_docx, HTML: read_html, MARKDOWN: read_markdown, PLAIN: read_plain}
     if media_type in whole:
@@ -57,4 +57,4 @@ def draft_of(content: bytes, media_type: str, limits: Limits, progress: Progress
         from app.rag.extraction.formats.pptx import read_pptx
 
         return read_pptx(content, limits, progress)
-    raise Unreadable(UNSUPPORTED)
+    raise ExtractionError(UNSUPPORTED)

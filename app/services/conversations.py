@@ -14,17 +14,17 @@ from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
 from app.errors import ConversationNotFound, DocumentNotFound, IdempotencyKeyReused
 from app.llm.catalog import Catalog
-from app.services.turns.executor import Running
+from app.services.turns.executor import TurnExecutor
 
 LATEST_MESSAGES = 100
 
 SAMPLING_FIELDS = frozenset({"provider", "model", "temperature", "max_tokens"})
 
 
-class Conversations:
+class ConversationService:
     """Conversations of a principal; every method raises ConversationNotFound for one that is not theirs."""
 
-    def __init__(self, database: Database, catalog: Catalog, running: Running) -> None:
+    def __init__(self, database: Database, catalog: Catalog, running: TurnExecutor) -> None:
         self._database = database
         self._catalog = catalog
         self._running = running

@@ -6,17 +6,17 @@ from app.db import schema
 from app.db.database import Database
 from app.errors import DatabaseUnavailable, Draining, Unavailable
 from app.services.runtime.polling import Supervisor
-from app.services.runtime.process_lease import Lease
-from app.services.turns.executor import Running
+from app.services.runtime.process_lease import ProcessLease
+from app.services.turns.executor import TurnExecutor
 
 PATIENCE_SECONDS = 2.0
 """Whoever asks for readiness waits no longer than that, however long statements may take."""
 
 
-class Health:
+class HealthService:
     """Whether this process can serve."""
 
-    def __init__(self, database: Database, running: Running, lease: Lease, supervisor: Supervisor) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, lease: ProcessLease, supervisor: Supervisor) -> None:
         self._database = database
         self._running = running
         self._lease = lease

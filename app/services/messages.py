@@ -15,7 +15,7 @@ WINDOW = 50
 """Messages in the answer to a turn."""
 
 
-class Between(NamedTuple):
+class MessageRange(NamedTuple):
     """A page of messages by sequence number; neither bound is included."""
 
     after: int = 0
@@ -24,7 +24,7 @@ class Between(NamedTuple):
     descending: bool = False
 
 
-class Messages:
+class MessageService:
     """A conversation's messages; methods raise ConversationNotFound or MessageNotFound for what is not theirs."""
 
     def __init__(self, database: Database) -> None:
@@ -34,7 +34,7 @@ class Messages:
         """One message."""
         return await self._database.read(get, who.user_id, conversation_id, message_id)
 
-    async def page(self, who: Principal, conversation_id: str, between: Between) -> list[Message]:
+    async def page(self, who: Principal, conversation_id: str, between: MessageRange) -> list[Message]:
         """The messages between two sequence numbers."""
         page = await self._database.read(messages.owned_page, who.user_id, conversation_id, *between)
         if page is None:

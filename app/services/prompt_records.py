@@ -4,17 +4,17 @@ from dataclasses import replace
 
 from app.db import prompt_records, retrieval_records
 from app.db.database import Database
-from app.db.prompt_records import Told
+from app.db.prompt_records import RecordedPrompt
 from app.db.transaction import Transaction
 from app.domain.messages import Message
 from app.domain.principals import Principal
 from app.domain.prompt_record import NO_RETRIEVAL, SentContext, omitted, sent_messages, sent_summary
-from app.domain.retrieval import Retrieval
+from app.domain.retrieval import RetrievalResult
 from app.errors import InvalidRequest
 from app.services.messages import get
 
 
-class Contexts:
+class PromptRecords:
     """What models were told for replies."""
 
     def __init__(self, database: Database) -> None:
@@ -44,7 +44,7 @@ class Contexts:
 
 def told_for(
     owner: str | None, conversation_id: str, message_id: str
-) -> Transaction[tuple[Message, Told | None, Retrieval]]:
+) -> Transaction[tuple[Message, RecordedPrompt | None, RetrievalResult]]:
     """Reads what was told for a reply that the owner has, and what was looked up for it."""
     reply = yield from get(owner, conversation_id, message_id)
     if reply.answers is None:

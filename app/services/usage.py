@@ -8,7 +8,7 @@ from app.domain.usage import Attempt, DailyUsage
 from app.services.messages import get
 
 
-class Ledger:
+class UsageService:
     """What providers were asked, and what that took."""
 
     def __init__(self, database: Database) -> None:

@@ -9,20 +9,20 @@ from app.domain.ids import new_id, now_ms
 from app.domain.principals import Principal
 from app.domain.users import User
 from app.errors import UserNotFound
-from app.services.documents.deletion import Removals
+from app.services.documents.deletion import DocumentDeleter
 from app.services.runtime.polling import Poller
 from app.services.runtime.task_owner import TaskOwner
-from app.services.turns.executor import Running
+from app.services.turns.executor import TurnExecutor
 
 BATCH_MESSAGES = 5_000
 """What one transaction of an erasure deletes at most."""
 ERASURE_SECONDS = 600.0
 
 
-class Users:
+class UserService:
     """People, under the caller's own ids."""
 
-    def __init__(self, database: Database, running: Running, removals: Removals, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, removals: DocumentDeleter, tasks: TaskOwner) -> None:
         self._database = database
         self._removals = removals
         self._running = running

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND
-from app.domain.prompt import cost
+from app.domain.prompt import message_tokens
 from app.domain.retrieval import RetrievalStatus
 from app.errors import EmbeddingFailed
 from tests.api.talk import (
@@ -345,7 +345,7 @@ async def test_what_was_sent_is_shown_with_its_passages(
     assert (context["queries"], context["retrieval"]) == ([QUESTION], {"status": "ok"})
     assert [each["role"] for each in context["messages"]] == ["system", "user"]
     assert abs(sum(each["tokens"] for each in context["messages"]) - context["estimated_tokens"]) <= 2
-    assert abs(context["estimated_tokens"] - sum(cost(message["content"]) for message in sent(provider))) <= 2
+    assert abs(context["estimated_tokens"] - sum(message_tokens(message["content"]) for message in sent(provider))) <= 2
     await openai_service.client.delete(path)
     problem_of(await openai_service.client.get(f"{path}/context"), 404, "message-not-found")
     async with openai_service.database.engine.connect() as connection:

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.messages import FinishReason, Usage
 from app.errors import ProviderTruncated
-from app.llm.router import Ending
+from app.llm.router import Completion
 from tests.support.provider import FakeProvider
 from tests.support.replies import (
     Chunk,
@@ -36,7 +36,7 @@ def test_a_reply_is_what_was_sent(name: str) -> None:
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("One ", "two", usage=(12, 34))
         ending = await ask()
-        assert (router.heard.text, ending) == ("One two", Ending(FinishReason.STOP, Usage(12, 34)))
+        assert (router.heard.text, ending) == ("One two", Completion(FinishReason.STOP, Usage(12, 34)))
         assert router.call is not None
         [attempt] = router.call.attempts
         assert (attempt.outcome, attempt.status_code, attempt.usage) == ("completed", 200, Usage(12, 34))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from app.domain.prompt import Context, Prompt
+from app.domain.prompt import Prompt, PromptRecord
 from app.errors import ProviderUnavailable
 from app.llm.base import Target
 from app.llm.circuit_breaker import FAILURES, OPEN_SECONDS, WITHIN_SECONDS, Breaker, Breakers
 from app.llm.retry_budget import ALWAYS_A_MINUTE, RetryBudget
-from app.llm.token_calibration import Sizes
+from app.llm.token_calibration import TokenCalibration
 from tests.support.replies import (
     Reply,
     rate_limited,
@@ -110,10 +110,10 @@ def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
 def test_any_number_of_models_may_be_named() -> None:
     """Callers who name ever other models do not fill the memory; what is open stays so."""
     clock = Clock()
-    breakers, sizes = Breakers(clock), Sizes()
+    breakers, sizes = Breakers(clock), TokenCalibration()
     for _ in range(FAILURES):
         breakers[FIRST].failure()
-    prompt = Prompt([], Context(question=1), 1, 1)
+    prompt = Prompt([], PromptRecord(question=1), 1, 1)
     for number in range(5_000):
         breakers[Target("openai", str(number))].success()
         sizes.learn(Target("openai", str(number)), prompt, 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.turns import HistoryMessage
 from app.errors import ContextTooLong, MessageTooLong
-from app.llm.token_calibration import Size
+from app.llm.token_calibration import ModelCalibration
 from tests.support.replies import (
     Reply,
     context_too_long,
@@ -109,7 +109,7 @@ def test_a_model_s_own_count_corrects_ours() -> None:
 @given(st.lists(st.tuples(st.integers(1, 100_000), st.integers(1, 400_000)), max_size=50))
 def test_a_correction_stays_within_reason(reports: list[tuple[int, int]]) -> None:
     """Whatever providers report, our count is at most halved and at most taken four times."""
-    size = Size()
+    size = ModelCalibration()
     for counted, reported in reports:
         size.learn(counted, reported)
         assert 0.5 <= size.correction <= 4

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.messages import FinishReason
 from app.errors import ProviderFailed, ProviderTruncated
-from app.llm.stream_consumer import Limits
+from app.llm.stream_consumer import StreamLimits
 from tests.support.provider import FakeProvider
 from tests.support.replies import (
     Chunk,
@@ -228,7 +228,7 @@ def test_a_flood_in_one_event_is_cut(name: str) -> None:
         assert ending.finish_reason is FinishReason.LENGTH
         assert len(provider.calls) == 1
 
-    asked(name, scenario, Limits(characters=1_000))
+    asked(name, scenario, StreamLimits(characters=1_000))
 
 
 @pytest.mark.parametrize("step", ["word ", Thought("hm ")])
@@ -242,7 +242,7 @@ def test_a_flood_of_events_is_cut(name: str, step: Any) -> None:
         assert ending.finish_reason is FinishReason.LENGTH
         await provider.calls[0].closed.wait()
 
-    asked(name, scenario, Limits(characters=1_000))
+    asked(name, scenario, StreamLimits(characters=1_000))
 
 
 class Endless(tuple[Any, ...]):

@@ -13,7 +13,7 @@ from app.db.connect import connect
 from app.db.database import Database
 from app.db.vector_indexes import indexes, keep_vector_indexes
 from app.domain.retrieval import RetrievalStatus
-from app.services.search.service import Retrieval
+from app.services.search.service import DocumentSearch
 from tests.support.databases import PostgresTemplate
 from tests.support.library import Directions, counted, new_document, new_owner
 
@@ -64,7 +64,7 @@ async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog:
 async def degraded(database: Database) -> None:
     owner = await new_owner(database)
     await new_document(database, owner, "a cat", "a feline")
-    result = await Retrieval(database, Directions()).search(owner, ["cat"], 8)
+    result = await DocumentSearch(database, Directions()).search(owner, ["cat"], 8)
     assert [each.text for each in result.passages] == ["a cat"]
     assert result.status is RetrievalStatus.DEGRADED
 
@@ -81,7 +81,7 @@ async def test_a_large_library_gets_an_index_and_loses_it(
         owner, other = await new_owner(database), await new_owner(database, "eve")
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)
         await new_document(database, other, "eve's cat", embedder=embedder)
-        search = Retrieval(database, embedder)
+        search = DocumentSearch(database, embedder)
         before = set((await search.search(owner, ["cat"], 4)).passages)
         await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
         assert list((await database.read(indexes)).values()) == [True]

@@ -18,7 +18,7 @@ from app.errors import DocumentNotFound
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
 from app.services.documents import embedding as embeddings
-from app.services.documents.deletion import Removals
+from app.services.documents.deletion import DocumentDeleter
 from app.services.documents.ingestion_job import NOT_EMBEDDED
 from app.services.documents.upload import Upload
 from tests.support.embedder import FakeEmbedder
@@ -285,7 +285,7 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
         await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
     order = []
-    while (job := await database.write(ingestion.take, host.process_id, host.ingest._in_turn)) is not None:
+    while (job := await database.write(ingestion.claim_next, host.process_id, host.ingest._in_turn)) is not None:
         host.ingest._note_turn(job.owner_id)
         order.append((await database.read(documents.by_id, job.document_id)).sha256)
         await database.write(ingestion.fail, job, NOT_EMBEDDED)
@@ -364,5 +364,5 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     await database.write(documents.delete, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
     judge = await recovered(database)
-    await Removals(database, host.tasks, judge).sweep()
+    await DocumentDeleter(database, host.tasks, judge).sweep()
     assert await counts(database) == NOTHING

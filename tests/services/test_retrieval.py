@@ -12,7 +12,7 @@ from app.domain.ids import new_id
 from app.domain.retrieval import RetrievalStatus
 from app.errors import DocumentNotFound, EmbeddingFailed
 from app.services.search import service
-from app.services.search.service import Retrieval
+from app.services.search.service import DocumentSearch
 from tests.support.library import Directions, changed, chunks, counted, new_document, new_owner
 
 HOSTILE = (
@@ -45,7 +45,7 @@ def texts(passages: Sequence[Passage]) -> list[str]:
     return [each.text for each in passages]
 
 
-async def found(search: Retrieval, owner_id: str, *queries: str, within: Sequence[str] | None = None) -> list[str]:
+async def found(search: DocumentSearch, owner_id: str, *queries: str, within: Sequence[str] | None = None) -> list[str]:
     return texts((await search.search(owner_id, queries, 8, within)).passages)
 
 
@@ -53,7 +53,7 @@ async def test_words_find_a_passage_and_what_it_is(database: Database) -> None:
     """A passage is the chunk, with its document's name, its span, and how much of the query it has."""
     owner = await new_owner(database)
     document_id = await new_document(database, owner, "Nothing of note.", "Invoices are paid within thirty days.")
-    result = await Retrieval(database, None).search(owner, ["when is an invoice paid"], 8)
+    result = await DocumentSearch(database, None).search(owner, ["when is an invoice paid"], 8)
     [passage] = result.passages
     assert result.status is RetrievalStatus.OK
     assert passage.chunk_id == f"{document_id}:1"
@@ -65,7 +65,7 @@ async def test_meaning_finds_what_words_do_not(database: Database) -> None:
     """A passage without any word of the query is found by its vector, with the cosine."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "The feline sleeps.", "A vehicle stands there.", embedder=embedder)
-    result = await Retrieval(database, embedder).search(owner, ["cat"], 1)
+    result = await DocumentSearch(database, embedder).search(owner, ["cat"], 1)
     assert texts(result.passages) == ["The feline sleeps."]
     assert result.passages[0].similarity == pytest.approx(1.0, abs=1e-3)
     assert result.status is RetrievalStatus.OK
@@ -78,7 +78,7 @@ async def test_another_user_s_chunks_are_never_found(database: Database) -> None
     secret = await new_document(database, ada, "The cat's password is swordfish.", embedder=embedder)
     stolen = (await database.read(words_of_chunks))[0]
     await new_document(database, eve, f"Only tea. {stolen}", embedder=embedder)
-    search = Retrieval(database, embedder)
+    search = DocumentSearch(database, embedder)
     for query in ("swordfish", "cat", stolen):
         assert not [each for each in await found(search, eve, query) if "swordfish" in each]
         assert not [each for each in await found(search, ada, query) if "tea" in each]
@@ -99,7 +99,7 @@ async def test_named_documents_alone_are_searched(database: Database) -> None:
     owner, embedder = await new_owner(database), Directions()
     first = await new_document(database, owner, "cat one", embedder=embedder)
     await new_document(database, owner, "cat two", embedder=embedder)
-    search = Retrieval(database, embedder)
+    search = DocumentSearch(database, embedder)
     assert await found(search, owner, "cat", within=[first]) == ["cat one"]
     assert set(await found(search, owner, "cat")) == {"cat one", "cat two"}
     assert texts(await search.search_for("ada", "cat", 8, [first])) == ["cat one"]
@@ -115,7 +115,7 @@ async def test_metacharacters_are_text(database: Database, query: str) -> None:
     """Nothing in a query is syntax, of either database."""
     owner = await new_owner(database)
     await new_document(database, owner, "words and x, a b")
-    await Retrieval(database, None).search(owner, [query], 8)
+    await DocumentSearch(database, None).search(owner, [query], 8)
     assert await counted(database, "chunks") == 1
 
 
@@ -125,7 +125,7 @@ async def test_only_the_generation_that_is_found_is_seen(database: Database) -> 
     document_id = await new_document(database, owner, "old cat", embedder=embedder)
     await database.write(chunks, database, owner, document_id, ["new cat"], 2, embedder)
     await new_document(database, owner, "queued cat", embedder=embedder, status="processing")
-    search = Retrieval(database, embedder)
+    search = DocumentSearch(database, embedder)
     assert await found(search, owner, "cat") == ["old cat"]
     await changed(database, owner, "UPDATE documents SET generation = 2 WHERE document_id = $1", document_id)
     assert await found(search, owner, "cat") == ["new cat"]
@@ -136,7 +136,7 @@ async def test_vectors_of_another_embedder_are_not_mixed_in(database: Database) 
     owner, embedder = await new_owner(database), Directions()
     own = await new_document(database, owner, "a feline", embedder=embedder)
     await new_document(database, owner, "a cat", embedder=Directions("test:older"))
-    search = Retrieval(database, embedder)
+    search = DocumentSearch(database, embedder)
     result = await search.search(owner, ["cat"], 8)
     assert (texts(result.passages), result.status) == (["a cat"], RetrievalStatus.DEGRADED)
     result = await search.search(owner, ["cat"], 8, [own])
@@ -148,14 +148,14 @@ async def test_a_query_that_is_not_embedded_is_searched_by_words(database: Datab
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "a cat", "a feline", embedder=embedder)
     embedder.fails = True
-    result = await Retrieval(database, embedder).search(owner, ["cat"], 8)
+    result = await DocumentSearch(database, embedder).search(owner, ["cat"], 8)
     assert (texts(result.passages), result.status) == (["a cat"], RetrievalStatus.DEGRADED)
 
 
 async def test_without_documents_nothing_is_asked_of_anybody(database: Database) -> None:
     """An empty library is empty, whatever is searched for."""
     owner = await new_owner(database)
-    result = await Retrieval(database, Directions(fails=True)).search(owner, ["cat"], 8)
+    result = await DocumentSearch(database, Directions(fails=True)).search(owner, ["cat"], 8)
     assert (result.passages, result.status) == ((), RetrievalStatus.EMPTY)
 
 
@@ -163,7 +163,7 @@ async def test_what_another_process_changes_is_seen_at_once(database: Database, 
     """Each search looks whether documents have come or gone since the last one."""
     owner, embedder = await new_owner(database), Directions()
     gone = await new_document(database, owner, "first cat", embedder=embedder)
-    search = Retrieval(database, embedder)
+    search = DocumentSearch(database, embedder)
     assert await found(search, owner, "feline") == ["first cat"]
     other = connect(database_url, pool_size=1)
     await new_document(other, owner, "second cat", embedder=embedder)
@@ -194,7 +194,10 @@ async def test_memory_is_bounded(sqlite_template) -> None:
         owners = [await new_owner(database, f"user {n}") for n in range(4)]
         for owner in owners:
             await new_document(database, owner, *["a feline"] * 20, "some tea", embedder=embedder)
-        roomy, tight = Retrieval(database, embedder, cache_bytes=3_000), Retrieval(database, embedder, cache_bytes=10)
+        roomy, tight = (
+            DocumentSearch(database, embedder, cache_bytes=3_000),
+            DocumentSearch(database, embedder, cache_bytes=10),
+        )
         for search in (roomy, tight):
             for owner in owners:
                 assert set(await found(search, owner, "cat")) == {"a feline"}
@@ -209,7 +212,7 @@ async def test_the_best_of_many_is_found_by_its_rare_word(database: Database, mo
     owner = await new_owner(database)
     filler = [f"common words about topic{n % 7} and item{n % 5}" for n in range(300)]
     await new_document(database, owner, *filler, "common words and a zebra", "topic3 item2 together common")
-    search = Retrieval(database, None)
+    search = DocumentSearch(database, None)
     assert (await found(search, owner, "common zebra words"))[0] == "common words and a zebra"
     assert "topic3" in (await found(search, owner, "topic3 item2"))[0]
 
@@ -218,14 +221,14 @@ async def test_several_queries_are_one_search(database: Database) -> None:
     """What answers to both of two queries comes before what answers to one."""
     owner = await new_owner(database)
     await new_document(database, owner, "red apples", "green pears", "red pears")
-    assert (await found(Retrieval(database, None), owner, "red", "pears"))[0] == "red pears"
+    assert (await found(DocumentSearch(database, None), owner, "red", "pears"))[0] == "red pears"
 
 
 async def test_searches_at_once_do_not_disturb_each_other(database: Database) -> None:
     """Many searches of one user at the same moment give what each alone does."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "a cat", "a car", "some tea", embedder=embedder)
-    search = Retrieval(database, embedder)
+    search = DocumentSearch(database, embedder)
     results = await asyncio.gather(*(found(search, owner, word) for word in ("feline", "vehicle", "drink") * 5))
     assert [each[0] for each in results] == ["a cat", "a car", "some tea"] * 5
 
@@ -249,6 +252,6 @@ async def test_a_reranker_has_the_last_word_unless_it_fails(database: Database) 
     """Its scores order the passages; without them they stay in their order."""
     owner = await new_owner(database)
     await new_document(database, owner, "cat cat cat", "a cat among many other words of no weight")
-    assert (await found(Retrieval(database, None, Reversing()), owner, "cat"))[0].startswith("a cat among")
-    assert (await found(Retrieval(database, None, Reversing(fails=True)), owner, "cat"))[0] == "cat cat cat"
+    assert (await found(DocumentSearch(database, None, Reversing()), owner, "cat"))[0].startswith("a cat among")
+    assert (await found(DocumentSearch(database, None, Reversing(fails=True)), owner, "cat"))[0] == "cat cat cat"
     assert service.RERANKED >= 8

@@ -14,8 +14,8 @@ from app.db.transaction import Transaction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
-from app.services.turns.cancellation import Stops
-from app.services.turns.checkpoints import Checkpoints
+from app.services.turns.cancellation import CancellationPoller
+from app.services.turns.checkpoints import CheckpointWriter
 from app.services.turns.recovery import SWEEP_BATCH
 from tests.support.background import recover
 from tests.support.provider import FakeProvider
@@ -46,12 +46,12 @@ async def rows(service: Service) -> list[MessageRow]:
         return list((await session.scalars(select(MessageRow).order_by(MessageRow.sequence_number))).all())
 
 
-def checkpoints(service: Service) -> Checkpoints:
-    return Checkpoints(service.database, service.services.turns.running, service.services.turns._process_id)
+def checkpoints(service: Service) -> CheckpointWriter:
+    return CheckpointWriter(service.database, service.services.turns.running, service.services.turns._process_id)
 
 
-def stops(service: Service) -> Stops:
-    return Stops(service.database, service.services.turns.running, service.services.turns._process_id)
+def stops(service: Service) -> CancellationPoller:
+    return CancellationPoller(service.database, service.services.turns.running, service.services.turns._process_id)
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:

@@ -14,8 +14,8 @@ from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Poller, Supervisor
-from app.services.runtime.process_lease import START_SECONDS, Lease
-from app.services.turns.recovery import Recovery
+from app.services.runtime.process_lease import START_SECONDS, ProcessLease
+from app.services.turns.recovery import TurnRecovery
 from tests.api.talk import make, messages_of, say
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
@@ -42,15 +42,15 @@ def wake(service: Service) -> None:
         poller.wakeup.set()
 
 
-def lease_of(service: Service) -> Lease:
+def lease_of(service: Service) -> ProcessLease:
     return service.services.health._lease
 
 
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._may_judge_at -= START_SECONDS
-    await Recovery(service.database, service.services.turns.running, lease_of(service)).sweep()
-    await service.database.write(ingestion.take_back, service.services.turns._process_id)
+    await TurnRecovery(service.database, service.services.turns.running, lease_of(service)).sweep()
+    await service.database.write(ingestion.requeue_stalled, service.services.turns._process_id)
 
 
 async def until(is_so: Callable[[], Any]) -> None:

@@ -17,8 +17,8 @@ from app.llm.base import ChatModel, ChatRequest, Chunk
 BESIDE = {
     process_leases.heartbeat,
     process_leases.forget_dead_processes,
-    turns.abandoned,
-    turns.unfinished,
+    turns.stalled_turns,
+    turns.running_of,
     turns.checkpoint,
     turns.progress,
     idempotency.forget,

@@ -11,8 +11,8 @@ from app.domain.documents import Document
 from app.domain.ids import new_id
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents.deletion import Removals
-from app.services.documents.ingestion import Ingest
+from app.services.documents.deletion import DocumentDeleter
+from app.services.documents.ingestion import IngestionWorker
 from app.services.documents.upload import Upload
 from app.services.runtime.polling import Supervisor
 from app.services.runtime.task_owner import TaskOwner
@@ -22,7 +22,7 @@ async def recovered(database: Database) -> str:
     """Has a living process take up what dead ones have left of documents; gives its id."""
     process_id = new_id()
     await database.write(process_leases.heartbeat, process_id, LEASE_MS)
-    await database.write(ingestion.take_back, process_id)
+    await database.write(ingestion.requeue_stalled, process_id)
     return process_id
 
 
@@ -33,8 +33,8 @@ class Host:
         self.database = database
         self.process_id = new_id()
         self.tasks = TaskOwner()
-        self.removals = Removals(database, self.tasks, self.process_id)
-        self.ingest = Ingest(database, reader, embedder, self.process_id)
+        self.removals = DocumentDeleter(database, self.tasks, self.process_id)
+        self.ingest = IngestionWorker(database, reader, embedder, self.process_id)
         self.supervisor = Supervisor()
 
     async def start(self) -> None:

@@ -15,12 +15,12 @@ from app.domain.turns import History, HistoryMessage
 from app.domain.usage import Attempt
 from app.errors import AppError
 from app.llm.base import ChatModel, Target
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 from app.llm.catalog import Catalog
 from app.llm.providers.groq import GroqModel
 from app.llm.providers.openai import OpenAIModel
-from app.llm.router import Ending, Router
-from app.llm.stream_consumer import Limits
+from app.llm.router import Completion, Router
+from app.llm.stream_consumer import StreamLimits
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 
@@ -63,13 +63,15 @@ class Asked:
     heard: Heard = field(default_factory=Heard)
     watched: bool = False
     """Whether readers look on."""
-    call: Call | None = None
+    call: ModelCall | None = None
 
-    async def reply(self, target: Target, *, question: str = "Hello", history: Sequence[HistoryMessage] = ()) -> Ending:
+    async def reply(
+        self, target: Target, *, question: str = "Hello", history: Sequence[HistoryMessage] = ()
+    ) -> Completion:
         """A reply, asked for anew."""
         self.heard = Heard(self.watched)
         messages = [*history, (len(history) + 1, question, None)]
-        self.call = Call(
+        self.call = ModelCall(
             target,
             lambda window: prompt(History(None, messages), len(messages), window),
             self.heard,
@@ -100,7 +102,7 @@ def target_of(model: ChatModel) -> Target:
 
 @contextlib.asynccontextmanager
 async def asking(
-    *models: ChatModel, fallbacks: Sequence[Target] = (), limits: Limits | None = None
+    *models: ChatModel, fallbacks: Sequence[Target] = (), limits: StreamLimits | None = None
 ) -> AsyncIterator[Asked]:
     """A router over these models whose pauses are as long as they can be."""
     catalog = Catalog(models, models[0].name)
@@ -110,10 +112,10 @@ async def asking(
         await catalog.aclose()
 
 
-Scenario = Callable[[FakeProvider, Asked, Callable[[], Coroutine[Any, Any, Ending]]], Coroutine[Any, Any, None]]
+Scenario = Callable[[FakeProvider, Asked, Callable[[], Coroutine[Any, Any, Completion]]], Coroutine[Any, Any, None]]
 
 
-def asked(name: str, scenario: Scenario, limits: Limits | None = None) -> None:
+def asked(name: str, scenario: Scenario, limits: StreamLimits | None = None) -> None:
     """Runs a scenario: a provider, a router that knows its adapter alone, and what asks it."""
 
     async def main() -> None:
@@ -145,7 +147,7 @@ def paired(scenario: Callable[[Pair], Coroutine[Any, Any, None]], window: int | 
     run(main())
 
 
-async def failing(ask: Callable[[], Coroutine[Any, Any, Ending]]) -> AppError:
+async def failing(ask: Callable[[], Coroutine[Any, Any, Completion]]) -> AppError:
     """The error that a reply ends with."""
     with pytest.raises(AppError) as caught:
         await ask()

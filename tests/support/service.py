@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from app.api.dependencies import Services
 from app.llm.router import Router
 from app.main import create_app
-from app.services.turns.executor import Running
+from app.services.turns.executor import TurnExecutor
 from app.serving.server import options
 from app.settings import Settings
 from tests.support.documented import documented
@@ -51,7 +51,7 @@ def forget_failures(service: Service) -> None:
 
 async def quiet(service: Service) -> None:
     """Waits until nothing is written beside the turns any more."""
-    running: Running = service.services.turns.running
+    running: TurnExecutor = service.services.turns.running
     for tell in running.on_ended:
         tasks = tell.__self__._tasks  # type: ignore[attr-defined]
         while len(tasks):

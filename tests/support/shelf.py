@@ -11,7 +11,7 @@ from app.db.models import ChunkRow, DocumentRow, UserRow
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.rag.ranking.terms import indexed
-from app.services.search.service import Retrieval
+from app.services.search.service import DocumentSearch
 from tests.support.service import Service
 
 
@@ -25,7 +25,7 @@ class Shelf:
         self.status: RetrievalStatus | None = None
         """What came of a search, where it is to be something else than it is."""
         self._database = service.database
-        self._search = Retrieval(service.database, embedder=None).search
+        self._search = DocumentSearch(service.database, embedder=None).search
         service.services.turns.running.grounding.lookups.search = self.search
 
     async def add(

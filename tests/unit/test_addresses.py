@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.http import outbound_guard
-from app.http.outbound_guard import forbidden_address, leads_astray
+from app.http.outbound_guard import forbidden_address, resolves_to_forbidden
 
 
 def answering(*found: str) -> Callable[..., Any]:
@@ -29,7 +29,7 @@ def answering(*found: str) -> Callable[..., Any]:
 def test_a_name_is_what_it_stands_for(monkeypatch: pytest.MonkeyPatch, found: list[str], astray: bool) -> None:
     """A name that leads to a forbidden address, also beside others, keeps the service from starting."""
     monkeypatch.setattr(socket, "getaddrinfo", answering(*found))
-    assert leads_astray("http://name.example:8080/v1") is astray
+    assert resolves_to_forbidden("http://name.example:8080/v1") is astray
 
 
 def test_a_name_that_is_not_found_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,11 +39,11 @@ def test_a_name_that_is_not_found_is_no_reason_not_to_start(monkeypatch: pytest.
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert not leads_astray("http://name.example/v1")
+    assert not resolves_to_forbidden("http://name.example/v1")
     never = threading.Event()
     monkeypatch.setattr(outbound_guard, "LOOKUP_SECONDS", 0.01)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (never.wait(), [])[1])
-    assert not leads_astray("http://name.example/v1")
+    assert not resolves_to_forbidden("http://name.example/v1")
     never.set()
 
 

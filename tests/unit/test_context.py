@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.messages import WHITE_SPACE, has_text
-from app.domain.prompt import Prompt, Window, cost, prompt, ranges
+from app.domain.prompt import Prompt, Window, message_tokens, prompt, ranges
 from app.domain.turns import History, HistoryMessage, Summary
 from app.errors import MessageTooLong
 
@@ -124,7 +124,7 @@ def test_what_was_told_is_known_by_its_numbers() -> None:
     messages = conversation(("x" * 4_000, "X"), ("a", "A"), ("b", None), ("c", "C"))
     made = composed(History("Be kind.", messages), 1_200)
     assert (made.context.sent, made.context.cut, made.context.question) == (((3, 4), (7, 8)), 2, 9)
-    assert made.context.system == cost("Be kind.")
+    assert made.context.system == message_tokens("Be kind.")
 
 
 def test_a_summary_stands_in_the_one_system_message() -> None:
@@ -185,7 +185,7 @@ def test_roles_alternate_and_earlier_turns_fit(
     roles = [message["role"] for message in made.messages if message["role"] != "system"]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
     assert made.messages[-1]["content"] == "now"
-    assert sum(cost(message["content"]) for message in made.messages) - len(made.messages) <= made.estimate
+    assert sum(message_tokens(message["content"]) for message in made.messages) - len(made.messages) <= made.estimate
     assert made.estimate * correction <= window
     smaller = Window.of(window, None, correction).smaller(made)
     assert smaller is None or prompt(History(system, conversation(*pairs)), 2 * len(pairs) + 1, smaller)

@@ -9,11 +9,11 @@ import psutil
 import pytest
 import uvloop
 
-from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.media_types import MARKDOWN, PDF, PLAIN
 from app.rag.sandbox.client import DocumentReader, installed
-from app.rag.sandbox.protocol import Receiver, frame_head
+from app.rag.sandbox.protocol import ResultReader, frame_head
 from tests.support.documents import pdf
 
 FORK_SERVER = "app.rag.sandbox.fork_server"
@@ -55,7 +55,7 @@ async def until(condition) -> None:
 
 async def code_of(reading) -> tuple[str, bool]:
     """The code with which a reading fails, and whether it may be tried again."""
-    with pytest.raises(Unreadable) as raised:
+    with pytest.raises(ExtractionError) as raised:
         await reading
     return raised.value.failure.code, raised.value.failure.retryable
 
@@ -245,15 +245,15 @@ def test_what_reads_documents_is_installed():
 def test_frames_that_are_none(kind, payload):
     """What a process that is not itself any more sends is refused, and nothing else happens."""
     with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
-        Receiver(Limits()).take(kind, payload)
+        ResultReader(Limits()).take(kind, payload)
 
 
 def test_a_process_cannot_send_more_than_it_may():
     """Text over the limit and frames of any length are refused, whatever the process was told."""
-    receiver = Receiver(Limits(characters=10))
-    with pytest.raises(Unreadable):
+    receiver = ResultReader(Limits(characters=10))
+    with pytest.raises(ExtractionError):
         receiver.take(b"t", b"x" * 11)
-    receiver = Receiver(Limits(characters=10))
+    receiver = ResultReader(Limits(characters=10))
     receiver.take(b"t", b"0123456789")
     receiver.take(b"c", orjson.dumps([(0, 5, None, "", "")]))
     for start, end in ((0, 5), (4, 6), (6, 6), (6, 11)):

@@ -11,8 +11,8 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from app.domain.documents import ExtractedDocument
-from app.rag.extraction.blocks import Draft, Kind
-from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.blocks import Kind, TextBlocks
+from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
 from app.rag.pipeline import draft_of, extracted
@@ -24,7 +24,7 @@ def read(content: bytes | str, media_type: str, limits: Limits | None = None) ->
     return extracted(content, media_type, limits or Limits(), lambda done, total: None)
 
 
-def draft(content: bytes | str, media_type: str) -> Draft:
+def draft(content: bytes | str, media_type: str) -> TextBlocks:
     content = content.encode() if isinstance(content, str) else content
     return draft_of(content, media_type, Limits(), lambda done, total: None)
 
@@ -35,7 +35,7 @@ def blocks(content: bytes | str, media_type: str) -> list[tuple[Kind, str]]:
 
 
 def failure(content: bytes | str, media_type: str, limits: Limits | None = None) -> str:
-    with pytest.raises(Unreadable) as raised:
+    with pytest.raises(ExtractionError) as raised:
         read(content, media_type, limits)
     return raised.value.failure.code
 

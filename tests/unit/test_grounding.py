@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from app.domain.documents import Passage
 from app.domain.grounded_prompt import (
     NOTHING_FOUND,
-    fenced,
+    delimited,
+    document_openings,
     grounded_prompt,
     instructed,
-    openings_for,
     outlined,
     quoted,
 )
@@ -100,7 +100,7 @@ def test_a_model_that_cannot_cite_is_told_little() -> None:
 )
 def test_look_alikes_are_defused(text: str) -> None:
     """What looks like a mark of ours or of a chat template begins with another character."""
-    [block] = fenced([passage(text)], MARK)
+    [block] = delimited([passage(text)], MARK)
     assert text not in block
     assert text.strip("<\uff1c[") in block
 
@@ -108,7 +108,7 @@ def test_look_alikes_are_defused(text: str) -> None:
 def test_what_only_resembles_them_stays() -> None:
     """Code and mark-up that mean nothing to a model are told as they are."""
     text = "if a < b: <div> [1] x[INSTANCE] <stdio.h>"
-    assert text in fenced([passage(text)], MARK)[0]
+    assert text in delimited([passage(text)], MARK)[0]
 
 
 def test_a_quote_stands_behind_what_it_supports() -> None:
@@ -129,7 +129,7 @@ def test_documents_are_outlined_by_their_own_words() -> None:
 def test_openings_are_of_the_documents_that_are_named() -> None:
     """One that is named is told whole; several are each cut, at spans that are real."""
     found = [passage("word " * 200, document_name=name) for name in ("tax.pdf", "zoo.md")]
-    assert openings_for("Summarise Tax.pdf", found) == found[:1]
-    for each in openings_for("Summarise all", found):
+    assert document_openings("Summarise Tax.pdf", found) == found[:1]
+    for each in document_openings("Summarise all", found):
         assert (each.end - each.start, each.text) == (len(each.text), found[0].text[: len(each.text)])
         assert len(each.text) <= 400

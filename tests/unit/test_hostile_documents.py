@@ -12,7 +12,7 @@ from docx.oxml.ns import nsdecls
 
 from app.domain.documents import DocumentFailure
 from app.rag.extraction import errors
-from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
 from app.rag.sandbox.client import DocumentReader
@@ -51,7 +51,7 @@ async def failure_of(reader: DocumentReader, content: bytes, media_type: str) ->
     """Why a document cannot be read; None for one that is."""
     try:
         await reader.read(content, media_type)
-    except Unreadable as error:
+    except ExtractionError as error:
         assert not error.failure.retryable
         return error.failure
     return None
@@ -116,7 +116,7 @@ async def test_entities_in_word_documents(reader, entities, text):
     source = f"<?xml version='1.0'?><!DOCTYPE d [{entities}]>{WORDS.format(text)}"
     try:
         document = await reader.read(zip_with({"word/document.xml": source.encode()}, docx_of("x")), DOCX)
-    except Unreadable as error:
+    except ExtractionError as error:
         assert error.failure in {errors.CORRUPT, errors.TOO_MUCH_TEXT}
     else:
         assert "".join(document.text.split()) in {"ab", "a"}

@@ -8,7 +8,7 @@ import pytest
 from app.db.database import LEASE_MS, Database
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Supervisor
-from app.services.runtime.process_lease import HEARTBEAT_SECONDS, LONGEST_RETRY_SECONDS, Lease
+from app.services.runtime.process_lease import HEARTBEAT_SECONDS, LONGEST_RETRY_SECONDS, ProcessLease
 from tests.support.clock import run
 
 TROUBLE_SECONDS = 10.0
@@ -41,7 +41,7 @@ def test_a_lease_outlasts_ten_seconds_of_trouble(tenths: int) -> None:
     async def main() -> None:
         now = asyncio.get_running_loop().time
         database = TroubledDatabase(6 * HEARTBEAT_SECONDS + tenths / 10)
-        lease = Lease(cast("Database", database), "process", now)
+        lease = ProcessLease(cast("Database", database), "process", now)
         supervisor = Supervisor(now)
         await lease.start()
         supervisor.start([lease.poller()])
@@ -61,7 +61,7 @@ def test_who_was_late_judges_nobody_yet() -> None:
     async def main() -> None:
         now = asyncio.get_running_loop().time
         database = TroubledDatabase(6 * HEARTBEAT_SECONDS + 0.1)
-        lease = Lease(cast("Database", database), "process", now)
+        lease = ProcessLease(cast("Database", database), "process", now)
         supervisor = Supervisor(now)
         await lease.start()
         supervisor.start([lease.poller()])
@@ -82,7 +82,7 @@ def test_who_has_just_started_judges_nobody_yet() -> None:
 
     async def main() -> None:
         now = asyncio.get_running_loop().time
-        lease = Lease(cast("Database", TroubledDatabase(LEASE_MS)), "process", now)
+        lease = ProcessLease(cast("Database", TroubledDatabase(LEASE_MS)), "process", now)
         await lease.start()
         assert not lease.may_judge
         await asyncio.sleep(LONGEST_RETRY_SECONDS + 0.5)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from app.domain.documents import Chunk
 from app.rag.chunking.segments import MOST
-from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.media_types import CSV, HTML, MARKDOWN, PLAIN
 from app.rag.pipeline import extracted
@@ -39,7 +39,7 @@ def test_chunks_hold_all_text_once(source, media_type):
     """Chunks are exact spans, in order, hold all that is not blank, and have at most 250 tokens."""
     try:
         document = extracted(source.encode("utf-8", "replace"), media_type, Limits(), lambda done, total: None)
-    except Unreadable as error:
+    except ExtractionError as error:
         assert error.failure.code == "document-empty"
         return
     made = list(document.chunks)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.prompt import Context
+from app.domain.prompt import PromptRecord
 from app.domain.summaries import notes, upto
 from app.domain.token_estimate import cut_to_tokens
 from app.domain.turns import HistoryMessage
@@ -33,10 +33,10 @@ def test_a_turn_that_is_too_long_is_cut() -> None:
 
 def test_half_of_what_was_told_is_summarised_as_well() -> None:
     """The next summary is needed only when half of the room has filled up again; it ends with a turn."""
-    assert upto(Context(question=13, sent=((5, 12),), cut=4)) == 8
-    assert upto(Context(question=11, sent=((5, 6), (9, 10)), cut=4)) == 6
-    assert upto(Context(question=7, sent=((5, 6),), cut=4)) == 4
-    assert upto(Context(question=5, cut=4)) == 4
+    assert upto(PromptRecord(question=13, sent=((5, 12),), cut=4)) == 8
+    assert upto(PromptRecord(question=11, sent=((5, 6), (9, 10)), cut=4)) == 6
+    assert upto(PromptRecord(question=7, sent=((5, 6),), cut=4)) == 4
+    assert upto(PromptRecord(question=5, cut=4)) == 4
 
 
 @given(st.lists(st.integers(0, 300), max_size=12), st.integers(min_value=2, max_value=400))

@@ -5,7 +5,7 @@ import pytest
 from app.domain.ids import new_id
 from app.rag.ranking import bm25, terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, collected, weight
-from app.rag.ranking.candidates import clauses
+from app.rag.ranking.candidates import rare_term_clauses
 from app.rag.ranking.fusion import Ranking, fused
 from app.rag.ranking.terms import stem
 
@@ -56,7 +56,7 @@ def test_a_query_is_its_telling_words(query: str, expected: list[str]) -> None:
 
 def test_marks_are_an_owner_s_own() -> None:
     """The same word has another mark for each owner, made of letters and digits alone."""
-    [mine], [theirs] = terms.marks(OWNER, ["secret"]), terms.marks(new_id(), ["secret"])
+    [mine], [theirs] = terms.term_hashes(OWNER, ["secret"]), terms.term_hashes(new_id(), ["secret"])
     assert mine != theirs
     assert mine.isalnum()
     assert len(mine) == terms.MARK_LENGTH
@@ -65,7 +65,7 @@ def test_marks_are_an_owner_s_own() -> None:
 def test_a_chunk_has_each_word_once_with_its_count() -> None:
     """Its document first; a heading's words count twice, and no count is more than a byte holds."""
     made = terms.indexed(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
-    assert made.words.split(" ") == [terms.document_mark(DOCUMENT), *terms.marks(OWNER, ["cat", "dog", "x"])]
+    assert made.words.split(" ") == [terms.document_mark(DOCUMENT), *terms.term_hashes(OWNER, ["cat", "dog", "x"])]
     assert list(made.counts) == [0, 4, 1, 255]
 
 
@@ -76,7 +76,7 @@ def candidates(*texts: str) -> list[Candidate]:
 def test_rare_words_and_short_chunks_count_more() -> None:
     """BM25, by hand: one chunk of two words has the word, the mean length is three."""
     found = candidates("rare word", "common words are there")
-    mark = terms.marks(OWNER, ["rare"])[0]
+    mark = terms.term_hashes(OWNER, ["rare"])[0]
     known = collected(2, found)
     assert (known.mean_length, known.frequency(mark), known.complete) == (3.0, 1.0, True)
     score = weight(1, 2) * (bm25.K1 + 1) / (1 + bm25.K1 * (1 - bm25.B + bm25.B * 2 / 3))
@@ -88,16 +88,16 @@ def test_rare_words_and_short_chunks_count_more() -> None:
 
 def test_coverage_is_the_share_of_what_is_told() -> None:
     """By weight, so that a rare word counts for more than a common one."""
-    one, two = terms.marks(OWNER, ["one", "two"])
+    one, two = terms.term_hashes(OWNER, ["one", "two"])
     assert bm25.coverage(f"{one} other", {one: 3.0, two: 1.0}) == 0.75
     assert bm25.coverage(one, {}) == 0.0
 
 
 def test_candidates_have_a_rare_word_or_several_common_ones() -> None:
     """The rarest alone while there is room, what is left together."""
-    assert clauses({"a": 1, "b": 50, "c": 400, "d": 500}, 1_000, room=100) == [["a"], ["b"], ["c", "d"]]
-    assert clauses({"a": 5, "b": 7}, 10, room=100) == [["a"], ["b"]]
-    assert clauses({"a": 900}, 1_000, room=100) == [["a"]]
+    assert rare_term_clauses({"a": 1, "b": 50, "c": 400, "d": 500}, 1_000, room=100) == [["a"], ["b"], ["c", "d"]]
+    assert rare_term_clauses({"a": 5, "b": 7}, 10, room=100) == [["a"], ["b"]]
+    assert rare_term_clauses({"a": 900}, 1_000, room=100) == [["a"]]
 
 
 def test_fusion_is_by_shares_of_the_best() -> None:

@@ -64,18 +64,18 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
     new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
     response = await turn_responses.answer(turn, form, functools.partial(conversation_document, call, turn, form))
-    if form is not turn_responses.Form.BACKGROUND:
+    if form is not turn_responses.ResponseMode.BACKGROUND:
         response.headers.update(place_of(turn.accepted.reply.conversation_id))
     return response
 
 
 async def conversation_document(
-    call: Caller, turn: Turn, form: turn_responses.Form, reply: Message
-) -> turn_responses.Answer:
+    call: Caller, turn: Turn, form: turn_responses.ResponseMode, reply: Message
+) -> turn_responses.TurnResponse:
     """What a conversation's first turn is answered with."""
     conversation = await call.services.conversations.get(call.who, reply.conversation_id)
     messages = await turn_responses.messages_up_to(reply, turn, form, call)
-    return turn_responses.Answer(conversation_json(conversation) | messages)
+    return turn_responses.TurnResponse(conversation_json(conversation) | messages)
 
 
 def place_of(conversation_id: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ from app.errors import (
     MessageTooLong,
     TurnUnfinished,
 )
-from app.services.messages import WINDOW, Between
+from app.services.messages import WINDOW, MessageRange
 from app.services.turns.service import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
@@ -97,12 +97,12 @@ async def regenerate(
 
 
 async def turn_document(
-    call: Caller, turn: Turn, form: turn_responses.Form, minimal: bool, reply: Message
-) -> turn_responses.Answer:
+    call: Caller, turn: Turn, form: turn_responses.ResponseMode, minimal: bool, reply: Message
+) -> turn_responses.TurnResponse:
     """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
     messages = await turn_responses.messages_up_to(reply, turn, form, call, minimal=minimal)
     document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
-    return turn_responses.Answer(document, {"Preference-Applied": "return=minimal"} if minimal else {})
+    return turn_responses.TurnResponse(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
 @router.get(
@@ -117,12 +117,12 @@ async def list_messages(
 ) -> Response:
     """Messages by sequence number, those between `after` and `before`."""
     descending = filters.order == "desc"
-    between = Between(filters.after, filters.before, filters.limit + 1, descending)
+    between = MessageRange(filters.after, filters.before, filters.limit + 1, descending)
     call = Caller(Principal(filters.user_id), services_of(request), filters.include is not None)
     found = await call.services.messages.page(call.who, str(conversation_id), between)
     page = found[: filters.limit]
     headers = next_page(request, page[-1], descending=descending) if len(found) > filters.limit else {}
-    return json_response(messages_json(page, await turn_responses.thoughts(page, call)), 200, headers)
+    return json_response(messages_json(page, await turn_responses.reasoning_of(page, call)), 200, headers)
 
 
 def next_page(request: Request, last: Message, *, descending: bool) -> dict[str, str]:
@@ -135,7 +135,7 @@ def next_page(request: Request, last: Message, *, descending: bool) -> dict[str,
 async def get_message(conversation_id: UUID, message_id: UUID, call: ReadingCall) -> Response:
     """One message."""
     message = await call.services.messages.get(call.who, str(conversation_id), str(message_id))
-    [shown] = messages_json([message], await turn_responses.thoughts([message], call))
+    [shown] = messages_json([message], await turn_responses.reasoning_of([message], call))
     return json_response(shown)
 
 

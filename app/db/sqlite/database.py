@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db.database import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage
-from app.db.sqlite.disk_space import Room, write_back
+from app.db.sqlite.disk_space import DiskSpace, write_back
 from app.db.sqlite.errors import PASSING, outage_of, primary_code
 from app.db.sqlite.file import DatabaseFile
 from app.db.transaction import Statement, Transaction
@@ -56,7 +56,7 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, *, pool_size: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file, self._room = DatabaseFile(path), Room(path)
+        self._file, self._room = DatabaseFile(path), DiskSpace(path)
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
             pool_size=pool_size,
@@ -236,7 +236,7 @@ class Scanners:
             await each.close()
 
 
-def commit_together(file: DatabaseFile, room: Room, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def commit_together(file: DatabaseFile, room: DiskSpace, connection: sqlite3.Connection, jobs: list[Job]) -> None:
     """Run transactions one after the other in one commit; one that fails is rolled back alone."""
     room.relieve(connection)
     connection.execute("BEGIN IMMEDIATE")

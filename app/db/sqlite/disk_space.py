@@ -23,7 +23,7 @@ BUSY_MS = 200
 """Seconds for which readers may keep the log from being emptied, before it is left for the next time."""
 
 
-class Room:
+class DiskSpace:
     """Watches one database's disk; its methods block for some microseconds, or while the log is written back.
 
     To be used in one thread, outside of transactions. A log that has taken all room that its database needs to grow

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from app.domain.messages import Role
-from app.domain.prompt import told
+from app.domain.prompt import chat_message
 from app.errors import ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
 from app.llm.providers.chat_completions import ReplyReader, request_body
@@ -216,7 +216,7 @@ def instructed(request: ChatRequest) -> ChatRequest:
     """
     if any(message["role"] == Role.SYSTEM for message in request.messages[:1]):
         return request
-    return replace(request, messages=[told(Role.SYSTEM, SYSTEM_PROMPT), *request.messages])
+    return replace(request, messages=[chat_message(Role.SYSTEM, SYSTEM_PROMPT), *request.messages])
 
 
 def body_of(request: ChatRequest) -> bytes:

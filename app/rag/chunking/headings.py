@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from itertools import islice
 
 from app.domain.documents import Heading
-from app.rag.extraction.blocks import Draft, Kind, unmarked
+from app.rag.extraction.blocks import Kind, TextBlocks, unmarked
 
 ENTRIES = 1000
 """Of a document's outline; the innermost are left out first."""
@@ -18,7 +18,7 @@ ALIKE = 32
 class Outline:
     """A draft's headings: what they say, where they stand and which are above which."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: TextBlocks) -> None:
         self._title = draft.title
         self._all: list[Heading] = []
         self._above: list[int] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias
 
-from app.rag.extraction.blocks import Block, Draft, Kind
+from app.rag.extraction.blocks import Block, Kind, TextBlocks
 from app.rag.tokenizer import counted
 
 MOST = 250
@@ -55,7 +55,7 @@ LEAD_CHARACTERS = 60
 
 
 @dataclass(slots=True)
-class Unit:
+class Segment:
     """A span that is not cut, and its tokens."""
 
     start: int
@@ -68,12 +68,12 @@ class Unit:
     """The price of none."""
 
 
-def units_of(draft: Draft) -> list[Unit]:
+def segments_of(draft: TextBlocks) -> list[Segment]:
     """The units of a draft, in order."""
     return merged(priced(draft, counted_units(draft)))  # one by one: there may be as many as characters
 
 
-def priced(draft: Draft, units: Iterator[Unit]) -> Iterator[Unit]:
+def priced(draft: TextBlocks, units: Iterator[Segment]) -> Iterator[Segment]:
     """The units with the price of a cut before each, and of none."""
     depths = {level: depth for depth, level in enumerate(sorted({each.level for each in draft.blocks if each.level}))}
     before = None
@@ -89,13 +89,13 @@ def priced(draft: Draft, units: Iterator[Unit]) -> Iterator[Unit]:
         yield before
 
 
-def counted_units(draft: Draft) -> Iterator[Unit]:
+def counted_units(draft: TextBlocks) -> Iterator[Segment]:
     """The sentences and lines of all blocks; in pieces where they are too long for a chunk."""
     text = draft.text
     spans = ((start, end, block) for block in draft.blocks for start, end in parts_of(text, block))
     for (start, end, block), tokens in tokens_of(text, spans):
         if tokens <= MOST:
-            yield Unit(start, end, tokens, block)
+            yield Segment(start, end, tokens, block)
         else:
             yield from pieces_of(text, start, end, block)
 
@@ -142,13 +142,13 @@ def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
         yield batch
 
 
-def pieces_of(text: str, start: int, end: int, block: Block) -> Iterator[Unit]:
+def pieces_of(text: str, start: int, end: int, block: Block) -> Iterator[Segment]:
     """The units of a span that is too long for one: some words, or a part of one, whose tokens can only be bounded."""
     spans = ((*piece, block) for part in divided(text, start, end, SENTENCE_END) for piece in pieces(text, *part))
     for (first, last, _), tokens in tokens_of(text, spans):
         within_word = text[first - 1 : first].strip() or text[last : last + 1].strip()
         bound = len(unicodedata.normalize("NFD", text[first:last])) if within_word else tokens
-        yield Unit(first, last, min(MOST, bound), block)
+        yield Segment(first, last, min(MOST, bound), block)
 
 
 def pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -167,7 +167,7 @@ def pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield begun, stop
 
 
-def price_of_cut(text: str, before: Unit, unit: Unit) -> float:
+def price_of_cut(text: str, before: Segment, unit: Segment) -> float:
     """What it costs to cut between two units."""
     if before.block is unit.block:
         return price_within(text, before, unit)
@@ -180,7 +180,7 @@ def price_of_cut(text: str, before: Unit, unit: Unit) -> float:
     return AT_INTRODUCED if unit.block.kind.by_line and before.block.kind is Kind.PARAGRAPH else AT_BLOCK
 
 
-def price_within(text: str, before: Unit, unit: Unit) -> float:
+def price_within(text: str, before: Segment, unit: Segment) -> float:
     """What it costs to cut between two units of a block."""
     ended = text.endswith(TERMINAL, before.start, before.end)
     if "\n" not in text[before.end : unit.start]:
@@ -198,16 +198,16 @@ def is_lead(text: str, block: Block) -> bool:
     return short and not text.endswith(TERMINAL, block.start, block.end)
 
 
-def price_of_none(before: Unit, unit: Unit, depths: dict[int, int]) -> float:
+def price_of_none(before: Segment, unit: Segment, depths: dict[int, int]) -> float:
     """What it costs not to cut between two units."""
     if unit.block.kind is Kind.HEADING and before.block is not unit.block:
         return OVER_SECTION[min(depths[unit.block.level], len(OVER_SECTION) - 1)]
     return OVER_PAGE if before.block.page != unit.block.page else 0.0
 
 
-def merged(units: Iterable[Unit]) -> list[Unit]:
+def merged(units: Iterable[Segment]) -> list[Segment]:
     """The units with small neighbours as one, which bounds their number by that of tokens; no heading ends one."""
-    made: list[Unit] = []
+    made: list[Segment] = []
     for unit in units:
         last = made[-1] if made else None
         ends_section = unit.block.kind is Kind.HEADING and last is not None and last.block.kind is not Kind.HEADING

@@ -12,9 +12,9 @@ from itertools import pairwise
 from app.domain.documents import Chunk
 from app.rag.chunking.headings import Outline
 from app.rag.chunking.identifiers import names_of
-from app.rag.chunking.segments import MOST, Unit, units_of
-from app.rag.extraction.blocks import Draft
-from app.rag.extraction.errors import TOO_MANY_CHUNKS, Unreadable
+from app.rag.chunking.segments import MOST, Segment, segments_of
+from app.rag.extraction.blocks import TextBlocks
+from app.rag.extraction.errors import TOO_MANY_CHUNKS, ExtractionError
 from app.rag.extraction.limits import Limits
 
 AIM = 200
@@ -23,20 +23,20 @@ SHORTFALL = [(max(0, AIM - tokens) / AIM) ** 2 for tokens in range(MOST + 1)]
 """The price of a chunk of so many tokens."""
 
 
-def chunks_of(draft: Draft, outline: Outline, limits: Limits) -> list[Chunk]:
+def chunks_of(draft: TextBlocks, outline: Outline, limits: Limits) -> list[Chunk]:
     """The chunks of a draft, in order: every character that is not blank is in exactly one.
 
     Raises:
         Unreadable: there are more than the limit.
     """
-    units = units_of(draft)
+    units = segments_of(draft)
     places = cheapest_cuts(units)
     if len(places) - 1 > limits.chunks:
-        raise Unreadable(TOO_MANY_CHUNKS)
+        raise ExtractionError(TOO_MANY_CHUNKS)
     return [chunk_of(draft, units[first:last], outline) for first, last in pairwise(places)]
 
 
-def cheapest_cuts(units: Sequence[Unit]) -> list[int]:
+def cheapest_cuts(units: Sequence[Segment]) -> list[int]:
     """The places of the first unit of each chunk, and that after the last unit."""
     prices = [0.0]
     begins = [0]
@@ -50,7 +50,7 @@ def cheapest_cuts(units: Sequence[Unit]) -> list[int]:
     return places[::-1]
 
 
-def cheapest_last(units: Sequence[Unit], prices: Sequence[float], end: int) -> tuple[float, int]:
+def cheapest_last(units: Sequence[Segment], prices: Sequence[float], end: int) -> tuple[float, int]:
     """What the units before `end` cost at least, as in `prices` for fewer of them, and where the last chunk begins."""
     best, begin = float("inf"), end - 1
     tokens, over = 0, 0.0
@@ -66,7 +66,7 @@ def cheapest_last(units: Sequence[Unit], prices: Sequence[float], end: int) -> t
     return best, begin
 
 
-def chunk_of(draft: Draft, units: Sequence[Unit], outline: Outline) -> Chunk:
+def chunk_of(draft: TextBlocks, units: Sequence[Segment], outline: Outline) -> Chunk:
     """The chunk of some units."""
     start, end, block = units[0].start, units[-1].end, units[0].block
     content = draft.text[start:end]

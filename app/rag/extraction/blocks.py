@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.domain.storable_text import storable
-from app.rag.extraction.errors import TOO_MANY_CELLS, TOO_MANY_COLUMNS, TOO_MANY_ELEMENTS, TOO_MUCH_TEXT, Unreadable
+from app.rag.extraction.errors import (
+    TOO_MANY_CELLS,
+    TOO_MANY_COLUMNS,
+    TOO_MANY_ELEMENTS,
+    TOO_MUCH_TEXT,
+    ExtractionError,
+)
 from app.rag.extraction.limits import Limits
 
 TITLE_CHARACTERS = 200
@@ -51,7 +57,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class Draft:
+class TextBlocks:
     """A document's text before it is cut into chunks; blocks are in order and hold all that is not blank."""
 
     text: str
@@ -62,7 +68,7 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Writer:
+class BlockWriter:
     """Puts a text together, block by block.
 
     Raises:
@@ -88,7 +94,7 @@ class Writer:
             before.end = self._length
             return
         if len(self.blocks) >= self.limits.elements:
-            raise Unreadable(TOO_MANY_ELEMENTS)
+            raise ExtractionError(TOO_MANY_ELEMENTS)
         self.blocks.append(Block(kind, start, self._length, level, self.page, header, leads))
 
     def add_table(self, rows: Iterable[Sequence[str]], *, headed: bool = True) -> None:
@@ -101,18 +107,18 @@ class Writer:
         for cells in rows:
             self._cells += len(cells)
             if len(cells) > self.limits.columns:
-                raise Unreadable(TOO_MANY_COLUMNS)
+                raise ExtractionError(TOO_MANY_COLUMNS)
             if self._cells > self.limits.cells:
-                raise Unreadable(TOO_MANY_CELLS)
+                raise ExtractionError(TOO_MANY_CELLS)
             yield cells
 
-    def draft(self, title: str | None = None) -> Draft:
+    def draft(self, title: str | None = None) -> TextBlocks:
         """What was written; without a title of its own it has that of its first heading, if it begins with it."""
         text = "".join(self._parts)
         first = self.blocks[0] if self.blocks else None
         if not title and first is not None and first.kind is Kind.HEADING:
             title = text[first.start : first.end]
-        return Draft(text, self.blocks, title_of(title))
+        return TextBlocks(text, self.blocks, title_of(title))
 
     def _append(self, text: str, separator: str) -> int:
         if self._parts:
@@ -122,7 +128,7 @@ class Writer:
         self._parts.append(text)
         self._length += len(text)
         if self._length > self.limits.characters:
-            raise Unreadable(TOO_MUCH_TEXT)
+            raise ExtractionError(TOO_MUCH_TEXT)
         return start
 
 

@@ -81,7 +81,7 @@ OUT_OF_TIME = too_complex(
 )
 
 
-class Unreadable(Exception):
+class ExtractionError(Exception):
     """A document that cannot be read, and why."""
 
     def __init__(self, failure: DocumentFailure) -> None:

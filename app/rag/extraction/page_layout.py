@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.rag.extraction.blocks import Draft, Kind, Writer
+from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks
 from app.rag.extraction.limits import Limits
 from app.rag.tokenizer import tokenizer
 
@@ -41,12 +41,12 @@ class Line:
         return cls(" ".join(text.translate(LIGATURES).split()), round(size * 2) / 2, height)
 
 
-def draft_of(pages: Sequence[Sequence[Line]], title: str | None, limits: Limits) -> Draft:
+def draft_of(pages: Sequence[Sequence[Line]], title: str | None, limits: Limits) -> TextBlocks:
     """The draft of pages."""
     pages = [[line for line in lines if line.text] for lines in pages]
     running = running_lines(pages)
     levels, distance = levels_of(pages), usual_distance(pages)
-    writer = Writer(limits)
+    writer = BlockWriter(limits)
     textless = []
     for number, lines in enumerate(pages, 1):
         writer.page, before = number, len(writer.blocks)
@@ -59,7 +59,7 @@ def draft_of(pages: Sequence[Sequence[Line]], title: str | None, limits: Limits)
     return draft
 
 
-def write(writer: Writer, group: Sequence[Line], levels: dict[float, int]) -> None:
+def write(writer: BlockWriter, group: Sequence[Line], levels: dict[float, int]) -> None:
     """Appends lines that belong together."""
     text = unhyphenated("\n".join(line.text for line in group))
     level = levels.get(group[0].size, 0) if len(text) <= HEADING_CHARACTERS else 0

@@ -4,7 +4,7 @@ import codecs
 import re
 
 from app.rag.extraction.blocks import clean
-from app.rag.extraction.errors import TOO_MUCH_TEXT, Unreadable
+from app.rag.extraction.errors import TOO_MUCH_TEXT, ExtractionError
 from app.rag.extraction.limits import Limits
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -31,7 +31,7 @@ def decoded(content: bytes, limits: Limits, *, declared: bool = False) -> str:
     else:
         text = content.decode("cp1252", "replace")
     if len(text) > limits.characters:
-        raise Unreadable(TOO_MUCH_TEXT)
+        raise ExtractionError(TOO_MUCH_TEXT)
     return clean(text)
 
 

@@ -19,7 +19,7 @@ from app.rag.extraction.errors import (
     TOO_MANY_MEMBERS,
     TOO_MUCH_TEXT,
     UNPACKED_TOO_LARGE,
-    Unreadable,
+    ExtractionError,
 )
 from app.rag.extraction.limits import Limits
 
@@ -41,14 +41,14 @@ def checked(content: bytes, limits: Limits) -> io.BytesIO:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if len(members) > limits.members:
-                raise Unreadable(TOO_MANY_MEMBERS)
+                raise ExtractionError(TOO_MANY_MEMBERS)
             if sum(each.file_size for each in members) > limits.unpacked_bytes:
-                raise Unreadable(UNPACKED_TOO_LARGE)
+                raise ExtractionError(UNPACKED_TOO_LARGE)
             if any(each.flag_bits & ENCRYPTED_FLAG for each in members):
-                raise Unreadable(ENCRYPTED)
+                raise ExtractionError(ENCRYPTED)
             count(archive, limits)
     except UNREADABLE as error:
-        raise Unreadable(CORRUPT) from error
+        raise ExtractionError(CORRUPT) from error
     return io.BytesIO(content)
 
 
@@ -64,13 +64,13 @@ def count(archive: zipfile.ZipFile, limits: Limits) -> None:
         for piece in pieces(archive, member):
             size += len(piece)
             if size > limits.unpacked_bytes:
-                raise Unreadable(UNPACKED_TOO_LARGE)
+                raise ExtractionError(UNPACKED_TOO_LARGE)
             if is_xml is None:
                 is_xml = piece.lstrip(BEFORE_XML).startswith(b"<")
             if is_xml:
                 elements += piece.count(b"<") - piece.count(b"</") + piece.count(b"=")
             if elements > limits.xml_elements:
-                raise Unreadable(TOO_MANY_ELEMENTS)
+                raise ExtractionError(TOO_MANY_ELEMENTS)
 
 
 def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ AT_MOST = 4 * CANDIDATES
 """Since words that go together have more chunks in common than chance would give them."""
 
 
-def clauses(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATES) -> Sequence[Sequence[str]]:
+def rare_term_clauses(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATES) -> Sequence[Sequence[str]]:
     """Marks of which a candidate has all of one clause, for marks that so many of an owner's chunks have.
 
     The rarest alone, while about `room` chunks have them; of those that are left as many together as it takes.
@@ -20,13 +20,13 @@ def clauses(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATE
     left = float(room)
     for place, mark in enumerate(rarest):
         if frequencies[mark] > left:
-            return [*chosen, together(rarest[place:], frequencies, chunks, left)]
+            return [*chosen, conjunction(rarest[place:], frequencies, chunks, left)]
         chosen.append([mark])
         left -= frequencies[mark]
     return chosen
 
 
-def together(marks: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float) -> list[str]:
+def conjunction(marks: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float) -> list[str]:
     """As many of the marks, the rarest first, as it takes for few enough chunks to have them all."""
     chosen: list[str] = []
     expected = float(chunks)

@@ -56,8 +56,8 @@ def indexed(owner_id: str, document_id: str, content: str, heading: str = "", na
     counted.update(stems(names))
     for each in stems(heading):
         counted[each] += HEADING_WEIGHT
-    marks = [document_mark(document_id), *(mark(owner_id, each) for each in counted)]
-    return Indexed(" ".join(marks), bytes([0, *(min(each, MAX_COUNT) for each in counted.values())]))
+    hashes = [document_mark(document_id), *(term_hash(owner_id, each) for each in counted)]
+    return Indexed(" ".join(hashes), bytes([0, *(min(each, MAX_COUNT) for each in counted.values())]))
 
 
 def query_stems(query: str) -> list[str]:
@@ -68,13 +68,13 @@ def query_stems(query: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def marks(owner_id: str, searched: Iterable[str]) -> list[str]:
+def term_hashes(owner_id: str, searched: Iterable[str]) -> list[str]:
     """The marks of an owner's words."""
-    return [mark(owner_id, each) for each in searched]
+    return [term_hash(owner_id, each) for each in searched]
 
 
 @functools.lru_cache(maxsize=2**14)
-def mark(owner_id: str, word: str) -> str:
+def term_hash(owner_id: str, word: str) -> str:
     """A word of an owner."""
     return short(hashlib.blake2b(word.encode(), digest_size=5, key=UUID(owner_id).bytes))
 

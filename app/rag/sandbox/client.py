@@ -21,9 +21,9 @@ from importlib.util import find_spec
 import orjson
 
 from app.domain.documents import ExtractedDocument
-from app.rag.extraction.errors import CORRUPT, INTERRUPTED, OUT_OF_CPU, OUT_OF_MEMORY, OUT_OF_TIME, Unreadable
+from app.rag.extraction.errors import CORRUPT, INTERRUPTED, OUT_OF_CPU, OUT_OF_MEMORY, OUT_OF_TIME, ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.sandbox.protocol import EXIT, HEAD, PROGRESS, REQUEST, Receiver, frame_head
+from app.rag.sandbox.protocol import EXIT, HEAD, PROGRESS, REQUEST, ResultReader, frame_head
 
 LIBRARIES = ("docx", "markdown_it", "numpy", "pypdf", "selectolax", "snowballstemmer", "tokenizers")
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
@@ -69,7 +69,7 @@ class DocumentReader:
                     return await self._read(content, media_type, progress)
                 except Lost:
                     continue
-        raise Unreadable(INTERRUPTED)
+        raise ExtractionError(INTERRUPTED)
 
     async def aclose(self) -> None:
         """Ends the server and what is being read, whose callers get `Unreadable`."""
@@ -87,21 +87,21 @@ class DocumentReader:
                 server.fork(its_data, its_leash)
                 async with asyncio.timeout(self._limits.wall_seconds):
                     asked = orjson.dumps({"media_type": media_type, "limits": asdict(self._limits)})
-                    document = await answer(data, asked, content, Receiver(self._limits), progress)
+                    document = await answer(data, asked, content, ResultReader(self._limits), progress)
                     if document is None:
-                        raise await verdict(leash)
+                        raise await exit_reason(leash)
             except Lost:
                 server.ended = True
                 raise
             except TimeoutError as error:
-                raise Unreadable(OUT_OF_TIME) from error
+                raise ExtractionError(OUT_OF_TIME) from error
         return document
 
     async def _running(self) -> Server:
         """The server, started if there is none."""
         async with self._starting:
             if self._closed:
-                raise Unreadable(INTERRUPTED)
+                raise ExtractionError(INTERRUPTED)
             if self._server is not None and self._server.ended:
                 await self._server.end()
                 self._server = None
@@ -178,7 +178,11 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 async def answer(
-    data: socket.socket, asked: bytes, content: bytes, receiver: Receiver, progress: Callable[[int, int], None] | None
+    data: socket.socket,
+    asked: bytes,
+    content: bytes,
+    receiver: ResultReader,
+    progress: Callable[[int, int], None] | None,
 ) -> ExtractedDocument | None:
     """What a forked process answers; None if it ends before it has."""
     reader, writer = await asyncio.open_unix_connection(sock=data)
@@ -195,19 +199,19 @@ async def answer(
     except (ConnectionError, asyncio.IncompleteReadError):
         return None
     except (ValueError, TypeError, LookupError, AttributeError) as error:  # it is not itself any more
-        raise Unreadable(CORRUPT) from error
+        raise ExtractionError(CORRUPT) from error
     finally:
         writer.transport.abort()
     return receiver.document
 
 
-async def verdict(leash: socket.socket) -> Exception:
+async def exit_reason(leash: socket.socket) -> Exception:
     """Why a forked process has not answered."""
     sent = await asyncio.get_running_loop().sock_recv(leash, EXIT.size)
     if len(sent) < EXIT.size:
         return Lost()
     (exit_code,) = EXIT.unpack(sent)
     if exit_code == -signal.SIGXCPU:
-        return Unreadable(OUT_OF_CPU)
+        return ExtractionError(OUT_OF_CPU)
     by_itself = exit_code >= 0 or exit_code in CRASHES  # without an answer, for which there was no memory
-    return Unreadable(OUT_OF_MEMORY if by_itself else INTERRUPTED)
+    return ExtractionError(OUT_OF_MEMORY if by_itself else INTERRUPTED)

@@ -15,7 +15,7 @@ import orjson
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Heading
 from app.domain.storable_text import storable
 from app.rag.chunking.headings import ENTRIES
-from app.rag.extraction.errors import TOO_MANY_CHUNKS, TOO_MUCH_TEXT, Unreadable
+from app.rag.extraction.errors import TOO_MANY_CHUNKS, TOO_MUCH_TEXT, ExtractionError
 from app.rag.extraction.limits import Limits
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def failure_frame(failure: DocumentFailure, cause: str = "") -> bytes:
     return frame(FAILED, orjson.dumps([asdict(failure), cause]))
 
 
-class Receiver:
+class ResultReader:
     """Puts a document together from frames.
 
     Raises `ValueError`, `TypeError`, `LookupError` or `AttributeError` at anything else.
@@ -112,14 +112,14 @@ class Receiver:
             failure, cause = values
             if cause:
                 log.warning("document unreadable", extra={"cause": storable(cause)})
-            raise Unreadable(DocumentFailure(**failure))
+            raise ExtractionError(DocumentFailure(**failure))
         else:
             raise ValueError(kind)
 
     def _take_text(self, text: str) -> None:
         self._characters += len(text)
         if self._characters > self._limits.characters:
-            raise Unreadable(TOO_MUCH_TEXT)
+            raise ExtractionError(TOO_MUCH_TEXT)
         self._parts.append(storable(text))
 
     def _take_chunks(self, values: list[tuple[int, int, int | None, str, str]]) -> None:
@@ -130,7 +130,7 @@ class Receiver:
             self._chunks.append(Chunk(text[start:end], start, end, page, storable(heading), storable(names)))
             self._names += len(names)
         if len(self._chunks) > self._limits.chunks:
-            raise Unreadable(TOO_MANY_CHUNKS)
+            raise ExtractionError(TOO_MANY_CHUNKS)
         if self._names > 2 * self._limits.characters:
             raise ValueError(self._names)
 

@@ -13,7 +13,7 @@ import traceback
 
 import orjson
 
-from app.rag.extraction.errors import CORRUPT, OUT_OF_MEMORY, Unreadable
+from app.rag.extraction.errors import CORRUPT, OUT_OF_MEMORY, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extracted
 from app.rag.sandbox.protocol import PROGRESS, REQUEST, failure_frame, frame, frames_of
@@ -37,7 +37,7 @@ def serve(connection: socket.socket) -> None:
         document = extracted(content, asked["media_type"], limits, Reporter(connection).report)
         for each in frames_of(document):
             connection.sendall(each)
-    except Unreadable as error:
+    except ExtractionError as error:
         failure = error.failure
     except MemoryError:
         failure = OUT_OF_MEMORY

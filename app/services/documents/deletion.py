@@ -12,7 +12,7 @@ from app.services.runtime.task_owner import TaskOwner
 SWEEP_BATCH = 100
 
 
-class Removals:
+class DocumentDeleter:
     """Removes documents that are hidden already, in batches; whoever asked for it may leave."""
 
     def __init__(self, database: Database, tasks: TaskOwner, process_id: str) -> None:
@@ -35,7 +35,7 @@ class Removals:
 
     async def sweep(self) -> None:
         """Removes what dead processes have left half removed, or half arrived."""
-        while found := await self._database.read(ingestion.half_removed, self._process_id, SWEEP_BATCH):
+        while found := await self._database.read(ingestion.pending_deletions, self._process_id, SWEEP_BATCH):
             for document_id in found:
                 await self._remove(document_id)
 

@@ -10,12 +10,12 @@ PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between the tries of an embedder that fails."""
 
 
-def searchable(heading: str, content: str) -> str:
+def embedding_text(heading: str, content: str) -> str:
     """What is embedded of a chunk: it is found by what it stands under, too."""
     return f"{heading}\n{content}" if heading else content
 
 
-async def patiently_embedded(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
+async def embed_with_retry(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
     """The vectors of texts, from an embedder that may be down for half a minute.
 
     Raises:

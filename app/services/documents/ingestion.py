@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from app.db import ingestion
 from app.db.database import Database
-from app.db.ingestion import Waiting
+from app.db.ingestion import QueuedUser
 from app.errors import DatabaseUnavailable
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents.deletion import Removals
-from app.services.documents.ingestion_job import Reading
+from app.services.documents.deletion import DocumentDeleter
+from app.services.documents.ingestion_job import IngestionJob
 from app.services.documents.reembedding import Reembedding
 from app.services.runtime.polling import Poller
-from app.services.runtime.process_lease import Lease
+from app.services.runtime.process_lease import ProcessLease
 
 SWEEP_SECONDS = 2.5
 """Who died, and what others have left waiting, is found well within five seconds."""
@@ -24,7 +24,7 @@ OUTDATED_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class Ingest:
+class IngestionWorker:
     """What this process does to documents, one at a time: reads those that wait, and renews what has become old.
 
     Users take turns: whoever uploads a thousand documents keeps nobody else waiting for more than one.
@@ -108,23 +108,25 @@ class Ingest:
 
     async def _read_waiting(self, reader: DocumentReader) -> None:
         """Reads documents until none waits."""
-        while (job := await self._database.write(ingestion.take, self._process_id, self._in_turn)) is not None:
+        while (job := await self._database.write(ingestion.claim_next, self._process_id, self._in_turn)) is not None:
             self._note_turn(job.owner_id)
-            await Reading(self._database, reader, self._embedder, job).run()
+            await IngestionJob(self._database, reader, self._embedder, job).run()
 
     def _note_turn(self, owner_id: str) -> None:
         self._served[owner_id] = max(self._served.values(), default=0) + 1
 
-    def _in_turn(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+    def _in_turn(self, waiting: Sequence[QueuedUser]) -> list[QueuedUser]:
         """The users as they are served: whose last turn is longest ago comes first, then whose oldest upload is."""
         self._served = {each.owner_id: self._served.get(each.owner_id, 0) for each in waiting}
         return sorted(waiting, key=lambda each: (self._served[each.owner_id], each.document_id))
 
 
-class IngestSweep:
+class IngestionRecovery:
     """Takes up what dead processes have left of documents: half arrived, half read, half removed."""
 
-    def __init__(self, database: Database, lease: Lease, removals: Removals, ingest: Ingest) -> None:
+    def __init__(
+        self, database: Database, lease: ProcessLease, removals: DocumentDeleter, ingest: IngestionWorker
+    ) -> None:
         self._database = database
         self._lease = lease
         self._removals = removals
@@ -137,7 +139,7 @@ class IngestSweep:
     async def sweep(self) -> None:
         """Take up all there is, and wake this process's own work on documents."""
         if self._lease.may_judge:
-            await self._database.write(ingestion.take_back, self._lease.process_id)
+            await self._database.write(ingestion.requeue_stalled, self._lease.process_id)
             self._ingest.nudge()
             await self._removals.sweep()
         else:

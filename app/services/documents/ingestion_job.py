@@ -9,15 +9,15 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db import documents, ingestion
 from app.db.database import Database
-from app.db.ingestion import Batch, Job, JobLost, Progress
+from app.db.ingestion import Batch, ClaimLost, IngestionClaim, Progress
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
-from app.rag.extraction.errors import Unreadable
+from app.rag.extraction.errors import ExtractionError
 from app.rag.models.embedder import Embedder, Vector
 from app.rag.ranking.terms import indexed
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents.embedding import patiently_embedded, searchable
+from app.services.documents.embedding import embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
 
@@ -37,10 +37,12 @@ BROKEN = DocumentFailure("internal-error", "Something went wrong on the server."
 log = logging.getLogger(__name__)
 
 
-class Reading:
+class IngestionJob:
     """A document on its way from bytes to chunks that can be found: extracted, embedded, stored, made ready."""
 
-    def __init__(self, database: Database, reader: DocumentReader, embedder: Embedder | None, job: Job) -> None:
+    def __init__(
+        self, database: Database, reader: DocumentReader, embedder: Embedder | None, job: IngestionClaim
+    ) -> None:
         self._database = database
         self._reader = reader
         self._embedder = embedder
@@ -64,7 +66,7 @@ class Reading:
         began = time.monotonic()
         try:
             failure = await self._failure()
-        except JobLost:
+        except ClaimLost:
             return
         except Exception:
             log.exception("a document cannot be read")
@@ -83,7 +85,7 @@ class Reading:
             if not extracted.chunks:
                 return EMPTY
             await self._store(extracted)
-        except Unreadable as error:
+        except ExtractionError as error:
             return error.failure
         except EmbeddingFailed:
             return NOT_EMBEDDED
@@ -123,7 +125,7 @@ class Reading:
     async def _vectors(self, chunks: Sequence[Chunk]) -> Sequence[Vector]:
         if self._embedder is None:
             return []
-        return await patiently_embedded(self._embedder, [searchable(each.heading, each.content) for each in chunks])
+        return await embed_with_retry(self._embedder, [embedding_text(each.heading, each.content) for each in chunks])
 
     async def _store_chunks(self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector]) -> None:
         found_by = await asyncio.to_thread(indexed_chunks, self._job, chunks)
@@ -131,16 +133,19 @@ class Reading:
         await self._write(ingestion.store_chunks, Batch(self._database.kind, first, found_by, self._embedding, vectors))
 
     async def _fail(self, failure: DocumentFailure) -> None:
-        with contextlib.suppress(JobLost):
+        with contextlib.suppress(ClaimLost):
             await self._remove(ingestion.remove_all_chunks)
             await DatabaseRetry(self._database).write(ingestion.fail, self._job, failure)
 
-    async def _remove(self, some: Callable[[Job, Progress], Transaction[bool]]) -> None:
+    async def _remove(self, some: Callable[[IngestionClaim, Progress], Transaction[bool]]) -> None:
         while not await self._write(some):
             pass
 
     async def _write(
-        self, transaction: Callable[Concatenate[Job, Progress, P], Transaction[T]], *args: P.args, **kwargs: P.kwargs
+        self,
+        transaction: Callable[Concatenate[IngestionClaim, Progress, P], Transaction[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         return await DatabaseRetry(self._database).write(transaction, self._job, self._progress, *args, **kwargs)
 
@@ -150,13 +155,13 @@ class Reading:
             await asyncio.sleep(KEEP_SECONDS)
             try:
                 await self._database.write(ingestion.advance, self._job, self._progress)
-            except JobLost:
+            except ClaimLost:
                 return
             except DatabaseUnavailable:
                 log.warning("cannot tell how far a document is: the database is out of reach")
 
 
-def indexed_chunks(job: Job, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
+def indexed_chunks(job: IngestionClaim, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
     """Chunks with the words that they are found by."""
     owner_id, document_id = job.owner_id, job.document_id
     return [(each, *indexed(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]

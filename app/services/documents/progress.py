@@ -42,7 +42,7 @@ class WatchedDocument:
         self._changed = asyncio.Event()
 
 
-class DocumentWatches:
+class DocumentFeed:
     """Follows documents for readers, whoever works on them: a look at all of them twice a second.
 
     A document is watched for as long as somebody holds it.

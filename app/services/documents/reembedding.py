@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from app.db import reembedding
 from app.db.database import Database
-from app.db.ingestion import JobLost
-from app.db.reembedding import MAX_DEATHS, Outdated
+from app.db.ingestion import ClaimLost
+from app.db.reembedding import MAX_DEATHS, ReembeddingClaim
 from app.errors import EmbeddingFailed
 from app.rag.models.embedder import Embedder
-from app.services.documents.embedding import patiently_embedded, searchable
+from app.services.documents.embedding import embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,14 @@ class Reembedding:
             return False
         try:
             await self._bring_up_to_date(outdated)
-        except JobLost:
+        except ClaimLost:
             log.info("a document was deleted, or taken over, while it was given new vectors")
         except EmbeddingFailed:
             log.warning("documents cannot be given new vectors: the embedding model does not answer")
             return False
         return True
 
-    async def _bring_up_to_date(self, outdated: Outdated) -> None:
+    async def _bring_up_to_date(self, outdated: ReembeddingClaim) -> None:
         embedding = outdated.embedding
         if self._embedder is not None and embedding != self._embedder.name and outdated.deaths < MAX_DEATHS:
             await self._embed(outdated, self._embedder)
@@ -56,12 +56,12 @@ class Reembedding:
                 pass
         await DatabaseRetry(self._database).write(reembedding.release, outdated)
 
-    async def _embed(self, outdated: Outdated, embedder: Embedder) -> None:
+    async def _embed(self, outdated: ReembeddingClaim, embedder: Embedder) -> None:
         position = -1
         while (passages := await DatabaseRetry(self._database).write(reembedding.following, outdated, position)).keys:
             await self._first()
             position = passages.last
-            vectors = await patiently_embedded(embedder, [searchable(*each) for each in passages.texts])
+            vectors = await embed_with_retry(embedder, [embedding_text(*each) for each in passages.texts])
             given = (self._database.kind, passages.keys, embedder.name, vectors)
             await DatabaseRetry(self._database).write(reembedding.store, outdated, *given)
-        await DatabaseRetry(self._database).write(reembedding.adopt, outdated, embedder.name)
+        await DatabaseRetry(self._database).write(reembedding.activate, outdated, embedder.name)

@@ -7,23 +7,23 @@ from app.db.database import Database
 from app.domain.documents import Document, Passage
 from app.domain.principals import Principal
 from app.errors import Draining, NotInstalled
-from app.services.documents.deletion import Removals
-from app.services.documents.ingestion import Ingest
-from app.services.documents.progress import DocumentWatches, WatchedDocument
+from app.services.documents.deletion import DocumentDeleter
+from app.services.documents.ingestion import IngestionWorker
+from app.services.documents.progress import DocumentFeed, WatchedDocument
 from app.services.documents.upload import Upload
-from app.services.search.service import Retrieval
+from app.services.search.service import DocumentSearch
 
 
-class Documents:
+class DocumentService:
     """Documents of a principal; every method raises DocumentNotFound for one that is not theirs."""
 
     def __init__(
         self,
         database: Database,
-        ingest: Ingest,
-        removals: Removals,
-        watches: DocumentWatches,
-        retrieval: Retrieval,
+        ingest: IngestionWorker,
+        removals: DocumentDeleter,
+        watches: DocumentFeed,
+        retrieval: DocumentSearch,
         process_id: str,
         *,
         max_bytes: int,

@@ -13,7 +13,7 @@ from app.domain.file_names import display_name
 from app.domain.ids import new_id, now_ms
 from app.errors import UnsupportedMediaType
 from app.rag.extraction.media_types import WINDOW, media_type_of
-from app.services.documents.deletion import Removals
+from app.services.documents.deletion import DocumentDeleter
 
 
 class Upload:
@@ -22,7 +22,9 @@ class Upload:
     Its parts are stored as they come: small rows, in transactions of their own, since SQLite has one writer.
     """
 
-    def __init__(self, database: Database, removals: Removals, process_id: str, on_queued: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, removals: DocumentDeleter, process_id: str, on_queued: Callable[[], None]
+    ) -> None:
         self._database = database
         self._removals = removals
         self._process_id = process_id

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from app.db import usage
 from app.db.database import Database
 from app.domain.messages import FinishReason
-from app.domain.prompt import Context, Prompt, PromptMessage, Window, cost
+from app.domain.prompt import Prompt, PromptMessage, PromptRecord, Window, message_tokens
 from app.errors import AppError, MessageTooLong
 from app.llm.base import Target
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 from app.llm.router import Router
 from app.services.runtime.database_retry import DatabaseRetry
 
 log = logging.getLogger(__name__)
 
 
-class Note:
+class TextBuffer:
     """A short text in the making, and none of the thinking behind it."""
 
     def __init__(self, characters: int) -> None:
@@ -41,7 +41,7 @@ class Note:
         return len(self.text) >= self._characters
 
 
-class Asides:
+class BackgroundCompletions:
     """Has short texts written beside the turns; what they cost is entered for the conversation's owner."""
 
     def __init__(self, database: Database, router: Router, seconds: float = 60) -> None:
@@ -53,9 +53,9 @@ class Asides:
         self, target: Target, messages: Sequence[PromptMessage], characters: int, owner_id: str, conversation_id: str
     ) -> str | None:
         """What a model writes, about so many characters at most; None when it fails, which is logged."""
-        note = Note(characters)
+        note = TextBuffer(characters)
         deadline = asyncio.get_running_loop().time() + self._seconds
-        call = Call(target, lambda window: fixed_prompt(messages, window), note, deadline, exhausted=note.full)
+        call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, exhausted=note.full)
         try:
             ending = await self.router.answer(call)
         except AppError as error:
@@ -76,8 +76,8 @@ def fixed_prompt(messages: Sequence[PromptMessage], window: Window) -> Prompt:
     Raises:
         MessageTooLong: the model takes less.
     """
-    tokens = sum(cost(message["content"]) for message in messages)
+    tokens = sum(message_tokens(message["content"]) for message in messages)
     if tokens > window.room:
         raise MessageTooLong("The text is too long for the model.")
-    context = Context(question=0, tokens=window.counted(tokens), correction=window.correction)
+    context = PromptRecord(question=0, tokens=window.counted(tokens), correction=window.correction)
     return Prompt(list(messages), context, tokens, tokens)

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from app.domain.citations import citations_in
 from app.domain.messages import Status, Usage
-from app.domain.turn_outcome import Outcome, Work
+from app.domain.turn_outcome import Outcome, TurnRecord
 from app.errors import AppError, InternalError
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 from app.llm.router import Router
-from app.services.replies.stream import Reply, failure_of
+from app.services.replies.stream import ReplyStream, failure_of
 
 log = logging.getLogger(__name__)
 
 
-async def generate(router: Router, call: Call, reply: Reply) -> Outcome:
+async def generate(router: Router, call: ModelCall, reply: ReplyStream) -> Outcome:
     """Has a reply written and gives how that ended; only a cancellation is raised."""
     try:
         ending = await router.answer(call)
@@ -28,7 +28,7 @@ async def generate(router: Router, call: Call, reply: Reply) -> Outcome:
     return Outcome(Status.COMPLETED, reply.text(), ending.finish_reason, ending.usage)
 
 
-def failed(reply: Reply, call: Call, error: AppError) -> Outcome:
+def failed(reply: ReplyStream, call: ModelCall, error: AppError) -> Outcome:
     """The outcome of a failure; the text so far is kept."""
     cause = type(error.__cause__).__name__  # its words may hold a key, or what another customer said
     provider, model = call.author or call.target
@@ -36,19 +36,19 @@ def failed(reply: Reply, call: Call, error: AppError) -> Outcome:
     return Outcome(Status.FAILED, reply.text(), error=failure_of(error))
 
 
-def with_work(outcome: Outcome, reply: Reply, call: Call | None) -> Outcome:
+def with_record(outcome: Outcome, reply: ReplyStream, call: ModelCall | None) -> Outcome:
     """An outcome with what was done for it; a turn that was stopped or failed has cost what its last attempt has."""
     if reply.retrieval is not None:
         cited = citations_in(outcome.text, reply.retrieval.candidates)
-        outcome = replace(outcome, citations=cited, work=Work(retrieval=reply.retrieval))
+        outcome = replace(outcome, citations=cited, work=TurnRecord(retrieval=reply.retrieval))
     if call is None or call.author is None:
         return outcome
     usage: Usage | None = outcome.usage or (call.attempts[-1].usage if call.attempts else None)
-    return replace(outcome, usage=usage, work=work_of(reply, call))
+    return replace(outcome, usage=usage, work=record_of(reply, call))
 
 
-def work_of(reply: Reply, call: Call) -> Work:
+def record_of(reply: ReplyStream, call: ModelCall) -> TurnRecord:
     """What has been done for a reply so far."""
     provider, model = call.author or call.target
     context = call.prompt and call.prompt.context
-    return Work(provider, model, reply.reasoning() or None, context, tuple(call.attempts), reply.retrieval)
+    return TurnRecord(provider, model, reply.reasoning() or None, context, tuple(call.attempts), reply.retrieval)

@@ -5,30 +5,30 @@ import secrets
 from dataclasses import replace
 
 from app.domain.citations import CitationFilter
-from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND, grounded_prompt, quoted, short
+from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND, grounded_prompt, quoted, within_short_budget
 from app.domain.messages import FinishReason, Status, Usage
 from app.domain.retrieval import Lookup, RetrievalStatus
 from app.domain.turn_outcome import Outcome
 from app.domain.turns import History
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 from app.llm.router import Router
 from app.services.replies.generation import generate
-from app.services.replies.passages import Found, Lookups
-from app.services.replies.stream import Reply
+from app.services.replies.passages import Evidence, PassageSelector
+from app.services.replies.stream import ReplyStream
 
 MARK_BYTES = 8
 SAYS = {RetrievalStatus.EMPTY: NOTHING_FOUND, RetrievalStatus.FAILED: NOT_SEARCHED}
 """What the service answers itself, since no model is to be trusted to refuse."""
 
 
-class Grounding:
+class GroundedGenerator:
     """Has replies made from what is found in documents."""
 
-    def __init__(self, router: Router, lookups: Lookups) -> None:
+    def __init__(self, router: Router, lookups: PassageSelector) -> None:
         self.lookups = lookups
         self._router = router
 
-    async def answer(self, call: Call, reply: Reply, lookup: Lookup, history: History) -> Outcome:
+    async def answer(self, call: ModelCall, reply: ReplyStream, lookup: Lookup, history: History) -> Outcome:
         """Looks up what there is, and has a reply written from that; gives how it ended.
 
         Raises:
@@ -50,7 +50,7 @@ class Grounding:
                 passages=found.passages,
                 mark=secrets.token_hex(MARK_BYTES),
             )
-        call.sink = heard = Heard(reply, call, found)
+        call.sink = heard = CitationSink(reply, call, found)
         try:
             outcome = await generate(self._router, call, reply)
         finally:
@@ -61,10 +61,10 @@ class Grounding:
         return replace(outcome, text=reply.text())
 
 
-class Heard:
+class CitationSink:
     """What a model says, on its way to the readers: without marks that it was not given; a draft not before its end."""
 
-    def __init__(self, reply: Reply, call: Call, found: Found) -> None:
+    def __init__(self, reply: ReplyStream, call: ModelCall, found: Evidence) -> None:
         self.draft = ""
         """What was said by a model that cannot cite."""
         self._reply = reply
@@ -105,5 +105,5 @@ class Heard:
     def publish(self) -> None:
         """Hands on what of a draft has support, with the quote that supports it."""
         prompt = self._call.prompt
-        given = short(self._found.passages)[: prompt.context.passages] if prompt else []
+        given = within_short_budget(self._found.passages)[: prompt.context.passages] if prompt else []
         self._reply.append(quoted(self.draft, prompt.asked if prompt else "", given, self._found.quote))

@@ -7,8 +7,8 @@ from app.domain.query_rewriting import MAX_CHARACTERS, query_written, request
 from app.domain.turns import History
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
-from app.services.replies.background import Asides
-from app.services.replies.stream import Reply
+from app.services.replies.background import BackgroundCompletions
+from app.services.replies.stream import ReplyStream
 
 REWRITE_SECONDS = 3.0
 """A turn waits for it: what is not written by then is not worth more waiting."""
@@ -16,10 +16,10 @@ REWRITE_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
 
-class Rewrites:
+class QueryRewriter:
     """Has follow-ups rewritten as queries that stand alone; what that costs is entered as for titles."""
 
-    def __init__(self, asides: Asides) -> None:
+    def __init__(self, asides: BackgroundCompletions) -> None:
         self._asides = asides
 
     def possible(self, target: Target) -> bool:
@@ -31,7 +31,7 @@ class Rewrites:
         model = self._asides.router.catalog[target.provider]
         return model.remote and model.cites
 
-    async def query(self, target: Target, history: History, reply: Reply) -> str | None:
+    async def query(self, target: Target, history: History, reply: ReplyStream) -> str | None:
         """The question of a reply as a query; None when the model fails, or takes too long."""
         assert reply.message.answers is not None, "a reply answers something"  # noqa: S101  for the types
         asked = request(history, reply.message.answers)

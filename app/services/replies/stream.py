@@ -6,14 +6,14 @@ import io
 
 from app.domain.ids import now_ms
 from app.domain.messages import Failure, Message, Sampling, Status
-from app.domain.retrieval import Lookup, Retrieval
+from app.domain.retrieval import Lookup, RetrievalResult
 from app.domain.turn_outcome import Outcome
 from app.domain.turns import History
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 
 
-class Reply:
+class ReplyStream:
     """A reply while its turn is unfinished: its text, kept once, and all who wait for more of it.
 
     The text is the log: a reader is a number of characters, so that a slow one costs nothing and holds nothing up.
@@ -36,9 +36,9 @@ class Reply:
         """The row of the user whose it is; empty where it is only read."""
         self.lookup = lookup
         """What may be looked up for it; None in an open conversation, or where it is only read."""
-        self.retrieval: Retrieval | None = None
+        self.retrieval: RetrievalResult | None = None
         """What was looked up for it, as soon as that is known."""
-        self.call: Call | None = None
+        self.call: ModelCall | None = None
         """What is done for it."""
         self.length = 0
         self.deleted = False
@@ -54,7 +54,7 @@ class Reply:
         self._generation: asyncio.Task[Outcome] | None = None
 
     @classmethod
-    def of(cls, message: Message) -> Reply:
+    def of(cls, message: Message) -> ReplyStream:
         """A message that has ended, as what its readers read."""
         reply = cls(message)
         reply.end(message)
@@ -70,7 +70,7 @@ class Reply:
         """Whether it is made from documents, and not known yet from what."""
         return self.retrieval is None and self.message.grounded is not None
 
-    def looked_up(self, retrieval: Retrieval) -> None:
+    def looked_up(self, retrieval: RetrievalResult) -> None:
         """Takes note of what was looked up for it."""
         self.retrieval = retrieval
         self._wake()

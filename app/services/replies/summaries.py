@@ -6,14 +6,14 @@ from app.db import summaries
 from app.db.database import Database
 from app.db.summaries import State
 from app.domain.ids import new_id, now_ms
-from app.domain.prompt import Context
+from app.domain.prompt import PromptRecord
 from app.domain.summaries import MAX_CHARACTERS, notes, request, upto
 from app.domain.turn_outcome import Outcome
 from app.domain.turns import Summary
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
-from app.services.replies.background import Asides
-from app.services.replies.stream import Reply
+from app.services.replies.background import BackgroundCompletions
+from app.services.replies.stream import ReplyStream
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
 
@@ -24,16 +24,16 @@ STEPS = 4
 log = logging.getLogger(__name__)
 
 
-class Summaries:
+class SummaryWriter:
     """Has conversations summarised that have outgrown the model's window; no turn waits for that."""
 
-    def __init__(self, database: Database, asides: Asides, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner) -> None:
         self._database = database
         self._asides = asides
         self._tasks = tasks
         self._at_work: set[str] = set()
 
-    def after(self, reply: Reply, outcome: Outcome) -> None:
+    def after(self, reply: ReplyStream, outcome: Outcome) -> None:
         """Looks at what a turn that has ended could not tell its model."""
         conversation_id = reply.message.conversation_id
         work, context = outcome.work, outcome.work.context
@@ -45,7 +45,7 @@ class Summaries:
         target = Target(str(work.provider), str(work.model))
         self._tasks.spawn(self._summarise(conversation_id, target, context))
 
-    async def _summarise(self, conversation_id: str, target: Target, context: Context) -> None:
+    async def _summarise(self, conversation_id: str, target: Target, context: PromptRecord) -> None:
         try:
             for _ in range(STEPS):
                 if await self._step(conversation_id, target, upto(context)):

@@ -9,8 +9,8 @@ from app.domain.titles import title_request, title_written
 from app.domain.turn_outcome import Outcome
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
-from app.services.replies.background import Asides
-from app.services.replies.stream import Reply
+from app.services.replies.background import BackgroundCompletions
+from app.services.replies.stream import ReplyStream
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
 
@@ -23,16 +23,16 @@ FIRST_REPLY = 2
 log = logging.getLogger(__name__)
 
 
-class Titles:
+class TitleWriter:
     """Has a model title conversations, once their first turn has ended."""
 
-    def __init__(self, database: Database, asides: Asides, tasks: TaskOwner, target: Target) -> None:
+    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner, target: Target) -> None:
         self._database = database
         self._asides = asides
         self._tasks = tasks
         self._target = target
 
-    def after(self, reply: Reply, _: Outcome) -> None:
+    def after(self, reply: ReplyStream, _: Outcome) -> None:
         """Looks at a turn that has ended; only the first one, if it has completed, gives a title."""
         message, told = reply.message, reply.call and reply.call.prompt
         if told and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:

@@ -8,7 +8,7 @@ from app.services.runtime.polling import Poller
 LOOK_SECONDS = 600.0
 
 
-class Retention:
+class KeyExpiry:
     """Lets go of what is kept for a time only."""
 
     def __init__(self, database: Database) -> None:

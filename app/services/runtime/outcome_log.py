@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from app.db.ingestion import Job
+from app.db.ingestion import IngestionClaim
 from app.domain.documents import DocumentFailure
 from app.domain.messages import Message
 
@@ -27,7 +27,7 @@ def log_turn_end(reply: Message) -> None:
     log.info("turn ended", extra=fields)
 
 
-def log_document_end(job: Job, failure: DocumentFailure | None, chunks: int, seconds: float) -> None:
+def log_document_end(job: IngestionClaim, failure: DocumentFailure | None, chunks: int, seconds: float) -> None:
     """Log a document that is ready, or has failed."""
     fields = {
         "document_id": job.document_id,

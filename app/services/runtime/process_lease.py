@@ -18,7 +18,7 @@ they renew as soon as it is over."""
 log = logging.getLogger(__name__)
 
 
-class Lease:
+class ProcessLease:
     """The lease of this process, by which others know that it lives."""
 
     def __init__(self, database: Database, process_id: str, now: Callable[[], float] = time.monotonic) -> None:

@@ -25,7 +25,7 @@ CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
+class UserCorpus:
     """A user's documents at one moment."""
 
     version: int
@@ -47,7 +47,7 @@ class Library:
         return [each for each in self.documents if each.document_id in named]
 
 
-class Libraries:
+class CorpusCache:
     """The libraries of the users who searched last, within a bound of memory.
 
     Each is asked for its version before each use, so that what another process has stored or deleted is seen at once.
@@ -57,7 +57,7 @@ class Libraries:
         self._database = database
         self._embedder = embedder if database.kind == "sqlite" else None
         self._cache_bytes = cache_bytes
-        self._kept: OrderedDict[str, Library] = OrderedDict()
+        self._kept: OrderedDict[str, UserCorpus] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -65,7 +65,7 @@ class Libraries:
         """Of all that is kept, in bytes."""
         return sum(each.size for each in self._kept.values())
 
-    async def of(self, owner_id: str) -> Library:
+    async def of(self, owner_id: str) -> UserCorpus:
         """A user's library as it is now; searches of one user wait for each other here, to read it once."""
         async with self._locks.setdefault(owner_id, asyncio.Lock()):
             library = await self._current(owner_id, self._kept.get(owner_id))
@@ -78,21 +78,21 @@ class Libraries:
         """The nearest chunks where there is no matrix, on SQLite: read document by document."""
         return await self._database.read_snapshot(nearest_one_by_one, documents, embedder, query, limit)
 
-    async def _current(self, owner_id: str, known: Library | None) -> Library:
+    async def _current(self, owner_id: str, known: UserCorpus | None) -> UserCorpus:
         read = await self._database.read_snapshot(self._read, owner_id, known)
-        if isinstance(read, Library):
+        if isinstance(read, UserCorpus):
             return read
         version, documents, sample, matrix = read
         if sample is None and known is not None:
-            return Library(version, documents, known.statistics, matrix)
+            return UserCorpus(version, documents, known.statistics, matrix)
         candidates = [Candidate(*row) for row in sample or ()]
         statistics = await asyncio.to_thread(collected, chunks_of(documents), candidates)
-        return Library(version, documents, statistics, matrix)
+        return UserCorpus(version, documents, statistics, matrix)
 
     def _read(
-        self, owner_id: str, known: Library | None
-    ) -> Transaction[Library | tuple[int, Sequence[Searchable], list[Row] | None, Matrix | None]]:
-        version = yield from search.version(owner_id)
+        self, owner_id: str, known: UserCorpus | None
+    ) -> Transaction[UserCorpus | tuple[int, Sequence[Searchable], list[Row] | None, Matrix | None]]:
+        version = yield from search.corpus_version(owner_id)
         if known is not None and known.version == version:
             return known
         documents = yield from search.searchable(owner_id)
@@ -102,7 +102,7 @@ class Libraries:
         matrix = yield from self._matrix(documents, known)
         return version, documents, sample, matrix
 
-    def _matrix(self, documents: Sequence[Searchable], known: Library | None) -> Transaction[Matrix | None]:
+    def _matrix(self, documents: Sequence[Searchable], known: UserCorpus | None) -> Transaction[Matrix | None]:
         if self._embedder is None:
             return None
         before = {(each.document_id, each.generation) for each in known.documents} if known else set()
@@ -121,7 +121,7 @@ class Libraries:
                 return None
         return Matrix(blocks)
 
-    def _keep(self, owner_id: str, library: Library) -> None:
+    def _keep(self, owner_id: str, library: UserCorpus) -> None:
         self._kept[owner_id] = library
         self._kept.move_to_end(owner_id)
         while self.size > self._cache_bytes and len(self._kept) > 1:

@@ -7,7 +7,7 @@ from app.services.runtime.polling import Poller
 LOOK_SECONDS = 600.0
 
 
-class Indexing:
+class IndexMaintenance:
     """Keeps indexes for those users who have so many documents that they need one."""
 
     def __init__(self, database: Database) -> None:

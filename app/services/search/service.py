@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from app.db import search
 from app.db.database import Database
-from app.db.search import Found, Searchable
+from app.db.search import FoundChunk, Searchable
 from app.db.vector_indexes import LARGE
 from app.domain.documents import Passage
 from app.domain.retrieval import RetrievalStatus, SearchResult
@@ -18,10 +18,10 @@ from app.rag.models.embedder import Embedder
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
 from app.rag.ranking.bm25 import Candidate, Collected, Postings, Ranked, coverage, weight
-from app.rag.ranking.candidates import AT_MOST, clauses
+from app.rag.ranking.candidates import AT_MOST, rare_term_clauses
 from app.rag.ranking.fusion import DEPTH, Ranking, fused
 from app.rag.ranking.vectors import cosines
-from app.services.search.corpus_cache import CACHE_BYTES, Libraries, Library, chunks_of
+from app.services.search.corpus_cache import CACHE_BYTES, CorpusCache, UserCorpus, chunks_of
 
 MAX_WORDS = 48
 """Words of a query that are searched for, the rarest: a pasted page is no query."""
@@ -30,14 +30,14 @@ RERANKED = 32
 logger = logging.getLogger(__name__)
 
 
-class ByWords(NamedTuple):
+class LexicalResult(NamedTuple):
     """What words have found for a query, and what each of its words tells."""
 
     ranking: Sequence[Ranked]
     weights: Mapping[str, float]
 
 
-class Retrieval:
+class DocumentSearch:
     """Searches a user's documents by words and, where there is an embedder, by meaning, and fuses what both find."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Retrieval:
         self._database = database
         self._embedder = embedder
         self._reranker = reranker
-        self._libraries = Libraries(database, embedder.name if embedder else None, cache_bytes)
+        self._libraries = CorpusCache(database, embedder.name if embedder else None, cache_bytes)
 
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
@@ -63,7 +63,7 @@ class Retrieval:
         documents = library.within(document_ids)
         if not documents:
             return SearchResult((), RetrievalStatus.EMPTY)
-        scope = Scope(owner_id, library, documents, whole=document_ids is None)
+        scope = SearchScope(owner_id, library, documents, whole=document_ids is None)
         by_words, by_meaning = await asyncio.gather(
             asyncio.gather(*(self._by_words(scope, each) for each in queries)), self._by_meaning(scope, queries)
         )
@@ -101,17 +101,17 @@ class Retrieval:
             return None
         return await asyncio.to_thread(cosines, vectors[: len(queries)], vectors[len(queries) :])
 
-    async def _by_words(self, scope: Scope, query: str) -> ByWords:
+    async def _by_words(self, scope: SearchScope, query: str) -> LexicalResult:
         kind, frequencies = self._database.kind, scope.frequencies(query)
         if not frequencies:
-            return ByWords((), {})
-        chosen = clauses(frequencies, scope.chunks)
+            return LexicalResult((), {})
+        chosen = rare_term_clauses(frequencies, scope.chunks)
         rows = await self._database.read_snapshot(
             search.having_words, kind, scope.owner_id, chosen, scope.document_marks, AT_MOST
         )
-        return await asyncio.to_thread(ranked_by_words, scope, frequencies, chosen, [Candidate(*row) for row in rows])
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, chosen, [Candidate(*row) for row in rows])
 
-    async def _by_meaning(self, scope: Scope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
+    async def _by_meaning(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
         """The nearest chunks for each query; None where vectors cannot be compared, or not with all documents."""
         if (embedder := self._embedder) is None:
             return None
@@ -124,7 +124,7 @@ class Retrieval:
             return None
         return await asyncio.gather(*(self._nearest(scope, embedder, each) for each in vectors))
 
-    async def _nearest(self, scope: Scope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
+    async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
         within = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
             large = scope.whole and scope.chunks > LARGE
@@ -137,7 +137,7 @@ class Retrieval:
         return await asyncio.to_thread(matrix.nearest, vector, DEPTH, within)
 
     async def _passages(
-        self, scope: Scope, by_words: Sequence[ByWords], by_meaning: Sequence[Sequence[Ranked]], limit: int
+        self, scope: SearchScope, by_words: Sequence[LexicalResult], by_meaning: Sequence[Sequence[Ranked]], limit: int
     ) -> list[Passage]:
         dense = self._embedder.weight if self._embedder else 0.0
         rankings = [Ranking(each.ranking) for each in by_words]
@@ -158,10 +158,10 @@ class Retrieval:
         return sorted(again, key=lambda each: -each.score)
 
 
-class Scope:
+class SearchScope:
     """What one search looks through."""
 
-    def __init__(self, owner_id: str, library: Library, documents: Sequence[Searchable], *, whole: bool) -> None:
+    def __init__(self, owner_id: str, library: UserCorpus, documents: Sequence[Searchable], *, whole: bool) -> None:
         self.owner_id = owner_id
         self.library = library
         self.documents = documents
@@ -182,14 +182,17 @@ class Scope:
     def frequencies(self, query: str) -> dict[str, float]:
         """The marks of what is searched for, and about how many chunks of this scope have each; the rarest ones."""
         share = self.chunks / max(self.statistics.chunks, 1)
-        marks = terms.marks(self.owner_id, terms.query_stems(query))
+        marks = terms.term_hashes(self.owner_id, terms.query_stems(query))
         frequencies = {each: share * self.statistics.frequency(each) for each in marks}
         return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_WORDS])
 
 
-def ranked_by_words(
-    scope: Scope, frequencies: Mapping[str, float], chosen: Sequence[Sequence[str]], candidates: Sequence[Candidate]
-) -> ByWords:
+def lexical_ranking(
+    scope: SearchScope,
+    frequencies: Mapping[str, float],
+    chosen: Sequence[Sequence[str]],
+    candidates: Sequence[Candidate],
+) -> LexicalResult:
     """The candidates in order; blocks for some milliseconds."""
     statistics, postings = scope.statistics, Postings(candidates)
     weights = {}
@@ -198,10 +201,12 @@ def ranked_by_words(
         if scope.whole and not statistics.complete and [mark] in chosen and len(candidates) < AT_MOST:
             frequency = postings.holding(mark)  # all that have it are candidates: no need to estimate
         weights[mark] = weight(frequency, statistics.chunks)
-    return ByWords(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
+    return LexicalResult(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
 
 
-def passage(found: Found, score: float, similarity: float | None, weights: Sequence[Mapping[str, float]]) -> Passage:
+def passage(
+    found: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[str, float]]
+) -> Passage:
     """A chunk as a passage."""
     return Passage(
         chunk_id=f"{found.document_id}:{found.position}",

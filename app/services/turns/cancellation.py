@@ -4,15 +4,15 @@ from app.db import turns
 from app.db.database import Database
 from app.domain.messages import Status
 from app.services.runtime.polling import Poller
-from app.services.turns.executor import Running
+from app.services.turns.executor import TurnExecutor
 
 LOOK_SECONDS = 0.5
 
 
-class Stops:
+class CancellationPoller:
     """Finds the turns of this process that others have cancelled, deleted or taken over, and stops them."""
 
-    def __init__(self, database: Database, running: Running, process_id: str) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, process_id: str) -> None:
         self._database = database
         self._running = running
         self._process_id = process_id
@@ -26,7 +26,7 @@ class Stops:
         running = dict(self._running.replies)
         if not running:
             return
-        mine = await self._database.read(turns.unfinished, self._process_id)
+        mine = await self._database.read(turns.running_of, self._process_id)
         for message_id, reply in running.items():
             if mine.get(message_id, True):
                 self._running.stop(reply, Status.CANCELLED)

@@ -9,7 +9,7 @@ from app.errors import Overloaded, RateLimited
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class CapacityLimits:
     """Numbers of turns that a process takes."""
 
     at_work: int
@@ -17,10 +17,10 @@ class Bounds:
     waiting_of_user: int
 
 
-class Slots:
+class Capacity:
     """Counts the turns of this process: at work, in all and for each provider, and waiting, in all and of each user."""
 
-    def __init__(self, limit_of: Callable[[str], int | None], bounds: Bounds) -> None:
+    def __init__(self, limit_of: Callable[[str], int | None], bounds: CapacityLimits) -> None:
         self._limit_of = limit_of
         self._bounds = bounds
         self._at_work: Counter[str] = Counter()
@@ -29,7 +29,7 @@ class Slots:
         # Scripts ask from SQLite's thread while turns end in the event loop's.
         self._lock = threading.Lock()
 
-    def claim(self) -> Claim:
+    def claim(self) -> CapacityReservation:
         """Room for one more turn, which may yet be refused: that is known once its provider and its user are.
 
         Raises:
@@ -38,7 +38,7 @@ class Slots:
         with self._lock:
             if self._waiting >= self._bounds.waiting and self._at_work.total() >= self._bounds.at_work:
                 raise Overloaded
-        return Claim(self)
+        return CapacityReservation(self)
 
     def refusal(self, owner_id: str | None) -> RateLimited | Overloaded:
         """Explain why a turn of this user, None for a new one, is refused where there is no room."""
@@ -87,10 +87,10 @@ class Slots:
         return owner_id is not None and self._waiting_of[owner_id] - freed >= self._bounds.waiting_of_user
 
 
-class Claim:
+class CapacityReservation:
     """At most one slot and one place in the line, taken inside a transaction that may be run twice or rolled back."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Capacity) -> None:
         self._slots = slots
         self._waits_for: str | None = None
         """The user in whose name it has a place in the line."""

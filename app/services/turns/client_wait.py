@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from app.errors import DatabaseUnavailable
-from app.services.replies.stream import Reply
+from app.services.replies.stream import ReplyStream
 from app.services.runtime.backoff import Backoff
 
 T = TypeVar("T")
@@ -15,14 +15,14 @@ CLIENT_WAIT_SECONDS = 30.0
 """Seconds for which clients wait for what cannot be read or written; many give up after a minute."""
 
 
-class Delay:
+class ClientWait:
     """Time for which some work on replies has failed without a success."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._since: float | None = None
 
-    def note(self, error: Exception, replies: Iterable[Reply]) -> None:
+    def note(self, error: Exception, replies: Iterable[ReplyStream]) -> None:
         """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
         if self._since is None:
             self._since = self._now()

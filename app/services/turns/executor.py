@@ -15,20 +15,20 @@ from app.domain.turn_outcome import Outcome
 from app.domain.turns import History
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
 from app.llm.base import Target
-from app.llm.calls import Call
+from app.llm.calls import ModelCall
 from app.llm.router import Router
-from app.services.replies.generation import generate, with_work
-from app.services.replies.grounded import Grounding
-from app.services.replies.stream import Reply, failure_of
+from app.services.replies.generation import generate, with_record
+from app.services.replies.grounded import GroundedGenerator
+from app.services.replies.stream import ReplyStream, failure_of
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_turn_end
-from app.services.runtime.process_lease import Lease
+from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
-from app.services.turns.capacity import Claim, Slots
-from app.services.turns.client_wait import Delay
-from app.services.turns.queue import Line
-from app.services.turns.quota import Budgets, Spending
-from app.services.turns.remote_replies import Watches
+from app.services.turns.capacity import Capacity, CapacityReservation
+from app.services.turns.client_wait import ClientWait
+from app.services.turns.queue import TurnQueue
+from app.services.turns.quota import TokenQuota, TurnUsageMeter
+from app.services.turns.remote_replies import RemoteReplies
 
 LAST_SECONDS = 5.0
 """How long the last commits of interrupted turns may take."""
@@ -36,24 +36,24 @@ LAST_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-class Running:
+class TurnExecutor:
     """The accepted turns of this process: each waits, starts, is generated and settled in a task of its own."""
 
     def __init__(
         self,
         database: Database,
         router: Router,
-        grounding: Grounding,
-        watches: Watches,
-        slots: Slots,
-        budgets: Budgets,
-        lease: Lease,
+        grounding: GroundedGenerator,
+        watches: RemoteReplies,
+        slots: Capacity,
+        budgets: TokenQuota,
+        lease: ProcessLease,
     ) -> None:
-        self.replies: dict[str, Reply] = {}
+        self.replies: dict[str, ReplyStream] = {}
         """The unfinished replies, by id."""
         self.draining = False
-        self.line = Line(database, slots, lease.process_id)
-        self.on_ended: list[Callable[[Reply, Outcome], None]] = []
+        self.line = TurnQueue(database, slots, lease.process_id)
+        self.on_ended: list[Callable[[ReplyStream, Outcome], None]] = []
         """Who wants to know when a turn of this process has ended, and as what it was settled."""
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What else is given back to other processes when this one drains."""
@@ -66,7 +66,7 @@ class Running:
         self._lease = lease
         self._tasks = TaskOwner()
 
-    def claim(self) -> Claim:
+    def claim(self) -> CapacityReservation:
         """Room for one more turn.
 
         Raises:
@@ -88,7 +88,7 @@ class Running:
         """Does the work in a task that drains with the turns."""
         self._tasks.spawn(work)
 
-    async def run(self, reply: Reply, claim: Claim) -> None:
+    async def run(self, reply: ReplyStream, claim: CapacityReservation) -> None:
         """Brings an accepted turn to its end, whatever happens on the way."""
         message_id = reply.message.message_id
         self.replies[message_id] = reply
@@ -123,7 +123,7 @@ class Running:
         if adopted is None:
             claim.give_back()
         else:
-            reply = Reply(message, adopted.sampling, owner_id=adopted.owner_id, lookup=adopted.lookup)
+            reply = ReplyStream(message, adopted.sampling, owner_id=adopted.owner_id, lookup=adopted.lookup)
             self.spawn(self.run(reply, claim))
 
     def conversation_deleted(self, conversation_id: str) -> None:
@@ -138,7 +138,7 @@ class Running:
         if reply is not None:
             self.stop(reply, Status.CANCELLED)
 
-    def stop(self, reply: Reply, status: Status, *, deleted: bool = False) -> None:
+    def stop(self, reply: ReplyStream, status: Status, *, deleted: bool = False) -> None:
         """Stops a turn that waits or is at work."""
         reply.stop(status, deleted=deleted)
         self.line.leave(reply.message.message_id)
@@ -160,7 +160,7 @@ class Running:
             self.stop(reply, Status.INTERRUPTED)
         await self._tasks.drain(LAST_SECONDS)
 
-    async def _bring_to_end(self, reply: Reply, claim: Claim) -> None:
+    async def _bring_to_end(self, reply: ReplyStream, claim: CapacityReservation) -> None:
         if reply.message.status is Status.IN_PROGRESS or await self._comes_to_it(reply, claim):
             claim.start()
             await self._settle(reply, await self._generate(reply))
@@ -169,11 +169,11 @@ class Running:
         else:
             await self._release(reply)
 
-    async def _comes_to_it(self, reply: Reply, claim: Claim) -> bool:
+    async def _comes_to_it(self, reply: ReplyStream, claim: CapacityReservation) -> bool:
         """Whether a queued turn's time to start has come; a process that goes away leaves it where it is."""
         return not self.draining and await self.line.wait(reply, claim)
 
-    async def _release(self, reply: Reply) -> None:
+    async def _release(self, reply: ReplyStream) -> None:
         """Gives a turn back that has cost nothing yet; the lease's end does so too, if that fails."""
         reply.release()
         try:
@@ -181,7 +181,7 @@ class Running:
         except Exception as error:  # whatever it is, the turn has not failed
             log.warning("cannot give a waiting turn back", exc_info=error)
 
-    async def _generate(self, reply: Reply) -> Outcome:
+    async def _generate(self, reply: ReplyStream) -> Outcome:
         try:
             async with self.budgets.spending(reply) as spending:
                 history = await self._history(reply)
@@ -193,22 +193,22 @@ class Running:
             log.exception("a turn broke on its way to or from the model")
             return failure(InternalError(), reply)
 
-    async def _history(self, reply: Reply) -> History:
+    async def _history(self, reply: ReplyStream) -> History:
         history, reply.history = reply.history, None
         if history is None:
-            note = functools.partial(Delay().note, replies=[reply])
+            note = functools.partial(ClientWait().note, replies=[reply])
             history = await DatabaseRetry(self._database, on_failure=note).read(turns.history, reply.message)
         return history
 
-    def _answer(self, call: Call, reply: Reply, history: History) -> Coroutine[Any, Any, Outcome]:
+    def _answer(self, call: ModelCall, reply: ReplyStream, history: History) -> Coroutine[Any, Any, Outcome]:
         if reply.lookup is None:
             return generate(self._router, call, reply)
         return self.grounding.answer(call, reply, reply.lookup, history)
 
-    def _call(self, reply: Reply, history: History, spending: Spending | None) -> Call:
+    def _call(self, reply: ReplyStream, history: History, spending: TurnUsageMeter | None) -> ModelCall:
         sampling, question = reply.sampling, reply.message.answers
         assert question is not None, "a reply answers something"  # noqa: S101  for the types
-        return Call(
+        return ModelCall(
             target=Target(str(sampling.provider), str(sampling.model)),
             compose=functools.partial(prompt, history, question),
             sink=reply,
@@ -218,13 +218,13 @@ class Running:
             exhausted=spending.reaches_limit if spending else None,
         )
 
-    async def _settle(self, reply: Reply, outcome: Outcome) -> None:
+    async def _settle(self, reply: ReplyStream, outcome: Outcome) -> None:
         """Store how a turn ended, however long that takes, and end it for its readers."""
         try:
-            outcome = with_work(outcome, reply, reply.call)
+            outcome = with_record(outcome, reply, reply.call)
         except Exception:
             log.exception("a reply is stored without what was done for it")
-        on_failure = functools.partial(Delay().note, replies=[reply])
+        on_failure = functools.partial(ClientWait().note, replies=[reply])
         stored = await DatabaseRetry(self._database, retried=Exception, on_failure=on_failure).write(
             turns.settle, self._lease.process_id, reply.owner_id, reply.message, outcome, now_ms()
         )
@@ -237,7 +237,7 @@ class Running:
         else:
             self._watches.take_over(reply)  # another process has adopted it
 
-    def _tell_ended(self, reply: Reply, outcome: Outcome) -> None:
+    def _tell_ended(self, reply: ReplyStream, outcome: Outcome) -> None:
         for tell in self.on_ended:
             try:
                 tell(reply, outcome)
@@ -245,6 +245,6 @@ class Running:
                 log.exception("what follows a turn broke")
 
 
-def failure(error: AppError, reply: Reply) -> Outcome:
+def failure(error: AppError, reply: ReplyStream) -> Outcome:
     """Make the outcome of a turn that ended by an error of this process; what readers have seen of the reply stays."""
     return Outcome(Status.FAILED, reply.text(), error=failure_of(error))

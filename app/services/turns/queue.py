@@ -6,35 +6,35 @@ from collections.abc import Iterable, Sequence
 from app.db import turns
 from app.db.database import Database
 from app.domain.ids import now_ms
-from app.services.replies.stream import Reply
+from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
-from app.services.turns.capacity import Claim, Slots
-from app.services.turns.client_wait import Delay
+from app.services.turns.capacity import Capacity, CapacityReservation
+from app.services.turns.client_wait import ClientWait
 
 POLL_SECONDS = 0.5
 
 
-class Line:
+class TurnQueue:
     """The turns of this process that wait: for an earlier turn of their conversation, or for a slot.
 
     First in order, then a slot, then the start: looked for after each turn's end, and every half second since
     the turn in front may be another process's.
     """
 
-    def __init__(self, database: Database, slots: Slots, process_id: str) -> None:
+    def __init__(self, database: Database, slots: Capacity, process_id: str) -> None:
         self._database = database
         self._slots = slots
         self._process_id = process_id
-        self._waiting: dict[str, Waiter] = {}
+        self._waiting: dict[str, QueuedTurn] = {}
         self._nudged = asyncio.Event()
-        self._delay = Delay()
+        self._delay = ClientWait()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def wait(self, reply: Reply, claim: Claim) -> bool:
+    async def wait(self, reply: ReplyStream, claim: CapacityReservation) -> bool:
         """Waits until the turn is in progress, with its slot taken; False when it was stopped before."""
-        waiter = Waiter(reply, claim)
+        waiter = QueuedTurn(reply, claim)
         self._waiting[reply.message.message_id] = waiter
         self._nudged.set()
         try:
@@ -83,10 +83,10 @@ class Line:
                 yield message_id
 
 
-class Waiter:
+class QueuedTurn:
     """A turn in the line."""
 
-    def __init__(self, reply: Reply, claim: Claim) -> None:
+    def __init__(self, reply: ReplyStream, claim: CapacityReservation) -> None:
         self.reply = reply
         self.claim = claim
         self.started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

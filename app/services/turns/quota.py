@@ -9,10 +9,10 @@ from app.domain.ids import now_ms
 from app.domain.quota import DAY_MS, quota_exceeded
 from app.domain.token_estimate import whole_tokens
 from app.errors import DatabaseUnavailable
-from app.services.replies.stream import Reply
+from app.services.replies.stream import ReplyStream
 
 
-class Account:
+class DailyAccount:
     """What one user has spent today, as far as this process knows."""
 
     def __init__(self) -> None:
@@ -23,10 +23,10 @@ class Account:
         self.turns = 0
 
 
-class Spending:
+class TurnUsageMeter:
     """What one turn spends."""
 
-    def __init__(self, reply: Reply, account: Account, limit: int) -> None:
+    def __init__(self, reply: ReplyStream, account: DailyAccount, limit: int) -> None:
         self._reply = reply
         self._account = account
         self._limit = limit
@@ -48,17 +48,17 @@ class Spending:
         self._account.settled += sum(each.usage.input_tokens + each.usage.output_tokens for each in made if each.usage)
 
 
-class Budgets:
+class TokenQuota:
     """The tokens that users may spend in a day. Turns of one user at once share it, process by process."""
 
     def __init__(self, database: Database, daily_tokens: int | None) -> None:
         self.daily_tokens = daily_tokens
         self._database = database
-        self._accounts: dict[tuple[str, int], Account] = {}
+        self._accounts: dict[tuple[str, int], DailyAccount] = {}
         """By user and day."""
 
     @contextlib.asynccontextmanager
-    async def spending(self, reply: Reply) -> AsyncIterator[Spending | None]:
+    async def spending(self, reply: ReplyStream) -> AsyncIterator[TurnUsageMeter | None]:
         """What a turn spends within the block; None where there is no limit.
 
         Raises:
@@ -68,9 +68,9 @@ class Budgets:
             yield None
             return
         whose = reply.owner_id, now_ms() // DAY_MS
-        account = self._accounts.setdefault(whose, Account())
+        account = self._accounts.setdefault(whose, DailyAccount())
         account.turns += 1
-        spending = Spending(reply, account, self.daily_tokens)
+        spending = TurnUsageMeter(reply, account, self.daily_tokens)
         try:
             await self._look(reply.owner_id, account, self.daily_tokens)
             yield spending
@@ -80,7 +80,7 @@ class Budgets:
             if not account.turns:
                 self._accounts.pop(whose, None)
 
-    async def _look(self, owner_id: str, account: Account, daily_tokens: int) -> None:
+    async def _look(self, owner_id: str, account: DailyAccount, daily_tokens: int) -> None:
         """Asks the ledger, which also knows of other processes' turns."""
         now = now_ms()
         with contextlib.suppress(DatabaseUnavailable):  # it was asked before, when the turn was accepted

@@ -10,8 +10,8 @@ from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.errors import DatabaseUnavailable, Draining, Overloaded
 from app.services.runtime.polling import Poller
-from app.services.runtime.process_lease import Lease
-from app.services.turns.executor import Running
+from app.services.runtime.process_lease import ProcessLease
+from app.services.turns.executor import TurnExecutor
 
 SWEEP_SECONDS = 2.5
 """Dead processes are found well within five seconds of their lease's end."""
@@ -22,10 +22,10 @@ LANES = 4
 log = logging.getLogger(__name__)
 
 
-class Recovery:
+class TurnRecovery:
     """Ends or adopts the turns of processes that lost their lease."""
 
-    def __init__(self, database: Database, running: Running, lease: Lease) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, lease: ProcessLease) -> None:
         self._database = database
         self._running = running
         self._lease = lease
@@ -48,7 +48,7 @@ class Recovery:
 
         One that cannot be, as its conversation is locked or its row cannot be read, keeps no other unfinished.
         """
-        found = await self._database.read(turns.abandoned, self._lease.process_id, SWEEP_BATCH)
+        found = await self._database.read(turns.stalled_turns, self._lease.process_id, SWEEP_BATCH)
         lanes = asyncio.Semaphore(LANES)
         results = await asyncio.gather(*(self._take_up_in(lanes, reply) for reply in found), return_exceptions=True)
         for refusal in results:
@@ -75,7 +75,7 @@ class Recovery:
         what = self._lease.process_id, reply, now_ms()
         ids = {"conversation_id": reply.conversation_id, "message_id": reply.message_id}
         try:
-            interrupted = await self._database.write(turns.interrupt, *what)
+            interrupted = await self._database.write(turns.mark_interrupted, *what)
         except DatabaseUnavailable:
             raise
         except Exception:  # a row of another release, perhaps

@@ -6,14 +6,14 @@ import weakref
 from app.db import turns
 from app.db.database import Database
 from app.domain.messages import Message
-from app.services.replies.stream import Reply
+from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
-from app.services.turns.client_wait import Delay
+from app.services.turns.client_wait import ClientWait
 
 LOOK_SECONDS = 0.5
 
 
-class Watches:
+class RemoteReplies:
     """Follows replies that other processes make, for readers of this one: a look at all of them twice a second.
 
     A reply is watched for as long as somebody holds it.
@@ -21,18 +21,18 @@ class Watches:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._watched: weakref.WeakValueDictionary[str, Reply] = weakref.WeakValueDictionary()
+        self._watched: weakref.WeakValueDictionary[str, ReplyStream] = weakref.WeakValueDictionary()
         self._nudged = asyncio.Event()
         self._closed = False
-        self._delay = Delay()
+        self._delay = ClientWait()
 
-    def follow(self, message: Message) -> Reply:
+    def follow(self, message: Message) -> ReplyStream:
         """An unfinished reply, as its text grows elsewhere."""
-        reply = self._watched.get(message.message_id) or Reply(message)
+        reply = self._watched.get(message.message_id) or ReplyStream(message)
         self.take_over(reply)
         return reply
 
-    def take_over(self, reply: Reply) -> None:
+    def take_over(self, reply: ReplyStream) -> None:
         """Goes on with a reply whose turn has moved to another process; its readers notice nothing."""
         if self._closed:
             reply.release()
@@ -68,7 +68,7 @@ class Watches:
             if not self._closed:
                 self._advance(reply, found.get(message_id))
 
-    def _advance(self, reply: Reply, progress: turns.Progress | None) -> None:
+    def _advance(self, reply: ReplyStream, progress: turns.Progress | None) -> None:
         if progress is None:
             reply.end_deleted()
         else:

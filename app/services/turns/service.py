@@ -15,7 +15,7 @@ from app.domain.grounded_prompt import instructed
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
-from app.domain.prompt import fixed_cost
+from app.domain.prompt import fixed_tokens
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
 from app.errors import (
@@ -29,26 +29,26 @@ from app.errors import (
 from app.llm.base import Target
 from app.llm.router import Router
 from app.services.messages import get
-from app.services.replies.stream import Reply
+from app.services.replies.stream import ReplyStream
 from app.services.runtime.database_retry import DatabaseRetry
-from app.services.turns.capacity import Claim
-from app.services.turns.executor import Running
-from app.services.turns.remote_replies import Watches
+from app.services.turns.capacity import CapacityReservation
+from app.services.turns.executor import TurnExecutor
+from app.services.turns.remote_replies import RemoteReplies
 
 
 class Turn(NamedTuple):
     """An accepted turn, and its reply in the making."""
 
     accepted: AcceptedTurn
-    reply: Reply
+    reply: ReplyStream
     replayed: bool = False
     """Whether it was accepted before, under the same idempotency key."""
 
 
-class Attempt:
+class PendingTurn:
     """A turn that somebody asks for: what was reserved for it, and the answer that is waited for."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: CapacityReservation) -> None:
         self.claim = claim
         self.reserved: AcceptedTurn | None = None
         self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
@@ -57,7 +57,7 @@ class Attempt:
         """Answers with the turn that is stored now."""
         assert self.reserved is not None, "the script that was committed sets it"  # noqa: S101  for the types
         accepted = self.reserved
-        reply = Reply(accepted.reply, accepted.sampling, accepted.history, accepted.owner_id, accepted.lookup)
+        reply = ReplyStream(accepted.reply, accepted.sampling, accepted.history, accepted.owner_id, accepted.lookup)
         turn = Turn(accepted, reply)
         if not self.answer.done():
             self.answer.set_result(turn)
@@ -75,10 +75,12 @@ class Attempt:
             self.answer.exception()  # seen: a caller who has gone will not fetch it
 
 
-class Turns:
+class TurnService:
     """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
 
-    def __init__(self, database: Database, router: Router, running: Running, watches: Watches, process_id: str) -> None:
+    def __init__(
+        self, database: Database, router: Router, running: TurnExecutor, watches: RemoteReplies, process_id: str
+    ) -> None:
         self._database = database
         self._router = router
         self.running = running
@@ -144,11 +146,11 @@ class Turns:
         self.running.cancel(message_id)
         return message
 
-    def _reply_of(self, message: Message) -> Reply:
+    def _reply_of(self, message: Message) -> ReplyStream:
         running = self.running.replies.get(message.message_id)
         if running is not None:
             return running
-        return Reply.of(message) if message.status.terminal else self._watches.follow(message)
+        return ReplyStream.of(message) if message.status.terminal else self._watches.follow(message)
 
     async def _once(
         self,
@@ -183,7 +185,7 @@ class Turns:
         *new: NewConversation,
     ) -> Turn:
         try:
-            attempt = Attempt(self.running.claim())
+            attempt = PendingTurn(self.running.claim())
         except Overloaded:
             without_room = reservations.owner_without_room
             owner_id = await self._database.read(without_room, owner, conversation_id, request.on_busy)
@@ -192,7 +194,7 @@ class Turns:
         return await attempt.answer
 
     async def _reserve_and_run(
-        self, attempt: Attempt, script: Callable[..., Transaction[None]], args: tuple[object, ...]
+        self, attempt: PendingTurn, script: Callable[..., Transaction[None]], args: tuple[object, ...]
     ) -> None:
         try:
             await self._stored(attempt, script, args)
@@ -208,7 +210,7 @@ class Turns:
         await self.running.run(turn.reply, attempt.claim)
 
     async def _stored(
-        self, attempt: Attempt, script: Callable[..., Transaction[None]], args: tuple[object, ...]
+        self, attempt: PendingTurn, script: Callable[..., Transaction[None]], args: tuple[object, ...]
     ) -> None:
         """Store a turn; raises where nothing was stored."""
         try:
@@ -217,7 +219,7 @@ class Turns:
             if not await self._was_stored(attempt, error):
                 raise
 
-    async def _was_stored(self, attempt: Attempt, error: DatabaseUnavailable) -> bool:
+    async def _was_stored(self, attempt: PendingTurn, error: DatabaseUnavailable) -> bool:
         """Whether a commit came through whose acknowledgement was lost; the caller is not kept waiting long."""
         if attempt.reserved is None:
             return False
@@ -226,12 +228,14 @@ class Turns:
         retry = DatabaseRetry(self._database, retried=Exception, on_failure=on_failure)
         return await retry.read(messages.message_by_id, reply_id) is not None
 
-    def _reserve(self, attempt: Attempt, owner: str | None, conversation_id: str, turn: NewTurn) -> Transaction[None]:
+    def _reserve(
+        self, attempt: PendingTurn, owner: str | None, conversation_id: str, turn: NewTurn
+    ) -> Transaction[None]:
         wanted = self._reservation(attempt, owner, conversation_id, turn)
         attempt.reserved = yield from reservations.reserve(wanted, turn, title_from(turn.message))
 
     def _create_and_reserve(
-        self, attempt: Attempt, user_id: str, _: None, new: NewConversation, turn: NewTurn
+        self, attempt: PendingTurn, user_id: str, _: None, new: NewConversation, turn: NewTurn
     ) -> Transaction[None]:
         now, conversation_id = now_ms(), new_id()
         owner_id, _made = yield from users.ensure(user_id, new_id(), now)
@@ -239,13 +243,13 @@ class Turns:
         yield from self._reserve(attempt, user_id, conversation_id, turn)
 
     def _reserve_another(
-        self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewReply
+        self, attempt: PendingTurn, owner: str | None, conversation_id: str, asked: NewReply
     ) -> Transaction[None]:
         wanted = self._reservation(attempt, owner, conversation_id, asked)
         attempt.reserved = yield from reservations.reserve_another(wanted, asked)
 
     def _reservation(
-        self, attempt: Attempt, owner: str | None, conversation_id: str, asked: NewTurn | NewReply
+        self, attempt: PendingTurn, owner: str | None, conversation_id: str, asked: NewTurn | NewReply
     ) -> Reservation:
         return Reservation(
             conversation_id=conversation_id,
@@ -263,7 +267,7 @@ class Turns:
     def _fit(self, sampling: Sampling, mode: str, system_prompt: str | None, message: str) -> None:
         target = Target(str(sampling.provider), str(sampling.model))
         told = instructed(system_prompt) if mode == Mode.RAG else system_prompt
-        fixed_cost(told, message, self._router.window(target, sampling.max_tokens))
+        fixed_tokens(told, message, self._router.window(target, sampling.max_tokens))
 
 
 def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[AcceptedTurn]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias
 
-from app.rag.extraction.blocks import Draft, Kind, Writer, folded, row
-from app.rag.extraction.errors import CORRUPT, Unreadable
+from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks, folded, row
+from app.rag.extraction.errors import CORRUPT, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decoded
 
@@ -22,7 +22,7 @@ BETWEEN_CHARACTERS = 2
 Dialect: TypeAlias = csv.Dialect | type[csv.Dialect]
 
 
-def read_csv(content: bytes, limits: Limits) -> Draft:
+def read_csv(content: bytes, limits: Limits) -> TextBlocks:
     """The draft of a file of comma-separated values, whatever separates them.
 
     Each row is written as `header: value; header: value`, or as its values where there is no header or labels
@@ -30,7 +30,7 @@ def read_csv(content: bytes, limits: Limits) -> Draft:
     """
     csv.field_size_limit(limits.characters)
     text = decoded(content, limits)
-    dialect, writer = dialect_of(text), Writer(limits)
+    dialect, writer = dialect_of(text), BlockWriter(limits)
     first = list(islice(rows_of(text, dialect), 2))
     header = [folded(cell)[:LABEL_CHARACTERS] for cell in first[0]] if is_header(first) else []
     rows = cells = 0
@@ -60,7 +60,7 @@ def rows_of(text: str, dialect: Dialect) -> Iterator[list[str]]:
     try:
         yield from (each for each in csv.reader(io.StringIO(text), dialect) if any(map(str.strip, each)))
     except csv.Error as error:
-        raise Unreadable(CORRUPT) from error
+        raise ExtractionError(CORRUPT) from error
 
 
 def joined(lines: Iterable[str]) -> str:

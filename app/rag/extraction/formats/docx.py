@@ -13,8 +13,8 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from lxml.etree import LxmlError
 
-from app.rag.extraction.blocks import Draft, Kind, Writer, folded
-from app.rag.extraction.errors import CORRUPT, Unreadable
+from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks, folded
+from app.rag.extraction.errors import CORRUPT, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.zip_guard import checked, failure_of
 
@@ -31,7 +31,7 @@ LEVEL = re.compile(r"heading\s*([1-9])", re.IGNORECASE)
 CODE = re.compile(r"code|preformatted|verbatim|listing", re.IGNORECASE)
 
 
-def read_docx(content: bytes, limits: Limits) -> Draft:
+def read_docx(content: bytes, limits: Limits) -> TextBlocks:
     """The draft of a Word document."""
     file = checked(content, limits)
     try:
@@ -42,9 +42,9 @@ def read_docx(content: bytes, limits: Limits) -> Draft:
             reader.read(notes)
         return reader.writer.draft(document.core_properties.title)
     except LxmlError as error:
-        raise Unreadable(failure_of(error)) from error
+        raise ExtractionError(failure_of(error)) from error
     except (PackageNotFoundError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
-        raise Unreadable(CORRUPT) from error  # python-docx trusts a package's parts to be what they should
+        raise ExtractionError(CORRUPT) from error  # python-docx trusts a package's parts to be what they should
 
 
 def notes_of(document: Any) -> Iterator[Element]:
@@ -59,7 +59,7 @@ class Body:
     """Writes what stands in a body, a part of one, or a list of notes."""
 
     def __init__(self, document: Any, limits: Limits) -> None:
-        self.writer = Writer(limits)
+        self.writer = BlockWriter(limits)
         self._styles = {style.style_id: str(style.name or "") for style in document.styles}
 
     def read(self, root: Element) -> None:

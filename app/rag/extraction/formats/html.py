@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from app.rag.extraction.blocks import Draft, Kind, Writer, folded
-from app.rag.extraction.errors import OUT_OF_MEMORY, TOO_DEEP, TOO_MANY_ELEMENTS, Unreadable
+from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks, folded
+from app.rag.extraction.errors import OUT_OF_MEMORY, TOO_DEEP, TOO_MANY_ELEMENTS, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decoded
 
@@ -37,12 +37,12 @@ BLOCKS = frozenset(
 CONTEXTS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "dt", "p", "dd"})
 
 
-def read_html(content: bytes, limits: Limits) -> Draft:
+def read_html(content: bytes, limits: Limits) -> TextBlocks:
     """The draft of a page."""
     return draft_of(decoded(content, limits, declared=True), limits)
 
 
-def draft_of(source: str, limits: Limits) -> Draft:
+def draft_of(source: str, limits: Limits) -> TextBlocks:
     """The draft of a page's source; where there is nothing but surroundings, they are read."""
     for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
         page = parsed(source, limits)
@@ -64,13 +64,13 @@ def parsed(source: str, limits: Limits) -> LexborHTMLParser:
         Unreadable: it has more elements, or more of them within each other, than the limits.
     """
     if source.count("<") - source.count("</") > limits.elements:
-        raise Unreadable(TOO_MANY_ELEMENTS)
+        raise ExtractionError(TOO_MANY_ELEMENTS)
     if is_deeper(source, limits.nesting):
-        raise Unreadable(TOO_DEEP)
+        raise ExtractionError(TOO_DEEP)
     try:
         return LexborHTMLParser(source)
     except SelectolaxError as error:
-        raise Unreadable(OUT_OF_MEMORY) from error
+        raise ExtractionError(OUT_OF_MEMORY) from error
 
 
 def is_deeper(source: str, limit: int) -> bool:
@@ -116,14 +116,14 @@ class Page:
     """Goes through a page in order, without recursion: it may be nested deeper than a stack."""
 
     def __init__(self, limits: Limits) -> None:
-        self._writer = Writer(limits)
+        self._writer = BlockWriter(limits)
         self._inline: list[str] = []
         self._open: list[str] = []
         """Elements around the place that say what text is; and lists, to know an item's depth and number."""
         self._numbers: list[int | None] = []
         self._marker = ""
 
-    def read(self, page: LexborHTMLParser) -> Draft:
+    def read(self, page: LexborHTMLParser) -> TextBlocks:
         """The draft of the page."""
         title = page.css_first("head > title")
         node: LexborNode | None = page.body

@@ -12,8 +12,8 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
-from app.rag.extraction.blocks import Draft, title_of
-from app.rag.extraction.errors import TOO_MANY_ELEMENTS, Unreadable
+from app.rag.extraction.blocks import TextBlocks, title_of
+from app.rag.extraction.errors import TOO_MANY_ELEMENTS, ExtractionError
 from app.rag.extraction.formats import html
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decoded
@@ -30,7 +30,7 @@ INLINE_TAGS = frozenset(
 )
 
 
-def read_markdown(content: bytes, limits: Limits) -> Draft:
+def read_markdown(content: bytes, limits: Limits) -> TextBlocks:
     """The draft of a Markdown file: CommonMark with tables. Its front matter gives a title and is no text."""
     source = decoded(content, limits)
     front = FRONT_MATTER.match(source)
@@ -73,7 +73,7 @@ class Budget:
             Unreadable: there is none.
         """
         if self._left == 0:
-            raise Unreadable(TOO_MANY_ELEMENTS)
+            raise ExtractionError(TOO_MANY_ELEMENTS)
         self._left -= 1
 
     def bound_blocks(self, state: StateCore) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from pypdf import PageObject, PdfReader
 from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError, PyPdfError
 
-from app.rag.extraction.blocks import Draft
+from app.rag.extraction.blocks import TextBlocks
 from app.rag.extraction.errors import (
     CORRUPT,
     ENCRYPTED,
@@ -19,7 +19,7 @@ from app.rag.extraction.errors import (
     TOO_DEEP,
     TOO_MANY_PAGES,
     TOO_MUCH_TEXT,
-    Unreadable,
+    ExtractionError,
 )
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.page_layout import Line, draft_of
@@ -32,29 +32,29 @@ NO_TITLE = re.compile(
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of every oddity in a file
 
 
-def read_pdf(content: bytes, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
+def read_pdf(content: bytes, limits: Limits, progress: Callable[[int, int], None]) -> TextBlocks:
     """The draft of a PDF; `progress` is told pages done, of how many."""
     if len(PAGE.findall(content)) > limits.pages:  # to find all objects of so many takes long
-        raise Unreadable(TOO_MANY_PAGES)
+        raise ExtractionError(TOO_MANY_PAGES)
     try:
         return read(PdfReader(io.BytesIO(content), strict=False), limits, progress)
     except LimitReachedError as error:
-        raise Unreadable(PDF_TOO_LARGE) from error
+        raise ExtractionError(PDF_TOO_LARGE) from error
     except (FileNotDecryptedError, DependencyError) as error:
-        raise Unreadable(ENCRYPTED) from error
+        raise ExtractionError(ENCRYPTED) from error
     except RecursionError as error:
-        raise Unreadable(TOO_DEEP) from error
+        raise ExtractionError(TOO_DEEP) from error
     except (PyPdfError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
-        raise Unreadable(CORRUPT) from error  # pypdf trusts a file's objects to be of the kinds they should
+        raise ExtractionError(CORRUPT) from error  # pypdf trusts a file's objects to be of the kinds they should
 
 
-def read(reader: PdfReader, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
+def read(reader: PdfReader, limits: Limits, progress: Callable[[int, int], None]) -> TextBlocks:
     """What is on the pages; a page that cannot be read counts as one without text, unless all are so."""
     if reader.is_encrypted and not reader.decrypt(""):
-        raise Unreadable(ENCRYPTED)
+        raise ExtractionError(ENCRYPTED)
     total = len(reader.pages)
     if total > limits.pages:
-        raise Unreadable(TOO_MANY_PAGES)
+        raise ExtractionError(TOO_MANY_PAGES)
     pages: list[list[Line]] = []
     unread, left = 0, limits.characters
     for number, page in enumerate(reader.pages, 1):
@@ -66,11 +66,11 @@ def read(reader: PdfReader, limits: Limits, progress: Callable[[int, int], None]
             lines, unread = [], unread + 1
         left -= sum(len(line.text) for line in lines)
         if left < 0:
-            raise Unreadable(TOO_MUCH_TEXT)
+            raise ExtractionError(TOO_MUCH_TEXT)
         pages.append(lines)
         progress(number, total)
     if unread == total:
-        raise Unreadable(CORRUPT)
+        raise ExtractionError(CORRUPT)
     return draft_of(pages, title_in(reader), limits)
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from app.rag.extraction.blocks import Block, Draft, Kind, title_of, unmarked
-from app.rag.extraction.errors import TOO_MANY_ELEMENTS, Unreadable
+from app.rag.extraction.blocks import Block, Kind, TextBlocks, title_of, unmarked
+from app.rag.extraction.errors import TOO_MANY_ELEMENTS, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decoded
 
@@ -22,14 +22,14 @@ NUMBERED_BLANKS = 4
 """A line with one number and more blanks is an item of a list."""
 
 
-def read_plain(content: bytes, limits: Limits) -> Draft:
+def read_plain(content: bytes, limits: Limits) -> TextBlocks:
     """The draft of a text file; its text is the file's own."""
     text = decoded(content, limits)
     blocks = list(islice(blocks_in(text), limits.elements + 1))
     if len(blocks) > limits.elements:
-        raise Unreadable(TOO_MANY_ELEMENTS)
+        raise ExtractionError(TOO_MANY_ELEMENTS)
     first = blocks[0] if blocks and blocks[0].kind is Kind.HEADING else None
-    return Draft(text, blocks, title_of(unmarked(text[first.start : first.end])) if first is not None else None)
+    return TextBlocks(text, blocks, title_of(unmarked(text[first.start : first.end])) if first is not None else None)
 
 
 def blocks_in(text: str) -> Iterator[Block]:

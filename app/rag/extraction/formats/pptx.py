@@ -10,28 +10,28 @@ from pptx import Presentation
 from pptx.exc import PythonPptxError
 from pptx.oxml.ns import qn
 
-from app.rag.extraction.blocks import Draft, Kind, Writer, folded
-from app.rag.extraction.errors import CORRUPT, TOO_MANY_PAGES, Unreadable
+from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks, folded
+from app.rag.extraction.errors import CORRUPT, TOO_MANY_PAGES, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.zip_guard import checked, failure_of
 
 
-def read_pptx(content: bytes, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
+def read_pptx(content: bytes, limits: Limits, progress: Callable[[int, int], None]) -> TextBlocks:
     """The draft of a presentation, notes of the speaker included; `progress` is told slides done, of how many."""
     file = checked(content, limits)
     try:
         return draft_of(Presentation(file), limits, progress)
     except LxmlError as error:
-        raise Unreadable(failure_of(error)) from error
+        raise ExtractionError(failure_of(error)) from error
     except (PythonPptxError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
-        raise Unreadable(CORRUPT) from error  # python-pptx trusts a package's parts to be what they should
+        raise ExtractionError(CORRUPT) from error  # python-pptx trusts a package's parts to be what they should
 
 
-def draft_of(deck: Any, limits: Limits, progress: Callable[[int, int], None]) -> Draft:
+def draft_of(deck: Any, limits: Limits, progress: Callable[[int, int], None]) -> TextBlocks:
     """What is on the slides, in order."""
-    writer, total, textless = Writer(limits), len(deck.slides), []
+    writer, total, textless = BlockWriter(limits), len(deck.slides), []
     if total > limits.pages:
-        raise Unreadable(TOO_MANY_PAGES)
+        raise ExtractionError(TOO_MANY_PAGES)
     for number, slide in enumerate(deck.slides, 1):
         writer.page, before = number, len(writer.blocks)
         write_slide(writer, slide)
@@ -43,7 +43,7 @@ def draft_of(deck: Any, limits: Limits, progress: Callable[[int, int], None]) ->
     return draft
 
 
-def write_slide(writer: Writer, slide: Any) -> None:
+def write_slide(writer: BlockWriter, slide: Any) -> None:
     """A slide's title, then its shapes, then what is to be said."""
     title = slide.shapes.title
     if title is not None and title.has_text_frame:
@@ -59,7 +59,7 @@ def write_slide(writer: Writer, slide: Any) -> None:
         writer.add(Kind.PARAGRAPH, slide.notes_slide.notes_text_frame.text)
 
 
-def write_shape(writer: Writer, shape: Any) -> None:
+def write_shape(writer: BlockWriter, shape: Any) -> None:
     """A shape's text, or its table."""
     if shape.has_text_frame:
         for paragraph in shape.text_frame.paragraphs:
