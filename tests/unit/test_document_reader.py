@@ -11,10 +11,9 @@ import uvloop
 
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.media_types import MARKDOWN, PDF, PLAIN
 from app.rag.sandbox.client import DocumentReader, installed
 from app.rag.sandbox.protocol import ResultReader, frame_head
-from tests.support.documents import pdf
+from tests.support.documents import MARKDOWN, PDF, PLAIN, pdf
 
 FORK_SERVER = "app.rag.sandbox.fork_server"
 SLOW = b"pump " * 1_900_000

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from itertools import islice
 
 from app.domain.documents import Heading
-from app.rag.extraction.blocks import Kind, TextBlocks, unmarked
+from app.rag.extraction.blocks import BlockKind, TextBlocks, heading_text
 
 ENTRIES = 1000
 """Of a document's outline; the innermost are left out first."""
@@ -25,14 +25,14 @@ class Outline:
         """For each heading the place of that above it, -1 for none."""
         open_ones: list[int] = []
         for block in draft.blocks:
-            if block.kind is not Kind.HEADING:
+            if block.kind is not BlockKind.HEADING:
                 continue
             while open_ones and self._all[open_ones[-1]].level >= block.level:
                 open_ones.pop()
             self._above.append(open_ones[-1] if open_ones else -1)
             open_ones.append(len(self._all))
             self._all.append(
-                Heading(block.level, unmarked(draft.text[block.start : block.end])[:ENTRY_CHARACTERS], block.start)
+                Heading(block.level, heading_text(draft.text[block.start : block.end])[:ENTRY_CHARACTERS], block.start)
             )
         self._starts = [each.start for each in self._all]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias
 
-from app.rag.extraction.blocks import Block, Kind, TextBlocks
-from app.rag.tokenizer import counted
+from app.rag.extraction.blocks import Block, BlockKind, TextBlocks
+from app.rag.tokenizer import count_tokens
 
 MOST = 250
 """Tokens of a chunk, and so of a unit."""
@@ -102,7 +102,7 @@ def counted_units(draft: TextBlocks) -> Iterator[Segment]:
 
 def parts_of(text: str, block: Block) -> Iterable[tuple[int, int]]:
     """The spans of a block's sentences or lines."""
-    if block.kind is Kind.HEADING:
+    if block.kind is BlockKind.HEADING:
         return divided(text, block.start, block.end, None)
     return divided(text, block.start, block.end, LINE_END if block.kind.by_line else SENTENCE_END)
 
@@ -124,7 +124,7 @@ def tokens_of(text: str, spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
     for batch in batches(spans):
         short = (end - start < (MOST + 1) * CHARACTERS_PER_TOKEN for start, end, _ in batch)
         texts = [text[start:end] if counts else "" for (start, end, _), counts in zip(batch, short, strict=True)]
-        for span, tokens in zip(batch, counted(texts), strict=True):
+        for span, tokens in zip(batch, count_tokens(texts), strict=True):
             yield span, max(tokens, (span[1] - span[0]) // CHARACTERS_PER_TOKEN)
 
 
@@ -171,13 +171,13 @@ def price_of_cut(text: str, before: Segment, unit: Segment) -> float:
     """What it costs to cut between two units."""
     if before.block is unit.block:
         return price_within(text, before, unit)
-    if before.block.kind is Kind.HEADING:
+    if before.block.kind is BlockKind.HEADING:
         return AFTER_HEADING
     if is_lead(text, before.block):
         return AFTER_LEAD
-    if unit.block.kind is Kind.HEADING:
+    if unit.block.kind is BlockKind.HEADING:
         return AT_SECTION
-    return AT_INTRODUCED if unit.block.kind.by_line and before.block.kind is Kind.PARAGRAPH else AT_BLOCK
+    return AT_INTRODUCED if unit.block.kind.by_line and before.block.kind is BlockKind.PARAGRAPH else AT_BLOCK
 
 
 def price_within(text: str, before: Segment, unit: Segment) -> float:
@@ -192,15 +192,15 @@ def price_within(text: str, before: Segment, unit: Segment) -> float:
 
 def is_lead(text: str, block: Block) -> bool:
     """Whether a block says little without the next one."""
-    if block.leads or text.endswith((":", "\uff1a"), block.start, block.end):
+    if block.introduces or text.endswith((":", "\uff1a"), block.start, block.end):
         return True
-    short = block.kind is Kind.PARAGRAPH and block.end - block.start <= LEAD_CHARACTERS
+    short = block.kind is BlockKind.PARAGRAPH and block.end - block.start <= LEAD_CHARACTERS
     return short and not text.endswith(TERMINAL, block.start, block.end)
 
 
 def price_of_none(before: Segment, unit: Segment, depths: dict[int, int]) -> float:
     """What it costs not to cut between two units."""
-    if unit.block.kind is Kind.HEADING and before.block is not unit.block:
+    if unit.block.kind is BlockKind.HEADING and before.block is not unit.block:
         return OVER_SECTION[min(depths[unit.block.level], len(OVER_SECTION) - 1)]
     return OVER_PAGE if before.block.page != unit.block.page else 0.0
 
@@ -210,7 +210,9 @@ def merged(units: Iterable[Segment]) -> list[Segment]:
     made: list[Segment] = []
     for unit in units:
         last = made[-1] if made else None
-        ends_section = unit.block.kind is Kind.HEADING and last is not None and last.block.kind is not Kind.HEADING
+        ends_section = (
+            unit.block.kind is BlockKind.HEADING and last is not None and last.block.kind is not BlockKind.HEADING
+        )
         if last is None or ends_section or last.tokens + unit.tokens > SMALL:
             made.append(unit)
         else:

@@ -23,7 +23,7 @@ SHORTFALL = [(max(0, AIM - tokens) / AIM) ** 2 for tokens in range(MOST + 1)]
 """The price of a chunk of so many tokens."""
 
 
-def chunks_of(draft: TextBlocks, outline: Outline, limits: Limits) -> list[Chunk]:
+def split_document(draft: TextBlocks, outline: Outline, limits: Limits) -> list[Chunk]:
     """The chunks of a draft, in order: every character that is not blank is in exactly one.
 
     Raises:

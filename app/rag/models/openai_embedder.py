@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from app.rag.lazy_numpy import numbers
+from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
 from app.rag.models.http_client import Remote, failure
 
@@ -50,7 +50,7 @@ class OpenAIEmbedder:
         return {"model": self._model, "input": given, "encoding_format": "float"}
 
     def _vectors(self, answer: Any, count: int) -> list[Vector]:
-        np = numbers()
+        np = numpy()
         try:
             entries = sorted(answer["data"], key=lambda each: each["index"])
             matrix = np.array([each["embedding"] for each in entries], np.float64)

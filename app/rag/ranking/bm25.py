@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.rag.lazy_numpy import numbers
+from app.rag.lazy_numpy import numpy
 from app.rag.ranking.terms import MARK_LENGTH
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Postings:
     """Which of some candidates have which marks, and how often."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        np = numbers()
+        np = numpy()
         layout: Any = {"names": ["mark"], "formats": ["<u8"], "offsets": [0], "itemsize": MARK_LENGTH + 1}
         marks = "".join(f"{each.words} " for each in candidates).encode("ascii")
         self._keys = [each.chunk_key for each in candidates]
@@ -88,7 +88,7 @@ class Postings:
 
     def ranked(self, weights: Mapping[str, float], mean_length: float, limit: int) -> list[Ranked]:
         """The best candidates by the weights of the marks that are searched for, the best first."""
-        np = numbers()
+        np = numpy()
         lengths = np.bincount(self._rows, self._counts, len(self._keys))
         slack = K1 * (1 - B + B * lengths / max(mean_length, 1.0))
         scores = np.zeros(len(self._keys))
@@ -100,7 +100,7 @@ class Postings:
         return [Ranked(self._keys[place], float(scores[place])) for place in order if scores[place] > 0]
 
     def _places(self, mark: str) -> NDArray[Any]:
-        np = numbers()
+        np = numpy()
         places: NDArray[Any] = np.flatnonzero(self._marks == as_number(mark))
         return places
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.rag.lazy_numpy import numbers
+from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
 from app.rag.ranking.bm25 import Ranked
 
@@ -32,7 +32,7 @@ class Block:
 
 def block(rows: Sequence[Sequence[Any]]) -> Block:
     """Rows of a key and a vector as arrays."""
-    np = numbers()
+    np = numpy()
     vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), -1)
     return Block(np.fromiter((key for key, _ in rows), np.int64, len(rows)), vectors)
 
@@ -41,7 +41,7 @@ class Matrix:
     """The vectors of an owner's documents in one piece, each document's rows together."""
 
     def __init__(self, blocks: Mapping[str, Block]) -> None:
-        np = numbers()
+        np = numpy()
         self._places: dict[str, slice] = {}
         end = 0
         for document_id, each in blocks.items():
@@ -70,7 +70,7 @@ class Matrix:
 
 def nearest(within: Block, query: Vector, limit: int) -> list[Ranked]:
     """The chunks of a block that are nearest to a query, with their cosines."""
-    np = numbers()
+    np = numpy()
     if not len(within.chunk_keys):
         return []
     wanted = np.frombuffer(query, "<f4")
@@ -83,7 +83,7 @@ def nearest(within: Block, query: Vector, limit: int) -> list[Ranked]:
 
 def cosines(queries: Sequence[Vector], texts: Sequence[Vector]) -> list[float]:
     """How near each text is to the query that is nearest to it."""
-    np = numbers()
+    np = numpy()
     if not texts:
         return []
     asked, told = (np.stack([np.frombuffer(each, "<f4") for each in vectors]) for vectors in (queries, texts))

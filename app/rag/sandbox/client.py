@@ -23,9 +23,10 @@ import orjson
 from app.domain.documents import ExtractedDocument
 from app.rag.extraction.errors import CORRUPT, INTERRUPTED, OUT_OF_CPU, OUT_OF_MEMORY, OUT_OF_TIME, ExtractionError
 from app.rag.extraction.limits import Limits
+from app.rag.extraction.registry import base_libraries
 from app.rag.sandbox.protocol import EXIT, HEAD, PROGRESS, REQUEST, ResultReader, frame_head
 
-LIBRARIES = ("docx", "markdown_it", "numpy", "pypdf", "selectolax", "snowballstemmer", "tokenizers")
+LIBRARIES = tuple(each.partition(".")[0] for each in (*base_libraries(), "numpy", "snowballstemmer", "tokenizers"))
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 """Exit codes of a process that a library ends, as it does where memory or stack is not given."""
 PIECE_BYTES = 1 << 18

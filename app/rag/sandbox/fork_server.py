@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.rag.extraction.registry import preload
 from app.rag.sandbox.protocol import EXIT
 from app.rag.sandbox.worker import run
 from app.rag.tokenizer import tokenizer
@@ -98,6 +99,7 @@ def main() -> None:
     os.nice(NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")  # of all processes this may go first
+    preload()
     tokenizer()
     gc.freeze()  # forked processes share what is loaded, and do not copy it to look for garbage
     ForkServer(socket.socket(fileno=os.dup(0)), float(sys.argv[1])).serve()

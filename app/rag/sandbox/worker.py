@@ -15,7 +15,7 @@ import orjson
 
 from app.rag.extraction.errors import CORRUPT, OUT_OF_MEMORY, ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.pipeline import extracted
+from app.rag.pipeline import extract_document
 from app.rag.sandbox.protocol import PROGRESS, REQUEST, failure_frame, frame, frames_of
 
 DESCRIPTORS = 64
@@ -34,7 +34,7 @@ def serve(connection: socket.socket) -> None:
         content = file.read(content_bytes)
     failure, cause = None, ""
     try:
-        document = extracted(content, asked["media_type"], limits, Reporter(connection).report)
+        document = extract_document(content, asked["media_type"], limits, Reporter(connection).report)
         for each in frames_of(document):
             connection.sendall(each)
     except ExtractionError as error:
