@@ -15,9 +15,9 @@ from app.db.database import LEASE_MS, Database
 from app.db.transaction import Statement, Transaction
 from app.domain.documents import Document, DocumentStatus
 from app.errors import DocumentNotFound
+from app.rag.models import embedder as embedding
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents import embedding as embeddings
 from app.services.documents.deletion import DocumentDeleter
 from app.services.documents.ingestion_job import NOT_EMBEDDED
 from app.services.documents.upload import Upload
@@ -205,7 +205,7 @@ async def test_an_embedder_that_fails_is_asked_again(
 ) -> None:
     """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
     needs_vectors(database)
-    monkeypatch.setattr(embeddings, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(embedding, "RETRY_PAUSES", (0.01, 0.01))
     host = await hosts()
     embedder.failures = 2
     document = await host.ready(await host.upload(b"# One\n\nSome text."))

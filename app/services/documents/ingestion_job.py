@@ -13,11 +13,10 @@ from app.db.ingestion import Batch, ClaimLost, IngestionClaim, Progress
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
-from app.rag.extraction.errors import ExtractionError
-from app.rag.models.embedder import Embedder, Vector
+from app.rag.extraction.errors import EMPTY, ExtractionError
+from app.rag.models.embedder import Embedder, Vector, embed_with_retry, embedding_text
 from app.rag.ranking.terms import indexed
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents.embedding import embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
 
@@ -31,7 +30,6 @@ MAX_DEATHS = 3
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
 NOT_EMBEDDED = DocumentFailure("embedding-failed", "The embedding model does not answer.", True)
-EMPTY = DocumentFailure("document-empty", "The document has no text.")
 BROKEN = DocumentFailure("internal-error", "Something went wrong on the server.", True)
 
 log = logging.getLogger(__name__)
