@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from app.db.postgres import url as postgres_url
 from app.llm.providers.local import BUNDLED_MODEL
 from app.llm.providers.scripted import SCRIPTS
-from app.rag.models.minilm import weights
+from app.rag.models.minilm import model_path
 from app.setting_types import BaseUrl, FurtherProvider, Key, LogLevel, Pooler, Provider, Seconds, from_json
 
 SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+")
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _with_what_embeds(self) -> Settings:
         provider = self.embedding_provider
-        if provider == Provider.LOCAL and weights() is None:
+        if provider == Provider.LOCAL and model_path() is None:
             raise ValueError("EMBEDDING_PROVIDER is local: the extra `documents` is not installed")
         if provider == Provider.OPENAI and provider not in self.providers:
             raise ValueError("EMBEDDING_PROVIDER is openai: OPENAI_API_KEY or OPENAI_BASE_URL is needed")
@@ -301,7 +301,7 @@ class Settings(BaseSettings):
     def effective_embedding_provider(self) -> str | None:
         """Whose vectors are compared; None for nobody's."""
         if self.embedding_provider is None:
-            return None if weights() is None else Provider.LOCAL
+            return None if model_path() is None else Provider.LOCAL
         return None if self.embedding_provider == NO_VECTORS else self.embedding_provider
 
     @property

@@ -6,7 +6,7 @@ from itertools import islice
 from app.domain.documents import Heading
 from app.rag.extraction.blocks import BlockKind, TextBlocks, heading_text
 
-ENTRIES = 1000
+MAX_ENTRIES = 1000
 """Of a document's outline; the innermost are left out first."""
 ENTRY_CHARACTERS = 200
 PART_CHARACTERS = 100
@@ -41,10 +41,10 @@ class Outline:
         """The headings in order; where there are too many, the first of the outermost levels."""
         level = 9
         entries = self._all
-        while len(entries) > ENTRIES and level > 1:
+        while len(entries) > MAX_ENTRIES and level > 1:
             level -= 1
             entries = [each for each in entries if each.level <= level]
-        return entries[:ENTRIES]
+        return entries[:MAX_ENTRIES]
 
     def above(self, start: int, end: int, header: str = "") -> str:
         """The title and the headings above all of a span, and a table's header, outermost first, with ` > ` between."""
