@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.documents import Chunk
-from app.rag.chunking.segments import MOST
+from app.rag.chunking.segments import MAX_TOKENS
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extract_document
@@ -45,7 +45,7 @@ def test_chunks_hold_all_text_once(source, media_type):
     made = list(document.chunks)
     assert covers(document.text, made)
     assert all(each.content == document.text[each.start : each.end] for each in made)
-    assert max(count_tokens([each.content for each in made])) <= MOST
+    assert max(count_tokens([each.content for each in made])) <= MAX_TOKENS
 
 
 def test_paragraphs_are_kept_whole():
@@ -53,7 +53,7 @@ def test_paragraphs_are_kept_whole():
     source = "\n\n".join(SENTENCE * 4 for _ in range(20))
     made = chunks(source)
     assert all(each.content.count(SENTENCE.strip()) % 4 == 0 for each in made)
-    assert all(100 <= tokens <= MOST for tokens in count_tokens([each.content for each in made]))
+    assert all(100 <= tokens <= MAX_TOKENS for tokens in count_tokens([each.content for each in made]))
 
 
 def test_a_heading_stays_with_what_follows():
@@ -93,8 +93,8 @@ def test_what_has_no_place_to_cut_is_cut(text):
     """A text without blanks or sentences, one enormous word, and enormous blanks are cut all the same."""
     made = chunks(text, PLAIN)
     assert covers(text, made)
-    assert max(count_tokens([each.content for each in made])) <= MOST
-    assert max(len(each.content) for each in made) <= 10 * MOST
+    assert max(count_tokens([each.content for each in made])) <= MAX_TOKENS
+    assert max(len(each.content) for each in made) <= 10 * MAX_TOKENS
 
 
 def test_long_texts_are_cut_by_sentence():

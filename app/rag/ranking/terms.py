@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.rag.chunking.identifiers import parts_of
+from app.rag.chunking.identifiers import identifier_parts
 
 MARK_LENGTH = 8
 """Characters of a mark: 40 bits, by which words of one owner do not meet by chance."""
@@ -64,7 +64,7 @@ def query_stems(query: str) -> list[str]:
     """What is searched for, each once: the words that say something, and the parts of identifiers."""
     words = list(plain_words(query))
     telling = [each for each in words if each not in SAY_NOTHING]
-    found = map(stem, [*(telling or words), *(each for each in parts_of(query) if each not in SAY_NOTHING)])
+    found = map(stem, [*(telling or words), *(each for each in identifier_parts(query) if each not in SAY_NOTHING)])
     return list(dict.fromkeys(found))
 
 
