@@ -280,7 +280,7 @@ class ChunkRow(Base):
     heading: Mapped[str] = mapped_column(Text)
     names: Mapped[str] = mapped_column(Text)
     words: Mapped[str] = mapped_column(Text)
-    """What it is found by, as `app.rag.ranking.terms.indexed` gives it."""
+    """What it is found by, as `app.rag.ranking.terms.index_chunk` gives it."""
     counts: Mapped[bytes] = mapped_column(LargeBinary)
     """How often each of its words occurs."""
 

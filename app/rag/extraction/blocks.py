@@ -36,7 +36,7 @@ class BlockKind(StrEnum):
 
     @property
     def by_line(self) -> bool:
-        """Whether each line is a unit: an item, a row, a line of code."""
+        """True if each line is a unit: an item, a row, a line of code."""
         return self in {BlockKind.LIST, BlockKind.TABLE, BlockKind.CODE}
 
 

@@ -33,11 +33,11 @@ class Format:
     extra: str = BASE_EXTRA
     """The project's optional dependencies that install the libraries."""
     signature: Callable[[bytes, bytes], bool] | None = None
-    """Whether a file is of this format, by its first and its last bytes."""
+    """Recognise a file by its first and its last bytes."""
     office_folder: str | None = None
     """The folder of an Office archive that holds the document itself, as `word` in DOCX."""
     matches_text: Callable[[str, str], bool] | None = None
-    """Whether a text is of this format, by its first characters and its extension; None: by its extension alone."""
+    """Recognise a text by its first characters and its extension; None if the extension alone decides."""
 
     @property
     def is_text(self) -> bool:
@@ -45,10 +45,10 @@ class Format:
 
     @property
     def available(self) -> bool:
-        """Whether the format is read here. `BASE_EXTRA` is checked once for all formats, when the service starts."""
+        """True if the format is read here. `BASE_EXTRA` is checked once for all formats, when the service starts."""
         return self.extra == BASE_EXTRA or self.installed
 
     @property
     def installed(self) -> bool:
-        """Whether all libraries are installed; none of them is imported."""
+        """True if all libraries are installed; none of them is imported."""
         return all(find_spec(each.partition(".")[0]) is not None for each in self.libraries)

@@ -15,7 +15,7 @@ from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stag
 from app.errors import DatabaseUnavailable, EmbeddingFailed
 from app.rag.extraction.errors import EMPTY, ExtractionError
 from app.rag.models.embedder import Embedder, Vector, embed_with_retry, embedding_text
-from app.rag.ranking.terms import indexed
+from app.rag.ranking.terms import index_chunk
 from app.rag.sandbox.client import DocumentReader
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
@@ -162,4 +162,4 @@ class IngestionJob:
 def indexed_chunks(job: IngestionClaim, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
     """Chunks with the words that they are found by."""
     owner_id, document_id = job.owner_id, job.document_id
-    return [(each, *indexed(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]
+    return [(each, *index_chunk(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]

@@ -13,8 +13,8 @@ from app.db.database import Database
 from app.db.search import Searchable
 from app.db.transaction import Row, Transaction
 from app.rag.models.embedder import Vector
-from app.rag.ranking.bm25 import Candidate, Collected, Ranked, collected
-from app.rag.ranking.vectors import Block, Matrix, best, block, nearest
+from app.rag.ranking.bm25 import Candidate, Ranked, TermStatistics, estimate_statistics
+from app.rag.ranking.vectors import VectorBlock, VectorMatrix, best_ranked, nearest, vector_block
 
 SAMPLE = 2_000
 """Chunks in which words are counted, spread over all of a user's documents."""
@@ -30,14 +30,14 @@ class UserCorpus:
 
     version: int
     documents: Sequence[Searchable]
-    statistics: Collected
-    matrix: Matrix | None
+    statistics: TermStatistics
+    matrix: VectorMatrix | None
     """None where vectors are not compared here, or are too many to be kept."""
 
     @property
     def size(self) -> int:
         """In bytes, about."""
-        return len(self.statistics.holding) * BYTES_OF_A_WORD + (self.matrix.size if self.matrix else 0)
+        return len(self.statistics.sample_counts) * BYTES_OF_A_WORD + (self.matrix.size if self.matrix else 0)
 
     def within(self, document_ids: Collection[str] | None) -> Sequence[Searchable]:
         """Its documents, or those of them that are named."""
@@ -86,12 +86,12 @@ class CorpusCache:
         if sample is None and known is not None:
             return UserCorpus(version, documents, known.statistics, matrix)
         candidates = [Candidate(*row) for row in sample or ()]
-        statistics = await asyncio.to_thread(collected, chunks_of(documents), candidates)
+        statistics = await asyncio.to_thread(estimate_statistics, chunks_of(documents), candidates)
         return UserCorpus(version, documents, statistics, matrix)
 
     def _read(
         self, owner_id: str, known: UserCorpus | None
-    ) -> Transaction[UserCorpus | tuple[int, Sequence[Searchable], list[Row] | None, Matrix | None]]:
+    ) -> Transaction[UserCorpus | tuple[int, Sequence[Searchable], list[Row] | None, VectorMatrix | None]]:
         version = yield from search.corpus_version(owner_id)
         if known is not None and known.version == version:
             return known
@@ -102,11 +102,11 @@ class CorpusCache:
         matrix = yield from self._matrix(documents, known)
         return version, documents, sample, matrix
 
-    def _matrix(self, documents: Sequence[Searchable], known: UserCorpus | None) -> Transaction[Matrix | None]:
+    def _matrix(self, documents: Sequence[Searchable], known: UserCorpus | None) -> Transaction[VectorMatrix | None]:
         if self._embedder is None:
             return None
         before = {(each.document_id, each.generation) for each in known.documents} if known else set()
-        blocks: dict[str, Block] = {}
+        blocks: dict[str, VectorBlock] = {}
         left = self._cache_bytes
         for each in documents:
             if each.embedding != self._embedder:
@@ -114,12 +114,12 @@ class CorpusCache:
             same = known is not None and known.matrix is not None and (each.document_id, each.generation) in before
             found = known.matrix.block(each.document_id) if same and known and known.matrix else None
             if found is None:
-                found = block((yield from search.vectors(each, self._embedder)))
+                found = vector_block((yield from search.vectors(each, self._embedder)))
             blocks[each.document_id] = found
             left -= found.size
             if left < 0:
                 return None
-        return Matrix(blocks)
+        return VectorMatrix(blocks)
 
     def _keep(self, owner_id: str, library: UserCorpus) -> None:
         self._kept[owner_id] = library
@@ -135,7 +135,7 @@ def nearest_one_by_one(
     found: list[Ranked] = []
     for each in documents:
         rows = yield from search.vectors(each, embedder)
-        found = best([*found, *nearest(block(rows), query, limit)], limit)
+        found = best_ranked([*found, *nearest(vector_block(rows), query, limit)], limit)
     return found
 
 
@@ -144,7 +144,7 @@ def chunks_of(documents: Sequence[Searchable]) -> int:
     return sum(each.chunks for each in documents)
 
 
-def drifted(statistics: Collected, chunks: int) -> bool:
+def drifted(statistics: TermStatistics, chunks: int) -> bool:
     """Whether words have to be counted again, now that there are so many chunks."""
     return abs(statistics.chunks - chunks) > DRIFT * statistics.chunks
 

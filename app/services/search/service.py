@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from app.db import search
@@ -17,10 +17,10 @@ from app.errors import DocumentNotFound, EmbeddingFailed
 from app.rag.models.embedder import Embedder
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
-from app.rag.ranking.bm25 import Candidate, Collected, Postings, Ranked, coverage, weight
-from app.rag.ranking.candidates import AT_MOST, rare_term_clauses
-from app.rag.ranking.fusion import DEPTH, Ranking, fused
-from app.rag.ranking.vectors import cosines
+from app.rag.ranking.bm25 import Candidate, Postings, Ranked, TermStatistics, coverage, term_weight
+from app.rag.ranking.candidates import MAX_CANDIDATES, rare_term_clauses
+from app.rag.ranking.fusion import RANKING_DEPTH, Ranking, fuse
+from app.rag.ranking.vectors import max_cosines
 from app.services.search.corpus_cache import CACHE_BYTES, CorpusCache, UserCorpus, chunks_of
 
 MAX_WORDS = 48
@@ -99,7 +99,7 @@ class DocumentSearch:
         except EmbeddingFailed as error:
             logger.warning("sentences were not embedded: chosen by words alone", exc_info=error)
             return None
-        return await asyncio.to_thread(cosines, vectors[: len(queries)], vectors[len(queries) :])
+        return await asyncio.to_thread(max_cosines, vectors[: len(queries)], vectors[len(queries) :])
 
     async def _by_words(self, scope: SearchScope, query: str) -> LexicalResult:
         kind, frequencies = self._database.kind, scope.frequencies(query)
@@ -107,7 +107,7 @@ class DocumentSearch:
             return LexicalResult((), {})
         chosen = rare_term_clauses(frequencies, scope.chunks)
         rows = await self._database.read_snapshot(
-            search.having_words, kind, scope.owner_id, chosen, scope.document_marks, AT_MOST
+            search.having_words, kind, scope.owner_id, chosen, scope.document_marks, MAX_CANDIDATES
         )
         return await asyncio.to_thread(lexical_ranking, scope, frequencies, chosen, [Candidate(*row) for row in rows])
 
@@ -129,19 +129,19 @@ class DocumentSearch:
         if self._database.kind == "postgresql":
             large = scope.whole and scope.chunks > LARGE
             rows = await self._database.read_snapshot(
-                functools.partial(search.nearest, indexed=large), scope.owner_id, embedder.name, vector, DEPTH, within
+                partial(search.nearest, indexed=large), scope.owner_id, embedder.name, vector, RANKING_DEPTH, within
             )
             return [Ranked(*row) for row in rows]
         if (matrix := scope.library.matrix) is None:
-            return await self._libraries.nearest(scope.documents, embedder.name, vector, DEPTH)
-        return await asyncio.to_thread(matrix.nearest, vector, DEPTH, within)
+            return await self._libraries.nearest(scope.documents, embedder.name, vector, RANKING_DEPTH)
+        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, within)
 
     async def _passages(
         self, scope: SearchScope, by_words: Sequence[LexicalResult], by_meaning: Sequence[Sequence[Ranked]], limit: int
     ) -> list[Passage]:
         dense = self._embedder.weight if self._embedder else 0.0
         rankings = [Ranking(each.ranking) for each in by_words]
-        scores = fused([*rankings, *(Ranking(each, dense) for each in by_meaning)])
+        scores = fuse([*rankings, *(Ranking(each, dense) for each in by_meaning)])
         wanted = list(scores)[:limit]
         found = await self._database.read_snapshot(search.found, self._database.kind, scope.owner_id, wanted)
         cosines = {key: cosine for ranking in reversed(by_meaning) for key, cosine in ranking}
@@ -170,14 +170,14 @@ class SearchScope:
         self.chunks = chunks_of(documents)
 
     @property
-    def statistics(self) -> Collected:
+    def statistics(self) -> TermStatistics:
         """How frequent the user's words are."""
         return self.library.statistics
 
     @property
     def document_marks(self) -> list[str]:
         """The marks of its documents, where it is not all of them."""
-        return [] if self.whole else [terms.document_mark(each.document_id) for each in self.documents]
+        return [] if self.whole else [terms.document_hash(each.document_id) for each in self.documents]
 
     def frequencies(self, query: str) -> dict[str, float]:
         """The marks of what is searched for, and about how many chunks of this scope have each; the rarest ones."""
@@ -198,10 +198,10 @@ def lexical_ranking(
     weights = {}
     for mark in frequencies:
         frequency = statistics.frequency(mark)
-        if scope.whole and not statistics.complete and [mark] in chosen and len(candidates) < AT_MOST:
-            frequency = postings.holding(mark)  # all that have it are candidates: no need to estimate
-        weights[mark] = weight(frequency, statistics.chunks)
-    return LexicalResult(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
+        if scope.whole and not statistics.complete and [mark] in chosen and len(candidates) < MAX_CANDIDATES:
+            frequency = postings.chunks_with(mark)  # all that have it are candidates: no need to estimate
+        weights[mark] = term_weight(frequency, statistics.chunks)
+    return LexicalResult(postings.rank(weights, statistics.mean_length, RANKING_DEPTH), weights)
 
 
 def passage(
