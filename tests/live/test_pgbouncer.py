@@ -100,7 +100,7 @@ async def test_starts_at_once_migrate_once(pooled: Pooled) -> None:
 
 
 async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
-    """In transaction functions and sessions, of its own and of the URL; no other client of the pooler has them afterwards."""
+    """In transaction functions and sessions, its own and the URL's; no other client of the pooler has them later."""
     async with pooled.database(query="?options=-c%20work_mem%3D9MB") as database:
         for name, expected in (OURS | {"work_mem": "9MB"}).items():
             assert await database.read(setting, name) == expected
