@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve_here(settings) if asked.command == "serve" else run_alone(COMMANDS[asked.command](settings))
     except DatabaseUnavailable as error:
         return refuse([f"{error.detail.rstrip('.')}: {error.reason}" if error.reason else error.detail])
-    except (AppError, schema.SchemaRefused, OSError) as error:
+    except (AppError, schema.SchemaError, OSError) as error:
         return refuse([str(error)])
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -143,8 +143,8 @@ async def report(settings: Settings) -> int:
     """Prints what is wrong with what is stored; 1 when there is anything."""
     database = database_of(settings, pool_size=1)
     try:
-        await when_ready(functools.partial(schema.require, database))
-        findings = await database.damage() or await database.read(conversations.findings, database.kind)
+        await when_ready(functools.partial(schema.require_current, database))
+        findings = await database.integrity_errors() or await database.read(conversations.findings, database.kind)
     finally:
         await database.close()
     for finding in findings:

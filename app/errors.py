@@ -392,9 +392,9 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database-unavailable"
 
-    def __init__(self, detail: str | None = None, *, reason: str | None = None, passing: bool = True) -> None:
+    def __init__(self, detail: str | None = None, *, reason: str | None = None, transient: bool = True) -> None:
         super().__init__(detail)
         self.reason = reason
         """The database's own message, in one line, for the operator alone: it is in logs, and in no answer."""
-        self.passing = passing
+        self.transient = transient
         """True if it may end by itself, so that waiting helps."""

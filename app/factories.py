@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from app.db.connect import connect, place_of
+from app.db.connect import connect, describe_location
 from app.db.database import Database
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
@@ -40,7 +40,7 @@ def described(settings: Settings) -> str:
     """Say in a few words what these settings make, without a secret."""
     model, embedder = catalog_of(settings).default, embedder_of(settings)
     parts = {
-        "database": place_of(settings.effective_database_url),
+        "database": describe_location(settings.effective_database_url),
         "replies by": f"{model.name} {model.default_model}",
         "embedder": "none" if embedder is None else embedder.name,
         "documents": "on" if client.installed() else "off",
@@ -50,8 +50,8 @@ def described(settings: Settings) -> str:
 
 def database_of(settings: Settings, *, pool_size: int) -> Database:
     """The database, to which nothing is connected yet."""
-    by_transaction = settings.database_pooler is Pooler.TRANSACTION
-    return connect(settings.effective_database_url, pool_size=pool_size, by_transaction=by_transaction)
+    transaction_pooling = settings.database_pooler is Pooler.TRANSACTION
+    return connect(settings.effective_database_url, pool_size=pool_size, transaction_pooling=transaction_pooling)
 
 
 def catalog_of(settings: Settings) -> Catalog:

@@ -45,7 +45,7 @@ class DocumentDeleter:
         await self._retry.write(documents.discard, document_id, self._process_id)
         await self._remove(document_id)
         with contextlib.suppress(DatabaseUnavailable):  # the log is written back later too, if more slowly
-            await self._database.release_room()
+            await self._database.release_space()
 
     async def _remove(self, document_id: str) -> None:
         while not await self._retry.write(documents.remove_some, document_id):
