@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from app.api.content_negotiation import prefers
-from app.api.dependencies import Caller, json_response
+from app.api.dependencies import ApiCall, ScopeParams, json_response
 from app.api.error_codes import error_of
 from app.api.idempotency import REPLAYED
 from app.api.openapi_responses import Responses, with_headers
@@ -118,7 +118,7 @@ def members_of(message: Message) -> dict[str, str]:
 
 
 async def messages_up_to(
-    reply: Message, turn: Turn, form: ResponseMode, call: Caller, *, minimal: bool = False
+    reply: Message, turn: Turn, form: ResponseMode, call: ApiCall[ScopeParams], *, minimal: bool = False
 ) -> JsonObject:
     """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
     if minimal or form is ResponseMode.BACKGROUND:
@@ -131,9 +131,9 @@ async def messages_up_to(
     }
 
 
-async def reasoning_of(messages: Sequence[Message], call: Caller) -> Mapping[str, str] | None:
+async def reasoning_of(messages: Sequence[Message], call: ApiCall[ScopeParams]) -> Mapping[str, str] | None:
     """The thinking behind the replies among these messages of one conversation, where the caller wants it."""
-    return await call.services.messages.reasoning(messages) if call.reasoning else None
+    return await call.services.messages.reasoning(messages) if call.query.include_reasoning else None
 
 
 def location(message: Message) -> str:
