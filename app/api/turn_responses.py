@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from app.api.content_negotiation import prefers
-from app.api.dependencies import Caller, json_response
+from app.api.dependencies import ApiCall, ScopeParams, json_response
 from app.api.error_codes import error_of
 from app.api.idempotency import REPLAYED
 from app.api.openapi_responses import Responses, with_headers
@@ -87,7 +87,7 @@ def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Response
 
 
 async def answer(
-    call: Caller, turn: Turn, form: ResponseMode, document: Callable[[Message], Awaitable[TurnResponse]]
+    call: ApiCall[ScopeParams], turn: Turn, form: ResponseMode, document: Callable[[Message], Awaitable[TurnResponse]]
 ) -> Response:
     """The response to whoever asked for a turn; `document` is what it answers with when the reply has ended."""
     headers = REPLAYED if turn.replayed else {}
@@ -100,7 +100,9 @@ async def answer(
     return json_response(found.document, status, {**found.headers, **headers, **where})
 
 
-async def written(call: Caller, reply: Message, document: Callable[[Message], Awaitable[TurnResponse]]) -> TurnResponse:
+async def written(
+    call: ApiCall[ScopeParams], reply: Message, document: Callable[[Message], Awaitable[TurnResponse]]
+) -> TurnResponse:
     """The answer with a reply that is stored, whose turn a caller who is refused it would ask for again.
 
     Raises:
@@ -119,7 +121,7 @@ def members_of(message: Message) -> dict[str, str]:
 
 
 async def messages_up_to(
-    reply: Message, turn: Turn, form: ResponseMode, call: Caller, *, minimal: bool = False
+    reply: Message, turn: Turn, form: ResponseMode, call: ApiCall[ScopeParams], *, minimal: bool = False
 ) -> JsonObject:
     """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
     if minimal or form is ResponseMode.BACKGROUND:
@@ -132,9 +134,9 @@ async def messages_up_to(
     }
 
 
-async def reasoning_of(messages: Sequence[Message], call: Caller) -> Mapping[str, str] | None:
+async def reasoning_of(messages: Sequence[Message], call: ApiCall[ScopeParams]) -> Mapping[str, str] | None:
     """The thinking behind the replies among these messages of one conversation, where the caller wants it."""
-    return await call.services.messages.reasoning(messages) if call.reasoning else None
+    return await call.services.messages.reasoning(messages) if call.query.include_reasoning else None
 
 
 def location(message: Message) -> str:

@@ -4,12 +4,12 @@ import functools
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import pagination, turn_responses
-from app.api.dependencies import Call, Caller, Scope, author, json_response, services_of
+from app.api.dependencies import ApiCall, Call, ScopeParams, call_with, json_response
 from app.api.idempotency import REPLAYED, key_of
 from app.api.openapi_responses import TURN, Responses, refusals, with_headers
 from app.api.schemas.conversations import (
@@ -36,13 +36,16 @@ LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
 ONE = (ConversationNotFound, DatabaseUnavailable)
 
 
-class ConversationFilters(Scope):
+class ConversationFilters(ScopeParams):
     """Which conversations, and from where on."""
 
     user_id: UserId
     mode: Mode | None = None
     limit: Limit = 20
     cursor: Annotated[str, Query(max_length=100)] | None = None
+
+
+ListCall = Annotated[ApiCall[ConversationFilters], Depends(call_with(ConversationFilters))]
 
 
 class Deleted(Output):
@@ -54,7 +57,7 @@ class Deleted(Output):
 @router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=TURN_RESPONSES)
 async def create_conversation(body: NewConversationBody, call: Call, headers: Headers) -> Response:
     """Makes a conversation and, with a message, runs its first turn."""
-    user_id = author(body.user_id, call.who)
+    user_id = call.author(body.user_id)
     form = turn_responses.form_of(headers.accepted, body, has_turn=body.message is not None)
     key = key_of(headers.idempotency_key, "/conversations", body)
     if body.message is None:
@@ -70,10 +73,10 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
 
 
 async def conversation_document(
-    call: Caller, turn: Turn, form: turn_responses.ResponseMode, reply: Message
+    call: ApiCall[ScopeParams], turn: Turn, form: turn_responses.ResponseMode, reply: Message
 ) -> turn_responses.TurnResponse:
     """What a conversation's first turn is answered with."""
-    conversation = await call.services.conversations.get(call.who, reply.conversation_id)
+    conversation = await call.services.conversations.get(call.principal, reply.conversation_id)
     messages = await turn_responses.messages_up_to(reply, turn, form, call)
     return turn_responses.TurnResponse(conversation_json(conversation) | messages)
 
@@ -84,10 +87,11 @@ def place_of(conversation_id: str) -> dict[str, str]:
 
 
 @router.get("/conversations", response_model=list[ConversationOut], responses=LISTED | refusals(DatabaseUnavailable))
-async def list_conversations(request: Request, filters: Annotated[ConversationFilters, Query()]) -> Response:
+async def list_conversations(request: Request, call: ListCall) -> Response:
     """A user's conversations, the last updated first."""
+    filters = call.query
     behind = None if filters.cursor is None else pagination.decoded(filters.cursor)
-    page = await services_of(request).conversations.page(filters.user_id, filters.mode, behind, filters.limit + 1)
+    page = await call.services.conversations.page(call.user_id, filters.mode, behind, filters.limit + 1)
     headers = {}
     if len(page) > filters.limit:
         last = page[filters.limit - 1]
@@ -99,7 +103,7 @@ async def list_conversations(request: Request, filters: Annotated[ConversationFi
 @router.get("/conversations/{conversation_id}", response_model=ConversationWithMessages, responses=refusals(*ONE))
 async def get_conversation(conversation_id: UUID, call: Call) -> Response:
     """A conversation with its latest 100 messages in sequence order."""
-    conversation = await call.services.conversations.get(call.who, str(conversation_id))
+    conversation = await call.services.conversations.get(call.principal, str(conversation_id))
     messages = await call.services.conversations.latest_messages(conversation.conversation_id)
     return json_response(conversation_json(conversation) | {"messages": [message_json(each) for each in messages]})
 
@@ -111,12 +115,12 @@ async def get_conversation(conversation_id: UUID, call: Call) -> Response:
 )
 async def change_conversation(conversation_id: UUID, body: ConversationChanges, call: Call) -> Response:
     """Changes what is given; null takes a value away."""
-    changed = await call.services.conversations.change(call.who, str(conversation_id), body.changes())
+    changed = await call.services.conversations.change(call.principal, str(conversation_id), body.changes())
     return json_response(conversation_json(changed))
 
 
 @router.delete("/conversations/{conversation_id}", response_model=Deleted, responses=refusals(*ONE))
 async def delete_conversation(conversation_id: UUID, call: Call) -> Response:
     """Deletes a conversation at once and stops its turns."""
-    await call.services.conversations.delete(call.who, str(conversation_id))
+    await call.services.conversations.delete(call.principal, str(conversation_id))
     return json_response({"detail": f"Conversation {conversation_id} deleted successfully"})

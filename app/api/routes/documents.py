@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.api import pagination
-from app.api.dependencies import Call, Scope, author, json_response, services_of
+from app.api.dependencies import ApiCall, Call, ScopeParams, call_with, json_response
 from app.api.multipart import FILE, USER_ID, read_form
 from app.api.openapi_responses import Responses, refusals, with_headers
 from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
@@ -88,12 +88,15 @@ CONTENT: Responses = {
 ONE = refusals(DocumentNotFound, DatabaseUnavailable)
 
 
-class DocumentFilters(Scope):
+class DocumentFilters(ScopeParams):
     """Whose documents, and from where on."""
 
     user_id: UserId
     limit: Limit = 20
     cursor: Annotated[str, Query(max_length=100)] | None = None
+
+
+ListCall = Annotated[ApiCall[DocumentFilters], Depends(call_with(DocumentFilters))]
 
 
 @router.post("", status_code=202, response_model=DocumentOut, responses=UPLOADED, openapi_extra=UPLOAD_FORM)
@@ -102,7 +105,7 @@ async def upload_document(request: Request, call: Call) -> Response:
     service = call.services.documents
     async with service.receive() as upload:
         form = await read_form(request, service.max_bytes, upload.write)
-        user_id = author(user_id_of(form.user_id), call.who)
+        user_id = call.author(user_id_of(form.user_id))
         document, to_be_read = await upload.finish(user_id, form.file_name)
     place = {"Location": f"/documents/{document.document_id}"}
     return json_response(document_json(document), 202 if to_be_read else 200, place)
@@ -127,17 +130,18 @@ def user_id_of(given: str) -> str:
 )
 async def search_documents(body: SearchBody, call: Call) -> Response:
     """The passages of a user's documents that answer best to a query, the best first."""
-    user_id = author(body.user_id, call.who)
+    user_id = call.author(body.user_id)
     document_ids = None if body.document_ids is None else [str(each) for each in body.document_ids]
     found = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
     return json_response([passage_json(each) for each in found])
 
 
 @router.get("", response_model=list[DocumentOut], responses=LISTED | refusals(DatabaseUnavailable))
-async def list_documents(request: Request, filters: Annotated[DocumentFilters, Query()]) -> Response:
+async def list_documents(request: Request, call: ListCall) -> Response:
     """A user's documents, the newest first."""
+    filters = call.query
     behind = None if filters.cursor is None else pagination.decoded(filters.cursor)[1]
-    page = await services_of(request).documents.page(filters.user_id, behind, filters.limit + 1)
+    page = await call.services.documents.page(call.user_id, behind, filters.limit + 1)
     headers = {}
     if len(page) > filters.limit:
         last = page[filters.limit - 1]
@@ -148,7 +152,7 @@ async def list_documents(request: Request, filters: Annotated[DocumentFilters, Q
 @router.get("/{document_id}", response_model=DocumentOut, responses=ONE)
 async def get_document(document_id: UUID, call: Call) -> Response:
     """One document."""
-    return json_response(document_json(await call.services.documents.get(call.who, str(document_id))))
+    return json_response(document_json(await call.services.documents.get(call.principal, str(document_id))))
 
 
 @router.get("/{document_id}/events", response_class=Response, responses=EVENTS | ONE)
@@ -156,7 +160,7 @@ async def follow_document(
     document_id: UUID, call: Call, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """A document's states: the present one at once, then each as it comes, until it is ready or has failed."""
-    watched = await call.services.documents.follow(call.who, str(document_id))
+    watched = await call.services.documents.follow(call.principal, str(document_id))
     if last_event_id == LAST and watched.document is not None and watched.document.status.terminal:
         return nothing_more()
     return EventStream(events(watched))
@@ -182,14 +186,14 @@ async def events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
 )
 async def get_text(document_id: UUID, call: Call) -> Response:
     """The plain text that was read out of a document: what `start` and `end` of chunks and citations count in."""
-    text = await call.services.documents.text(call.who, str(document_id))
+    text = await call.services.documents.text(call.principal, str(document_id))
     return Response(text, 200, AS_DATA, "text/plain; charset=utf-8")
 
 
 @router.get("/{document_id}/content", response_class=Response, responses=CONTENT | ONE)
 async def get_content(document_id: UUID, call: Call) -> Response:
     """The bytes that were uploaded, as an attachment."""
-    document = await call.services.documents.get(call.who, str(document_id))
+    document = await call.services.documents.get(call.principal, str(document_id))
     headers = {
         "Content-Type": SHOWN_AS.get(
             document.media_type, BYTES
@@ -210,5 +214,5 @@ def attachment(name: str) -> str:
 @router.delete("/{document_id}", status_code=204, responses=ONE)
 async def delete_document(document_id: UUID, call: Call) -> Response:
     """Deletes a document with its bytes, its text and its chunks; a reply that cites it keeps its citations."""
-    await call.services.documents.delete(call.who, str(document_id))
+    await call.services.documents.delete(call.principal, str(document_id))
     return Response(status_code=204)

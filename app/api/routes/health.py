@@ -4,12 +4,12 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from app import NAME, VERSION
-from app.api.dependencies import Call, caller_of, json_response
+from app.api.dependencies import Call, call_of, json_response
 from app.api.openapi_responses import refusals
 from app.api.schemas.fields import Output
 from app.errors import DatabaseUnavailable, Draining, Unavailable
 
-router = APIRouter(tags=["health"], dependencies=[Depends(caller_of)])
+router = APIRouter(tags=["health"], dependencies=[Depends(call_of)])
 
 
 class HealthOut(Output):

@@ -4,12 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends
 from pydantic import Field
-from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.dependencies import Call, Scope, json_response, services_of
+from app.api.dependencies import ApiCall, Call, ScopeParams, call_with, json_response
 from app.api.openapi_responses import refusals
 from app.api.schemas.fields import UserId
 from app.api.schemas.usage import AttemptOut, DailyUsageOut, attempt_json, daily_usage_json
@@ -21,7 +20,7 @@ USUAL_DAYS = 31
 router = APIRouter()
 
 
-class UsageFilters(Scope):
+class UsageFilters(ScopeParams):
     """Whose, and from which day to which (UTC); both are included. Without them, the last 31 days."""
 
     user_id: UserId
@@ -43,6 +42,9 @@ class UsageFilters(Scope):
         return first, last
 
 
+UsageCall = Annotated[ApiCall[UsageFilters], Depends(call_with(UsageFilters))]
+
+
 @router.get(
     "/conversations/{conversation_id}/messages/{message_id}/attempts",
     response_model=list[AttemptOut],
@@ -51,13 +53,13 @@ class UsageFilters(Scope):
 )
 async def list_attempts(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """The calls of providers for a reply, in their order."""
-    attempts = await call.services.ledger.attempts(call.who, str(conversation_id), str(message_id))
+    attempts = await call.services.ledger.attempts(call.principal, str(conversation_id), str(message_id))
     return json_response([attempt_json(each) for each in attempts])
 
 
 @router.get("/usage", response_model=list[DailyUsageOut], responses=refusals(DatabaseUnavailable), tags=["usage"])
-async def get_usage(request: Request, filters: Annotated[UsageFilters, Query()]) -> Response:
+async def get_usage(call: UsageCall) -> Response:
     """What a user has used, by day, provider and model, the latest day first; deleted conversations count."""
-    first, last = filters.days()
-    usage = await services_of(request).ledger.usage(filters.user_id, first.isoformat(), last.isoformat())
+    first, last = call.query.days()
+    usage = await call.services.ledger.usage(call.user_id, first.isoformat(), last.isoformat())
     return json_response([daily_usage_json(each) for each in usage])

@@ -11,7 +11,7 @@ from app.api.dependencies import Call, json_response
 from app.api.openapi_responses import Responses, refusals, with_headers
 from app.api.schemas.fields import UserId
 from app.api.schemas.users import NewUserBody, UserChanges, UserOut, user_json
-from app.errors import DatabaseUnavailable, InvalidRequest, UserNotFound
+from app.errors import DatabaseUnavailable, UserNotFound
 
 router = APIRouter(tags=["users"])
 
@@ -40,26 +40,25 @@ MADE: Responses = {
 )
 async def create_user(body: NewUserBody, call: Call) -> Response:
     """Makes a user; 200 when there already. Whoever is named elsewhere is made without this."""
-    if call.who.user_id is not None and body.user_id not in {None, call.who.user_id}:
-        raise InvalidRequest("The user_id of the query is another than the body's.", pointer="#/user_id")
-    user, made = await call.services.users.create(body.user_id or call.who.user_id, body.name)
+    user_id = call.principal.user_id if body.user_id is None else call.author(body.user_id)
+    user, made = await call.services.users.create(user_id, body.name)
     return json_response(user_json(user), 201 if made else 200, {"Location": f"/users/{quote(user.user_id, safe='')}"})
 
 
 @router.get("/users/{user_id:text}", response_model=UserOut, responses=ONE)
 async def get_user(user_id: UserPath, call: Call) -> Response:
     """One user."""
-    return json_response(user_json(await call.services.users.get(call.who, user_id)))
+    return json_response(user_json(await call.services.users.get(call.principal, user_id)))
 
 
 @router.patch("/users/{user_id:text}", response_model=UserOut, responses=ONE)
 async def rename_user(user_id: UserPath, body: UserChanges, call: Call) -> Response:
     """Gives a user another name."""
-    return json_response(user_json(await call.services.users.rename(call.who, user_id, body.name)))
+    return json_response(user_json(await call.services.users.rename(call.principal, user_id, body.name)))
 
 
 @router.delete("/users/{user_id:text}", status_code=204, responses=ONE)
 async def erase_user(user_id: UserPath, call: Call) -> Response:
     """Erases a user with every conversation, message and document."""
-    await call.services.users.erase(call.who, user_id)
+    await call.services.users.erase(call.principal, user_id)
     return Response(status_code=204)
