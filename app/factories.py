@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from app.db.connect import connect, describe_location
 from app.db.database import Database
+from app.http.openai_client import openai_client
+from app.http.sdk_client import SdkClient
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
 from app.llm.context_windows import UNKNOWN
 from app.llm.providers.groq import GroqModel
 from app.llm.providers.local import CONTEXT_TOKENS as LOCAL_CONTEXT_TOKENS
 from app.llm.providers.local import LocalModel
-from app.llm.providers.openai import OpenAIModel, openai_client
-from app.llm.providers.optional_parameters import is_own
+from app.llm.providers.openai import OpenAIModel
+from app.llm.providers.optional_parameters import is_openai_or_azure
 from app.llm.providers.scripted import ScriptedModel
 from app.llm.router import Router
 from app.llm.stream_consumer import StreamLimits
@@ -73,8 +75,8 @@ def providers(settings: Settings) -> Iterator[ChatModel]:
             yield OpenAIModel(key, further.base_url, model, tokens or further.context_window, patience, name)
         elif name == Provider.OPENAI:
             key, (model, tokens) = secret(settings.openai_api_key), chosen(name, "gpt-5-mini")
-            listing = lists_its_models(settings)
-            yield OpenAIModel(key, settings.openai_base_url, model, tokens, patience, listing=listing)
+            discover = lists_its_models(settings)
+            yield OpenAIModel(key, settings.openai_base_url, model, tokens, patience, discover_model=discover)
         elif name == Provider.GROQ:
             key, (model, tokens) = secret(settings.groq_api_key), chosen(name, "openai/gpt-oss-120b")
             yield GroqModel(key, settings.groq_base_url, model, tokens, patience)
@@ -92,7 +94,7 @@ def lists_its_models(settings: Settings) -> bool:
     """Return whether the server at OPENAI_BASE_URL is to say which model answers, since no setting does."""
     base_url = settings.openai_base_url
     named = settings.llm_model is not None and settings.effective_provider == Provider.OPENAI
-    return base_url is not None and not is_own(base_url) and not named
+    return base_url is not None and not is_openai_or_azure(base_url) and not named
 
 
 def secret(key: SecretStr | None) -> str:
@@ -149,7 +151,7 @@ def reranker_of(settings: Settings) -> Reranker | None:
     return RemoteReranker(model, client_of(settings, provider))
 
 
-def client_of(settings: Settings, provider: str) -> Callable[[], Any]:
+def client_of(settings: Settings, provider: str) -> Callable[[], SdkClient]:
     """What makes a client for a provider that speaks OpenAI's API."""
     further = settings.llm_providers.get(provider)
     key, base_url = (

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from app.http.openai_client import OPENAI_URL
 from app.http.proxies import proxy_for
 from app.llm.providers.groq import PATH as GROQ_PATH
 from app.llm.providers.groq import GroqModel
 from app.llm.providers.local import LocalModel
-from app.llm.providers.openai import OPENAI_URL
 from app.setting_types import Provider
 from app.settings import Settings
 

@@ -9,15 +9,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from app.http.outbound_guard import refusal_of
+from app.http.outbound_guard import base_url_problem
 
 Seconds = Annotated[float, Field(gt=0)]
 
 
 def allowed_base_url(value: str) -> str:
     """A base URL at which a provider may be."""
-    if (refusal := refusal_of(value)) is not None:
-        raise ValueError(refusal)
+    if (problem := base_url_problem(value)) is not None:
+        raise ValueError(problem)
     return value
 
 
