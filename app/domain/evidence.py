@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from app.domain.documents import Passage
+from app.domain.language import STOP_WORDS
 from app.domain.question_kinds import words_of
 
 ABBREVIATED = (r"[MDS][rst]\.", r"Mrs\.", r"Prof\.", r"No\.", r"vs\.", r"e\.g\.", r"i\.e\.", r"[A-Z]\.")
@@ -16,18 +17,6 @@ SENTENCE_END = re.compile(
 )
 MAX_SENTENCE = 400
 """Characters: what is longer, such as a row of a wide table, is cut at a word."""
-
-STOP_WORDS = frozenset(
-    word
-    for line in (
-        "a an the and or but of in on at to from by for with without as is are was were be been being am do does did",
-        "done has have had having will would can could shall should may might must not no nor it its this that these",
-        "those he she they them his her their there here who whom whose which what when where why how i you we my your",
-        "our me us if then than so about into over under between during also very more most much many some any all",
-        "each every other such only own same",
-    )
-    for word in line.split()
-)
 
 
 class Quote(NamedTuple):

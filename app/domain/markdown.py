@@ -1,7 +1,11 @@
 """Plain text of markdown: a line without its marks, and a cut between words or graphemes."""
 
+from __future__ import annotations
+
 import re
-import unicodedata
+from itertools import takewhile
+
+import regex
 
 _ELLIPSIS = "\u2026"
 # A line is read this far (characters): a title needs sixty, the rest is room for marks and addresses.
@@ -59,12 +63,8 @@ _INLINE_PASSES = (*((_LINK, r"\1"),) * 2, *((_EMPHASIS, r"\2\4\5"),) * 3)
 
 # What a cut should not leave dangling before the ellipsis: also dashes, and commas of other scripts.
 _DANGLING = " ,;:-.([{\u2013\u2014\u2026\u060c\u061b\u3001\uff0c\uff1a\uff1b"
-# Emoji skin tones, tags of flags, zero-width joiners, and letters that UAX 29 counts as marks.
-_EXTENDS = re.compile("[\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u200c\u200d\uff9e\uff9f\u0e33\u0eb3]")
-_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-_JAMO_INSIDE = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
-_JAMO_LEADING = re.compile("[\u1100-\u115f\ua960-\ua97c][\u1100-\u115f\ua960-\ua97c\uac00-\ud7a3]")
-_VIRAMA = 9
+
+_GRAPHEME = regex.compile(r"\X")
 
 
 def first_text(message: str) -> str | None:
@@ -131,28 +131,6 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _grapheme_end(text: str, limit: int) -> int:
-    """The last place up to `limit` between two graphemes; `limit` when a single one is longer."""
-    end = limit
-    while end and _inside_grapheme(text, end):
-        end -= 1
-    return end or limit
-
-
-def _inside_grapheme(text: str, at: int) -> bool:
-    """Return whether the characters before and after `at` are one to the reader: UAX 29 in short."""
-    before, after = text[at - 1], text[at]
-    return bool(
-        unicodedata.category(after)[0] == "M"
-        or _EXTENDS.match(after)
-        or _JAMO_INSIDE.match(after)
-        or _JAMO_LEADING.match(before + after)
-        or before == "\u200d"
-        or (unicodedata.combining(before) == _VIRAMA and after.isalpha())
-        or _splits_flag(text, at)
-    )
-
-
-def _splits_flag(text: str, at: int) -> bool:
-    """Return whether `at` is within a pair of flag letters; pairs are counted from the start of their run."""
-    run = at - len(text[:at].rstrip(_FLAG_LETTERS))
-    return run % 2 == 1 and text[at] in _FLAG_LETTERS
+    """Return the last boundary between graphemes up to `limit`; `limit` itself where the first grapheme is longer."""
+    ends = (grapheme.end() for grapheme in _GRAPHEME.finditer(text))
+    return max(takewhile(limit.__ge__, ends), default=limit)
