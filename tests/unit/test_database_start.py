@@ -1,4 +1,4 @@
-"""The patience of a start, by itself."""
+"""Retries of a start while the database is not ready."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def parse_seconds(text: str) -> float | None:
 
 
 def parse_options(text: str) -> tuple[str, dict[str, str]]:
-    """Split the server's command line options into the settings by name and the rest; return (rest, settings).
+    """Return the server's command line options without those for settings, and the settings by name.
 
     The settings, `-c name=value` and `--name=value`, are taken out since poolers refuse options.
     """

@@ -69,7 +69,7 @@ class SqliteDatabase(Database):
         super().__init__(engine)
         self._writer, self._reader = DatabaseThread(self._file), DatabaseThread(self._file)
         self._snapshot_readers = SnapshotReaders(self._file)
-        self._writing = asyncio.Lock()
+        self._writer_lock = asyncio.Lock()
         self._queue: list[QueuedTransaction] = []
         self._committer: asyncio.Task[None] | None = None
 
@@ -83,7 +83,7 @@ class SqliteDatabase(Database):
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_queue())
         with self.translate_errors():
-            return await queued.outcome  # type: ignore[no-any-return]  # the transaction's result
+            return await queued.future  # type: ignore[no-any-return]  # the transaction's result
 
     async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         with self.translate_errors():
@@ -115,12 +115,12 @@ class SqliteDatabase(Database):
 
     def _write_lock(self, _conversation_id: str | None) -> contextlib.AbstractAsyncContextManager[object]:
         # SQLite's own lock is polled with growing pauses, which is unfair: within a process writers queue here.
-        return self._writing
+        return self._writer_lock
 
     async def _commit_queue(self) -> None:
         try:
             while self._queue:
-                async with self._writing:
+                async with self._writer_lock:
                     group, self._queue = self._queue, []
                     await self._commit(group)
         finally:
@@ -144,18 +144,18 @@ class QueuedTransaction:
     """A transaction queued for the next group commit, and its result or error."""
 
     transaction: Transaction[Any]
-    outcome: asyncio.Future[Any]
+    future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = field(default=None)
 
     def resolve(self) -> None:
         """Set the future's result or exception; called in the event loop's thread."""
-        if self.outcome.done():  # its caller was cancelled
+        if self.future.done():  # its caller was cancelled
             return
         if self.error is None:
-            self.outcome.set_result(self.result)
+            self.future.set_result(self.result)
         else:
-            self.outcome.set_exception(self.error)
+            self.future.set_exception(self.error)
 
 
 class DatabaseThread:
