@@ -22,7 +22,6 @@ from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import RetrievalResult
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, DatabaseUnavailable, InvalidRequest, TurnInterrupted
-from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.service import Turn
 
 TERMINAL_EVENTS = {
@@ -87,26 +86,28 @@ def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Response
     return ResponseMode.EVENTS if streamed else ResponseMode.JSON
 
 
-async def answer(turn: Turn, form: ResponseMode, document: Callable[[Message], Awaitable[TurnResponse]]) -> Response:
+async def answer(
+    call: Caller, turn: Turn, form: ResponseMode, document: Callable[[Message], Awaitable[TurnResponse]]
+) -> Response:
     """The response to whoever asked for a turn; `document` is what it answers with when the reply has ended."""
     headers = REPLAYED if turn.replayed else {}
     if form is ResponseMode.EVENTS:
         return EventStream(events(turn), headers)
     reply = turn.reply if form is ResponseMode.BACKGROUND else await ended(turn, headers)
-    found = await written(reply, document)
+    found = await written(call, reply, document)
     status = 202 if form is ResponseMode.BACKGROUND else 201
     where = {"Location": location(reply)} if form is ResponseMode.BACKGROUND else {}
     return json_response(found.document, status, {**found.headers, **headers, **where})
 
 
-async def written(reply: Message, document: Callable[[Message], Awaitable[TurnResponse]]) -> TurnResponse:
+async def written(call: Caller, reply: Message, document: Callable[[Message], Awaitable[TurnResponse]]) -> TurnResponse:
     """The answer with a reply that is stored, whose turn a caller who is refused it would ask for again.
 
     Raises:
         DatabaseUnavailable: it cannot be read for as long as a client waits; names conversation and message.
     """
     try:
-        return await while_clients_wait(functools.partial(document, reply))
+        return await call.services.turns.read_while_client_waits(functools.partial(document, reply))
     except DatabaseUnavailable as error:
         error.members = members_of(reply)
         raise

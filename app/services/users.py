@@ -12,21 +12,29 @@ from app.errors import UserNotFound
 from app.services.documents.deletion import DocumentDeleter
 from app.services.runtime.polling import Poller
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 
 BATCH_MESSAGES = 5_000
 """What one transaction of an erasure deletes at most."""
-ERASURE_SECONDS = 600.0
 
 
 class UserService:
     """People, under the caller's own ids."""
 
-    def __init__(self, database: Database, executor: TurnExecutor, removals: DocumentDeleter, tasks: TaskOwner) -> None:
+    def __init__(
+        self,
+        database: Database,
+        executor: TurnExecutor,
+        removals: DocumentDeleter,
+        tasks: TaskOwner,
+        timings: Timings,
+    ) -> None:
         self._database = database
         self._removals = removals
         self._executor = executor
         self._tasks = tasks
+        self._timings = timings
 
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
         """Makes a user, with an id of ours where none is given; False beside one that was there already."""
@@ -67,7 +75,7 @@ class UserService:
 
     def poller(self) -> Poller:
         """Make the poller that finishes erasures."""
-        return Poller("erasures", self.finish_erasures, ERASURE_SECONDS, longest_round=None, required=False)
+        return Poller("erasures", self.finish_erasures, self._timings.maintenance, bounded=False, required=False)
 
     async def finish_erasures(self) -> None:
         """Takes up what was left half erased, by a process that died or an outage."""

@@ -63,7 +63,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
         return json_response(document, 201, place_of(made.conversation_id) | (REPLAYED if replayed else {}))
     new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
-    response = await turn_responses.answer(turn, form, functools.partial(conversation_document, call, turn, form))
+    response = await turn_responses.answer(call, turn, form, functools.partial(conversation_document, call, turn, form))
     if form is not turn_responses.ResponseMode.BACKGROUND:
         response.headers.update(place_of(turn.reply.conversation_id))
     return response

@@ -76,7 +76,8 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Readin
     form = turn_responses.form_of(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
     turn = await call.services.turns.begin(call.who, str(conversation_id), body.turn(key))
-    return await turn_responses.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
+    document = functools.partial(turn_document, call, turn, form, headers.minimal)
+    return await turn_responses.answer(call, turn, form, document)
 
 
 @router.post(
@@ -93,7 +94,8 @@ async def regenerate(
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
     asked = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))
     turn = await call.services.turns.regenerate(call.who, str(conversation_id), asked)
-    return await turn_responses.answer(turn, form, functools.partial(turn_document, call, turn, form, headers.minimal))
+    document = functools.partial(turn_document, call, turn, form, headers.minimal)
+    return await turn_responses.answer(call, turn, form, document)
 
 
 async def turn_document(
