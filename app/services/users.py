@@ -25,14 +25,14 @@ class UserService:
     def __init__(
         self,
         database: Database,
-        running: TurnExecutor,
+        executor: TurnExecutor,
         removals: DocumentDeleter,
         tasks: TaskOwner,
         timings: Timings,
     ) -> None:
         self._database = database
         self._removals = removals
-        self._running = running
+        self._executor = executor
         self._tasks = tasks
         self._timings = timings
 
@@ -88,7 +88,7 @@ class UserService:
         await self._removals.erase(row_id)
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
-                self._running.conversation_deleted(conversation_id)
+                self._executor.conversation_deleted(conversation_id)
 
     async def _erase_batch(self, row_id: str) -> Sequence[str] | None:
         async with self._database.write_session() as session:
