@@ -26,7 +26,7 @@ SMALL_TALK = frozenset(
 LONGEST_PHRASE = 4
 """Words of the longest phrase of `SMALL_TALK`."""
 
-POINTS_BACK = frozenset(
+BACK_REFERENCES = frozenset(
     word
     for line in (
         "it its that this those these they them their he him his she her hers there one ones former latter same above",
@@ -90,7 +90,11 @@ def wants_rephrasing(message: str) -> bool:
 def is_follow_up(question: str) -> bool:
     """Return whether a question may not stand alone: it is short, continues a sentence, or has a pronoun."""
     words = words_of(question)
-    return len(words) <= FEW_WORDS or CONTINUES.match(question.strip()) is not None or not POINTS_BACK.isdisjoint(words)
+    return (
+        len(words) <= FEW_WORDS
+        or CONTINUES.match(question.strip()) is not None
+        or not BACK_REFERENCES.isdisjoint(words)
+    )
 
 
 def wants_outline(question: str) -> bool:
