@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from app.db import idempotency, messages, usage
 from app.db.messages import OWNED
-from app.db.retrieval_records import lookup_of
+from app.db.retrieval_records import parse_lookup
 from app.db.transaction import Statement, Transaction, first_row
 from app.db.turns import REQUEST_CANCEL, history, history_after
 from app.domain.conversations import Mode
@@ -171,7 +171,7 @@ def admit(
         resolved=resolved,
         owner_id=numbered.owner_id,
         interrupts=passage.interrupts,
-        lookup=lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval),
+        lookup=parse_lookup(numbered.mode, numbered.document_ids, wanted.retrieval),
     )
 
 

@@ -11,11 +11,11 @@ from app.db.idempotency import KeyTaken
 from app.db.reservations import Reservation
 from app.db.transaction import Transaction
 from app.domain.conversations import Mode, NewConversation
-from app.domain.grounded_prompt import instructed
+from app.domain.grounded_prompt import with_instruction
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, ResolvedModel
 from app.domain.principals import Principal
-from app.domain.prompt import fixed_tokens
+from app.domain.prompt import check_fixed_tokens
 from app.domain.retrieval import RetrievalResult
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
@@ -293,8 +293,8 @@ class TurnService:
 
     def _fit(self, resolved: ResolvedModel, mode: str, system_prompt: str | None, message: str) -> None:
         target = Target(resolved.provider, resolved.model)
-        told = instructed(system_prompt) if mode == Mode.RAG else system_prompt
-        fixed_tokens(told, message, self._router.window(target, resolved.max_tokens))
+        told = with_instruction(system_prompt) if mode == Mode.RAG else system_prompt
+        check_fixed_tokens(told, message, self._router.window(target, resolved.max_tokens))
 
 
 class StoredTurn(NamedTuple):
@@ -313,7 +313,7 @@ def stored_turn(owner: str | None, conversation_id: str, message_id: str) -> Tra
     if message.answers is None:
         return StoredTurn(title, None, message, None)
     question = yield from messages.message_by_number(conversation_id, message.answers)
-    retrieval = None if message.grounded is None else (yield from retrieval_records.of_message(message_id))
+    retrieval = None if message.grounded is None else (yield from retrieval_records.retrieval_of(message_id))
     return StoredTurn(title, question, message, retrieval)
 
 
