@@ -180,7 +180,7 @@ async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[P
         yield
     finally:
         await supervisor.stop()
-        await lease.resign()
+        await lease.release()
 
 
 def slots_of(settings: Settings, catalog: Catalog) -> Capacity:

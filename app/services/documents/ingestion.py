@@ -142,7 +142,7 @@ class IngestionRecovery:
 
     async def sweep(self) -> None:
         """Take up all there is, and wake this process's own work on documents."""
-        if self._lease.may_judge:
+        if self._lease.may_recover:
             await self._database.write(ingestion.requeue_stalled, self._lease.process_id)
             self._ingest.nudge()
             await self._removals.sweep()

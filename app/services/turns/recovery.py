@@ -36,7 +36,7 @@ class TurnRecovery:
 
     async def sweep(self) -> None:
         """End or adopt all turns without a living process."""
-        if not self._lease.may_judge or self._running.draining:
+        if not self._lease.may_recover or self._running.draining:
             return
         with contextlib.suppress(Draining, Overloaded):  # then others adopt what waits
             while await self._take_up() == SWEEP_BATCH:
