@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db import documents, ingestion
 from app.db.database import Database
-from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, Progress
+from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, IngestionProgress
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
@@ -55,7 +55,7 @@ class IngestionJob:
         self._claim = claim
         self._timings = timings
         self._retry = DatabaseRetry(database, timings)
-        self._progress = Progress(Stage.EXTRACTING)
+        self._progress = IngestionProgress(Stage.EXTRACTING)
 
     async def run(self) -> None:
         """Ingest the document; stops early once the claim is lost, to a deletion or another process."""
@@ -109,11 +109,11 @@ class IngestionJob:
         return await self._retry.write(documents.part, self._claim.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
-        self._progress = Progress(Stage.EXTRACTING, done, total)
+        self._progress = IngestionProgress(Stage.EXTRACTING, done, total)
 
     async def _store(self, extracted: ExtractedDocument) -> None:
         total = len(extracted.chunks)
-        self._progress = Progress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
+        self._progress = IngestionProgress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
         await self._write(ingestion.store_text, extracted.text)
         for first in range(0, total, EMBEDDED_AT_ONCE):
             chunks = extracted.chunks[first : first + EMBEDDED_AT_ONCE]
@@ -123,7 +123,7 @@ class IngestionJob:
                 began = time.monotonic()
                 await self._store_chunks(first + place, chunks[part], vectors[part])
                 await asyncio.sleep(time.monotonic() - began)  # leaves half of the time to turns
-        self._progress = Progress(Stage.STORING, total, total)
+        self._progress = IngestionProgress(Stage.STORING, total, total)
         await self._retry.write(ingestion.mark_ready, self._claim, extracted, self._embedding)
 
     @property
@@ -147,13 +147,13 @@ class IngestionJob:
             await self._delete(ingestion.delete_text_and_chunks)
             await self._retry.write(ingestion.mark_failed, self._claim, failure)
 
-    async def _delete(self, delete_batch: Callable[[IngestionClaim, Progress], Transaction[bool]]) -> None:
+    async def _delete(self, delete_batch: Callable[[IngestionClaim, IngestionProgress], Transaction[bool]]) -> None:
         while not await self._write(delete_batch):
             pass
 
     async def _write(
         self,
-        transaction: Callable[Concatenate[IngestionClaim, Progress, P], Transaction[T]],
+        transaction: Callable[Concatenate[IngestionClaim, IngestionProgress, P], Transaction[T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:

@@ -96,8 +96,7 @@ class CorpusCache:
             return change
         if change.sample is None and known is not None:
             return UserCorpus(change.version, change.documents, known.statistics, change.matrix)
-        candidates = [Candidate(*each) for each in change.sample or ()]
-        statistics = await asyncio.to_thread(collected, chunk_count(change.documents), candidates)
+        statistics = await asyncio.to_thread(count_terms, chunk_count(change.documents), change.sample or ())
         return UserCorpus(change.version, change.documents, statistics, change.matrix)
 
     def _read(self, owner_id: str, known: UserCorpus | None) -> Transaction[UserCorpus | CorpusChange]:
@@ -154,6 +153,11 @@ def nearest_by_document(
 def chunk_count(documents: Sequence[SearchableDocument]) -> int:
     """Return the number of all chunks of documents."""
     return sum(each.chunks for each in documents)
+
+
+def count_terms(chunks: int, sample: Sequence[ChunkTerms]) -> Collected:
+    """Estimate the term statistics of so many chunks from a sample; blocks for some milliseconds."""
+    return collected(chunks, [Candidate(*each) for each in sample])
 
 
 def needs_recount(statistics: Collected, chunks: int) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.db import search
 from app.db.database import Database
-from app.db.search import FoundChunk, SearchableDocument
+from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
 from app.db.vector_indexes import LARGE
 from app.domain.documents import Passage
 from app.domain.retrieval import RetrievalStatus, SearchResult
@@ -107,10 +107,9 @@ class DocumentSearch:
             return LexicalResult((), {})
         clauses = rare_term_clauses(frequencies, scope.chunks)
         found = await self._database.read_snapshot(
-            search.matching_terms, kind, scope.owner_id, clauses, scope.document_marks, AT_MOST
+            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, AT_MOST
         )
-        candidates = [Candidate(*each) for each in found]
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, candidates)
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, found)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
         """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
@@ -179,7 +178,7 @@ class SearchScope:
         return self.corpus.statistics
 
     @property
-    def document_marks(self) -> list[str]:
+    def document_hashes(self) -> list[str]:
         """Hashed ids of its documents; empty if it covers the whole corpus."""
         return [] if self.whole else [terms.document_mark(each.document_id) for each in self.documents]
 
@@ -195,15 +194,15 @@ def lexical_ranking(
     scope: SearchScope,
     frequencies: Mapping[str, float],
     clauses: Sequence[Sequence[str]],
-    candidates: Sequence[Candidate],
+    found: Sequence[ChunkTerms],
 ) -> LexicalResult:
-    """Rank the candidates that match the clauses of a query; blocks for some milliseconds."""
-    statistics, postings = scope.statistics, Postings(candidates)
+    """Rank the chunks that match the clauses of a query; blocks for some milliseconds."""
+    statistics, postings = scope.statistics, Postings([Candidate(*each) for each in found])
     weights = {}
     for term in frequencies:
         frequency = statistics.frequency(term)
-        if scope.whole and not statistics.complete and [term] in clauses and len(candidates) < AT_MOST:
-            frequency = postings.holding(term)  # exact, since all chunks with the term are candidates
+        if scope.whole and not statistics.complete and [term] in clauses and len(found) < AT_MOST:
+            frequency = postings.holding(term)  # exact, since all chunks with the term were found
         weights[term] = weight(frequency, statistics.chunks)
     return LexicalResult(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
 
