@@ -20,7 +20,7 @@ from app.rag.ranking.bm25 import Candidate, Collected, Postings, Ranked, coverag
 from app.rag.ranking.candidates import AT_MOST, rare_term_clauses
 from app.rag.ranking.fusion import DEPTH, Ranking, fused
 from app.rag.ranking.vectors import cosines
-from app.services.search.corpus_cache import CACHE_BYTES, CorpusCache, UserCorpus, chunk_count
+from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, UserCorpus, chunk_count
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
@@ -45,12 +45,26 @@ class DocumentSearch:
         database: Database,
         embedder: Embedder | None,
         reranker: Reranker | None = None,
+        *,
         cache_bytes: int = CACHE_BYTES,
+        sample: int = SAMPLE,
+        large: int = LARGE,
     ) -> None:
+        """Set the parts and limits.
+
+        Args:
+            database: Has the documents and, on PostgreSQL, compares vectors.
+            embedder: Embeds queries; None to search by terms alone.
+            reranker: Reorders the best passages; None to leave them as they are.
+            cache_bytes: Memory for the corpora of users, in bytes.
+            sample: Chunks of a corpus in which terms are counted.
+            large: Vectors of a user above which a vector index is used, see `app.db.vector_indexes`.
+        """
         self._database = database
         self._embedder = embedder
         self._reranker = reranker
-        self._corpora = CorpusCache(database, embedder.name if embedder else None, cache_bytes)
+        self._large = large
+        self._corpora = CorpusCache(database, embedder.name if embedder else None, cache_bytes, sample)
 
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
@@ -127,7 +141,7 @@ class DocumentSearch:
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
         within = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            indexed = scope.whole and scope.chunks > LARGE
+            indexed = scope.whole and scope.chunks > self._large
             found = await self._database.read_snapshot(
                 search.nearest_chunks, scope.owner_id, embedder.name, vector, DEPTH, within, indexed=indexed
             )
