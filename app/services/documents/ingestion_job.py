@@ -13,7 +13,7 @@ from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, IngestionPro
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
-from app.rag.extraction.errors import ExtractionError
+from app.rag.extraction.errors import EMPTY, ExtractionError
 from app.rag.models.embedder import Embedder, Vector
 from app.rag.ranking.terms import indexed
 from app.rag.sandbox.client import DocumentReader
@@ -32,8 +32,7 @@ MAX_DEATHS = 3
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
 NOT_EMBEDDED = DocumentFailure("embedding-failed", "The embedding model does not answer.", True)
-EMPTY = DocumentFailure("document-empty", "The document has no text.")
-BROKEN = DocumentFailure("internal-error", "Something went wrong on the server.", True)
+INTERNAL_ERROR = DocumentFailure("internal-error", "Something went wrong on the server.", True)
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ class IngestionJob:
             return
         except Exception:
             log.exception("a document cannot be read")
-            failure = BROKEN
+            failure = INTERNAL_ERROR
         if failure is not None:
             await self._mark_failed(failure)
         log_document_end(self._claim, failure, self._progress.total, time.monotonic() - began)
