@@ -26,12 +26,12 @@ class UserService:
         self,
         database: Database,
         executor: TurnExecutor,
-        removals: DocumentDeleter,
+        deleter: DocumentDeleter,
         tasks: TaskOwner,
         timings: Timings,
     ) -> None:
         self._database = database
-        self._removals = removals
+        self._deleter = deleter
         self._executor = executor
         self._tasks = tasks
         self._timings = timings
@@ -85,7 +85,7 @@ class UserService:
             await self._erase_marked(row_id)
 
     async def _erase_marked(self, row_id: str) -> None:
-        await self._removals.erase(row_id)
+        await self._deleter.delete_all(row_id)
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
                 self._executor.conversation_deleted(conversation_id)

@@ -79,4 +79,4 @@ class Shelf(DocumentSearch):
         return replace(found, status=self.status or found.status)
 
     async def nearness(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
-        return await self._before.nearness(queries, texts)
+        return await self._before.similarities(queries, texts)
