@@ -114,55 +114,55 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
 async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     lease, supervisor = ProcessLease(database, process_id := new_id()), Supervisor()
-    watches = RemoteReplies(database)
-    slots = slots_of(settings, catalog)
+    remote_replies = RemoteReplies(database)
+    capacity = capacity_of(settings, catalog)
     router = router_of(settings, catalog)
     retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
     lookups = PassageSelector(
         database, QueryRewriter(BackgroundCompletions(database, router)), retrieval.search, retrieval.nearness
     )
-    grounding = GroundedGenerator(router, lookups)
-    budgets = TokenQuota(database, settings.user_daily_tokens)
-    running = TurnExecutor(database, router, grounding, watches, slots, budgets, lease)
+    grounded = GroundedGenerator(router, lookups)
+    quota = TokenQuota(database, settings.user_daily_tokens)
+    executor = TurnExecutor(database, router, grounded, remote_replies, capacity, quota, lease)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = DocumentDeleter(database, tasks, process_id)
     ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id)
     document_watches = DocumentFeed(database)
-    write_beside(settings, database, router, running, asides)
+    write_beside(settings, database, router, executor, asides)
     services = Services(
-        users=UserService(database, running, removals, tasks),
-        conversations=ConversationService(database, catalog, running),
+        users=UserService(database, executor, removals, tasks),
+        conversations=ConversationService(database, catalog, executor),
         messages=MessageService(database),
-        turns=TurnService(database, router, running, watches, process_id),
+        turns=TurnService(database, router, executor, remote_replies, process_id),
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
         contexts=PromptRecords(database),
         ledger=UsageService(database),
         router=router,
-        health=HealthService(database, running, lease, supervisor),
+        health=HealthService(database, executor, lease, supervisor),
     )
-    running.on_drain += [document_watches.close, ingest.drain]
+    executor.on_drain += [document_watches.close, ingest.drain]
     pollers = [
         lease.poller(),
-        TurnRecovery(database, running, lease).poller(),
-        running.line.poller(),
-        watches.poller(),
+        TurnRecovery(database, executor, lease).poller(),
+        executor.queue.poller(),
+        remote_replies.poller(),
         document_watches.poller(),
         ingest.poller(),
         IngestionRecovery(database, lease, removals, ingest).poller(),
-        CheckpointWriter(database, running, process_id).poller(),
-        CancellationPoller(database, running, process_id).poller(),
+        CheckpointWriter(database, executor, process_id).poller(),
+        CancellationPoller(database, executor, process_id).poller(),
         KeyExpiry(database).poller(),
         IndexMaintenance(database).poller(),
         services.users.poller(),
     ]
     async with alive(lease, supervisor, pollers):
-        with Shutdown(running, tasks, settings.drain_seconds) as shutdown:
+        with Shutdown(executor, tasks, settings.drain_seconds) as shutdown:
             try:
                 yield services
             finally:
-                await running.drain(shutdown.seconds_left)
+                await executor.drain(shutdown.seconds_left)
                 await asides.drain(0)
                 await tasks.drain(shutdown.seconds_left)
 
@@ -180,7 +180,7 @@ async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[P
         await lease.resign()
 
 
-def slots_of(settings: Settings, catalog: Catalog) -> Capacity:
+def capacity_of(settings: Settings, catalog: Catalog) -> Capacity:
     """The room for turns, as it is set and as the models have it."""
     of_user = settings.effective_max_turns_waiting_per_user
     bounds = CapacityLimits(settings.max_turns_at_work, settings.max_turns_waiting, of_user)
@@ -213,15 +213,15 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
 
 
 def write_beside(
-    settings: Settings, database: Database, router: Router, running: TurnExecutor, tasks: TaskOwner
+    settings: Settings, database: Database, router: Router, executor: TurnExecutor, tasks: TaskOwner
 ) -> None:
     """Has titles and summaries written behind the turns, where they are wanted."""
     asides = BackgroundCompletions(database, router)
     if settings.summaries:
-        running.on_ended.append(SummaryWriter(database, asides, tasks).after)
+        executor.on_ended.append(SummaryWriter(database, asides, tasks).after)
     if settings.title_model:
         target = router.catalog.target(settings.title_model)
-        running.on_ended.append(TitleWriter(database, asides, tasks, target).after)
+        executor.on_ended.append(TitleWriter(database, asides, tasks, target).after)
 
 
 def __getattr__(name: str) -> FastAPI:

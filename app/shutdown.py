@@ -26,8 +26,8 @@ class Shutdown:
     around the time in which signals are handled this way; outside of the main thread they are left alone.
     """
 
-    def __init__(self, running: TurnExecutor, tasks: TaskOwner, seconds: float) -> None:
-        self._running = running
+    def __init__(self, executor: TurnExecutor, tasks: TaskOwner, seconds: float) -> None:
+        self._executor = executor
         self._tasks = tasks
         self._seconds = seconds
         self._deadline = math.inf
@@ -65,7 +65,7 @@ class Shutdown:
             self._loop.call_soon_threadsafe(self._hurry)
 
     async def _drain(self, number: signal.Signals, frame: FrameType | None) -> None:
-        at_work = sum(reply.call is not None for reply in self._running.replies.values())
+        at_work = sum(run.started for run in self._executor.runs.values())
         if at_work or len(self._tasks):
             log.info(
                 "waiting for what is at work (turns: %d, erasures and removals: %d) for %g seconds at most; "
@@ -73,11 +73,11 @@ class Shutdown:
                 *(at_work, len(self._tasks), self._seconds),
             )
         try:
-            await self._running.drain(self._seconds)
+            await self._executor.drain(self._seconds)
         finally:
             self._before[number](number, frame)
 
     def _hurry(self) -> None:
         log.warning("ending now: turns at work are kept as interrupted")
-        self._own.spawn(self._running.drain(0))
+        self._own.spawn(self._executor.drain(0))
         self._own.spawn(self._tasks.drain(0))

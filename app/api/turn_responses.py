@@ -92,7 +92,7 @@ async def answer(turn: Turn, form: ResponseMode, document: Callable[[Message], A
     headers = REPLAYED if turn.replayed else {}
     if form is ResponseMode.EVENTS:
         return EventStream(events(turn), headers)
-    reply = turn.accepted.reply if form is ResponseMode.BACKGROUND else await ended(turn, headers)
+    reply = turn.reply if form is ResponseMode.BACKGROUND else await ended(turn, headers)
     found = await written(reply, document)
     status = 202 if form is ResponseMode.BACKGROUND else 201
     where = {"Location": location(reply)} if form is ResponseMode.BACKGROUND else {}
@@ -122,7 +122,7 @@ async def messages_up_to(
 ) -> JsonObject:
     """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
     if minimal or form is ResponseMode.BACKGROUND:
-        shown = [each for each in (turn.accepted.question, reply) if each is not None]
+        shown = [each for each in (turn.question, reply) if each is not None]
     else:
         shown = await call.services.messages.window(reply)
     return {
@@ -148,8 +148,8 @@ async def ended(turn: Turn, headers: Mapping[str, str]) -> Message:
         ConversationNotFound: it was deleted under the turn.
         AppError: the turn failed or was interrupted; its problem names conversation and message.
     """
-    message = await turn.reply.until_ended()
-    if turn.reply.deleted:
+    message = await turn.stream.wait_finished()
+    if turn.stream.deleted:
         raise ConversationNotFound
     failure = failure_of(message)
     if failure is not None:
@@ -172,35 +172,34 @@ def failure_of(message: Message) -> AppError | None:
 
 async def events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
     """The events of a turn from a number of characters on to its end; from 0, its acceptance comes first."""
-    reply, sent = turn.reply, start
-    if start == 0 and reply.message.role is Role.ASSISTANT:
+    stream, sent = turn.stream, start
+    if start == 0 and stream.message.role is Role.ASSISTANT:
         yield event("turn.started", 0, started_json(turn))
-        await reply.until_looked_up()
-        if reply.retrieval is not None:
-            yield event("retrieval.completed", 0, retrieval_json(reply.retrieval))
+        await stream.wait_for_retrieval()
+        if stream.retrieval is not None:
+            yield event("retrieval.completed", 0, retrieval_json(stream.retrieval))
     while True:
-        if reply.closing and not reply.ended:
-            yield event("stream.closing", sent, {"message_id": reply.message.message_id})
+        if stream.closing and not stream.ended:
+            yield event("stream.closing", sent, {"message_id": stream.message.message_id})
             return
-        if reply.length > sent:
-            delta = reply.text(sent, MAX_DELTA)
+        if stream.length > sent:
+            delta = stream.text(sent, MAX_DELTA)
             sent += len(delta)
             yield event("message.delta", sent, {"delta": delta})
-        elif reply.ended:
-            yield terminal_event(reply.message)
+        elif stream.ended:
+            yield terminal_event(stream.message)
             return
         else:
-            await reply.more_than(sent)
+            await stream.wait_beyond(sent)
 
 
 def started_json(turn: Turn) -> dict[str, Any]:
     """What a stream begins with."""
-    accepted = turn.accepted
     return {
-        "conversation_id": accepted.reply.conversation_id,
-        "title": accepted.title,
-        "user_message": accepted.question and message_json(accepted.question),
-        "assistant_message": message_json(as_accepted(accepted.reply)),
+        "conversation_id": turn.reply.conversation_id,
+        "title": turn.title,
+        "user_message": turn.question and message_json(turn.question),
+        "assistant_message": message_json(as_accepted(turn.reply)),
     }
 
 

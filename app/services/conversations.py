@@ -24,10 +24,10 @@ SAMPLING_FIELDS = frozenset({"provider", "model", "temperature", "max_tokens"})
 class ConversationService:
     """Conversations of a principal; every method raises ConversationNotFound for one that is not theirs."""
 
-    def __init__(self, database: Database, catalog: Catalog, running: TurnExecutor) -> None:
+    def __init__(self, database: Database, catalog: Catalog, executor: TurnExecutor) -> None:
         self._database = database
         self._catalog = catalog
-        self._running = running
+        self._executor = executor
 
     async def create(
         self, user_id: str, new: NewConversation, key: IdempotencyKey | None = None
@@ -41,7 +41,7 @@ class ConversationService:
             UnknownModel: its provider or model is not to be had.
             DocumentNotFound: the user has none such as one of its documents.
         """
-        self._catalog.settle(Sampling(), new.sampling)
+        self._catalog.resolve(Sampling(), new.sampling)
         conversation_id = new_id()
         try:
             await self._database.write(create, user_id, conversation_id, new, key, now_ms())
@@ -91,7 +91,7 @@ class ConversationService:
             if "provider" in changes and changes["provider"] != before.sampling.provider:
                 changes = {"model": None, **changes}  # the old provider's model is not the new one's
             if SAMPLING_FIELDS & changes.keys():
-                self._catalog.settle(Sampling(), changed_sampling(before.sampling, changes))
+                self._catalog.resolve(Sampling(), changed_sampling(before.sampling, changes))
             if not await conversations.has_documents(session, before.user_id, changes.get("document_ids") or ()):
                 raise DocumentNotFound
             values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}
@@ -106,7 +106,7 @@ class ConversationService:
         async with self._database.write_session(locks=conversation_id) as session:
             if not await conversations.remove(session, who.user_id, conversation_id):
                 raise ConversationNotFound
-        self._running.conversation_deleted(conversation_id)
+        self._executor.conversation_deleted(conversation_id)
 
 
 def create(

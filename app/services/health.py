@@ -16,9 +16,9 @@ PATIENCE_SECONDS = 2.0
 class HealthService:
     """Whether this process can serve."""
 
-    def __init__(self, database: Database, running: TurnExecutor, lease: ProcessLease, supervisor: Supervisor) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, lease: ProcessLease, supervisor: Supervisor) -> None:
         self._database = database
-        self._running = running
+        self._executor = executor
         self._lease = lease
         self._supervisor = supervisor
 
@@ -31,7 +31,7 @@ class HealthService:
                 lease is over.
             Unavailable: its schema is not the one of this release, or background work has come to a stop.
         """
-        if self._running.draining:
+        if self._executor.draining:
             raise Draining
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

@@ -22,10 +22,10 @@ ERASURE_SECONDS = 600.0
 class UserService:
     """People, under the caller's own ids."""
 
-    def __init__(self, database: Database, running: TurnExecutor, removals: DocumentDeleter, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, removals: DocumentDeleter, tasks: TaskOwner) -> None:
         self._database = database
         self._removals = removals
-        self._running = running
+        self._executor = executor
         self._tasks = tasks
 
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
@@ -80,7 +80,7 @@ class UserService:
         await self._removals.erase(row_id)
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
-                self._running.conversation_deleted(conversation_id)
+                self._executor.conversation_deleted(conversation_id)
 
     async def _erase_batch(self, row_id: str) -> Sequence[str] | None:
         async with self._database.write_session() as session:

@@ -65,7 +65,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
     response = await turn_responses.answer(turn, form, functools.partial(conversation_document, call, turn, form))
     if form is not turn_responses.ResponseMode.BACKGROUND:
-        response.headers.update(place_of(turn.accepted.reply.conversation_id))
+        response.headers.update(place_of(turn.reply.conversation_id))
     return response
 
 

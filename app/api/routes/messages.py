@@ -101,7 +101,7 @@ async def turn_document(
 ) -> turn_responses.TurnResponse:
     """What a turn is answered with: its reply and the messages up to it, or only the two of this turn."""
     messages = await turn_responses.messages_up_to(reply, turn, form, call, minimal=minimal)
-    document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
+    document = {"conversation_id": reply.conversation_id, "title": turn.title} | messages
     return turn_responses.TurnResponse(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
@@ -155,7 +155,7 @@ async def resume(
     who = Principal(place.user_id)
     turn = await services_of(request).turns.follow(who, str(conversation_id), str(message_id))
     if last_event_id.endswith(turn_responses.END):
-        if turn.accepted.reply.status.terminal:
+        if turn.reply.status.terminal:
             return nothing_more()
         raise InvalidRequest("The message has not ended.", pointer="header/last-event-id")
     return EventStream(turn_responses.events(turn, int(last_event_id or place.starting_after)))

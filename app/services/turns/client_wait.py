@@ -16,19 +16,19 @@ CLIENT_WAIT_SECONDS = 30.0
 
 
 class ClientWait:
-    """Time for which some work on replies has failed without a success."""
+    """The time for which some work on replies has failed without a success."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._since: float | None = None
 
-    def note(self, error: Exception, replies: Iterable[ReplyStream]) -> None:
-        """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
+    def note(self, error: Exception, streams: Iterable[ReplyStream]) -> None:
+        """Note a failure; after 30 seconds of failures, give up waiting for the end of these replies."""
         if self._since is None:
             self._since = self._now()
         if self._now() >= self._since + CLIENT_WAIT_SECONDS:
-            for reply in replies:
-                reply.put_off(error)
+            for stream in streams:
+                stream.give_up_waiting(error)
 
     def end(self) -> None:
         """Note a success."""
@@ -36,10 +36,10 @@ class ClientWait:
 
 
 async def while_clients_wait(read: Callable[[], Awaitable[T]]) -> T:
-    """Retry what only reads while the database is away, and return its result.
+    """Retry a read while the database is unavailable, and return its result.
 
     Raises:
-        DatabaseUnavailable: it was away for longer than clients wait.
+        DatabaseUnavailable: it was unavailable for longer than clients wait.
     """
     deadline, backoff = time.monotonic() + CLIENT_WAIT_SECONDS, Backoff()
     while True:
