@@ -271,7 +271,7 @@ class TurnFailed(AppError):
     """Whether it may be otherwise a moment later, or elsewhere, by no fault of the request."""
     elsewhere = False
     """True if the router goes to the fallbacks at once, without a retry, although it is not transient."""
-    asked_to_wait: int | None = None
+    provider_retry_after: int | None = None
     """The provider's own `Retry-After`, in seconds."""
     provider_status: int | None = None
     """What the provider answered with."""
@@ -323,7 +323,7 @@ class ProviderRateLimited(TurnFailed):
 
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__()
-        self.asked_to_wait = retry_after
+        self.provider_retry_after = retry_after
         self.retry_after = retry_after or type(self).retry_after
 
 

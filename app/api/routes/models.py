@@ -24,4 +24,4 @@ class ModelOut(Output):
 async def list_models(call: Call) -> Response:
     """The models that are known by name. Providers over HTTP take others too, if they have them."""
     await call.services.router.catalog.prepare_all()
-    return json_response([offer._asdict() for offer in call.services.router.offers()])
+    return json_response([model._asdict() for model in call.services.router.models()])

@@ -57,7 +57,7 @@ class BackgroundCompletions:
         deadline = asyncio.get_running_loop().time() + self._seconds
         call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, should_stop=note.full)
         try:
-            ending = await self.router.answer(call)
+            ending = await self.router.complete(call)
         except AppError as error:
             log.warning("a text beside a turn failed", extra={"code": error.code, "model": target.model})
             ending = None
