@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from app import preflight
-from app.api.app import application
+from app.api.app import build_app
 from app.api.dependencies import Services
 from app.db import schema
 from app.db.database import Database
@@ -78,7 +78,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
             app.state.services = services
             yield
 
-    return application(lifespan, settings.cors_origins, settings.root_path)
+    return build_app(lifespan, settings.cors_origins, settings.root_path)
 
 
 @contextlib.asynccontextmanager
@@ -137,8 +137,8 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
-        contexts=PromptRecords(database),
-        ledger=UsageService(database),
+        prompt_records=PromptRecords(database),
+        usage=UsageService(database),
         router=router,
         health=HealthService(database, running, lease, supervisor),
     )

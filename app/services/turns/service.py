@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.llm.base import Target
 from app.llm.router import Router
-from app.services.messages import get
+from app.services.messages import require_message
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.turns.capacity import CapacityReservation
@@ -272,7 +272,7 @@ class TurnService:
 
 def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[AcceptedTurn]:
     """Reads a turn by its reply; a user's message is one without a question."""
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     title = yield from conversations.title(conversation_id)
     if message.answers is None:
         return AcceptedTurn(title, None, message)
@@ -285,8 +285,8 @@ def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -
     """The transaction of a cancellation."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     if message.status.terminal:
         raise AlreadyFinished
     yield from turns.cancel(message, now)
-    return (yield from get(owner, conversation_id, message_id))
+    return (yield from require_message(owner, conversation_id, message_id))
