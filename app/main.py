@@ -43,6 +43,7 @@ from app.services.runtime.maintenance import KeyExpiry
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 from app.services.search.index_maintenance import IndexMaintenance
 from app.services.search.service import DocumentSearch
 from app.services.turns.cancellation import CancellationPoller
@@ -66,7 +67,7 @@ class CannotServe(RuntimeError):
     """A server cannot start with these settings; the message says what to set."""
 
 
-def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
+def create_app(settings: Settings, embedder: Embedder | None = None, timings: Timings = Timings()) -> FastAPI:
     """The application for these settings; it opens nothing before its lifespan starts.
 
     An embedder that is given stands in the place of the one that they name, and is closed with the application.
@@ -74,7 +75,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with started(settings, embedder) as services:
+        async with started(settings, embedder, timings) as services:
             app.state.services = services
             yield
 
@@ -82,7 +83,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Services]:
+async def started(settings: Settings, embedder: Embedder | None, timings: Timings) -> AsyncIterator[Services]:
     """Builds everything, and closes it in reverse.
 
     Raises:
@@ -105,35 +106,37 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
                 stack.push_async_callback(each.aclose)
         warming = asyncio.create_task(warm(catalog))
         stack.push_async_callback(ended, warming)
-        async with served(settings, database, catalog, rag) as services:
+        async with served(settings, database, catalog, rag, timings) as services:
             keep_what_was_imported()
             yield services
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
+async def served(
+    settings: Settings, database: Database, catalog: Catalog, rag: Rag, timings: Timings
+) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
-    lease, supervisor = ProcessLease(database, process_id := new_id()), Supervisor()
-    watches = RemoteReplies(database)
+    lease, supervisor = ProcessLease(database, process_id := new_id(), timings), Supervisor(timings)
+    watches = RemoteReplies(database, timings)
     slots = slots_of(settings, catalog)
     router = router_of(settings, catalog)
     retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
     lookups = PassageSelector(
-        database, QueryRewriter(BackgroundCompletions(database, router)), retrieval.search, retrieval.nearness
+        database, QueryRewriter(BackgroundCompletions(database, router, timings)), retrieval.search, retrieval.nearness
     )
     grounding = GroundedGenerator(router, lookups)
     budgets = TokenQuota(database, settings.user_daily_tokens)
-    running = TurnExecutor(database, router, grounding, watches, slots, budgets, lease)
+    running = TurnExecutor(database, router, grounding, watches, slots, budgets, lease, timings=timings)
     tasks, asides = TaskOwner(), TaskOwner()
-    removals = DocumentDeleter(database, tasks, process_id)
-    ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id)
-    document_watches = DocumentFeed(database)
-    write_beside(settings, database, router, running, asides)
+    removals = DocumentDeleter(database, tasks, process_id, timings)
+    ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id, timings)
+    document_watches = DocumentFeed(database, timings)
+    write_beside(settings, database, router, running, asides, timings)
     services = Services(
-        users=UserService(database, running, removals, tasks),
+        users=UserService(database, running, removals, tasks, timings),
         conversations=ConversationService(database, catalog, running),
         messages=MessageService(database),
-        turns=TurnService(database, router, running, watches, process_id),
+        turns=TurnService(database, router, running, watches, process_id, timings),
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
@@ -145,16 +148,16 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
     running.on_drain += [document_watches.close, ingest.drain]
     pollers = [
         lease.poller(),
-        TurnRecovery(database, running, lease).poller(),
+        TurnRecovery(database, running, lease, timings).poller(),
         running.line.poller(),
         watches.poller(),
         document_watches.poller(),
         ingest.poller(),
-        IngestionRecovery(database, lease, removals, ingest).poller(),
-        CheckpointWriter(database, running, process_id).poller(),
-        CancellationPoller(database, running, process_id).poller(),
-        KeyExpiry(database).poller(),
-        IndexMaintenance(database).poller(),
+        IngestionRecovery(database, lease, removals, ingest, timings).poller(),
+        CheckpointWriter(database, running, process_id, timings).poller(),
+        CancellationPoller(database, running, process_id, timings).poller(),
+        KeyExpiry(database, timings).poller(),
+        IndexMaintenance(database, timings).poller(),
         services.users.poller(),
     ]
     async with alive(lease, supervisor, pollers):
@@ -213,15 +216,20 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
 
 
 def write_beside(
-    settings: Settings, database: Database, router: Router, running: TurnExecutor, tasks: TaskOwner
+    settings: Settings,
+    database: Database,
+    router: Router,
+    running: TurnExecutor,
+    tasks: TaskOwner,
+    timings: Timings,
 ) -> None:
     """Has titles and summaries written behind the turns, where they are wanted."""
-    asides = BackgroundCompletions(database, router)
+    asides = BackgroundCompletions(database, router, timings)
     if settings.summaries:
-        running.on_ended.append(SummaryWriter(database, asides, tasks).after)
+        running.on_ended.append(SummaryWriter(database, asides, tasks, timings).after)
     if settings.title_model:
         target = router.catalog.target(settings.title_model)
-        running.on_ended.append(TitleWriter(database, asides, tasks, target).after)
+        running.on_ended.append(TitleWriter(database, asides, tasks, target, timings).after)
 
 
 def __getattr__(name: str) -> FastAPI:

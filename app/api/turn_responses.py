@@ -23,7 +23,6 @@ from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import RetrievalResult
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, DatabaseUnavailable, InvalidRequest, TurnInterrupted
-from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.service import Turn
 
 TERMINAL_EVENTS = {
@@ -70,6 +69,9 @@ class TurnResponse(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+DocumentBuilder = Callable[[Message], Awaitable[TurnResponse]]
+
+
 def response_mode(accept: str, body: AnswerBody, *, has_turn: bool = True) -> ResponseMode:
     """Choose the form of the response; the body's `stream` wins over the `Accept` header.
 
@@ -88,7 +90,7 @@ def response_mode(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Re
     return ResponseMode.EVENTS if streamed else ResponseMode.JSON
 
 
-async def respond(turn: Turn, mode: ResponseMode, build: Callable[[Message], Awaitable[TurnResponse]]) -> Response:
+async def respond(call: ApiCall[ScopeParams], turn: Turn, mode: ResponseMode, build: DocumentBuilder) -> Response:
     """Respond to a turn in the chosen form; `build` makes the JSON document from the reply.
 
     Raises:
@@ -99,19 +101,19 @@ async def respond(turn: Turn, mode: ResponseMode, build: Callable[[Message], Awa
         return EventStream(turn_events(turn), headers)
     background = mode is ResponseMode.BACKGROUND
     reply = turn.accepted.reply if background else await finished_reply(turn, headers)
-    found = await build_with_retry(reply, build)
+    found = await build_with_retry(call, reply, build)
     where = {"Location": location(reply)} if background else {}
     return json_response(found.document, 202 if background else 201, {**found.headers, **headers, **where})
 
 
-async def build_with_retry(reply: Message, build: Callable[[Message], Awaitable[TurnResponse]]) -> TurnResponse:
+async def build_with_retry(call: ApiCall[ScopeParams], reply: Message, build: DocumentBuilder) -> TurnResponse:
     """Build the document of a stored reply; retry through outages, since a refused client would send its turn again.
 
     Raises:
         DatabaseUnavailable: the outage lasts longer than a client waits; names conversation and message.
     """
     try:
-        return await while_clients_wait(functools.partial(build, reply))
+        return await call.services.turns.read_while_client_waits(functools.partial(build, reply))
     except DatabaseUnavailable as error:
         error.members = problem_members(reply)
         raise

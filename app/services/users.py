@@ -12,23 +12,29 @@ from app.errors import UserNotFound
 from app.services.documents.deletion import DocumentDeleter
 from app.services.runtime.polling import Poller
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 
 BATCH_MESSAGES = 5_000
 """Messages deleted per transaction of an erasure."""
-ERASURE_SECONDS = 600.0
 
 
 class UserService:
     """Users, under the client's own ids."""
 
     def __init__(
-        self, database: Database, executor: TurnExecutor, document_deleter: DocumentDeleter, tasks: TaskOwner
+        self,
+        database: Database,
+        executor: TurnExecutor,
+        document_deleter: DocumentDeleter,
+        tasks: TaskOwner,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._executor = executor
         self._document_deleter = document_deleter
         self._tasks = tasks
+        self._timings = timings
 
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
         """Create a user, with a generated id if none is given; return it, and True unless it existed already."""
@@ -69,7 +75,7 @@ class UserService:
 
     def poller(self) -> Poller:
         """Return the poller that resumes unfinished erasures."""
-        return Poller("erasures", self.finish_erasures, ERASURE_SECONDS, longest_round=None, required=False)
+        return Poller("erasures", self.finish_erasures, self._timings.maintenance, bounded=False, required=False)
 
     async def finish_erasures(self) -> None:
         """Finish erasures that a crash or an outage has interrupted."""

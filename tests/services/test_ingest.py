@@ -17,10 +17,10 @@ from app.domain.documents import Document, DocumentStatus
 from app.errors import DocumentNotFound
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents import embedding as embeddings
 from app.services.documents.deletion import DocumentDeleter
 from app.services.documents.ingestion_job import NOT_EMBEDDED
 from app.services.documents.upload import Upload
+from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
 from tests.support.hosts import Host, recovered
 from tests.support.uploads import NOTHING, counts
@@ -63,8 +63,8 @@ async def hosts(
     """Makes hosts, which stop with the test; what they leave is sound then."""
     made: list[Host] = []
 
-    async def make(own: Embedder | None = embedder) -> Host:
-        host = Host(database, reader, own)
+    async def make(own: Embedder | None = embedder, timings: Timings = Timings()) -> Host:
+        host = Host(database, reader, own, timings)
         made.append(host)
         await host.start()
         return host
@@ -200,13 +200,10 @@ async def test_a_document_that_kills_processes_is_given_up(
     assert (again.document_id, (await host.ready(again)).status) == (document.document_id, DocumentStatus.READY)
 
 
-async def test_an_embedder_that_fails_is_asked_again(
-    database: Database, hosts: Any, embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
     needs_vectors(database)
-    monkeypatch.setattr(embeddings, "PAUSES", (0.01, 0.01))
-    host = await hosts()
+    host = await hosts(timings=Timings(embedding_retries=(0.01, 0.01)))
     embedder.failures = 2
     document = await host.ready(await host.upload(b"# One\n\nSome text."))
     assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, embedder.name)
@@ -364,5 +361,5 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     await database.write(documents.delete, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
     judge = await recovered(database)
-    await DocumentDeleter(database, host.tasks, judge).sweep()
+    await DocumentDeleter(database, host.tasks, judge, Timings()).sweep()
     assert await counts(database) == NOTHING

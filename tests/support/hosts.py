@@ -16,6 +16,7 @@ from app.services.documents.ingestion import IngestionWorker
 from app.services.documents.upload import Upload
 from app.services.runtime.polling import Supervisor
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 
 
 async def recovered(database: Database) -> str:
@@ -29,13 +30,15 @@ async def recovered(database: Database) -> str:
 class Host:
     """What a process does to documents, with a lease that nobody renews."""
 
-    def __init__(self, database: Database, reader: DocumentReader, embedder: Embedder | None) -> None:
+    def __init__(
+        self, database: Database, reader: DocumentReader, embedder: Embedder | None, timings: Timings = Timings()
+    ) -> None:
         self.database = database
         self.process_id = new_id()
         self.tasks = TaskOwner()
-        self.removals = DocumentDeleter(database, self.tasks, self.process_id)
-        self.ingest = IngestionWorker(database, reader, embedder, self.process_id)
-        self.supervisor = Supervisor()
+        self.removals = DocumentDeleter(database, self.tasks, self.process_id, timings)
+        self.ingest = IngestionWorker(database, reader, embedder, self.process_id, timings)
+        self.supervisor = Supervisor(timings)
 
     async def start(self) -> None:
         """Begins to work."""

@@ -67,7 +67,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
         return json_response(document, 201, location_header(created.conversation_id) | (REPLAYED if replayed else {}))
     new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
-    response = await turn_responses.respond(turn, mode, functools.partial(build_document, call, turn, mode))
+    response = await turn_responses.respond(call, turn, mode, functools.partial(build_document, call, turn, mode))
     if mode is not turn_responses.ResponseMode.BACKGROUND:
         response.headers.update(location_header(turn.accepted.reply.conversation_id))
     return response

@@ -80,9 +80,8 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Includ
     mode = turn_responses.response_mode(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
     turn = await call.services.turns.begin(call.principal, str(conversation_id), body.turn(key))
-    return await turn_responses.respond(
-        turn, mode, functools.partial(build_document, call, turn, mode, headers.minimal)
-    )
+    build = functools.partial(build_document, call, turn, mode, headers.minimal)
+    return await turn_responses.respond(call, turn, mode, build)
 
 
 @router.post(
@@ -99,9 +98,8 @@ async def regenerate(
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
     new_reply = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))
     turn = await call.services.turns.regenerate(call.principal, str(conversation_id), new_reply)
-    return await turn_responses.respond(
-        turn, mode, functools.partial(build_document, call, turn, mode, headers.minimal)
-    )
+    build = functools.partial(build_document, call, turn, mode, headers.minimal)
+    return await turn_responses.respond(call, turn, mode, build)
 
 
 async def build_document(

@@ -8,6 +8,7 @@ from app.db.database import Database
 from app.errors import DatabaseUnavailable
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 
 SWEEP_BATCH = 100
 
@@ -15,10 +16,11 @@ SWEEP_BATCH = 100
 class DocumentDeleter:
     """Removes documents that are hidden already, in batches; whoever asked for it may leave."""
 
-    def __init__(self, database: Database, tasks: TaskOwner, process_id: str) -> None:
+    def __init__(self, database: Database, tasks: TaskOwner, process_id: str, timings: Timings) -> None:
         self._database = database
         self._tasks = tasks
         self._process_id = process_id
+        self._retry = DatabaseRetry(database, timings)
 
     def discard(self, document_id: str) -> None:
         """Removes a document that has arrived in part, or for nothing, behind the request's back."""
@@ -40,11 +42,11 @@ class DocumentDeleter:
                 await self._remove(document_id)
 
     async def _discard(self, document_id: str) -> None:
-        await DatabaseRetry(self._database).write(documents.discard, document_id, self._process_id)
+        await self._retry.write(documents.discard, document_id, self._process_id)
         await self._remove(document_id)
         with contextlib.suppress(DatabaseUnavailable):  # the log is written back later too, if more slowly
             await self._database.release_room()
 
     async def _remove(self, document_id: str) -> None:
-        while not await DatabaseRetry(self._database).write(documents.remove_some, document_id):
+        while not await self._retry.write(documents.remove_some, document_id):
             pass

@@ -15,11 +15,7 @@ from app.services.documents.ingestion_job import IngestionJob
 from app.services.documents.reembedding import Reembedding
 from app.services.runtime.polling import Poller
 from app.services.runtime.process_lease import ProcessLease
-
-SWEEP_SECONDS = 2.5
-"""Who died, and what others have left waiting, is found well within five seconds."""
-OUTDATED_SECONDS = 60.0
-"""How often it is looked for documents with another embedder's vectors, when there were none."""
+from app.services.runtime.timings import Timings
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +32,13 @@ class IngestionWorker:
         reader: DocumentReader | None,
         embedder: Embedder | None,
         process_id: str,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._reader = reader
         self._embedder = embedder if database.vectors_stored else None
         self._process_id = process_id
+        self._timings = timings
         self.draining = False
         self._nudged = asyncio.Event()
         self._served: dict[str, int] = {}
@@ -61,10 +59,10 @@ class IngestionWorker:
         return Poller(
             "ingest",
             self.poll,
-            OUTDATED_SECONDS,
+            self._timings.reembedding,
             wakeup=self._nudged,
-            longest_retry=SWEEP_SECONDS,
-            longest_round=None,
+            longest_retry=self._timings.recovery,
+            bounded=False,
             required=False,
         )
 
@@ -101,16 +99,16 @@ class IngestionWorker:
         await self._read_waiting(reader)
         loop = asyncio.get_running_loop()
         if loop.time() >= self._look_for_outdated_at:
-            reembedding = Reembedding(self._database, self._embedder, self._process_id, first=read_new)
+            reembedding = Reembedding(self._database, self._embedder, self._process_id, self._timings, first=read_new)
             while await reembedding.run():
                 await read_new()
-            self._look_for_outdated_at = loop.time() + OUTDATED_SECONDS
+            self._look_for_outdated_at = loop.time() + self._timings.reembedding
 
     async def _read_waiting(self, reader: DocumentReader) -> None:
         """Reads documents until none waits."""
         while (job := await self._database.write(ingestion.claim_next, self._process_id, self._in_turn)) is not None:
             self._note_turn(job.owner_id)
-            await IngestionJob(self._database, reader, self._embedder, job).run()
+            await IngestionJob(self._database, reader, self._embedder, job, self._timings).run()
 
     def _note_turn(self, owner_id: str) -> None:
         self._served[owner_id] = max(self._served.values(), default=0) + 1
@@ -125,16 +123,22 @@ class IngestionRecovery:
     """Takes up what dead processes have left of documents: half arrived, half read, half removed."""
 
     def __init__(
-        self, database: Database, lease: ProcessLease, removals: DocumentDeleter, ingest: IngestionWorker
+        self,
+        database: Database,
+        lease: ProcessLease,
+        removals: DocumentDeleter,
+        ingest: IngestionWorker,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._lease = lease
         self._removals = removals
         self._ingest = ingest
+        self._timings = timings
 
     def poller(self) -> Poller:
         """Make the poller that takes it up; to remove large documents takes its time."""
-        return Poller("recovery of documents", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
+        return Poller("recovery of documents", self.sweep, self._timings.recovery, bounded=False, required=False)
 
     async def sweep(self) -> None:
         """Take up all there is, and wake this process's own work on documents."""

@@ -20,10 +20,10 @@ from app.rag.sandbox.client import DocumentReader
 from app.services.documents.embedding import embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
+from app.services.runtime.timings import Timings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-KEEP_SECONDS = 0.5
 EMBEDDED_AT_ONCE = 32
 STORED_AT_ONCE = 2
 """For so many chunks others wait two or three milliseconds: the event loop for their words, writers for their rows."""
@@ -41,12 +41,19 @@ class IngestionJob:
     """A document on its way from bytes to chunks that can be found: extracted, embedded, stored, made ready."""
 
     def __init__(
-        self, database: Database, reader: DocumentReader, embedder: Embedder | None, job: IngestionClaim
+        self,
+        database: Database,
+        reader: DocumentReader,
+        embedder: Embedder | None,
+        job: IngestionClaim,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._reader = reader
         self._embedder = embedder
         self._job = job
+        self._timings = timings
+        self._retry = DatabaseRetry(database, timings)
         self._progress = Progress(Stage.EXTRACTING)
 
     async def run(self) -> None:
@@ -98,7 +105,7 @@ class IngestionJob:
         return await self._reader.read(b"".join(parts), self._job.media_type, self._note_pages)
 
     async def _part(self, position: int) -> bytes | None:
-        return await DatabaseRetry(self._database).write(documents.part, self._job.document_id, position)
+        return await self._retry.write(documents.part, self._job.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
         self._progress = Progress(Stage.EXTRACTING, done, total)
@@ -116,7 +123,7 @@ class IngestionJob:
                 await self._store_chunks(first + place, chunks[part], vectors[part])
                 await asyncio.sleep(time.monotonic() - began)  # half of the time is the turns'
         self._progress = Progress(Stage.STORING, total, total)
-        await DatabaseRetry(self._database).write(ingestion.finish, self._job, extracted, self._embedding)
+        await self._retry.write(ingestion.finish, self._job, extracted, self._embedding)
 
     @property
     def _embedding(self) -> str | None:
@@ -125,7 +132,8 @@ class IngestionJob:
     async def _vectors(self, chunks: Sequence[Chunk]) -> Sequence[Vector]:
         if self._embedder is None:
             return []
-        return await embed_with_retry(self._embedder, [embedding_text(each.heading, each.content) for each in chunks])
+        texts = [embedding_text(each.heading, each.content) for each in chunks]
+        return await embed_with_retry(self._embedder, texts, self._timings.embedding_retries)
 
     async def _store_chunks(self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector]) -> None:
         found_by = await asyncio.to_thread(indexed_chunks, self._job, chunks)
@@ -135,7 +143,7 @@ class IngestionJob:
     async def _fail(self, failure: DocumentFailure) -> None:
         with contextlib.suppress(ClaimLost):
             await self._remove(ingestion.remove_all_chunks)
-            await DatabaseRetry(self._database).write(ingestion.fail, self._job, failure)
+            await self._retry.write(ingestion.fail, self._job, failure)
 
     async def _remove(self, some: Callable[[IngestionClaim, Progress], Transaction[bool]]) -> None:
         while not await self._write(some):
@@ -147,12 +155,12 @@ class IngestionJob:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        return await DatabaseRetry(self._database).write(transaction, self._job, self._progress, *args, **kwargs)
+        return await self._retry.write(transaction, self._job, self._progress, *args, **kwargs)
 
     async def _keep(self) -> None:
         """Tells how far the work is, until it is lost: to a deletion, or to another process."""
         while True:
-            await asyncio.sleep(KEEP_SECONDS)
+            await asyncio.sleep(self._timings.ingestion_heartbeat)
             try:
                 await self._database.write(ingestion.advance, self._job, self._progress)
             except ClaimLost:

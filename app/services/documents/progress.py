@@ -7,8 +7,7 @@ from app.db import documents
 from app.db.database import Database
 from app.domain.documents import Document
 from app.services.runtime.polling import Poller
-
-LOOK_SECONDS = 0.5
+from app.services.runtime.timings import Timings
 
 
 class WatchedDocument:
@@ -48,8 +47,9 @@ class DocumentFeed:
     A document is watched for as long as somebody holds it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
+        self._timings = timings
         self._watched: weakref.WeakValueDictionary[str, WatchedDocument] = weakref.WeakValueDictionary()
         self._nudged = asyncio.Event()
         self._closed = False
@@ -75,7 +75,7 @@ class DocumentFeed:
 
     def poller(self) -> Poller:
         """Make the poller that reads the rows of followed documents."""
-        return Poller("following of documents", self.look, LOOK_SECONDS, wakeup=self._nudged)
+        return Poller("following of documents", self.look, self._timings.document_poll, wakeup=self._nudged)
 
     async def look(self) -> None:
         """Shows the readers what the rows say."""

@@ -11,6 +11,7 @@ from app.errors import EmbeddingFailed
 from app.rag.models.embedder import Embedder
 from app.services.documents.embedding import embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
+from app.services.runtime.timings import Timings
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +24,14 @@ class Reembedding:
         database: Database,
         embedder: Embedder | None,
         process_id: str,
+        timings: Timings,
         first: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._embedder = embedder
         self._process_id = process_id
+        self._timings = timings
+        self._retry = DatabaseRetry(database, timings)
         self._first = first
         """Done before each batch: what is uploaded does not wait for this."""
 
@@ -52,16 +56,18 @@ class Reembedding:
             await self._embed(outdated, self._embedder)
             embedding = self._embedder.name
         if self._database.vectors_stored:
-            while not await DatabaseRetry(self._database).write(reembedding.remove_others, outdated, embedding):
+            while not await self._retry.write(reembedding.remove_others, outdated, embedding):
                 pass
-        await DatabaseRetry(self._database).write(reembedding.release, outdated)
+        await self._retry.write(reembedding.release, outdated)
 
     async def _embed(self, outdated: ReembeddingClaim, embedder: Embedder) -> None:
         position = -1
-        while (passages := await DatabaseRetry(self._database).write(reembedding.following, outdated, position)).keys:
+        while (passages := await self._retry.write(reembedding.following, outdated, position)).keys:
             await self._first()
             position = passages.last
-            vectors = await embed_with_retry(embedder, [embedding_text(*each) for each in passages.texts])
+            vectors = await embed_with_retry(
+                embedder, [embedding_text(*each) for each in passages.texts], self._timings.embedding_retries
+            )
             given = (self._database.kind, passages.keys, embedder.name, vectors)
-            await DatabaseRetry(self._database).write(reembedding.store, outdated, *given)
-        await DatabaseRetry(self._database).write(reembedding.activate, outdated, embedder.name)
+            await self._retry.write(reembedding.store, outdated, *given)
+        await self._retry.write(reembedding.activate, outdated, embedder.name)

@@ -9,6 +9,7 @@ from app.db.database import Database
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.runtime.backoff import Backoff
+from app.services.runtime.timings import Timings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class DatabaseRetry:
     def __init__(
         self,
         database: Database,
+        timings: Timings,
         *,
         retried: type[Exception] = DatabaseUnavailable,
         on_failure: Callable[[Exception], None] | None = None,
@@ -33,10 +35,12 @@ class DatabaseRetry:
 
         Args:
             database: Runs the transactions.
+            timings: The pauses between the tries.
             retried: The errors that are retried; all of them for what may not be lost. Others are raised.
             on_failure: Called with each error that is retried.
         """
         self._database = database
+        self._timings = timings
         self._retried = retried
         self._on_failure = on_failure
 
@@ -49,7 +53,7 @@ class DatabaseRetry:
         return await self._retry(lambda: self._database.read(transaction, *args, **kwargs))
 
     async def _retry(self, run: Callable[[], Awaitable[T]]) -> T:
-        backoff = Backoff()
+        backoff = Backoff(self._timings.first_backoff, self._timings.longest_backoff)
         while True:
             try:
                 return await run()

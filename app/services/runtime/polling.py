@@ -12,15 +12,7 @@ from dataclasses import dataclass, field
 
 from app.errors import DatabaseUnavailable
 from app.services.runtime.backoff import Backoff
-
-ROUND_SECONDS = 30.0
-"""Seconds for a round that consists of a few transactions: a connection, a statement and a commit have bounds of
-their own, which add up to half of that."""
-RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 60.0
-RESTART_SECONDS = 1.0
-LOG_OUTAGE_SECONDS = 10.0
-"""Between two lines that say that the database is away, however many pollers miss it."""
+from app.services.runtime.timings import Timings
 
 log = logging.getLogger(__name__)
 
@@ -32,27 +24,30 @@ class Poller:
     name: str
     poll: Callable[[], Awaitable[None]]
     """Does one round. Whatever it raises is logged, and the next round is tried."""
-    seconds: float
-    """Between the end of a round and the start of the next."""
+    interval: float
+    """Seconds between the end of a round and the start of the next."""
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     """Starts the next round at once when it is set; cleared before each round. It does not shorten a backoff."""
     longest_retry: float | None = None
-    """The longest pause after rounds that failed, in seconds; by default the usual pause, between 2 and 60."""
-    longest_round: float | None = ROUND_SECONDS
-    """Seconds after which a round is given up as hanging; None for work that may take any time."""
+    """The longest pause after failed rounds, in seconds; by default the interval, but at least twice the first retry
+    and at most `Timings.longest_poller_retry`."""
+    bounded: bool = True
+    """True if a round that is longer than `Timings.longest_round` is aborted; False for work that may take any time."""
     required: bool = True
     """True if the process cannot serve while the rounds fail."""
 
-    def backoff(self) -> Backoff:
-        """Make the pauses after rounds that fail."""
-        longest = self.longest_retry or min(max(self.seconds, 2 * RETRY_SECONDS), LONGEST_RETRY_SECONDS)
-        return Backoff(min(self.seconds, RETRY_SECONDS, longest), longest)
+    def backoff(self, timings: Timings) -> Backoff:
+        """Return the pauses after failed rounds."""
+        first = timings.first_poller_retry
+        longest = self.longest_retry or min(max(self.interval, 2 * first), timings.longest_poller_retry)
+        return Backoff(min(self.interval, first, longest), longest)
 
 
 class Supervisor:
     """Runs pollers until it is stopped, whatever happens in their rounds or to their tasks."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, timings: Timings, now: Callable[[], float] = time.monotonic) -> None:
+        self._timings = timings
         self._now = now
         self._tasks: dict[Poller, asyncio.Task[None]] = {}
         self._unfinished_since: dict[Poller, float] = {}
@@ -79,7 +74,7 @@ class Supervisor:
         Those are the ones whose task has ended, and the required ones that have not finished a round for far longer
         than a round takes: they hang, or fail each time.
         """
-        late = self._now() - ROUND_SECONDS
+        late = self._now() - self._timings.longest_round
         return [
             poller.name
             for poller, task in self._tasks.items()
@@ -99,16 +94,16 @@ class Supervisor:
             return
         error = None if task.cancelled() else task.exception()
         log.error("the poller %r has ended, and is started again", poller.name, exc_info=error)
-        asyncio.get_running_loop().call_later(RESTART_SECONDS, self._start, poller)
+        asyncio.get_running_loop().call_later(self._timings.poller_restart, self._start, poller)
 
     async def _run(self, poller: Poller) -> None:
-        backoff = poller.backoff()
+        backoff = poller.backoff(self._timings)
         while not self._stopped:
             poller.wakeup.clear()
             if await self._finishes_round(poller):
                 backoff.reset()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(poller.seconds):  # wait_for loses a stop that meets the wakeup
+                    async with asyncio.timeout(poller.interval):  # wait_for loses a stop that meets the wakeup
                         await poller.wakeup.wait()
             else:
                 await asyncio.sleep(backoff.pause())
@@ -116,7 +111,7 @@ class Supervisor:
     async def _finishes_round(self, poller: Poller) -> bool:
         self._unfinished_since.setdefault(poller, self._now())
         try:
-            async with asyncio.timeout(poller.longest_round):
+            async with asyncio.timeout(self._timings.longest_round if poller.bounded else None):
                 await poller.poll()
         except DatabaseUnavailable as error:
             self._log_outage(poller, error)
@@ -134,7 +129,7 @@ class Supervisor:
 
     def _log_outage(self, poller: Poller, error: DatabaseUnavailable) -> None:
         now = self._now()
-        if self._outage_logged_at is None or now >= self._outage_logged_at + LOG_OUTAGE_SECONDS:
+        if self._outage_logged_at is None or now >= self._outage_logged_at + self._timings.outage_log:
             self._outage_logged_at = now
             extra = {"poller": poller.name, "reason": error.reason}
             log.warning("the database is out of reach: background work is retried", extra=extra)

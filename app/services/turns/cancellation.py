@@ -4,22 +4,22 @@ from app.db import turns
 from app.db.database import Database
 from app.domain.messages import Status
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
-
-LOOK_SECONDS = 0.5
 
 
 class CancellationPoller:
     """Finds the turns of this process that others have cancelled, deleted or taken over, and stops them."""
 
-    def __init__(self, database: Database, running: TurnExecutor, process_id: str) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, process_id: str, timings: Timings) -> None:
         self._database = database
         self._running = running
         self._process_id = process_id
+        self._timings = timings
 
     def poller(self) -> Poller:
         """Make the poller that stops turns."""
-        return Poller("stopping of turns", self.look, LOOK_SECONDS)
+        return Poller("stopping of turns", self.look, self._timings.cancellation_poll)
 
     async def look(self) -> None:
         """Stops what is to be stopped; how each ended is then read from its row."""

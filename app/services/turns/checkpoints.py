@@ -10,9 +10,8 @@ from app.llm.base import Target
 from app.services.replies.generation import record_of
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
-
-CHECKPOINT_SECONDS = 1.0
 
 
 class SavedState(NamedTuple):
@@ -34,15 +33,16 @@ def saved_state(reply: ReplyStream) -> SavedState:
 class CheckpointWriter:
     """Saves the text so far of all running turns once a second, in one transaction."""
 
-    def __init__(self, database: Database, running: TurnExecutor, process_id: str) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, process_id: str, timings: Timings) -> None:
         self._database = database
         self._running = running
         self._process_id = process_id
+        self._timings = timings
         self._saved: dict[str, SavedState] = {}
 
     def poller(self) -> Poller:
         """Make the poller that saves the text of running turns."""
-        return Poller("checkpoints", self.save, CHECKPOINT_SECONDS)
+        return Poller("checkpoints", self.save, self._timings.checkpoint)
 
     async def save(self) -> None:
         """Saves what has changed."""

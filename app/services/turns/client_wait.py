@@ -8,17 +8,16 @@ from typing import TypeVar
 from app.errors import DatabaseUnavailable
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.backoff import Backoff
+from app.services.runtime.timings import Timings
 
 T = TypeVar("T")
-
-CLIENT_WAIT_SECONDS = 30.0
-"""Seconds for which clients wait for what cannot be read or written; many give up after a minute."""
 
 
 class ClientWait:
     """Time for which some work on replies has failed without a success."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, timings: Timings, now: Callable[[], float] = time.monotonic) -> None:
+        self._timings = timings
         self._now = now
         self._since: float | None = None
 
@@ -26,7 +25,7 @@ class ClientWait:
         """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
         if self._since is None:
             self._since = self._now()
-        if self._now() >= self._since + CLIENT_WAIT_SECONDS:
+        if self._now() >= self._since + self._timings.client_wait:
             for reply in replies:
                 reply.put_off(error)
 
@@ -35,13 +34,14 @@ class ClientWait:
         self._since = None
 
 
-async def while_clients_wait(read: Callable[[], Awaitable[T]]) -> T:
+async def while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
     """Retry what only reads while the database is away, and return its result.
 
     Raises:
         DatabaseUnavailable: it was away for longer than clients wait.
     """
-    deadline, backoff = time.monotonic() + CLIENT_WAIT_SECONDS, Backoff()
+    deadline = time.monotonic() + timings.client_wait
+    backoff = Backoff(timings.first_backoff, timings.longest_backoff)
     while True:
         try:
             return await read()

@@ -24,14 +24,12 @@ from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_turn_end
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import Capacity, CapacityReservation
 from app.services.turns.client_wait import ClientWait
 from app.services.turns.queue import TurnQueue
 from app.services.turns.quota import TokenQuota, TurnUsageMeter
 from app.services.turns.remote_replies import RemoteReplies
-
-LAST_SECONDS = 5.0
-"""How long the last commits of interrupted turns may take."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ log = logging.getLogger(__name__)
 class TurnExecutor:
     """The accepted turns of this process: each waits, starts, is generated and settled in a task of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that a turn goes through
         self,
         database: Database,
         router: Router,
@@ -48,11 +46,13 @@ class TurnExecutor:
         slots: Capacity,
         budgets: TokenQuota,
         lease: ProcessLease,
+        *,
+        timings: Timings,
     ) -> None:
         self.replies: dict[str, ReplyStream] = {}
         """The unfinished replies, by id."""
         self.draining = False
-        self.line = TurnQueue(database, slots, lease.process_id)
+        self.line = TurnQueue(database, slots, lease.process_id, timings)
         self.on_ended: list[Callable[[ReplyStream, Outcome], None]] = []
         """Who wants to know when a turn of this process has ended, and as what it was settled."""
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -64,6 +64,7 @@ class TurnExecutor:
         self._watches = watches
         self._slots = slots
         self._lease = lease
+        self._timings = timings
         self._tasks = TaskOwner()
 
     def claim(self) -> CapacityReservation:
@@ -116,7 +117,8 @@ class TurnExecutor:
         claim = self.claim()
         wait = functools.partial(claim.wait, adopted=True)
         try:
-            adopted = await DatabaseRetry(self._database).write(turns.adopt, self._lease.process_id, message, wait)
+            retry = DatabaseRetry(self._database, self._timings)
+            adopted = await retry.write(turns.adopt, self._lease.process_id, message, wait)
         except BaseException:
             claim.give_back()
             raise
@@ -158,7 +160,7 @@ class TurnExecutor:
         await self._tasks.wait(seconds)
         for reply in list(self.replies.values()):
             self.stop(reply, Status.INTERRUPTED)
-        await self._tasks.drain(LAST_SECONDS)
+        await self._tasks.drain(self._timings.last_commits)
 
     async def _bring_to_end(self, reply: ReplyStream, claim: CapacityReservation) -> None:
         if reply.message.status is Status.IN_PROGRESS or await self._comes_to_it(reply, claim):
@@ -196,8 +198,9 @@ class TurnExecutor:
     async def _history(self, reply: ReplyStream) -> History:
         history, reply.history = reply.history, None
         if history is None:
-            note = functools.partial(ClientWait().note, replies=[reply])
-            history = await DatabaseRetry(self._database, on_failure=note).read(turns.history, reply.message)
+            note = functools.partial(ClientWait(self._timings).note, replies=[reply])
+            retry = DatabaseRetry(self._database, self._timings, on_failure=note)
+            history = await retry.read(turns.history, reply.message)
         return history
 
     def _answer(self, call: ModelCall, reply: ReplyStream, history: History) -> Coroutine[Any, Any, Outcome]:
@@ -224,8 +227,8 @@ class TurnExecutor:
             outcome = with_record(outcome, reply, reply.call)
         except Exception:
             log.exception("a reply is stored without what was done for it")
-        on_failure = functools.partial(ClientWait().note, replies=[reply])
-        stored = await DatabaseRetry(self._database, retried=Exception, on_failure=on_failure).write(
+        on_failure = functools.partial(ClientWait(self._timings).note, replies=[reply])
+        stored = await DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=on_failure).write(
             turns.settle, self._lease.process_id, reply.owner_id, reply.message, outcome, now_ms()
         )
         if stored is None:

@@ -8,10 +8,9 @@ from app.db.database import Database
 from app.domain.ids import now_ms
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import Capacity, CapacityReservation
 from app.services.turns.client_wait import ClientWait
-
-POLL_SECONDS = 0.5
 
 
 class TurnQueue:
@@ -21,13 +20,14 @@ class TurnQueue:
     the turn in front may be another process's.
     """
 
-    def __init__(self, database: Database, slots: Capacity, process_id: str) -> None:
+    def __init__(self, database: Database, slots: Capacity, process_id: str, timings: Timings) -> None:
         self._database = database
         self._slots = slots
         self._process_id = process_id
+        self._timings = timings
         self._waiting: dict[str, QueuedTurn] = {}
         self._nudged = asyncio.Event()
-        self._delay = ClientWait()
+        self._delay = ClientWait(timings)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -55,7 +55,7 @@ class TurnQueue:
 
     def poller(self) -> Poller:
         """Make the poller that starts the turns whose time has come."""
-        return Poller("starting of turns", self.poll, POLL_SECONDS, wakeup=self._nudged)
+        return Poller("starting of turns", self.poll, self._timings.queue_poll, wakeup=self._nudged)
 
     async def poll(self) -> None:
         """Start the turns that are first in order and get a slot."""

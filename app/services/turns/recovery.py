@@ -11,10 +11,9 @@ from app.domain.messages import Message, Status
 from app.errors import DatabaseUnavailable, Draining, Overloaded
 from app.services.runtime.polling import Poller
 from app.services.runtime.process_lease import ProcessLease
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 
-SWEEP_SECONDS = 2.5
-"""Dead processes are found well within five seconds of their lease's end."""
 SWEEP_BATCH = 100
 LANES = 4
 """Turns that are taken up at once."""
@@ -25,14 +24,15 @@ log = logging.getLogger(__name__)
 class TurnRecovery:
     """Ends or adopts the turns of processes that lost their lease."""
 
-    def __init__(self, database: Database, running: TurnExecutor, lease: ProcessLease) -> None:
+    def __init__(self, database: Database, running: TurnExecutor, lease: ProcessLease, timings: Timings) -> None:
         self._database = database
         self._running = running
         self._lease = lease
+        self._timings = timings
 
     def poller(self) -> Poller:
         """Make the poller that takes such turns up; a process may leave any number of them."""
-        return Poller("recovery of turns", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
+        return Poller("recovery of turns", self.sweep, self._timings.recovery, bounded=False, required=False)
 
     async def sweep(self) -> None:
         """End or adopt all turns without a living process."""

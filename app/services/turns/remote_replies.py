@@ -8,9 +8,8 @@ from app.db.database import Database
 from app.domain.messages import Message
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.client_wait import ClientWait
-
-LOOK_SECONDS = 0.5
 
 
 class RemoteReplies:
@@ -19,12 +18,13 @@ class RemoteReplies:
     A reply is watched for as long as somebody holds it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
+        self._timings = timings
         self._watched: weakref.WeakValueDictionary[str, ReplyStream] = weakref.WeakValueDictionary()
         self._nudged = asyncio.Event()
         self._closed = False
-        self._delay = ClientWait()
+        self._delay = ClientWait(timings)
 
     def follow(self, message: Message) -> ReplyStream:
         """An unfinished reply, as its text grows elsewhere."""
@@ -49,7 +49,7 @@ class RemoteReplies:
 
     def poller(self) -> Poller:
         """Make the poller that reads the rows of followed replies."""
-        return Poller("following of turns", self.look, LOOK_SECONDS, wakeup=self._nudged)
+        return Poller("following of turns", self.look, self._timings.remote_reply_poll, wakeup=self._nudged)
 
     async def look(self) -> None:
         """Takes over what the rows have more than the replies, and ends those that have ended."""

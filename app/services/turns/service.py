@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from app.db import conversations, idempotency, messages, reservations, retrieval_records, turns, users
 from app.db.database import Database
@@ -31,9 +31,13 @@ from app.llm.router import Router
 from app.services.messages import require_message
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.database_retry import DatabaseRetry
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import CapacityReservation
+from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
+
+T = TypeVar("T")
 
 
 class Turn(NamedTuple):
@@ -79,7 +83,13 @@ class TurnService:
     """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
 
     def __init__(
-        self, database: Database, router: Router, running: TurnExecutor, watches: RemoteReplies, process_id: str
+        self,
+        database: Database,
+        router: Router,
+        running: TurnExecutor,
+        watches: RemoteReplies,
+        process_id: str,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._router = router
@@ -87,6 +97,7 @@ class TurnService:
         """The turns of this process."""
         self._watches = watches
         self._process_id = process_id
+        self._timings = timings
 
     async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accepts a turn of a conversation; once this returns, the message is on disk.
@@ -145,6 +156,14 @@ class TurnService:
         message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
         self.running.cancel(message_id)
         return message
+
+    async def read_while_client_waits(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Retry what only reads while the database is away, and return its result.
+
+        Raises:
+            DatabaseUnavailable: it was away for longer than clients wait.
+        """
+        return await while_clients_wait(self._timings, read)
 
     def _reply_of(self, message: Message) -> ReplyStream:
         running = self.running.replies.get(message.message_id)
@@ -225,7 +244,7 @@ class TurnService:
             return False
         reply_id = attempt.reserved.reply.message_id
         on_failure = lambda _: attempt.answer_with(error)  # noqa: E731
-        retry = DatabaseRetry(self._database, retried=Exception, on_failure=on_failure)
+        retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=on_failure)
         return await retry.read(messages.message_by_id, reply_id) is not None
 
     def _reserve(
