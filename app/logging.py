@@ -13,7 +13,11 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor
 
-CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "groq", "aiosqlite", "alembic")
+from app.llm.providers.registry import PROVIDERS
+
+PROVIDER_LOGGERS = [logger for spec in PROVIDERS for logger in spec.loggers]
+QUIET_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2", *PROVIDER_LOGGERS, "aiosqlite", "alembic")
+"""Loggers of which only warnings are shown."""
 EVENT_WIDTH = 40
 
 
@@ -31,7 +35,7 @@ def configure_logging(level: str) -> None:
             "formatters": {"lines": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
-            "loggers": {name: {"level": "WARNING"} for name in CHATTY},
+            "loggers": {name: {"level": "WARNING"} for name in QUIET_LOGGERS},
         }
     )
 
