@@ -117,55 +117,55 @@ async def served(
 ) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
     lease, supervisor = ProcessLease(database, process_id := new_id(), timings), Supervisor(timings)
-    watches = RemoteReplies(database, timings)
-    slots = slots_of(settings, catalog)
+    remote_replies = RemoteReplies(database, timings)
+    capacity = capacity_of(settings, catalog)
     router = router_of(settings, catalog)
     retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
     lookups = PassageSelector(
         database, QueryRewriter(BackgroundCompletions(database, router, timings)), retrieval.search, retrieval.nearness
     )
-    grounding = GroundedGenerator(router, lookups)
-    budgets = TokenQuota(database, settings.user_daily_tokens)
-    running = TurnExecutor(database, router, grounding, watches, slots, budgets, lease, timings=timings)
+    grounded = GroundedGenerator(router, lookups)
+    quota = TokenQuota(database, settings.user_daily_tokens)
+    executor = TurnExecutor(database, router, grounded, remote_replies, capacity, quota, lease, timings=timings)
     tasks, asides = TaskOwner(), TaskOwner()
     removals = DocumentDeleter(database, tasks, process_id, timings)
     ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id, timings)
     document_watches = DocumentFeed(database, timings)
-    write_beside(settings, database, router, running, asides, timings)
+    write_beside(settings, database, router, executor, asides, timings)
     services = Services(
-        users=UserService(database, running, removals, tasks, timings),
-        conversations=ConversationService(database, catalog, running),
+        users=UserService(database, executor, removals, tasks, timings),
+        conversations=ConversationService(database, catalog, executor),
         messages=MessageService(database),
-        turns=TurnService(database, router, running, watches, process_id, timings),
+        turns=TurnService(database, router, executor, remote_replies, process_id, timings),
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
         prompt_records=PromptRecords(database),
         usage=UsageService(database),
         router=router,
-        health=HealthService(database, running, lease, supervisor),
+        health=HealthService(database, executor, lease, supervisor),
     )
-    running.on_drain += [document_watches.close, ingest.drain]
+    executor.on_drain += [document_watches.close, ingest.drain]
     pollers = [
         lease.poller(),
-        TurnRecovery(database, running, lease, timings).poller(),
-        running.line.poller(),
-        watches.poller(),
+        TurnRecovery(database, executor, lease, timings).poller(),
+        executor.queue.poller(),
+        remote_replies.poller(),
         document_watches.poller(),
         ingest.poller(),
         IngestionRecovery(database, lease, removals, ingest, timings).poller(),
-        CheckpointWriter(database, running, process_id, timings).poller(),
-        CancellationPoller(database, running, process_id, timings).poller(),
+        CheckpointWriter(database, executor, process_id, timings).poller(),
+        CancellationPoller(database, executor, process_id, timings).poller(),
         KeyExpiry(database, timings).poller(),
         IndexMaintenance(database, timings).poller(),
         services.users.poller(),
     ]
     async with alive(lease, supervisor, pollers):
-        with Shutdown(running, tasks, settings.drain_seconds) as shutdown:
+        with Shutdown(executor, tasks, settings.drain_seconds) as shutdown:
             try:
                 yield services
             finally:
-                await running.drain(shutdown.seconds_left)
+                await executor.drain(shutdown.seconds_left)
                 await asides.drain(0)
                 await tasks.drain(shutdown.seconds_left)
 
@@ -183,7 +183,7 @@ async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[P
         await lease.resign()
 
 
-def slots_of(settings: Settings, catalog: Catalog) -> Capacity:
+def capacity_of(settings: Settings, catalog: Catalog) -> Capacity:
     """The room for turns, as it is set and as the models have it."""
     of_user = settings.effective_max_turns_waiting_per_user
     bounds = CapacityLimits(settings.max_turns_at_work, settings.max_turns_waiting, of_user)
@@ -219,17 +219,17 @@ def write_beside(
     settings: Settings,
     database: Database,
     router: Router,
-    running: TurnExecutor,
+    executor: TurnExecutor,
     tasks: TaskOwner,
     timings: Timings,
 ) -> None:
     """Has titles and summaries written behind the turns, where they are wanted."""
     asides = BackgroundCompletions(database, router, timings)
     if settings.summaries:
-        running.on_ended.append(SummaryWriter(database, asides, tasks, timings).after)
+        executor.on_ended.append(SummaryWriter(database, asides, tasks, timings).after)
     if settings.title_model:
         target = router.catalog.target(settings.title_model)
-        running.on_ended.append(TitleWriter(database, asides, tasks, target, timings).after)
+        executor.on_ended.append(TitleWriter(database, asides, tasks, target, timings).after)
 
 
 def __getattr__(name: str) -> FastAPI:

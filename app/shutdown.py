@@ -26,8 +26,8 @@ class Shutdown:
     context manager, and only in the main thread.
     """
 
-    def __init__(self, running: TurnExecutor, tasks: TaskOwner, seconds: float) -> None:
-        self._running = running
+    def __init__(self, executor: TurnExecutor, tasks: TaskOwner, seconds: float) -> None:
+        self._executor = executor
         self._tasks = tasks
         self._seconds = seconds
         self._deadline = math.inf
@@ -65,7 +65,7 @@ class Shutdown:
             self._loop.call_soon_threadsafe(self._drain_now)
 
     async def _drain(self, number: signal.Signals, frame: FrameType | None) -> None:
-        unfinished = sum(reply.call is not None for reply in self._running.replies.values())
+        unfinished = sum(run.started for run in self._executor.runs.values())
         if unfinished or len(self._tasks):
             log.info(
                 "waiting for unfinished work (turns: %d, erasures and deletions: %d) for %g seconds at most; "
@@ -73,11 +73,11 @@ class Shutdown:
                 *(unfinished, len(self._tasks), self._seconds),
             )
         try:
-            await self._running.drain(self._seconds)
+            await self._executor.drain(self._seconds)
         finally:
             self._before[number](number, frame)
 
     def _drain_now(self) -> None:
         log.warning("ending now: running turns are kept as interrupted")
-        self._drain_tasks.spawn(self._running.drain(0))
+        self._drain_tasks.spawn(self._executor.drain(0))
         self._drain_tasks.spawn(self._tasks.drain(0))

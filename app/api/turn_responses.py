@@ -100,7 +100,7 @@ async def respond(call: ApiCall[ScopeParams], turn: Turn, mode: ResponseMode, bu
     if mode is ResponseMode.EVENTS:
         return EventStream(turn_events(turn), headers)
     background = mode is ResponseMode.BACKGROUND
-    reply = turn.accepted.reply if background else await finished_reply(turn, headers)
+    reply = turn.reply if background else await finished_reply(turn, headers)
     found = await build_with_retry(call, reply, build)
     where = {"Location": location(reply)} if background else {}
     return json_response(found.document, 202 if background else 201, {**found.headers, **headers, **where})
@@ -129,7 +129,7 @@ async def reply_and_messages(
 ) -> JsonObject:
     """Build the members `assistant_reply` and `messages`: up to the reply, or only the turn's own if `minimal`."""
     if minimal or mode is ResponseMode.BACKGROUND:
-        shown = [each for each in (turn.accepted.question, reply) if each is not None]
+        shown = [each for each in (turn.question, reply) if each is not None]
     else:
         shown = await call.services.messages.window(reply)
     return {
@@ -155,8 +155,8 @@ async def finished_reply(turn: Turn, headers: Mapping[str, str]) -> Message:
         ConversationNotFound: it was deleted during the turn.
         AppError: the turn failed or was interrupted; its problem names conversation and message.
     """
-    message = await turn.reply.until_ended()
-    if turn.reply.deleted:
+    message = await turn.stream.wait_finished()
+    if turn.stream.deleted:
         raise ConversationNotFound
     error = reply_error(message)
     if error is not None:
@@ -179,35 +179,34 @@ def reply_error(message: Message) -> AppError | None:
 
 async def turn_events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
     """Generate the events of a turn after `start` characters of its reply; from 0, `turn.started` comes first."""
-    reply, sent = turn.reply, start
-    if start == 0 and reply.message.role is Role.ASSISTANT:
+    stream, sent = turn.stream, start
+    if start == 0 and stream.message.role is Role.ASSISTANT:
         yield event("turn.started", 0, started_json(turn))
-        await reply.until_looked_up()
-        if reply.retrieval is not None:
-            yield event("retrieval.completed", 0, retrieval_json(reply.retrieval))
+        await stream.wait_for_retrieval()
+        if stream.retrieval is not None:
+            yield event("retrieval.completed", 0, retrieval_json(stream.retrieval))
     while True:
-        if reply.closing and not reply.ended:
-            yield event("stream.closing", sent, {"message_id": reply.message.message_id})
+        if stream.closing and not stream.ended:
+            yield event("stream.closing", sent, {"message_id": stream.message.message_id})
             return
-        if reply.length > sent:
-            delta = reply.text(sent, MAX_DELTA)
+        if stream.length > sent:
+            delta = stream.text(sent, MAX_DELTA)
             sent += len(delta)
             yield event("message.delta", sent, {"delta": delta})
-        elif reply.ended:
-            yield terminal_event(reply.message)
+        elif stream.ended:
+            yield terminal_event(stream.message)
             return
         else:
-            await reply.more_than(sent)
+            await stream.wait_beyond(sent)
 
 
 def started_json(turn: Turn) -> JsonObject:
     """Data of `turn.started`."""
-    accepted = turn.accepted
     return {
-        "conversation_id": accepted.reply.conversation_id,
-        "title": accepted.title,
-        "user_message": accepted.question and message_json(accepted.question),
-        "assistant_message": message_json(as_accepted(accepted.reply)),
+        "conversation_id": turn.reply.conversation_id,
+        "title": turn.title,
+        "user_message": turn.question and message_json(turn.question),
+        "assistant_message": message_json(as_accepted(turn.reply)),
     }
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from app.domain.messages import Sampling
+from app.domain.messages import ResolvedModel, Sampling
 from app.errors import UnknownModel
 from app.llm.base import ChatModel, Target
 
@@ -36,10 +36,10 @@ class Catalog:
         """The same for all of them, at once."""
         await asyncio.gather(*(model.prepare() for model in self._models.values()))
 
-    def settle(self, turn: Sampling, conversation: Sampling) -> Sampling:
-        """Provider and model for a turn, and its sampling: what the turn says, else its conversation.
+    def resolve(self, turn: Sampling, conversation: Sampling) -> ResolvedModel:
+        """Resolve the model and parameters of a turn: those of the request, else of the conversation, else the default.
 
-        A model named for one provider is never asked of another.
+        A model named for one provider is never used with another.
 
         Raises:
             UnknownModel: provider or model is not to be had here.
@@ -47,7 +47,7 @@ class Catalog:
         provider = self[turn.provider or conversation.provider or self.default.name]
         inherited = conversation.provider or self.default.name
         model = turn.model or (conversation.model if provider.name == inherited else None)
-        return Sampling(
+        return ResolvedModel(
             provider=provider.name,
             model=checked(provider, model or provider.default_model),
             temperature=conversation.temperature if turn.temperature is None else turn.temperature,

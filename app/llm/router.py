@@ -132,7 +132,7 @@ class Router:
                     failure = self._told(error, target)
                 elif len(call.attempts) > made and is_transient(error):
                     failure = error  # who was not even asked, or is set up wrong, says less than who failed before
-                if call.begun or self._now() >= call.deadline or not (place or may_be_answered_elsewhere(error)):
+                if call.started or self._now() >= call.deadline or not (place or may_be_answered_elsewhere(error)):
                     raise
         raise failure
 
@@ -162,7 +162,7 @@ class Router:
 
     def _seconds(self, error: TurnFailed, pause: float | None, call: ModelCall, *, fallback: bool) -> float | None:
         """How long to wait before the same provider is asked again; None for not at all."""
-        if pause is None or call.begun or not error.transient:
+        if pause is None or call.started or not error.transient:
             return None
         if fallback and (error.elsewhere or (isinstance(error, ProviderTimeout) and error.phase == "first-token")):
             return None  # that was long enough
@@ -176,23 +176,23 @@ class Router:
     async def _fitted(self, model: ChatModel, target: Target, call: ModelCall) -> Completion:
         """One attempt; where the provider finds the prompt too long, a second with half of the history."""
         window = self.sizes.window(model, target, call.max_tokens)
-        prompt = call.compose(window)
+        prompt = call.build_prompt(window)
         try:
             return await self._attempt(model, target, call, prompt)
         except ContextTooLong as error:
             if error.limit is not None:
                 self.sizes.refused(target, replace(window, tokens=error.limit))
             smaller = window.smaller(prompt)
-            if smaller is None or call.begun:
+            if smaller is None or call.started:
                 raise
-        ending = await self._attempt(model, target, call, call.compose(smaller))
+        ending = await self._attempt(model, target, call, call.build_prompt(smaller))
         self.sizes.refused(target, smaller)
         return ending
 
     async def _attempt(self, model: ChatModel, target: Target, call: ModelCall, prompt: Prompt) -> Completion:
         breaker = self.breakers[target]
         breaker.enter()
-        call.author, call.prompt = target, prompt
+        call.target_used, call.prompt = target, prompt
         listener = StreamConsumer(call, self.limits, hold=target in self._unopened)
         entry = AttemptRecorder(target, prompt, listener, model.remote, self._now(), now_ms())
         outcome, error = CANCELLED, None

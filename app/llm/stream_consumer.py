@@ -114,7 +114,7 @@ class StreamConsumer:
         said = chunk.text or chunk.reasoning
         self.usage = chunk.usage or (None if said else self.usage)
         if self.first_at is None and said:
-            self._call.begun = True
+            self._call.started = True
             self.first_at = self._now()
         text, thought = self._thinking.feed(chunk.text)
         self._hand_on(Split(text, chunk.reasoning + thought))
@@ -122,7 +122,7 @@ class StreamConsumer:
             self._release_at = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
         if self._text_left < 0 or self._thoughts_left < 0:
             return True
-        return chunk.finish_reason is None and self._call.exhausted is not None and self._call.exhausted()
+        return chunk.finish_reason is None and self._call.should_stop is not None and self._call.should_stop()
 
     def _hand_on(self, parted: Split) -> None:
         text, reasoning = parted.text[: max(0, self._text_left)], parted.reasoning[: max(0, self._thoughts_left)]

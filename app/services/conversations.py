@@ -41,7 +41,7 @@ class ConversationService:
             UnknownModel: its provider or model is not available.
             DocumentNotFound: one of its documents is not the user's.
         """
-        self._catalog.settle(Sampling(), new.sampling)
+        self._catalog.resolve(Sampling(), new.sampling)
         conversation_id = new_id()
         try:
             await self._database.write(create_conversation, user_id, conversation_id, new, key, now_ms())
@@ -90,7 +90,7 @@ class ConversationService:
             if "provider" in changes and changes["provider"] != before.sampling.provider:
                 changes = {"model": None, **changes}  # a model of the old provider
             if SAMPLING_FIELDS & changes.keys():
-                self._catalog.settle(Sampling(), changed_sampling(before.sampling, changes))
+                self._catalog.resolve(Sampling(), changed_sampling(before.sampling, changes))
             if not await conversations.has_documents(session, before.user_id, changes.get("document_ids") or ()):
                 raise DocumentNotFound
             values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}

@@ -70,7 +70,7 @@ def test_who_fails_three_times_is_replaced(answer: Any, code: str) -> None:
         assert (both.asked.heard.text, ending.usage) == ("Instead", Usage(3, 4))
         assert both.asked.outcomes == [("openai", code)] * 3 + [("groq", "completed")]
         assert both.asked.call is not None
-        assert both.asked.call.author == SECOND
+        assert both.asked.call.target_used == SECOND
 
     paired(scenario)
 

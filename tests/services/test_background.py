@@ -183,7 +183,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     with Outage(service.database, RuntimeError("a bug"), turns.adopt):
         await recover(service)
-    slots = service.services.turns.running._slots
+    slots = service.services.turns.executor._capacity
     assert (slots._at_work.total(), slots._waiting, slots._waiting_of.total()) == (0, 0, 0)
     await recover(service)
     async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:

@@ -60,7 +60,7 @@ async def queued_turns(service: Service, conversation: dict[str, Any]) -> list[h
     """A turn that waits behind another."""
     path = messages_of(conversation)
     first = asyncio.create_task(service.client.post(path, json={"message": "one", "model": "slow"}))
-    while not service.services.turns.running.replies and not first.done():  # noqa: ASYNC110  it sets no event
+    while not service.services.turns.executor.runs and not first.done():  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
     second = await service.client.post(path, json={"message": TEXT})
     return [await first, second]
@@ -128,7 +128,7 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
 
 async def idle(service: Service) -> None:
     """Waits until the service has no turn left."""
-    while service.services.turns.running.replies:  # noqa: ASYNC110  nothing tells but looking
+    while service.services.turns.executor.runs:  # noqa: ASYNC110  nothing tells but looking
         await asyncio.sleep(0)
 
 
@@ -173,5 +173,5 @@ def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -
 
 def nothing_is_held(service: Service, moment: str) -> None:
     """No slot, no place in the line and no connection is taken where nothing runs."""
-    slots = service.services.turns.running._slots
+    slots = service.services.turns.executor._capacity
     assert (slots._at_work.total(), slots._waiting, slots._waiting_of) == (0, 0, {}), moment

@@ -170,16 +170,16 @@ async def test_nobody_is_told_draining_by_a_process_that_is_not(
 
 async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(openai_service: Service) -> None:
     """A fault of ours after some text ends the turn as failed, with that text."""
-    running = openai_service.services.turns.running
+    running = openai_service.services.turns.executor
 
-    def broken(_call: object, reply: Any, _history: object) -> Any:
+    def broken(run: Any, *_: object) -> Any:
         async def generate() -> None:
-            reply.append("Half ")
+            run.stream.append("Half ")
             raise RuntimeError("a bug")
 
         return generate()
 
-    running._answer = broken  # type: ignore[method-assign, assignment]
+    running._reply = broken  # type: ignore[method-assign, assignment]
     made = await make(openai_service)
     problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
     reply = (await got(openai_service, messages_of(made)))[1]
@@ -190,28 +190,28 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     openai_service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
-    running, called = openai_service.services.turns.running, []
+    running, called = openai_service.services.turns.executor, []
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
     before = list(running.on_ended)
-    running.on_ended[:] = [broken, lambda reply, _: called.append(reply.message.status)]
+    running.on_ended[:] = [broken, lambda run: called.append(run.message.status)]
     assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
     running.on_ended[:] = before
     assert called == ["completed"]
-    assert "what follows a turn broke" in caplog.text
+    assert "a follow-up of a turn broke" in caplog.text
 
 
 @pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, last_commits=0.05)], ids=[""])
 async def test_a_drain_ends_the_wait_for_a_turn_that_broke(openai_service: Service) -> None:
     """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
-    running = openai_service.services.turns.running
+    running = openai_service.services.turns.executor
 
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    running._bring_to_end = broken  # type: ignore[method-assign, assignment]
+    running._execute = broken  # type: ignore[method-assign, assignment]
     with Outage(openai_service.database, DatabaseUnavailable(), turns.settle) as outage:
         post = asyncio.create_task(say(openai_service, await make(openai_service), "Hello"))
         await outage.failed.wait()

@@ -50,7 +50,7 @@ def lease_of(service: Service) -> ProcessLease:
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._may_judge_at -= Timings().lease_grace
-    await TurnRecovery(service.database, service.services.turns.running, lease_of(service), Timings()).sweep()
+    await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).run()
     await service.database.write(ingestion.requeue_stalled, service.services.turns._process_id)
 
 
@@ -76,8 +76,8 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
     calls = len(provider.calls)
     post = asyncio.create_task(say(service, made, "Hello"))
     await provider.wait_calls(calls + 1)
-    running = service.services.turns.running.replies
-    await until(lambda: any(reply.length for reply in running.values() if reply.message.conversation_id in str(made)))
+    runs = service.services.turns.executor.runs
+    await until(lambda: any(run.stream.length for run in runs.values() if run.message.conversation_id in str(made)))
     return messages_of(made), post
 
 

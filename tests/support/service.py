@@ -55,7 +55,7 @@ def forget_failures(service: Service) -> None:
 
 async def quiet(service: Service) -> None:
     """Waits until nothing is written beside the turns any more."""
-    running: TurnExecutor = service.services.turns.running
+    running: TurnExecutor = service.services.turns.executor
     for tell in running.on_ended:
         tasks = tell.__self__._tasks  # type: ignore[attr-defined]
         while len(tasks):

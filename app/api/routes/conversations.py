@@ -69,7 +69,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
     turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
     response = await turn_responses.respond(call, turn, mode, functools.partial(build_document, call, turn, mode))
     if mode is not turn_responses.ResponseMode.BACKGROUND:
-        response.headers.update(location_header(turn.accepted.reply.conversation_id))
+        response.headers.update(location_header(turn.reply.conversation_id))
     return response
 
 

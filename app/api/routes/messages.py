@@ -107,7 +107,7 @@ async def build_document(
 ) -> turn_responses.TurnResponse:
     """Build the response to a turn: its reply and the messages up to it, or only the turn's two if `minimal`."""
     messages = await turn_responses.reply_and_messages(reply, turn, mode, call, minimal=minimal)
-    document = {"conversation_id": reply.conversation_id, "title": turn.accepted.title} | messages
+    document = {"conversation_id": reply.conversation_id, "title": turn.title} | messages
     return turn_responses.TurnResponse(document, {"Preference-Applied": "return=minimal"} if minimal else {})
 
 
@@ -155,7 +155,7 @@ async def resume(
     """
     turn = await call.services.turns.follow(call.principal, str(conversation_id), str(message_id))
     if last_event_id.endswith(turn_responses.END):
-        if turn.accepted.reply.status.terminal:
+        if turn.reply.status.terminal:
             return nothing_more()
         raise InvalidRequest("The message has not ended.", pointer="header/last-event-id")
     return EventStream(turn_responses.turn_events(turn, int(last_event_id or call.query.starting_after)))

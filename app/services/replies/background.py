@@ -57,7 +57,7 @@ class BackgroundCompletions:
         """What a model writes, about so many characters at most; None when it fails, which is logged."""
         note = TextBuffer(characters)
         deadline = asyncio.get_running_loop().time() + self._seconds
-        call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, exhausted=note.full)
+        call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, should_stop=note.full)
         try:
             ending = await self.router.answer(call)
         except AppError as error:

@@ -8,12 +8,11 @@ from app.db.summaries import State
 from app.domain.ids import new_id, now_ms
 from app.domain.prompt import PromptRecord
 from app.domain.summaries import MAX_CHARACTERS, notes, request, upto
-from app.domain.turn_outcome import Outcome
 from app.domain.turns import Summary
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.replies.background import BackgroundCompletions
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
@@ -35,16 +34,15 @@ class SummaryWriter:
         self._tasks = tasks
         self._at_work: set[str] = set()
 
-    def after(self, reply: ReplyStream, outcome: Outcome) -> None:
+    def after(self, run: TurnRun) -> None:
         """Looks at what a turn that has ended could not tell its model."""
-        conversation_id = reply.message.conversation_id
-        work, context = outcome.work, outcome.work.context
-        if context is None or context.cut <= context.summarised or conversation_id in self._at_work:
+        conversation_id = run.message.conversation_id
+        target, context = run.target_used, run.prompt and run.prompt.context
+        if target is None or context is None or context.cut <= context.summarised:
             return
-        if self._asides.router.catalog[str(work.provider)].concurrency is not None:
+        if conversation_id in self._at_work or self._asides.router.catalog[target.provider].concurrency is not None:
             return  # the few places of the embedded model belong to turns
         self._at_work.add(conversation_id)
-        target = Target(str(work.provider), str(work.model))
         self._tasks.spawn(self._summarise(conversation_id, target, context))
 
     async def _summarise(self, conversation_id: str, target: Target, context: PromptRecord) -> None:

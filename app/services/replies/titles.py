@@ -6,11 +6,10 @@ from app.db import conversations
 from app.db.database import Database
 from app.domain.messages import Message, Status
 from app.domain.titles import title_request, title_written
-from app.domain.turn_outcome import Outcome
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.replies.background import BackgroundCompletions
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
@@ -41,11 +40,11 @@ class TitleWriter:
         self._tasks = tasks
         self._target = target
 
-    def after(self, reply: ReplyStream, _: Outcome) -> None:
+    def after(self, run: TurnRun) -> None:
         """Looks at a turn that has ended; only the first one, if it has completed, gives a title."""
-        message, told = reply.message, reply.call and reply.call.prompt
-        if told and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
-            self._tasks.spawn(self._title(reply.owner_id, message, told.asked))
+        message, sent = run.message, run.prompt
+        if sent and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
+            self._tasks.spawn(self._title(run.owner_id, message, sent.asked))
 
     async def _title(self, owner_id: str, message: Message, question: str) -> None:
         asked = title_request(question, message.content)

@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 class ClientWait:
-    """Time for which some work on replies has failed without a success."""
+    """The time for which some work on replies has failed without a success."""
 
     def __init__(self, timings: Timings, now: Callable[[], float] = time.monotonic) -> None:
         self._timings = timings
         self._now = now
         self._since: float | None = None
 
-    def note(self, error: Exception, replies: Iterable[ReplyStream]) -> None:
-        """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
+    def note(self, error: Exception, streams: Iterable[ReplyStream]) -> None:
+        """Note a failure; once clients have waited long enough, give up waiting for the end of these replies."""
         if self._since is None:
             self._since = self._now()
         if self._now() >= self._since + self._timings.client_wait:
-            for reply in replies:
-                reply.put_off(error)
+            for stream in streams:
+                stream.give_up_waiting(error)
 
     def end(self) -> None:
         """Note a success."""
@@ -35,10 +35,10 @@ class ClientWait:
 
 
 async def while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
-    """Retry what only reads while the database is away, and return its result.
+    """Retry a read while the database is unavailable, and return its result.
 
     Raises:
-        DatabaseUnavailable: it was away for longer than clients wait.
+        DatabaseUnavailable: it was unavailable for longer than clients wait.
     """
     deadline = time.monotonic() + timings.client_wait
     backoff = Backoff(timings.first_backoff, timings.longest_backoff)
