@@ -39,12 +39,11 @@ from app.services.replies.passages import PassageSelector
 from app.services.replies.query_rewriting import QueryRewriter
 from app.services.replies.summaries import SummaryWriter
 from app.services.replies.titles import TitleWriter
-from app.services.runtime.maintenance import KeyExpiry
+from app.services.runtime.maintenance import Maintenance
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
-from app.services.search.index_maintenance import IndexMaintenance
 from app.services.search.service import DocumentSearch
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.capacity import Capacity, CapacityLimits
@@ -122,7 +121,10 @@ async def served(
     router = router_of(settings, catalog)
     retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
     lookups = PassageSelector(
-        database, QueryRewriter(BackgroundCompletions(database, router, timings)), retrieval.search, retrieval.nearness
+        database,
+        QueryRewriter(BackgroundCompletions(database, router, timings)),
+        retrieval.search,
+        retrieval.similarities,
     )
     grounded = GroundedGenerator(router, lookups)
     quota = TokenQuota(database, settings.user_daily_tokens)
@@ -156,9 +158,8 @@ async def served(
         IngestionRecovery(database, lease, removals, ingest, timings).poller(),
         CheckpointWriter(database, executor, process_id, timings).poller(),
         CancellationPoller(database, executor, process_id, timings).poller(),
-        KeyExpiry(database, timings).poller(),
-        IndexMaintenance(database, timings).poller(),
         services.users.poller(),
+        *Maintenance(database, timings).pollers(),
     ]
     async with alive(lease, supervisor, pollers):
         with Shutdown(executor, tasks, settings.drain_seconds) as shutdown:
@@ -180,7 +181,7 @@ async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[P
         yield
     finally:
         await supervisor.stop()
-        await lease.resign()
+        await lease.release()
 
 
 def capacity_of(settings: Settings, catalog: Catalog) -> Capacity:

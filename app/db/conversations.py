@@ -51,7 +51,7 @@ def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) 
     Raises:
         DocumentNotFound: one of its documents is not the user's.
     """
-    yield from documents.require(owner_id, new.document_ids or ())
+    yield from documents.require_owned(owner_id, new.document_ids or ())
     sampling = new.sampling
     values = (
         conversation_id,

@@ -85,7 +85,7 @@ class UserService:
             await self._erase_marked(row_id)
 
     async def _erase_marked(self, row_id: str) -> None:
-        await self._document_deleter.erase(row_id)
+        await self._document_deleter.delete_all(row_id)
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
                 self._executor.conversation_deleted(conversation_id)

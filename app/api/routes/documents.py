@@ -174,7 +174,7 @@ async def document_events(watched: WatchedDocument) -> AsyncGenerator[bytes, Non
         yield event(name, LAST if document.status.terminal else 0, {"document": document_json(document)})
         if document.status.terminal:
             return
-        await watched.after(document)
+        await watched.wait_change(document)
         if watched.closing:
             yield event("stream.closing", 0, {"document_id": document.document_id})
             return
