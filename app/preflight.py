@@ -12,7 +12,7 @@ from app.llm.providers.registry import PROVIDERS
 from app.settings import Settings
 
 
-def refusals(settings: Settings) -> list[str]:
+def startup_errors(settings: Settings) -> list[str]:
     """List the reasons why a server with these settings cannot start; empty when it can."""
     reasons = [no_provider_present(settings)]
     for name, base_url in remote_base_urls(settings).items():
@@ -21,7 +21,7 @@ def refusals(settings: Settings) -> list[str]:
     return [reason for reason in reasons if reason]
 
 
-def remarks(settings: Settings) -> Iterator[str]:
+def startup_warnings(settings: Settings) -> Iterator[str]:
     """Yield warnings about settings that probably have a mistake, though a server can start with them."""
     yield from path_warnings(settings)
     for name, base_url in remote_base_urls(settings).items():

@@ -14,6 +14,7 @@ from app.db.transaction import Transaction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
+from app.services.runtime.timings import Timings
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.checkpoints import CheckpointWriter
 from app.services.turns.recovery import BATCH_TURNS
@@ -47,11 +48,13 @@ async def rows(service: Service) -> list[MessageRow]:
 
 
 def checkpoints(service: Service) -> CheckpointWriter:
-    return CheckpointWriter(service.database, service.services.turns.executor, service.services.turns._process_id)
+    turns = service.services.turns
+    return CheckpointWriter(service.database, turns.executor, turns._process_id, Timings())
 
 
 def stops(service: Service) -> CancellationPoller:
-    return CancellationPoller(service.database, service.services.turns.executor, service.services.turns._process_id)
+    turns = service.services.turns
+    return CancellationPoller(service.database, turns.executor, turns._process_id, Timings())
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:

@@ -15,6 +15,7 @@ from app.services.replies.background import BackgroundCompletions
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 
 MESSAGES_AT_ONCE = 500
 STEPS = 4
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 class SummaryWriter:
     """Has conversations summarised that have outgrown the model's window; no turn waits for that."""
 
-    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner, timings: Timings) -> None:
         self._database = database
+        self._retry = DatabaseRetry(database, timings)
         self._asides = asides
         self._tasks = tasks
         self._at_work: set[str] = set()
@@ -70,6 +72,4 @@ class SummaryWriter:
         return written is None or not await self._stored(conversation_id, state, Summary(new_id(), reached, written))
 
     async def _stored(self, conversation_id: str, state: State, summary: Summary) -> bool:
-        return await DatabaseRetry(self._database).write(
-            summaries.store, conversation_id, state.revision, summary, now_ms()
-        )
+        return await self._retry.write(summaries.store, conversation_id, state.revision, summary, now_ms())

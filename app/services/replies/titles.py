@@ -12,6 +12,7 @@ from app.services.replies.background import BackgroundCompletions
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 
 MAX_CHARACTERS = 2_000
 """More than any title has; a model that goes on is not listened to."""
@@ -25,8 +26,16 @@ log = logging.getLogger(__name__)
 class TitleWriter:
     """Has a model title conversations, once their first turn has ended."""
 
-    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner, target: Target) -> None:
+    def __init__(
+        self,
+        database: Database,
+        asides: BackgroundCompletions,
+        tasks: TaskOwner,
+        target: Target,
+        timings: Timings,
+    ) -> None:
         self._database = database
+        self._retry = DatabaseRetry(database, timings)
         self._asides = asides
         self._tasks = tasks
         self._target = target
@@ -46,6 +55,6 @@ class TitleWriter:
             written = await self._asides.write(self._target, asked, MAX_CHARACTERS, owner_id, conversation_id)
             title = title_written(written or "")
             if title is not None:
-                await DatabaseRetry(self._database).write(conversations.retitle, conversation_id, title)
+                await self._retry.write(conversations.retitle, conversation_id, title)
         except DatabaseUnavailable:
             log.warning("cannot title a conversation: the database is out of reach")

@@ -4,21 +4,21 @@ from app.db import turns
 from app.db.database import Database
 from app.domain.messages import Status
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
-
-LOOK_SECONDS = 0.5
 
 
 class CancellationPoller:
     """Polls for turns of this process that others have cancelled, deleted or adopted, and stops them."""
 
-    def __init__(self, database: Database, executor: TurnExecutor, process_id: str) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, process_id: str, timings: Timings) -> None:
         self._database = database
         self._executor = executor
         self._process_id = process_id
+        self._timings = timings
 
     def poller(self) -> Poller:
-        return Poller("stopping of turns", self.poll, LOOK_SECONDS)
+        return Poller("stopping of turns", self.poll, self._timings.cancellation_poll)
 
     async def poll(self) -> None:
         """Stop turns whose rows say so; the end of each is then read from its row."""

@@ -9,9 +9,8 @@ from app.domain.prompt import PromptRecord
 from app.llm.base import Target
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
-
-CHECKPOINT_SECONDS = 1.0
 
 
 class SavedState(NamedTuple):
@@ -30,14 +29,15 @@ def state_of(run: TurnRun) -> SavedState:
 class CheckpointWriter:
     """Saves the text so far of all running turns once a second, in one transaction."""
 
-    def __init__(self, database: Database, executor: TurnExecutor, process_id: str) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, process_id: str, timings: Timings) -> None:
         self._database = database
         self._executor = executor
         self._process_id = process_id
+        self._timings = timings
         self._saved: dict[str, SavedState] = {}
 
     def poller(self) -> Poller:
-        return Poller("checkpoints", self.save, CHECKPOINT_SECONDS)
+        return Poller("checkpoints", self.save, self._timings.checkpoint)
 
     async def save(self) -> None:
         """Save the replies that have changed since the last checkpoint."""

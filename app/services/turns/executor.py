@@ -23,14 +23,12 @@ from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_turn_end
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import Capacity, CapacityReservation
 from app.services.turns.client_wait import ClientWait
 from app.services.turns.queue import TurnQueue
 from app.services.turns.quota import TokenQuota, TurnUsageMeter
 from app.services.turns.remote_replies import RemoteReplies
-
-LAST_SECONDS = 5.0
-"""How long the last commits of interrupted turns may take."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ log = logging.getLogger(__name__)
 class TurnExecutor:
     """Executes the accepted turns of this process, each in a task of its own, from the queue to its final status."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts of a turn's execution
         self,
         database: Database,
         router: Router,
@@ -47,11 +45,13 @@ class TurnExecutor:
         capacity: Capacity,
         quota: TokenQuota,
         lease: ProcessLease,
+        *,
+        timings: Timings,
     ) -> None:
         self.runs: dict[str, TurnRun] = {}
         """The unfinished turns, by the ids of their replies."""
         self.draining = False
-        self.queue = TurnQueue(database, capacity, lease.process_id)
+        self.queue = TurnQueue(database, capacity, lease.process_id, timings)
         self.on_ended: list[Callable[[TurnRun], None]] = []
         """Called when a turn of this process has ended and is stored."""
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -63,6 +63,7 @@ class TurnExecutor:
         self._remote_replies = remote_replies
         self._capacity = capacity
         self._lease = lease
+        self._timings = timings
         self._tasks = TaskOwner()
 
     def acquire_capacity(self) -> CapacityReservation:
@@ -114,7 +115,8 @@ class TurnExecutor:
         reservation = self.acquire_capacity()
         wait = functools.partial(reservation.enqueue, adopted=True)
         try:
-            adopted = await DatabaseRetry(self._database).write(turns.adopt, self._lease.process_id, reply, wait)
+            retry = DatabaseRetry(self._database, self._timings)
+            adopted = await retry.write(turns.adopt, self._lease.process_id, reply, wait)
         except BaseException:
             reservation.release()
             raise
@@ -153,7 +155,7 @@ class TurnExecutor:
         await self._tasks.wait(seconds)
         for run in list(self.runs.values()):
             self.stop(run, Status.INTERRUPTED)
-        await self._tasks.drain(LAST_SECONDS)
+        await self._tasks.drain(self._timings.last_commits)
 
     async def _execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
         if run.message.status is Status.IN_PROGRESS or await self._wait_in_queue(run, reservation):
@@ -190,8 +192,8 @@ class TurnExecutor:
     async def _history(self, run: TurnRun) -> History:
         history = run.take_history()
         if history is None:
-            note = functools.partial(ClientWait().note, streams=[run.stream])
-            retry = DatabaseRetry(self._database, on_failure=note)
+            note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
+            retry = DatabaseRetry(self._database, self._timings, on_failure=note)
             history = await retry.read(turns.history, run.message, run.question_number)
         return history
 
@@ -209,8 +211,8 @@ class TurnExecutor:
             outcome = with_record(outcome, run)
         except Exception:
             log.exception("a reply is stored without its record")
-        note = functools.partial(ClientWait().note, streams=[run.stream])
-        retry = DatabaseRetry(self._database, retried=Exception, on_failure=note)
+        note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
+        retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=note)
         stored = await retry.write(turns.settle, self._lease.process_id, run.owner_id, run.message, outcome, now_ms())
         if stored is None:
             run.stream.finish_deleted()

@@ -8,10 +8,9 @@ from app.db.database import Database
 from app.domain.ids import now_ms
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import Capacity, CapacityReservation
 from app.services.turns.client_wait import ClientWait
-
-POLL_SECONDS = 0.5
 
 
 class TurnQueue:
@@ -20,13 +19,14 @@ class TurnQueue:
     The queue is polled after the end of each turn, and every half second since an earlier turn may run elsewhere.
     """
 
-    def __init__(self, database: Database, capacity: Capacity, process_id: str) -> None:
+    def __init__(self, database: Database, capacity: Capacity, process_id: str, timings: Timings) -> None:
         self._database = database
         self._capacity = capacity
         self._process_id = process_id
+        self._timings = timings
         self._queued: dict[str, QueuedTurn] = {}
         self._wakeup = asyncio.Event()
-        self._client_wait = ClientWait()
+        self._client_wait = ClientWait(timings)
 
     def __len__(self) -> int:
         return len(self._queued)
@@ -53,7 +53,7 @@ class TurnQueue:
             self._wakeup.set()
 
     def poller(self) -> Poller:
-        return Poller("starting of turns", self.poll, POLL_SECONDS, wakeup=self._wakeup)
+        return Poller("starting of turns", self.poll, self._timings.queue_poll, wakeup=self._wakeup)
 
     async def poll(self) -> None:
         """Start the queued turns that are first in their conversation and get a slot."""

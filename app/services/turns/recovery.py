@@ -11,10 +11,9 @@ from app.domain.messages import Message, Status
 from app.errors import DatabaseUnavailable, Draining, Overloaded
 from app.services.runtime.polling import Poller
 from app.services.runtime.process_lease import ProcessLease
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 
-SWEEP_SECONDS = 2.5
-"""Dead processes are found well within five seconds of their lease's end."""
 BATCH_TURNS = 100
 PARALLEL_TURNS = 4
 
@@ -24,18 +23,19 @@ log = logging.getLogger(__name__)
 class TurnRecovery:
     """Interrupts or adopts the unfinished turns of processes that lost their lease."""
 
-    def __init__(self, database: Database, executor: TurnExecutor, lease: ProcessLease) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, lease: ProcessLease, timings: Timings) -> None:
         self._database = database
         self._executor = executor
         self._lease = lease
+        self._timings = timings
 
     def poller(self) -> Poller:
         # A process may leave any number of turns.
-        return Poller("recovery of turns", self.run, SWEEP_SECONDS, longest_round=None, required=False)
+        return Poller("recovery of turns", self.run, self._timings.recovery, bounded=False, required=False)
 
     async def run(self) -> None:
         """Interrupt or adopt all stalled turns."""
-        if not self._lease.may_judge or self._executor.draining:
+        if not self._lease.may_recover or self._executor.draining:
             return
         with contextlib.suppress(Draining, Overloaded):  # then others adopt the queued turns
             while await self._recover_batch() == BATCH_TURNS:

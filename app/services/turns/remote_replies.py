@@ -8,9 +8,8 @@ from app.db.database import Database
 from app.domain.messages import Message
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.client_wait import ClientWait
-
-LOOK_SECONDS = 0.5
 
 
 class RemoteReplies:
@@ -19,12 +18,13 @@ class RemoteReplies:
     A stream is fed for as long as a reader holds it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
+        self._timings = timings
         self._streams: weakref.WeakValueDictionary[str, ReplyStream] = weakref.WeakValueDictionary()
         self._wakeup = asyncio.Event()
         self._closed = False
-        self._client_wait = ClientWait()
+        self._client_wait = ClientWait(timings)
 
     def follow(self, message: Message) -> ReplyStream:
         """Return the stream of an unfinished reply of another process."""
@@ -48,7 +48,7 @@ class RemoteReplies:
         self._streams.clear()
 
     def poller(self) -> Poller:
-        return Poller("following of turns", self.poll, LOOK_SECONDS, wakeup=self._wakeup)
+        return Poller("following of turns", self.poll, self._timings.remote_reply_poll, wakeup=self._wakeup)
 
     async def poll(self) -> None:
         """Append the new text of each row to its stream, and finish the streams of replies that have ended."""

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from app.db import conversations, idempotency, messages, reservations, retrieval_records, turns, users
 from app.db.database import Database
@@ -29,13 +29,17 @@ from app.errors import (
 )
 from app.llm.base import Target
 from app.llm.router import Router
-from app.services.messages import get
+from app.services.messages import require_message
 from app.services.replies.stream import ReplyStream
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import CapacityReservation
+from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
+
+T = TypeVar("T")
 
 
 class Turn(NamedTuple):
@@ -87,7 +91,13 @@ class TurnService:
     """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
 
     def __init__(
-        self, database: Database, router: Router, executor: TurnExecutor, remote_replies: RemoteReplies, process_id: str
+        self,
+        database: Database,
+        router: Router,
+        executor: TurnExecutor,
+        remote_replies: RemoteReplies,
+        process_id: str,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._router = router
@@ -95,6 +105,7 @@ class TurnService:
         """The turns of this process."""
         self._remote_replies = remote_replies
         self._process_id = process_id
+        self._timings = timings
 
     async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accepts a turn of a conversation; once this returns, the message is on disk.
@@ -153,6 +164,14 @@ class TurnService:
         message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
         self.executor.cancel(message_id)
         return message
+
+    async def read_while_client_waits(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Retry a read while the database is unavailable, and return its result.
+
+        Raises:
+            DatabaseUnavailable: it was unavailable for longer than clients wait.
+        """
+        return await while_clients_wait(self._timings, read)
 
     def _stream_of(self, message: Message) -> ReplyStream:
         run = self.executor.runs.get(message.message_id)
@@ -233,7 +252,7 @@ class TurnService:
             return False
         reply_id = attempt.reserved.reply.message_id
         on_failure = lambda _: attempt.answer_with(error)  # noqa: E731
-        retry = DatabaseRetry(self._database, retried=Exception, on_failure=on_failure)
+        retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=on_failure)
         return await retry.read(messages.message_by_id, reply_id) is not None
 
     def _reserve(
@@ -289,7 +308,7 @@ class StoredTurn(NamedTuple):
 
 def stored_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[StoredTurn]:
     """Read a turn by its reply; a user's message is one without a question."""
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     title = yield from conversations.title(conversation_id)
     if message.answers is None:
         return StoredTurn(title, None, message, None)
@@ -302,8 +321,8 @@ def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -
     """The transaction of a cancellation."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     if message.status.terminal:
         raise AlreadyFinished
     yield from turns.cancel(message, now)
-    return (yield from get(owner, conversation_id, message_id))
+    return (yield from require_message(owner, conversation_id, message_id))
