@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from app import preflight
-from app.api.app import application
+from app.api.app import build_app
 from app.api.dependencies import Services
 from app.db import schema
 from app.db.database import Database
@@ -57,7 +57,7 @@ from app.services.usage import UsageService
 from app.services.users import UserService
 from app.settings import Settings
 from app.shutdown import Shutdown
-from app.signals import ending_at_once
+from app.signals import exit_on_signal
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None, timings: Ti
             app.state.services = services
             yield
 
-    return application(lifespan, settings.cors_origins, settings.root_path)
+    return build_app(lifespan, settings.cors_origins, settings.root_path)
 
 
 @contextlib.asynccontextmanager
@@ -88,14 +88,14 @@ async def started(settings: Settings, embedder: Embedder | None, timings: Timing
     Raises:
         CannotServe: no provider can answer, or the proxy on the way to one cannot be used.
     """
-    if reasons := preflight.refusals(settings):
+    if reasons := preflight.startup_errors(settings):
         raise CannotServe("; ".join(reasons))
-    for remark in preflight.remarks(settings):
-        log.warning(remark)
+    for warning in preflight.startup_warnings(settings):
+        log.warning(warning)
     database = database_of(settings, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        with ending_at_once():
+        with exit_on_signal():
             await when_ready(functools.partial(schema.upgrade, database))
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
@@ -137,8 +137,8 @@ async def served(
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
-        contexts=PromptRecords(database),
-        ledger=UsageService(database),
+        prompt_records=PromptRecords(database),
+        usage=UsageService(database),
         router=router,
         health=HealthService(database, executor, lease, supervisor),
     )
@@ -169,7 +169,7 @@ async def served(
 @contextlib.asynccontextmanager
 async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
     """Hold the process's lease and run its pollers within the block."""
-    with ending_at_once():
+    with exit_on_signal():
         await when_ready(lease.start)
     supervisor.start(pollers)
     try:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import Depends, Query
 from starlette.requests import Request
-from starlette.responses import Response
 
-from app.api.json_encoding import json_bytes
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
 from app.errors import InvalidRequest, Unavailable
@@ -22,7 +20,7 @@ from app.services.turns.service import TurnService
 from app.services.usage import UsageService
 from app.services.users import UserService
 
-NOT_STARTED = "The service was not started: whatever mounts its application has to run that application's lifespan too."
+NOT_STARTED = "The service was not started: an application that mounts this one has to run its lifespan too."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,8 @@ class Services:
     messages: MessageService
     turns: TurnService
     documents: DocumentService
-    contexts: PromptRecords
-    ledger: UsageService
+    prompt_records: PromptRecords
+    usage: UsageService
     router: Router
     health: HealthService
 
@@ -108,10 +106,10 @@ class ApiCall(Generic[Q_co]):
 
 
 def services_of(request: Request) -> Services:
-    """The services that the application's lifespan has put into its state.
+    """Return the services that the application's lifespan has put into its state.
 
     Raises:
-        Unavailable: the lifespan has not run; where the application is mounted in another, nobody runs it unasked.
+        Unavailable: the lifespan has not run; Starlette does not run that of a mounted application.
     """
     services: Services | None = getattr(request.app.state, "services", None)
     if services is None:
@@ -138,11 +136,6 @@ def call_with(query_model: type[Q]) -> Callable[[Request, Caller, Q], Awaitable[
 
     call_of.__annotations__["query"] = Annotated[query_model, Query()]
     return call_of
-
-
-def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response with an object that is ready to be written."""
-    return Response(json_bytes(content), status, headers, "application/json")
 
 
 call_of = call_with(ScopeParams)

@@ -1,9 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field
+
 from app.http.sdk_client import SdkClient, build_client, client_options, quieten
 from app.llm.providers.sdk import SdkModel
+from app.llm.providers.spec import COMPLETIONS_PATH, VERSION_IN_PATH, Endpoint, ModelOptions, ProviderSpec, Server
+from app.setting_types import OptionalBaseUrl, OptionalKey
 
 PATH = "openai/v1"
+
+
+class GroqSettings(BaseModel):
+    """Groq's settings."""
+
+    groq_api_key: OptionalKey = Field(None, description="Key for Groq.")
+    groq_base_url: OptionalBaseUrl = Field(
+        None, description="Another address for Groq's API, without the path /openai/v1."
+    )
 
 
 class GroqModel(SdkModel):
@@ -30,3 +46,37 @@ class GroqModel(SdkModel):
 def without_path(base_url: str) -> str:
     """Return a base URL without the path that the SDK adds."""
     return base_url.rstrip("/").removesuffix(f"/{PATH}")
+
+
+def build(settings: GroqSettings, options: ModelOptions) -> GroqModel:
+    key, base_url = endpoint(settings).key_text, settings.groq_base_url
+    return GroqModel(key, base_url, options.model, options.context_window, options.connect_seconds)
+
+
+def endpoint(settings: GroqSettings) -> Endpoint:
+    return Endpoint(settings.groq_api_key, settings.groq_base_url)
+
+
+def path_warnings(setting: str, base_url: str) -> Iterator[str]:
+    """Warn about a base URL that has a path already."""
+    path = urlsplit(base_url).path
+    if path.endswith(f"/{PATH}"):
+        yield f"{setting} ends in /{PATH}, which is added to it: it is used without"
+    elif path.endswith((COMPLETIONS_PATH, "/openai")) or VERSION_IN_PATH.search(path):
+        yield f"{setting} has the path {path}, to which /{PATH} is added: set the address before that"
+
+
+SPEC: ProviderSpec[GroqSettings] = ProviderSpec(
+    name=GroqModel.name,
+    default_model="openai/gpt-oss-120b",
+    build=build,
+    requirement="GROQ_API_KEY",
+    server=Server(
+        endpoint=endpoint,
+        key_setting="GROQ_API_KEY",
+        base_url_setting="GROQ_BASE_URL",
+        default_base_url=GroqModel.own_base_url,
+        path_warnings=path_warnings,
+    ),
+    loggers=("groq",),
+)

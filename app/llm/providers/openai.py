@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import ProviderAuth, TurnFailed
 from app.http.openai_client import OPENAI_URL, openai_client
@@ -10,11 +14,39 @@ from app.http.sdk_client import SdkClient, read_up_to
 from app.llm.providers.model_list import MAX_LIST_BYTES, MAX_LOGGED_MODELS, parse_model_list
 from app.llm.providers.optional_parameters import OLD_NAME, is_openai_or_azure
 from app.llm.providers.sdk import CONNECT_SECONDS, SdkModel, request_errors, stream_errors
+from app.llm.providers.spec import COMPLETIONS_PATH, VERSION_IN_PATH, Endpoint, ModelOptions, ProviderSpec, Server
+from app.setting_types import BaseUrl, Key, OptionalBaseUrl, OptionalKey
 
 LIST_SECONDS = 5.0
 LIST_RETRY_SECONDS = 5.0
 
+NAME = "openai"
+
 log = logging.getLogger(__name__)
+
+
+class OpenAISettings(BaseModel):
+    """The settings of OpenAI, or of the server that takes its place."""
+
+    openai_api_key: OptionalKey = Field(None, description="Key for OpenAI, or for the server at OPENAI_BASE_URL.")
+    openai_base_url: OptionalBaseUrl = Field(
+        None, description="Server with OpenAI's API, such as https://host/v1; default: OpenAI's own."
+    )
+
+
+class CompatibleServer(BaseModel):
+    """A server with OpenAI's API: an entry of LLM_PROVIDERS."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: BaseUrl
+    api_key: Key | None = None
+    model: str = Field(min_length=1)
+    context_window: int = Field(32_768, ge=256)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.api_key, self.base_url)
 
 
 class OpenAIModel(SdkModel):
@@ -41,7 +73,7 @@ class OpenAIModel(SdkModel):
         default_model: str,
         context_window: int | None = None,
         connect_seconds: float = CONNECT_SECONDS,
-        name: str = "openai",
+        name: str = NAME,
         *,
         discover_model: bool = False,
     ) -> None:
@@ -96,3 +128,49 @@ class OpenAIModel(SdkModel):
 
     def _build_client(self) -> SdkClient:
         return openai_client(self._api_key, self._base_url, self._connect_seconds)
+
+
+def build(settings: OpenAISettings, options: ModelOptions) -> OpenAIModel:
+    """Build the provider; a server that is not OpenAI's lists its models, unless LLM_MODEL names one."""
+    key, base_url = endpoint(settings).key_text, settings.openai_base_url
+    discover = base_url is not None and not is_openai_or_azure(base_url) and not options.is_named
+    return OpenAIModel(
+        key, base_url, options.model, options.context_window, options.connect_seconds, discover_model=discover
+    )
+
+
+def build_compatible(name: str, server: CompatibleServer, options: ModelOptions) -> OpenAIModel:
+    """Build the provider for an entry of LLM_PROVIDERS."""
+    window = options.context_window or server.context_window
+    return OpenAIModel(server.endpoint.key_text, server.base_url, options.model, window, options.connect_seconds, name)
+
+
+def endpoint(settings: OpenAISettings) -> Endpoint:
+    return Endpoint(settings.openai_api_key, settings.openai_base_url)
+
+
+def path_warnings(setting: str, base_url: str) -> Iterator[str]:
+    """Warn about a base URL whose path is too long, or has no version."""
+    path = urlsplit(base_url).path
+    if path.endswith(COMPLETIONS_PATH):
+        yield f"{setting} ends in {COMPLETIONS_PATH}, which is added to it: set the address before that"
+    elif VERSION_IN_PATH.search(path) is None:
+        yield f"{setting} has no /v1: most servers have their API at {base_url}/v1"
+
+
+SPEC: ProviderSpec[OpenAISettings] = ProviderSpec(
+    name=NAME,
+    default_model="gpt-5-mini",
+    build=build,
+    requirement="OPENAI_API_KEY or OPENAI_BASE_URL",
+    server=Server(
+        endpoint=endpoint,
+        key_setting="OPENAI_API_KEY",
+        base_url_setting="OPENAI_BASE_URL",
+        default_base_url=OPENAI_URL,
+        path_warnings=path_warnings,
+        needs_key=False,
+        embedding_model="text-embedding-3-small",
+    ),
+    loggers=("openai",),
+)

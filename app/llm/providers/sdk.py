@@ -172,9 +172,9 @@ def failure_of_status(error: Any) -> TurnFailed:
     failure.provider_status = error.status_code
     if failure.transient:
         seconds = retry_after_seconds(error.response.headers.get("retry-after"))
-        failure.asked_to_wait = None if seconds is None else math.ceil(seconds)
+        failure.provider_retry_after = None if seconds is None else math.ceil(seconds)
         if isinstance(failure, ProviderRateLimited):
-            failure.retry_after = failure.asked_to_wait or failure.retry_after
+            failure.retry_after = failure.provider_retry_after or failure.retry_after
     return failure
 
 
