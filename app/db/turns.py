@@ -5,7 +5,7 @@ Lock order: the conversation's row comes first, wherever messages of it are writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from app.domain.usage import INTERRUPTED, Attempt
 MAX_HISTORY = 1_000
 """Messages that are looked at for a model's context, newest first."""
 
-FIRST_IN_LINE = """
+FIRST_IN_CONVERSATION = """
 SELECT m.message_id FROM messages m
 WHERE m.status IN ('queued', 'in_progress') AND m.process_id = $1 AND NOT EXISTS (
 SELECT 1 FROM messages e WHERE e.conversation_id = m.conversation_id AND e.status IN ('queued', 'in_progress')
@@ -89,17 +89,14 @@ UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4,
 WHERE message_id = $1"""
 
 
-def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Transaction[list[str]]:
-    """Starts turns of this process that are first in line: those that `choose` picks. Gives their ids.
+def first_in_conversation(process_id: str) -> Transaction[list[str]]:
+    """List the unfinished replies of a process that no other unfinished reply of their conversation precedes."""
+    return [str(row[0]) for row in (yield Statement(FIRST_IN_CONVERSATION, (process_id,)))]
 
-    One that was started before is started again: the acknowledgement of the first time may have been lost.
-    """
-    rows = yield Statement(FIRST_IN_LINE, (process_id,))
-    started: list[str] = []
-    for message_id in choose([str(row[0]) for row in rows]):
-        rows = yield Statement(START, (message_id, process_id, now))
-        started += [message_id] if rows else []
-    return started
+
+def start(process_id: str, message_id: str, now: int) -> Transaction[bool]:
+    """Set a reply in progress; return False if it has ended, or is another process's."""
+    return bool((yield Statement(START, (message_id, process_id, now))))
 
 
 def history(reply: Message, question_number: int) -> Transaction[History]:
@@ -330,15 +327,13 @@ class Adopted(NamedTuple):
     lookup: Lookup | None
 
 
-def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Transaction[Adopted | None]:
-    """Takes over a dead process's waiting turn; None when somebody else was first.
+def adopt(process_id: str, reply: Message) -> Transaction[Adopted | None]:
+    """Adopt the queued turn of a dead process; None if another process was first.
 
-    One that was taken over before is so again: the acknowledgement of the first time may have been lost. `wait`
-    takes a place for it, given the user's row; where it raises, the turn stays where it is.
+    A turn that was adopted before is adopted again: the acknowledgement of the first time may have been lost.
     """
     row = yield from first_row(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
-    wait(str(owner_id))
     return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.parse_lookup(*row[4:7]))

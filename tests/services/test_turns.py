@@ -49,12 +49,12 @@ async def rows(service: Service) -> list[MessageRow]:
 
 def checkpoints(service: Service) -> CheckpointWriter:
     turns = service.services.turns
-    return CheckpointWriter(service.database, turns.executor, turns._process_id, Timings())
+    return CheckpointWriter(service.database, turns.executor, turns.process_id, Timings())
 
 
 def stops(service: Service) -> CancellationPoller:
     turns = service.services.turns
-    return CancellationPoller(service.database, turns.executor, turns._process_id, Timings())
+    return CancellationPoller(service.database, turns.executor, turns.process_id, Timings())
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
@@ -258,7 +258,7 @@ class LostAcknowledgement:
     """A database on which the next turn's commit comes through while its answer does not."""
 
     def __init__(self, service: Service, *, committed: bool) -> None:
-        self._turns = service.services.turns
+        self._turns = service.services.turns._reservations
         self._database = service.database
         self._committed = committed
         self.write, self._transact = self.failing, service.database.write

@@ -100,7 +100,7 @@ class CapacityReservation:
         self._provider: str | None = None
         """The provider of which it holds a slot."""
 
-    def assign(self, provider: str, owner_id: str, first: bool, freed: int) -> bool:
+    def assign(self, provider: str, owner_id: str, *, first: bool, freed: int) -> bool:
         """Take a slot, or else a place in the queue; return whether the turn can start at once.
 
         Args:

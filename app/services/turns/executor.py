@@ -8,6 +8,8 @@ from typing import Any
 
 from app.db import turns
 from app.db.database import Database
+from app.db.transaction import Transaction
+from app.db.turns import Adopted
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.prompt import build_prompt
@@ -113,10 +115,9 @@ class TurnExecutor:
             Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
         reservation = self.acquire_capacity()
-        wait = functools.partial(reservation.enqueue, adopted=True)
         try:
             retry = DatabaseRetry(self._database, self._timings)
-            adopted = await retry.write(turns.adopt, self._lease.process_id, reply, wait)
+            adopted = await retry.write(adopt, self._lease.process_id, reply, reservation)
         except BaseException:
             reservation.release()
             raise
@@ -229,3 +230,15 @@ class TurnExecutor:
                 callback(run)
             except Exception:  # the turn itself has ended well
                 log.exception("a follow-up of a turn broke")
+
+
+def adopt(process_id: str, reply: Message, reservation: CapacityReservation) -> Transaction[Adopted | None]:
+    """Adopt a queued turn and take a place in the queue for it; None if another process was first.
+
+    Raises:
+        Overloaded: the queue has no place left; the turn stays where it is.
+    """
+    adopted = yield from turns.adopt(process_id, reply)
+    if adopted is not None:
+        reservation.enqueue(adopted.owner_id, adopted=True)
+    return adopted
