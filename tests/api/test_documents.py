@@ -183,7 +183,7 @@ async def events(service: Service, document: dict[str, Any]) -> str:
 async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
     """Takes a document out of everybody's hands: a process that does nothing reads it."""
 
-    def script() -> Transaction[None]:
+    def transaction() -> Transaction[None]:
         yield Statement(
             "UPDATE documents SET status = 'processing', stage = 'embedding', done = 1, total = 3, process_id = $2 "
             "WHERE document_id = $1",
@@ -192,7 +192,7 @@ async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
 
     idle = new_id()
     await service.database.write(process_leases.heartbeat, idle, LEASE_MS)
-    await service.database.write(script)
+    await service.database.write(transaction)
 
 
 async def test_a_stream_ends_with_its_document(service: Service) -> None:
@@ -220,7 +220,7 @@ async def test_a_draining_server_sends_followers_elsewhere(database_url: str) ->
         async with service.client.stream("GET", f"/documents/{document['document_id']}/events") as response:
             following = live_events(response)
             await anext(following)
-            draining = asyncio.create_task(service.services.turns.running.drain(5))
+            draining = asyncio.create_task(service.services.turns.executor.drain(5))
             async with asyncio.timeout(5):
                 assert await anext(following) == Event("stream.closing", 0, {"document_id": document["document_id"]})
         await draining

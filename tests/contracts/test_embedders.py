@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.errors import EmbeddingFailed
-from app.llm.providers.openai import openai_client
+from app.http.openai_client import openai_client
 from app.rag.child_process import frame
-from app.rag.models import http_client
+from app.rag.models import remote_model
 from app.rag.models.embedding_worker import TEXTS, VECTORS
 from app.rag.models.local_embedder import VECTOR_BYTES, LocalEmbedder
 from app.rag.models.minilm import MiniLm, model_path, verified
@@ -54,7 +54,7 @@ def test_what_means_the_same_is_near(model: MiniLm) -> None:
 
 def test_company_changes_no_vector(model: MiniLm) -> None:
     """A text has one vector, alone or padded beside longer ones, in the order it was given."""
-    texts = ["short", "a much longer text " * 60, "", "in between, some words more"]
+    texts = ["short", "a much longer text " * 12, "", "in between, some words more"]
     for together, text in zip(model.embed(texts), texts, strict=True):
         assert cosine(together, model.embed([text])[0]) > 0.999
 
@@ -84,13 +84,20 @@ async def test_passages_and_queries_meet(local: LocalEmbedder) -> None:
     assert await local.embed_passages([]) == []
 
 
-async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
-    """Whoever waited hears of it, the next one is served."""
+async def standing_still(local: LocalEmbedder) -> int:
+    """Starts the process and stops it where it waits for work, so that it answers nothing; gives its id."""
     await local.embed_passages(["first"])
     assert local._process is not None
-    waiting = asyncio.create_task(local.embed_passages(["many words " * 100] * 60))
+    os.kill(local._process.pid, signal.SIGSTOP)
+    return local._process.pid
+
+
+async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
+    """Whoever waited hears of it, the next one is served."""
+    process_id = await standing_still(local)
+    waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
-    os.kill(local._process.pid, signal.SIGKILL)
+    os.kill(process_id, signal.SIGKILL)
     with pytest.raises(EmbeddingFailed):
         await waiting
     assert len(await local.embed_passages(["again"])) == 1
@@ -98,12 +105,14 @@ async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
 
 async def test_a_wait_that_is_given_up_confuses_nobody(local: LocalEmbedder) -> None:
     """The answer to a cancelled question is not taken for the next one's."""
-    await local.embed_passages(["first"])
-    waiting = asyncio.create_task(local.embed_passages(["many words " * 100] * 30))
+    process_id = await standing_still(local)
+    waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGCONT)
     assert cosine((await local.embed_passages(["again"]))[0], await local.embed_query("again")) > 0.999
 
 
@@ -208,7 +217,7 @@ async def test_refusals_that_may_pass_are_waited_out(
         waits.append((tried, asked))
         return 0
 
-    monkeypatch.setattr(http_client, "pause", noted)
+    monkeypatch.setattr(remote_model, "retry_delay", noted)
     endpoint.answer(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))
     assert len(await openai.embed_passages(["text"])) == 1
     assert waits == [(1, 7.0), (2, None)]
@@ -220,8 +229,8 @@ async def test_refusals_that_may_pass_are_waited_out(
 
 def test_pauses_grow_and_are_bounded() -> None:
     """A server that asks for an hour gets a minute."""
-    assert http_client.pause(1, None) <= 1 < 8 <= http_client.pause(5, None) <= 16
-    assert http_client.pause(1, 3_600) <= 61
+    assert remote_model.retry_delay(1, None) <= 1 < 8 <= remote_model.retry_delay(5, None) <= 16
+    assert remote_model.retry_delay(1, 3_600) <= 61
 
 
 async def test_a_model_that_changes_its_length_is_refused(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from app.db import schema
 from app.db.connect import connect
 from app.db.database import Database
-from app.db.vector_indexes import indexes, keep_vector_indexes
+from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.retrieval import RetrievalStatus
 from app.services.search.service import DocumentSearch
 from tests.support.databases import PostgresTemplate
@@ -69,25 +69,21 @@ async def degraded(database: Database) -> None:
     assert result.status is RetrievalStatus.DEGRADED
 
 
-async def test_a_large_library_gets_an_index_and_loses_it(
-    postgres_template: PostgresTemplate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_library_gets_an_index_and_loses_it(postgres_template: PostgresTemplate) -> None:
     """The index is one user's, is what the search uses, finds the same, and goes with the documents."""
-    for module in ("app.db.vector_indexes", "app.services.search.service"):
-        monkeypatch.setattr(f"{module}.LARGE", 3)
     with postgres_template.copy() as url:
         database, embedder = connect(url, pool_size=2), Directions("it's:one")
         await schema.upgrade(database)
         owner, other = await new_owner(database), await new_owner(database, "eve")
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)
         await new_document(database, other, "eve's cat", embedder=embedder)
-        search = DocumentSearch(database, embedder)
+        search = DocumentSearch(database, embedder, large=3)
         before = set((await search.search(owner, ["cat"], 4)).passages)
-        await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
-        assert list((await database.read(indexes)).values()) == [True]
+        await asyncio.gather(*(update_vector_indexes(database, large=3) for _ in range(2)))
+        assert list((await database.read(existing_indexes)).values()) == [True]
         assert set((await search.search(owner, ["cat"], 4)).passages) == before  # two are equally near
         async with database.write_session() as session:
             await session.execute(text("DELETE FROM documents"))
-        await keep_vector_indexes(database)
-        assert await database.read(indexes) == {}
+        await update_vector_indexes(database, large=3)
+        assert await database.read(existing_indexes) == {}
         await database.close()

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import select, text
 
-from app.db import schema, vector_indexes
+from app.db import schema
 from app.db.connect import connect
 from app.db.database import Database
 from app.db.models import UserRow
 from app.db.transaction import Statement, Transaction
-from app.db.vector_indexes import indexes, keep_vector_indexes
+from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.ids import new_id
 from tests.live.talk import make, messages, told
 from tests.support.library import Directions, counted, new_document, new_owner
@@ -42,7 +42,7 @@ class Pooled(NamedTuple):
 
     @contextlib.asynccontextmanager
     async def database(self, pool_size: int = 3, query: str = "") -> AsyncIterator[Database]:
-        opened = connect(self.url + query, pool_size=pool_size, by_transaction=self.mode == "transaction")
+        opened = connect(self.url + query, pool_size=pool_size, transaction_pooling=self.mode == "transaction")
         yield opened
         await opened.close()
 
@@ -68,7 +68,7 @@ def setting(name: str) -> Transaction[str]:
 
 
 def backend(pause: float) -> Transaction[list[int]]:
-    """The server's processes that two statements of one script run in."""
+    """The server's processes that two statements of one transaction run in."""
     statement = Statement("SELECT pg_backend_pid() FROM pg_sleep($1)", (pause,))
     one, other = (yield statement), (yield statement)
     return [one[0][0], other[0][0]]
@@ -100,7 +100,7 @@ async def test_starts_at_once_migrate_once(pooled: Pooled) -> None:
 
 
 async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
-    """In scripts and sessions, of its own and of the URL; no other client of the pooler has them afterwards."""
+    """In transaction functions and sessions, its own and the URL's; no other client of the pooler has them later."""
     async with pooled.database(query="?options=-c%20work_mem%3D9MB") as database:
         for name, expected in (OURS | {"work_mem": "9MB"}).items():
             assert await database.read(setting, name) == expected
@@ -140,15 +140,14 @@ async def test_many_clients_share_few_servers(pooled: Pooled) -> None:
         assert await counted(databases[0], "users") == 40
 
 
-async def test_a_large_library_gets_an_index(pooled: Pooled, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_library_gets_an_index(pooled: Pooled) -> None:
     """Its lock ends with the work, of two processes one makes it, and search goes on."""
-    monkeypatch.setattr(vector_indexes, "LARGE", 3)
     async with pooled.database() as database:
         await schema.upgrade(database)
         owner = await new_owner(database)
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=Directions())
-        await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
-        assert list((await database.read(indexes)).values()) == [True]
+        await asyncio.gather(*(update_vector_indexes(database, large=3) for _ in range(2)))
+        assert list((await database.read(existing_indexes)).values()) == [True]
         assert pooled.cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", pooled.name) == "0"
 
 
@@ -159,7 +158,7 @@ async def test_what_the_pooler_refuses_ends_the_start(tmp_path: Path, pooled: Po
     for url in (known, nobody, f"{pooled.url}?options=endpoint%3Dep-a"):
         refused = await parley_command(tmp_path, "check", **pooled.settings | {"database_url": url})
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr.startswith("parley: The database is out of reach: ")
+        assert refused.stderr.startswith("parley: The database is unreachable: ")
         assert refused.stderr.count("\n") == 1
         assert "hunter" not in refused.stderr
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.domain.prompt import prompt
+from app.domain.prompt import build_prompt
 from app.domain.turns import History, HistoryMessage
 from app.domain.usage import Attempt
 from app.errors import AppError
@@ -70,14 +70,14 @@ class Asked:
     ) -> Completion:
         """A reply, asked for anew."""
         self.heard = Heard(self.watched)
-        messages = [*history, (len(history) + 1, question, None)]
+        messages = [*history, HistoryMessage(len(history) + 1, question, None)]
         self.call = ModelCall(
             target,
-            lambda window: prompt(History(None, messages), len(messages), window),
+            lambda window: build_prompt(History(None, messages), len(messages), window),
             self.heard,
             asyncio.get_running_loop().time() + self.router.limits.total,
         )
-        return await self.router.answer(self.call)
+        return await self.router.complete(self.call)
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:
@@ -107,7 +107,7 @@ async def asking(
     """A router over these models whose pauses are as long as they can be."""
     catalog = Catalog(models, models[0].name)
     try:
-        yield Asked(Router(catalog, fallbacks, limits, chance=lambda: 1.0))
+        yield Asked(Router(catalog, fallbacks, limits, random_fraction=lambda: 1.0))
     finally:
         await catalog.aclose()
 

@@ -11,9 +11,6 @@ from app.errors import EmbeddingFailed
 Vector: TypeAlias = bytes
 """A vector of length one, as little-endian 32-bit floats."""
 
-RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds between the attempts of `embed_with_retry`."""
-
 
 class Embedder(Protocol):
     """Embeds texts as vectors whose dot products are their similarity. All methods raise `EmbeddingFailed`."""
@@ -39,13 +36,13 @@ def embedding_text(heading: str, content: str) -> str:
     return f"{heading}\n{content}" if heading else content
 
 
-async def embed_with_retry(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
-    """Embed passages, retrying for half a minute.
+async def embed_with_retry(embedder: Embedder, texts: Sequence[str], pauses: Sequence[float]) -> list[Vector]:
+    """Embed passages; an embedder that fails is tried again after each of the pauses, in seconds.
 
     Raises:
-        EmbeddingFailed: the last attempt failed too.
+        EmbeddingFailed: the attempt after the last pause failed too.
     """
-    for pause in RETRY_PAUSES:
+    for pause in pauses:
         try:
             return await embedder.embed_passages(texts)
         except EmbeddingFailed:
