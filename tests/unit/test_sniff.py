@@ -1,4 +1,6 @@
 import codecs
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from app.rag.extraction.media_types import detect_media_type
 from app.rag.extraction.registry import FORMATS, readable_extensions
 from tests.support.documents import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, zip_with
 
+ROOT = Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 ELF = b"\x7fELF\x02\x01\x01\x00\x00\x00"
 GZIP = b"\x1f\x8b\x08\x08\x9a\x17\x02\x61\x02\x03"
@@ -98,7 +101,7 @@ def test_all_formats_are_declared_and_documented():
     extensions = [extension for each in FORMATS.values() for extension in each.extensions]
     assert len(set(extensions)) == len(extensions)
     assert readable_extensions() == [".txt", ".md", ".html", ".csv", ".pdf", ".docx", ".pptx"]
-    page = (Path(__file__).parents[2] / "docs" / "documents.md").read_text()
+    page = (ROOT / "docs" / "documents.md").read_text()
     for name in ("PDF", "DOCX", "PPTX", "HTML", "Markdown", "CSV", "text"):
         assert f"\n| {name} " in page
 
@@ -111,3 +114,14 @@ def test_formats_of_an_extra_that_is_not_installed_are_not_read(monkeypatch):
     assert kind(zip_with({"ppt/presentation.xml": b"<p/>"}), "a.pptx") is None
     assert ".pptx" not in readable_extensions()
     assert FORMATS[DOCX].available
+
+
+def test_declarations_import_no_library():
+    """The service knows all formats without the memory that their libraries take."""
+    libraries = {each.partition(".")[0] for found in FORMATS.values() for each in found.libraries}
+    script = "import sys, app.rag.extraction.media_types, app.rag.sandbox.client; print(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert "app.rag.extraction.formats.pdf" in loaded
+    assert not libraries & set(loaded)
+    assert not {"lxml", "numpy", "tokenizers", "snowballstemmer"} & set(loaded)

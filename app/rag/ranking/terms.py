@@ -1,7 +1,7 @@
 """Index terms: stems of a text's words, as hashes that are keyed by owner.
 
-Both databases index the hashes. So terms are the same in either, owners share no posting lists, and no user's text can
-be query syntax.
+Both databases index the hashes, so that a word is the same term in either, owners share no posting lists, and nothing
+in a user's text is query syntax.
 """
 
 from __future__ import annotations

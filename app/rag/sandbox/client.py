@@ -31,7 +31,7 @@ FORK_SERVER = "app.rag.sandbox.fork_server"
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 """Exit codes of a process that a library has ended, as it does if an allocation fails."""
 PIECE_BYTES = 1 << 18
-"""Of a document, sent at once: the transport would copy larger ones about in its buffer."""
+"""Of a document per write: the transport would copy larger pieces within its buffer."""
 END_SECONDS = 5.0
 """Time for the fork server to end before it is killed."""
 
@@ -50,7 +50,7 @@ class DocumentReader:
 
     def __init__(self, limits: Limits | None = None, *, at_once: int = 2, idle_seconds: float = 60) -> None:
         self.slots = asyncio.Semaphore(at_once)
-        """One is held while a document is read."""
+        """Held while a document is read, one each."""
         self._limits = limits or Limits()
         self._idle_seconds = idle_seconds
         self._starting = asyncio.Lock()
@@ -139,7 +139,7 @@ class ForkServerProcess:
         return cls(process, control)
 
     def fork(self, data: socket.socket, leash: socket.socket) -> None:
-        """Have a worker forked, with these ends of two connections, which are closed here.
+        """Request a worker that gets these ends of two connections, and close them here.
 
         Raises:
             ServerLost: the server has ended.
