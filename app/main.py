@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from app import preflight
-from app.api.app import application
+from app.api.app import build_app
 from app.api.dependencies import Services
 from app.db import schema
 from app.db.database import Database
@@ -39,11 +39,11 @@ from app.services.replies.passages import PassageSelector
 from app.services.replies.query_rewriting import QueryRewriter
 from app.services.replies.summaries import SummaryWriter
 from app.services.replies.titles import TitleWriter
-from app.services.runtime.maintenance import KeyExpiry
+from app.services.runtime.maintenance import Maintenance
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
-from app.services.search.index_maintenance import IndexMaintenance
+from app.services.runtime.timings import Timings
 from app.services.search.service import DocumentSearch
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.capacity import Capacity, CapacityLimits
@@ -57,7 +57,7 @@ from app.services.usage import UsageService
 from app.services.users import UserService
 from app.settings import Settings
 from app.shutdown import Shutdown
-from app.signals import ending_at_once
+from app.signals import exit_on_signal
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class CannotServe(RuntimeError):
     """A server cannot start with these settings; the message says what to set."""
 
 
-def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
+def create_app(settings: Settings, embedder: Embedder | None = None, timings: Timings = Timings()) -> FastAPI:
     """The application for these settings; it opens nothing before its lifespan starts.
 
     An embedder that is given stands in the place of the one that they name, and is closed with the application.
@@ -74,28 +74,28 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with started(settings, embedder) as services:
+        async with started(settings, embedder, timings) as services:
             app.state.services = services
             yield
 
-    return application(lifespan, settings.cors_origins, settings.root_path)
+    return build_app(lifespan, settings.cors_origins, settings.root_path)
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Services]:
+async def started(settings: Settings, embedder: Embedder | None, timings: Timings) -> AsyncIterator[Services]:
     """Builds everything, and closes it in reverse.
 
     Raises:
         CannotServe: no provider can answer, or the proxy on the way to one cannot be used.
     """
-    if reasons := preflight.refusals(settings):
+    if reasons := preflight.startup_errors(settings):
         raise CannotServe("; ".join(reasons))
-    for remark in preflight.remarks(settings):
-        log.warning(remark)
+    for warning in preflight.startup_warnings(settings):
+        log.warning(warning)
     database = database_of(settings, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        with ending_at_once():
+        with exit_on_signal():
             await when_ready(functools.partial(schema.upgrade, database))
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
@@ -105,64 +105,68 @@ async def started(settings: Settings, embedder: Embedder | None = None) -> Async
                 stack.push_async_callback(each.aclose)
         warming = asyncio.create_task(warm(catalog))
         stack.push_async_callback(ended, warming)
-        async with served(settings, database, catalog, rag) as services:
+        async with served(settings, database, catalog, rag, timings) as services:
             keep_what_was_imported()
             yield services
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, database: Database, catalog: Catalog, rag: Rag) -> AsyncIterator[Services]:
+async def served(
+    settings: Settings, database: Database, catalog: Catalog, rag: Rag, timings: Timings
+) -> AsyncIterator[Services]:
     """The services, with what runs beside them; leaving drains the turns and ends the lease."""
-    lease, supervisor = ProcessLease(database, process_id := new_id()), Supervisor()
-    watches = RemoteReplies(database)
-    slots = slots_of(settings, catalog)
+    lease, supervisor = ProcessLease(database, process_id := new_id(), timings), Supervisor(timings)
+    remote_replies = RemoteReplies(database, timings)
+    capacity = capacity_of(settings, catalog)
     router = router_of(settings, catalog)
     retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
     lookups = PassageSelector(
-        database, QueryRewriter(BackgroundCompletions(database, router)), retrieval.search, retrieval.nearness
+        database,
+        QueryRewriter(BackgroundCompletions(database, router, timings)),
+        retrieval.search,
+        retrieval.similarities,
     )
-    grounding = GroundedGenerator(router, lookups)
-    budgets = TokenQuota(database, settings.user_daily_tokens)
-    running = TurnExecutor(database, router, grounding, watches, slots, budgets, lease)
+    grounded = GroundedGenerator(router, lookups)
+    quota = TokenQuota(database, settings.user_daily_tokens)
+    executor = TurnExecutor(database, router, grounded, remote_replies, capacity, quota, lease, timings=timings)
     tasks, asides = TaskOwner(), TaskOwner()
-    removals = DocumentDeleter(database, tasks, process_id)
-    ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id)
-    document_watches = DocumentFeed(database)
-    write_beside(settings, database, router, running, asides)
+    removals = DocumentDeleter(database, tasks, process_id, timings)
+    ingest = IngestionWorker(database, rag.reader, rag.embedder, process_id, timings)
+    document_watches = DocumentFeed(database, timings)
+    write_beside(settings, database, router, executor, asides, timings)
     services = Services(
-        users=UserService(database, running, removals, tasks),
-        conversations=ConversationService(database, catalog, running),
+        users=UserService(database, executor, removals, tasks, timings),
+        conversations=ConversationService(database, catalog, executor),
         messages=MessageService(database),
-        turns=TurnService(database, router, running, watches, process_id),
+        turns=TurnService(database, router, executor, remote_replies, process_id, timings),
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
-        contexts=PromptRecords(database),
-        ledger=UsageService(database),
+        prompt_records=PromptRecords(database),
+        usage=UsageService(database),
         router=router,
-        health=HealthService(database, running, lease, supervisor),
+        health=HealthService(database, executor, lease, supervisor),
     )
-    running.on_drain += [document_watches.close, ingest.drain]
+    executor.on_drain += [document_watches.close, ingest.drain]
     pollers = [
         lease.poller(),
-        TurnRecovery(database, running, lease).poller(),
-        running.line.poller(),
-        watches.poller(),
+        TurnRecovery(database, executor, lease, timings).poller(),
+        executor.queue.poller(),
+        remote_replies.poller(),
         document_watches.poller(),
         ingest.poller(),
-        IngestionRecovery(database, lease, removals, ingest).poller(),
-        CheckpointWriter(database, running, process_id).poller(),
-        CancellationPoller(database, running, process_id).poller(),
-        KeyExpiry(database).poller(),
-        IndexMaintenance(database).poller(),
+        IngestionRecovery(database, lease, removals, ingest, timings).poller(),
+        CheckpointWriter(database, executor, process_id, timings).poller(),
+        CancellationPoller(database, executor, process_id, timings).poller(),
         services.users.poller(),
+        *Maintenance(database, timings).pollers(),
     ]
     async with alive(lease, supervisor, pollers):
-        with Shutdown(running, tasks, settings.drain_seconds) as shutdown:
+        with Shutdown(executor, tasks, settings.drain_seconds) as shutdown:
             try:
                 yield services
             finally:
-                await running.drain(shutdown.seconds_left)
+                await executor.drain(shutdown.seconds_left)
                 await asides.drain(0)
                 await tasks.drain(shutdown.seconds_left)
 
@@ -170,17 +174,17 @@ async def served(settings: Settings, database: Database, catalog: Catalog, rag: 
 @contextlib.asynccontextmanager
 async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
     """Hold the process's lease and run its pollers within the block."""
-    with ending_at_once():
+    with exit_on_signal():
         await when_ready(lease.start)
     supervisor.start(pollers)
     try:
         yield
     finally:
         await supervisor.stop()
-        await lease.resign()
+        await lease.release()
 
 
-def slots_of(settings: Settings, catalog: Catalog) -> Capacity:
+def capacity_of(settings: Settings, catalog: Catalog) -> Capacity:
     """The room for turns, as it is set and as the models have it."""
     of_user = settings.effective_max_turns_waiting_per_user
     bounds = CapacityLimits(settings.max_turns_at_work, settings.max_turns_waiting, of_user)
@@ -213,15 +217,20 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
 
 
 def write_beside(
-    settings: Settings, database: Database, router: Router, running: TurnExecutor, tasks: TaskOwner
+    settings: Settings,
+    database: Database,
+    router: Router,
+    executor: TurnExecutor,
+    tasks: TaskOwner,
+    timings: Timings,
 ) -> None:
     """Has titles and summaries written behind the turns, where they are wanted."""
-    asides = BackgroundCompletions(database, router)
+    asides = BackgroundCompletions(database, router, timings)
     if settings.summaries:
-        running.on_ended.append(SummaryWriter(database, asides, tasks).after)
+        executor.on_ended.append(SummaryWriter(database, asides, tasks, timings).after)
     if settings.title_model:
         target = router.catalog.target(settings.title_model)
-        running.on_ended.append(TitleWriter(database, asides, tasks, target).after)
+        executor.on_ended.append(TitleWriter(database, asides, tasks, target, timings).after)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from app.services.runtime.timings import Timings
 from app.settings import Settings
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.postgres import PostgresCluster
@@ -46,14 +47,20 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
+def timings() -> Timings:
+    """The intervals of `service` and `openai_service`; a module or a test that wants others overrides this."""
+    return Timings()
+
+
+@pytest.fixture
+async def service(database_url: str, timings: Timings) -> AsyncIterator[Service]:
     """The service with the scripted model, on each database."""
-    async with serving(settings(database_url=database_url)) as started:
+    async with serving(settings(database_url=database_url), timings) as started:
         yield started
 
 
 @pytest.fixture
-async def openai_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
+async def openai_service(database_url: str, provider: FakeProvider, timings: Timings) -> AsyncIterator[Service]:
     """The service with the openai SDK speaking to the fake provider, on each database."""
-    async with serving(asking(provider, database_url=database_url)) as started:
+    async with serving(asking(provider, database_url=database_url), timings) as started:
         yield started

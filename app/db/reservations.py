@@ -13,11 +13,11 @@ from app.db import idempotency, messages, usage
 from app.db.messages import OWNED
 from app.db.retrieval_records import lookup_of
 from app.db.transaction import Statement, Transaction, first_row
-from app.db.turns import REQUEST_CANCEL, history, history_of
+from app.db.turns import REQUEST_CANCEL, history, history_after
 from app.domain.conversations import Mode
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id
-from app.domain.messages import Message, Role, Sampling, Status
+from app.domain.messages import Message, ResolvedModel, Role, Sampling, Status
 from app.domain.quota import quota_exceeded
 from app.domain.retrieval import RetrievalMode
 from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, NewReply, NewTurn, OnBusy
@@ -69,12 +69,12 @@ class Reservation:
     """The user's id, or None for whoever the conversation belongs to."""
     process_id: str
     """The process that will run the turn."""
-    settle: Callable[[Sampling], Sampling]
-    """Gives the turn's sampling, from the conversation's own."""
+    resolve: Callable[[Sampling], ResolvedModel]
+    """Resolves the turn's model, given the conversation's sampling."""
     place: Callable[[str, str, bool, int], bool]
     """Given a provider, the user's row, whether the turn is first in line, and how many of the user's that wait at this
     process are stopped for it: whether it starts at once. Raises RateLimited or Overloaded."""
-    fit: Callable[[Sampling, str, str | None, str], None]
+    fit: Callable[[ResolvedModel, str, str | None, str], None]
     """Given sampling, mode, system prompt and message: raises MessageTooLong when they do not fit the model."""
     daily_tokens: int | None
     """What a user may spend in a day."""
@@ -159,16 +159,16 @@ def admit(
     wanted: Reservation, numbered: LockedConversation, question: Message, reply_id: str, on_busy: OnBusy
 ) -> Transaction[AcceptedTurn]:
     """Check all that may refuse a turn, deal with those before it and take its place; raises what `reserve` does."""
-    sampling = wanted.settle(numbered.sampling)
-    wanted.fit(sampling, numbered.mode, numbered.system_prompt, question.content)
+    resolved = wanted.resolve(numbered.sampling)
+    wanted.fit(resolved, numbered.mode, numbered.system_prompt, question.content)
     yield from check_quota(wanted, numbered)
     passage = yield from resolve_conflict(wanted, on_busy)
-    starts = wanted.place(str(sampling.provider), numbered.owner_id, passage.clear, passage.frees)
+    starts = wanted.place(resolved.provider, numbered.owner_id, passage.clear, passage.frees)
     return AcceptedTurn(
         title=numbered.title,
         question=question,
-        reply=new_reply(wanted, reply_id, numbered, sampling, starts, question.sequence_number),
-        sampling=sampling,
+        reply=new_reply(wanted, reply_id, numbered, resolved, starts, question.sequence_number),
+        resolved=resolved,
         owner_id=numbered.owner_id,
         interrupts=passage.interrupts,
         lookup=lookup_of(numbered.mode, numbered.document_ids, wanted.retrieval),
@@ -287,9 +287,10 @@ def with_history(accepted: AcceptedTurn, numbered: LockedConversation) -> Transa
     """A turn that starts at once with what it starts from: to read it here saves a transaction."""
     if accepted.reply.status is not Status.IN_PROGRESS:
         return accepted
+    number = accepted.question.sequence_number
     if numbered.summarised:
-        return replace(accepted, history=(yield from history(accepted.reply)))
-    return replace(accepted, history=(yield from history_of(accepted.reply, numbered.system_prompt, None)))
+        return replace(accepted, history=(yield from history(accepted.reply, number)))
+    return replace(accepted, history=(yield from history_after(accepted.reply, number, numbered.system_prompt, None)))
 
 
 def new_question(wanted: Reservation, sequence_number: int, content: str) -> Message:
@@ -307,7 +308,12 @@ def new_question(wanted: Reservation, sequence_number: int, content: str) -> Mes
 
 
 def new_reply(
-    wanted: Reservation, reply_id: str, numbered: LockedConversation, sampling: Sampling, starts: bool, answers: int
+    wanted: Reservation,
+    reply_id: str,
+    numbered: LockedConversation,
+    resolved: ResolvedModel,
+    starts: bool,
+    answers: int,
 ) -> Message:
     """The assistant's message of a turn, still empty."""
     return Message(
@@ -318,8 +324,8 @@ def new_reply(
         sequence_number=numbered.last_sequence,
         status=Status.IN_PROGRESS if starts else Status.QUEUED,
         created_at=wanted.now,
-        provider=sampling.provider,
-        model=sampling.model,
+        provider=resolved.provider,
+        model=resolved.model,
         grounded=False if numbered.mode == Mode.RAG else None,  # until there are citations
         answers=answers,
     )
@@ -327,7 +333,7 @@ def new_reply(
 
 def reply_values(accepted: AcceptedTurn, process_id: str, numbered: LockedConversation) -> tuple[Any, ...]:
     """What is stored of a reply, in the order of `REPLY`."""
-    reply, sampling = accepted.reply, accepted.sampling
+    reply, resolved = accepted.reply, accepted.resolved
     return (
         reply.message_id,
         reply.conversation_id,
@@ -335,10 +341,10 @@ def reply_values(accepted: AcceptedTurn, process_id: str, numbered: LockedConver
         reply.status,
         reply.answers,
         process_id,
-        sampling.provider,
-        sampling.model,
-        sampling.temperature,
-        sampling.max_tokens,
+        resolved.provider,
+        resolved.model,
+        resolved.temperature,
+        resolved.max_tokens,
         numbered.mode,
         numbered.document_ids,
         accepted.lookup and accepted.lookup.mode,

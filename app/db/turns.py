@@ -18,7 +18,7 @@ from app.db.process_leases import stalled
 from app.db.transaction import Statement, Transaction, first_row
 from app.domain.citations import citations_in
 from app.domain.ids import new_id
-from app.domain.messages import Message, Sampling, Status, Usage, has_text
+from app.domain.messages import Message, ResolvedModel, Status, Usage, has_text
 from app.domain.prompt import PromptRecord
 from app.domain.retrieval import Lookup, RetrievalResult
 from app.domain.token_estimate import estimated_tokens
@@ -55,7 +55,7 @@ UPDATE messages SET status = $3, content = $4, finish_reason = $5, input_tokens 
 usage_estimated = $8, error_code = $9, error_detail = $10, completed_at = $11, provider = COALESCE($12, provider),
 model = COALESCE($13, model), reasoning = $14, context = COALESCE($15, context), citations = $16,
 grounded = COALESCE($17, grounded), retrieval = COALESCE($18, retrieval)
-WHERE message_id = $1 AND process_id = $2 AND status IN ('queued', 'in_progress') RETURNING 1"""
+WHERE message_id = $1 AND process_id = $2 AND status IN ('queued', 'in_progress') RETURNING answers"""
 SUPERSEDE = """
 UPDATE messages SET superseded_by = $4
 WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number < $3 AND answers = $2
@@ -74,11 +74,11 @@ ORDER BY m.status, m.message_id LIMIT $2"""
 INTERRUPT = f"""
 UPDATE messages AS m SET completed_at = $2,
 status = CASE WHEN m.cancel_requested_at IS NULL THEN 'interrupted' ELSE 'cancelled' END
-WHERE m.message_id = $1 AND m.status = 'in_progress' AND {stalled("m", "$3")} RETURNING content"""
+WHERE m.message_id = $1 AND m.status = 'in_progress' AND {stalled("m", "$3")} RETURNING answers, content"""
 ADOPT = f"""
 UPDATE messages AS m SET process_id = $2
 WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({stalled("m", "$2")}))
-RETURNING temperature, max_tokens, mode, CAST(document_ids AS TEXT), retrieval_mode"""
+RETURNING provider, model, temperature, max_tokens, mode, CAST(document_ids AS TEXT), retrieval_mode, answers"""
 OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
 LEFT_BEHIND = """
 SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((SELECT q.content
@@ -103,31 +103,27 @@ def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now
     return started
 
 
-def history(reply: Message) -> Transaction[History]:
-    """What the model may be told for a reply: the summary, and at most the last 1,000 readable messages after it."""
-    found = yield from summaries.state(reply.conversation_id, before=question_of(reply))
+def history(reply: Message, question_number: int) -> Transaction[History]:
+    """Read the history of a reply: the latest summary, and at most the last 1,000 readable messages after it."""
+    found = yield from summaries.state(reply.conversation_id, before=question_number)
     if found is None:
-        return (yield from history_of(reply, None, None))
-    return (yield from history_of(reply, found.system_prompt, found.summary))
+        return (yield from history_after(reply, question_number, None, None))
+    return (yield from history_after(reply, question_number, found.system_prompt, found.summary))
 
 
-def history_of(reply: Message, system_prompt: str | None, summary: Summary | None) -> Transaction[History]:
-    """As `history`, where system prompt and summary are known.
+def history_after(
+    reply: Message, question_number: int, system_prompt: str | None, summary: Summary | None
+) -> Transaction[History]:
+    """Read the history of a reply whose system prompt and summary are known.
 
-    Earlier replies to the same question are left out: the new one is to take their place, not to follow them.
+    Earlier replies to the same question are left out: the new one takes their place.
     """
     covered = summary.last if summary else 0
-    values = (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered, question_of(reply))
+    values = (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered, question_number)
     rows = yield Statement(HISTORY, values)
     rows.reverse()
     found = summaries.told_messages(rows)
     return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
-
-
-def question_of(reply: Message) -> int:
-    """The sequence number of the message that a reply answers."""
-    assert reply.answers is not None, "a reply answers something"  # noqa: S101  for the types
-    return reply.answers
 
 
 def unread(messages: Sequence[HistoryMessage]) -> int:
@@ -141,14 +137,14 @@ class Checkpoint(NamedTuple):
 
     message_id: str
     text: str
-    work: TurnRecord | None
+    record: TurnRecord | None
     """What was told for it; None where that is saved already."""
 
 
 def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Transaction[None]:
     """Saves many replies so far."""
-    for message_id, text, work in replies:
-        values = (work and dump_prompt_record(work), work and retrieval_records.stored(work.retrieval))
+    for message_id, text, record in replies:
+        values = (record and dump_prompt_record(record), record and retrieval_records.stored(record.retrieval))
         yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
@@ -211,9 +207,9 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
 
     Where it is not this process's any more, nothing is written; None where it is gone.
     """
-    work = outcome.work
+    record = outcome.record
     if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
-        yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
+        yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, record.attempts)
         return None
     usage, error = outcome.usage, outcome.error
     values = (
@@ -228,31 +224,31 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
         error and error.code,
         error and error.detail,
         now,
-        work.provider,
-        work.model,
-        work.reasoning,
-        dump_prompt_record(work),
+        record.provider,
+        record.model,
+        record.reasoning,
+        dump_prompt_record(record),
         orjson.dumps(outcome.citations).decode() if outcome.citations else None,
         None if reply.grounded is None else bool(outcome.citations),
-        retrieval_records.stored(work.retrieval),
+        retrieval_records.stored(record.retrieval),
     )
-    if (yield Statement(SETTLE, values)):
-        yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, work.attempts)
-        yield from supersede(reply, outcome.text)
+    row = yield from first_row(Statement(SETTLE, values))
+    if row is not None:
+        yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, record.attempts)
+        yield from supersede(reply, row[0], outcome.text)
         return ended(reply, outcome, now)
     return (yield from message_by_id(reply.message_id))
 
 
-def supersede(reply: Message, text: str) -> Transaction[None]:
+def supersede(reply: Message, question_number: int, text: str) -> Transaction[None]:
     """Put a reply that has ended with text in the place of the earlier ones to its question.
 
     One that has ended without leaves them current. The conversation has to be locked.
     """
-    question = question_of(reply)
-    if reply.sequence_number == question + 1 or not has_text(text):
+    if reply.sequence_number == question_number + 1 or not has_text(text):
         return
-    yield Statement(SUPERSEDE, (reply.conversation_id, question, reply.sequence_number, reply.message_id))
-    yield from summaries.forget(reply.conversation_id, question)
+    yield Statement(SUPERSEDE, (reply.conversation_id, question_number, reply.sequence_number, reply.message_id))
+    yield from summaries.forget(reply.conversation_id, question_number)
 
 
 def dump_prompt_record(work: TurnRecord) -> str | None:
@@ -288,8 +284,8 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
         completed_at=now,
         citations=[asdict(each) for each in outcome.citations],
         grounded=None if reply.grounded is None else bool(outcome.citations),
-        provider=outcome.work.provider or reply.provider,
-        model=outcome.work.model or reply.model,
+        provider=outcome.record.provider or reply.provider,
+        model=outcome.record.model or reply.model,
     )
 
 
@@ -314,7 +310,7 @@ def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Transacti
     row = yield from first_row(Statement(INTERRUPT, (reply.message_id, now, process_id)))
     if row is None:
         return False
-    yield from supersede(reply, row[0])
+    yield from supersede(reply, *row)
     return True
 
 
@@ -345,9 +341,10 @@ def record_stalled_usage(reply: Message, now: int) -> Transaction[None]:
 
 
 class Adopted(NamedTuple):
-    """A waiting turn that was taken over."""
+    """A queued turn that was adopted."""
 
-    sampling: Sampling
+    question_number: int
+    resolved: ResolvedModel
     owner_id: str
     lookup: Lookup | None
 
@@ -363,5 +360,4 @@ def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Trans
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
     wait(str(owner_id))
-    sampling = Sampling(reply.provider, reply.model, row[0], row[1])
-    return Adopted(sampling, str(owner_id), retrieval_records.lookup_of(*row[2:5]))
+    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.lookup_of(*row[4:7]))

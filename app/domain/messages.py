@@ -66,6 +66,16 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """The model that answers a turn, with its parameters; None leaves a parameter to the model."""
+
+    provider: str
+    model: str
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one reply; `estimated` when the provider did not say."""
 

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from app.domain.idempotency import IdempotencyKey
-from app.domain.messages import Message, Sampling, Status
-from app.domain.retrieval import Lookup, RetrievalMode, RetrievalResult
+from app.domain.messages import Message, ResolvedModel, Sampling, Status
+from app.domain.retrieval import Lookup, RetrievalMode
 
 MAX_UNFINISHED = 64
 """Turns of one conversation that may be unfinished at once."""
@@ -75,23 +75,22 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedTurn:
-    """A turn whose question is stored; `sampling` is settled, with no None for provider and model."""
+    """A turn that was stored to run in this process."""
 
     title: str | None
-    question: Message | None
-    """None where it has been deleted since."""
+    """Of its conversation."""
+    question: Message
     reply: Message
-    sampling: Sampling = field(default_factory=Sampling)
-    owner_id: str = ""
-    """The row of the user whose it is; empty where it is only followed."""
-    history: History | None = None
-    """What it starts from, when it has started at once."""
-    interrupts: Sequence[str] = ()
-    """The replies that are stopped for it, by their ids."""
+    """Queued or in progress."""
+    resolved: ResolvedModel
+    owner_id: str
+    """The id of the user's row."""
     lookup: Lookup | None = None
-    """What it may look up, before it is generated; None where its conversation is open, or it is only followed."""
-    retrieval: RetrievalResult | None = None
-    """What was looked up for it, as far as that is stored."""
+    """The documents that may be searched; None in an open conversation."""
+    interrupts: Sequence[str] = ()
+    """The ids of the replies that are cancelled for it."""
+    history: History | None = None
+    """None if the turn is queued: its history is read when it starts."""
 
 
 def as_accepted(reply: Message) -> Message:

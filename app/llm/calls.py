@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.domain.prompt import Prompt, Window
 from app.domain.usage import Attempt
@@ -10,42 +10,51 @@ from app.llm.base import Target
 
 
 class Sink(Protocol):
-    """Takes a reply as it comes."""
+    """Receives a reply piece by piece."""
 
     def append(self, text: str) -> None:
-        """More of its text."""
+        """Add to the text."""
         ...
 
     def think(self, text: str) -> None:
-        """More of the thinking behind it, which is no part of it."""
+        """Add to the reasoning, which is no part of the text."""
         ...
 
     def retract(self) -> str | None:
-        """Takes back the text so far, and gives it; None, and nothing is taken, where any of it was sent or stored."""
+        """Remove and return the text so far; None, with nothing removed, if any of it was sent or stored."""
         ...
+
+
+class CallLimits(NamedTuple):
+    """Bounds of a model call, over all of its attempts."""
+
+    deadline: float
+    """By the event loop's clock."""
+    should_stop: Callable[[], bool] | None = None
+    """Called after each piece of the reply; True ends the reply there."""
 
 
 @dataclass(slots=True)
 class ModelCall:
-    """A reply that is wanted, and what has been done for it so far."""
+    """A request for a reply, and its progress over all attempts."""
 
     target: Target
-    """Who is to be asked first."""
-    compose: Callable[[Window], Prompt]
-    """Gives what to send to a model that takes so much. Raises MessageTooLong."""
+    """The model to call first."""
+    build_prompt: Callable[[Window], Prompt]
+    """Builds the prompt for a model with this window. Raises MessageTooLong."""
     sink: Sink
     deadline: float
     """By the event loop's clock."""
     temperature: float | None = None
     max_tokens: int | None = None
-    exhausted: Callable[[], bool] | None = None
-    """Whether the reply has to stop where it is, asked after each piece of it."""
+    should_stop: Callable[[], bool] | None = None
+    """Called after each piece of the reply; True ends the reply there."""
     attempts: list[Attempt] = field(default_factory=list)
-    author: Target | None = None
-    """Who was asked last."""
+    target_used: Target | None = None
+    """The model that was called last; None before the first attempt."""
     prompt: Prompt | None = None
-    """What was sent last."""
+    """The prompt that was sent last; None before the first attempt."""
     twentieths: int = 0
-    """The text and thoughts that came, estimated in twentieths of a token."""
-    begun: bool = False
-    """Whether a text or a thought has come: from then on nobody else is asked."""
+    """Estimated size of the text and reasoning received, in twentieths of a token."""
+    started: bool = False
+    """True once text or reasoning has come: no other model is called from then on."""

@@ -11,7 +11,7 @@ from app.domain.principals import Principal
 from app.domain.prompt_record import NO_RETRIEVAL, SentContext, omitted, sent_messages, sent_summary
 from app.domain.retrieval import RetrievalResult
 from app.errors import InvalidRequest
-from app.services.messages import get
+from app.services.messages import require_message
 
 
 class PromptRecords:
@@ -46,7 +46,7 @@ def told_for(
     owner: str | None, conversation_id: str, message_id: str
 ) -> Transaction[tuple[Message, RecordedPrompt | None, RetrievalResult]]:
     """Reads what was told for a reply that the owner has, and what was looked up for it."""
-    reply = yield from get(owner, conversation_id, message_id)
+    reply = yield from require_message(owner, conversation_id, message_id)
     if reply.answers is None:
         raise InvalidRequest("Only a reply has a context.")
     retrieval = None if reply.grounded is None else (yield from retrieval_records.of_message(message_id))

@@ -26,7 +26,7 @@ async def at_work(service: Service, provider: FakeProvider, conversation: dict[s
     accepted = (await say(service, conversation, "Hello", background=True)).json()
     await provider.wait_calls(calls + 1)
     reply: dict[str, Any] = accepted["messages"][1]
-    await service.services.turns.running.replies[reply["message_id"]].more_than(0)
+    await service.services.turns.executor.runs[reply["message_id"]].stream.wait_beyond(0)
     return reply
 
 
@@ -57,7 +57,7 @@ async def test_whoever_waits_for_a_cancelled_reply_gets_the_text_so_far(
     post = asyncio.create_task(say(openai_service, conversation, "Hello"))
     await until_accepted(openai_service, conversation, 2)
     reply = (await got(openai_service, messages_of(conversation)))[1]
-    await openai_service.services.turns.running.replies[reply["message_id"]].more_than(0)
+    await openai_service.services.turns.executor.runs[reply["message_id"]].stream.wait_beyond(0)
     stream = asyncio.create_task(openai_service.client.get(cancel_of(reply).replace("cancel", "events")))
     await openai_service.client.post(cancel_of(reply))
     answer = await post
@@ -107,9 +107,9 @@ async def raced(service: Service, provider: FakeProvider, conversation: dict[str
     provider.reply("Half ", gate, "whole")
     stream = asyncio.create_task(say(service, conversation, "Hello", stream=True))
     await provider.wait_calls(calls + 1)
-    [reply] = service.services.turns.running.replies.values()
-    await reply.more_than(0)
-    path = f"{messages_of(conversation)}/{reply.message.message_id}"
+    [run] = service.services.turns.executor.runs.values()
+    await run.stream.wait_beyond(0)
+    path = f"{messages_of(conversation)}/{run.message.message_id}"
     asyncio.get_running_loop().call_later(chance.uniform(0, 0.006), gate.set)
     response = await service.client.post(f"{path}/cancel")
     assert response.status_code in {202, 409}

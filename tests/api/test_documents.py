@@ -220,7 +220,7 @@ async def test_a_draining_server_sends_followers_elsewhere(database_url: str) ->
         async with service.client.stream("GET", f"/documents/{document['document_id']}/events") as response:
             following = live_events(response)
             await anext(following)
-            draining = asyncio.create_task(service.services.turns.running.drain(5))
+            draining = asyncio.create_task(service.services.turns.executor.drain(5))
             async with asyncio.timeout(5):
                 assert await anext(following) == Event("stream.closing", 0, {"document_id": document["document_id"]})
         await draining

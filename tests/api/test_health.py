@@ -35,7 +35,7 @@ async def test_with_another_schema_a_service_lives_but_is_not_ready(service: Ser
 
 async def test_a_draining_service_is_not_ready(service: Service) -> None:
     """A service that is going away says so on `/readyz`, takes no new turns, and still reads."""
-    await service.services.turns.running.drain(0)
+    await service.services.turns.executor.drain(0)
     problem_of(await service.client.get("/readyz"), 503, "draining")
     made = await service.client.post("/conversations", json={"user_id": "ada", "message": "Hello"})
     problem_of(made, 503, "draining")

@@ -76,8 +76,8 @@ async def test_a_reply_is_ended_where_the_tokens_are(bounded_service: Service, p
     made = await make(bounded_service)
     waiting = asyncio.create_task(told(bounded_service, made, "Hello"))
     call = await provider.wait_calls(1)
-    [reply] = bounded_service.services.turns.running.replies.values()
-    await reply.more_than(0)
+    [run] = bounded_service.services.turns.executor.runs.values()
+    await run.stream.wait_beyond(0)
     gate.set()
     stored = (await waiting)["messages"][1]
     assert (stored["status"], stored["finish_reason"]) == ("completed", "length")
@@ -94,7 +94,7 @@ async def test_turns_at_once_share_what_is_left(bounded_service: Service, provid
     for made in both:
         await say(bounded_service, made, "Hello", background=True)
     await provider.wait_calls(2)
-    await asyncio.gather(*(reply.more_than(0) for reply in bounded_service.services.turns.running.replies.values()))
+    await asyncio.gather(*(run.stream.wait_beyond(0) for run in bounded_service.services.turns.executor.runs.values()))
     for gate in gates:
         gate.set()
     ended = [await until_ended(bounded_service, made) for made in both]
@@ -109,7 +109,7 @@ async def test_a_turn_that_waited_too_long_is_refused_unasked(bounded_service: S
     await say(bounded_service, made, "One", background=True)
     await provider.wait_calls(1)
     waiting = asyncio.create_task(say(bounded_service, made, "Two"))
-    while len(bounded_service.services.turns.running.line) == 0:  # noqa: ASYNC110  nothing tells but looking
+    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  nothing tells but looking
         await asyncio.sleep(0)
     gate.set()
     problem_of(await waiting, 429, "quota-exceeded")

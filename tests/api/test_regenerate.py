@@ -125,7 +125,7 @@ async def test_a_reply_that_was_cut_short_supersedes_too(openai_service: Service
     provider.reply("Stopped", asyncio.Event())
     accepted = await regenerated(openai_service, cut, background=True)
     where = accepted.headers["location"]
-    await openai_service.services.turns.running.replies[where.rpartition("/")[2]].more_than(0)
+    await openai_service.services.turns.executor.runs[where.rpartition("/")[2]].stream.wait_beyond(0)
     await openai_service.client.post(f"{where}/cancel")
     stopped = events_of((await openai_service.client.get(f"{where}/events")).text)[-1].data["message"]
     messages = await got(openai_service, messages_of(first))
@@ -184,7 +184,7 @@ async def test_it_may_interrupt(openai_service: Service, provider: FakeProvider)
     old = (await make(openai_service, message="Hello"))["messages"][1]
     provider.reply("Half ", asyncio.Event())
     running = (await regenerated(openai_service, old, background=True)).json()["messages"][1]
-    await openai_service.services.turns.running.replies[running["message_id"]].more_than(0)
+    await openai_service.services.turns.executor.runs[running["message_id"]].stream.wait_beyond(0)
     answer = (await regenerated(openai_service, old, on_busy="interrupt")).json()
     replies = answer["messages"][1:]
     assert [(each["status"], each["content"], each["superseded_by"]) for each in replies] == [
@@ -204,11 +204,11 @@ async def test_it_waits_among_64(openai_service: Service, provider: FakeProvider
     before = await row_counts(openai_service)
     problem_of(await regenerated(openai_service, old), 409, "queue-full")
     assert await row_counts(openai_service) == before
-    waiting = list(openai_service.services.turns.running.replies.values())
-    for reply in waiting[1:]:
-        await openai_service.client.post(f"{messages_of(old)}/{reply.message.message_id}/cancel")
+    waiting = list(openai_service.services.turns.executor.runs.values())
+    for run in waiting[1:]:
+        await openai_service.client.post(f"{messages_of(old)}/{run.message.message_id}/cancel")
     gate.set()
-    await asyncio.gather(*(reply.until_ended() for reply in waiting))
+    await asyncio.gather(*(run.stream.wait_finished() for run in waiting))
     assert (await got(openai_service, messages_of(old), limit=100))[1]["superseded_by"] == waiting[0].message.message_id
 
 

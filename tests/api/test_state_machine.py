@@ -159,7 +159,7 @@ class Conversations(RuleBasedStateMachine):
         self.take(talk, text, "Half ", "in_progress")
         talk.gate = gate
         self.run(self.provider.wait_calls(calls + 1))
-        self.run(self.service.services.turns.running.replies[talk.messages[-1].message_id].more_than(0))
+        self.run(self.service.services.turns.executor.runs[talk.messages[-1].message_id].stream.wait_beyond(0))
         self.was_told(talk, talk.messages[-1])
 
     @rule(talk=talks, text=TEXTS)
@@ -239,7 +239,7 @@ class Conversations(RuleBasedStateMachine):
         if ending == "held":
             talk.gate = gate
             self.run(self.provider.wait_calls(calls + 1))
-            self.run(self.service.services.turns.running.replies[said.message_id].more_than(0))
+            self.run(self.service.services.turns.executor.runs[said.message_id].stream.wait_beyond(0))
             said.content = content
         else:
             self.run(self.service.client.get(f"{talk.path}/messages/{said.message_id}/events"))

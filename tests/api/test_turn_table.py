@@ -180,11 +180,11 @@ class Talk:
             self._answers += [kind] if kind in {FAIL, BLANK, CUT, HOLD, STALL} else []
             response = await self.do(step)
             assert response.is_success, response.text
-            reply = self._running.replies.get(self._replies[-1])
-            if reply is not None and kind == HOLD:
-                await reply.more_than(0)
-            elif reply is not None and kind != STALL and (step == "cancel" or reply.message.status != Status.QUEUED):
-                await reply.until_ended()
+            run = self._executor.runs.get(self._replies[-1])
+            if run is not None and kind == HOLD:
+                await run.stream.wait_beyond(0)
+            elif run is not None and kind != STALL and (step == "cancel" or run.message.status != Status.QUEUED):
+                await run.stream.wait_finished()
 
     async def do(self, step: str) -> httpx2.Response:
         """Do what a step or an operation says."""
@@ -209,20 +209,20 @@ class Talk:
         """Let all turns come to their end."""
         self._gate.set()
         while unfinished := self._unfinished():
-            await asyncio.gather(*(reply.until_ended() for reply in unfinished))
+            await asyncio.gather(*(run.stream.wait_finished() for run in unfinished))
             await asyncio.sleep(0)
 
     @property
-    def _running(self) -> Any:
-        return self._service.services.turns.running
+    def _executor(self) -> Any:
+        return self._service.services.turns.executor
 
     def _path(self, message_id: str) -> str:
         return f"{messages_of(self._made)}/{message_id}"
 
     def _unfinished(self) -> list[Any]:
         conversation_id = self._made["conversation_id"]
-        replies = self._running.replies.values()
-        return [reply for reply in replies if reply.message.conversation_id == conversation_id]
+        runs = self._executor.runs.values()
+        return [run for run in runs if run.message.conversation_id == conversation_id]
 
     async def _accepted(self, response: httpx2.Response) -> httpx2.Response:
         if response.status_code == 202:
@@ -233,14 +233,14 @@ class Talk:
 
     async def _crash(self) -> None:
         """End the turn at work as if its process had died: another one finds it with what was saved."""
-        [reply] = self._unfinished()
+        [run] = self._unfinished()
         dead = await dead_process(self._service)
         async with self._service.database.write_session() as session:
-            of_it = update(MessageRow).where(MessageRow.message_id == reply.message.message_id)
-            await session.execute(of_it.values(process_id=dead, content=reply.text()))
+            of_it = update(MessageRow).where(MessageRow.message_id == run.message.message_id)
+            await session.execute(of_it.values(process_id=dead, content=run.stream.text()))
         await recover(self._service)
-        self._running.stop(reply, Status.CANCELLED)
-        assert (await reply.until_ended()).status is Status.INTERRUPTED
+        self._executor.stop(run, Status.CANCELLED)
+        assert (await run.stream.wait_finished()).status is Status.INTERRUPTED
 
 
 def sound(talk: Talk, *, told: bool) -> None:

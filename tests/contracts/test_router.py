@@ -70,7 +70,7 @@ def test_who_fails_three_times_is_replaced(answer: Any, code: str) -> None:
         assert (both.asked.heard.text, ending.usage) == ("Instead", Usage(3, 4))
         assert both.asked.outcomes == [("openai", code)] * 3 + [("groq", "completed")]
         assert both.asked.call is not None
-        assert both.asked.call.author == SECOND
+        assert both.asked.call.target_used == SECOND
 
     paired(scenario)
 
@@ -257,7 +257,7 @@ def test_pauses_are_of_random_length() -> None:
             model = OpenAIModel(KEY, provider.openai_base_url, "gpt")
             async with asking(model) as asked:
                 chances = iter([0.0, 0.5])
-                asked.router._chance = lambda: next(chances)
+                asked.router._random_fraction = lambda: next(chances)
                 assert isinstance(await failed(asked), ProviderFailed)
             assert seconds() == 0.25
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.db.database import LEASE_MS
 from app.domain.ids import now_ms
-from app.services.runtime.process_lease import HEARTBEAT_SECONDS
+from app.services.runtime.timings import Timings
 from tests.api.talk import Event, live_events
 from tests.live.talk import (
     make,
@@ -77,7 +77,7 @@ async def far(
 
 async def until_renewed(database_url: str) -> None:
     """Waits until the process with the running turn has just renewed its lease, which then lasts through a stall."""
-    async with asyncio.timeout(2 * HEARTBEAT_SECONDS):
+    async with asyncio.timeout(2 * Timings().heartbeat):
         while (await rows(database_url, LEASE))[0][0] < now_ms() + LASTS_MS:  # noqa: ASYNC110  nothing tells but asking
             await asyncio.sleep(POLL_SECONDS)
 

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from app.db import process_leases, turns
 from app.db.models import MessageRow
 from app.errors import DatabaseUnavailable
-from app.services.runtime import polling
+from app.services.runtime.timings import Timings
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, until_accepted
 from tests.support.background import (
     ERRORS,
@@ -29,10 +29,14 @@ from tests.support.background import (
 )
 from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
-from tests.support.service import Service
+from tests.support.service import HASTY, Service
 
-pytestmark = pytest.mark.usefixtures("hasty")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+
+
+@pytest.fixture
+def timings() -> Timings:
+    return HASTY
 
 
 @named
@@ -129,9 +133,10 @@ async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) 
     assert (await say(openai_service, made, "Hello")).status_code == 201
 
 
-async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, timings: Timings) -> None:
     """`/readyz` is 503 and names it while a poller's task has ended, or a round hangs; then it is well again."""
-    pollers, tasks = pollers_of(openai_service), supervisor_of(openai_service)._tasks
+    supervisor, pollers = supervisor_of(openai_service), pollers_of(openai_service)
+    tasks, now = supervisor._tasks, supervisor._now
     tasks[pollers["checkpoints"]].cancel()
     answer = problem_of(await until_ready(openai_service, 503), 503, "unavailable")
     assert "checkpoints" in answer["detail"]
@@ -144,11 +149,11 @@ async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monke
 
     pollers["checkpoints"].poll = hang
     await hanging.wait()
-    monkeypatch.setattr(polling, "ROUND_SECONDS", 0)
+    supervisor._now = lambda: now() + timings.longest_round
     answer = problem_of(await until_ready(openai_service, 503), 503, "unavailable")
     assert "checkpoints" in answer["detail"]
     pollers["checkpoints"].poll = poll
-    monkeypatch.setattr(polling, "ROUND_SECONDS", 30)
+    supervisor._now = now
     tasks[pollers["checkpoints"]].cancel()
     await until_ready(openai_service)
 
@@ -178,7 +183,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     with Outage(service.database, RuntimeError("a bug"), turns.adopt):
         await recover(service)
-    slots = service.services.turns.running._slots
+    slots = service.services.turns.executor._capacity
     assert (slots._at_work.total(), slots._waiting, slots._waiting_of.total()) == (0, 0, 0)
     await recover(service)
     async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:

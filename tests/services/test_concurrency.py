@@ -96,7 +96,7 @@ async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
     await until_no_connection_is_held(service)
     gate.set()
     await asyncio.gather(*streams)
-    await asyncio.gather(*(reply.until_ended() for reply in list(service.services.turns.running.replies.values())))
+    await asyncio.gather(*(run.stream.wait_finished() for run in list(service.services.turns.executor.runs.values())))
     for conversation_id in ids:
         question, reply = await stored(service, conversation_id)
         assert (question["sequence_number"], reply["sequence_number"]) == (1, 2)

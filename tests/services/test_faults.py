@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -12,11 +12,10 @@ import pytest
 
 from app.db.checks import conversations
 from app.errors import ProviderTimeout, ProviderUnavailable
-from app.services.runtime import backoff, polling
-from app.services.turns import queue
+from app.services.runtime.timings import Timings
 from tests.api.talk import events_of, got, make, messages_of
 from tests.support.faults import DatabaseFault, FaultyModel
-from tests.support.service import Service, forget_failures, serving, settings
+from tests.support.service import Service, forget_failures
 
 TEXT = "one two three"
 ANSWERED = {201, 202, 200}
@@ -24,12 +23,9 @@ HANGS_SECONDS = 10
 
 
 @pytest.fixture
-async def hasty_service(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
-    """A service that tries again sooner than it would, as there are hundreds of faults to come."""
-    for module, name in ((backoff, "FIRST_SECONDS"), (polling, "RETRY_SECONDS"), (queue, "POLL_SECONDS")):
-        monkeypatch.setattr(module, name, 0.01)
-    async with serving(settings(database_url=database_url)) as started:
-        yield started
+def timings() -> Timings:
+    """Retries that come sooner than they would, as there are hundreds of faults to come."""
+    return Timings(first_backoff=0.01, first_poller_retry=0.01, queue_poll=0.01)
 
 
 Scenario = Callable[[Service, dict[str, Any]], Awaitable[list[httpx2.Response]]]
@@ -64,7 +60,7 @@ async def queued_turns(service: Service, conversation: dict[str, Any]) -> list[h
     """A turn that waits behind another."""
     path = messages_of(conversation)
     first = asyncio.create_task(service.client.post(path, json={"message": "one", "model": "slow"}))
-    while not service.services.turns.running.replies and not first.done():  # noqa: ASYNC110  it sets no event
+    while not service.services.turns.executor.runs and not first.done():  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
     second = await service.client.post(path, json={"message": TEXT})
     return [await first, second]
@@ -86,18 +82,16 @@ SCENARIOS = [json_turn, streamed_turn, keyed_turn, regenerated_turn, queued_turn
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_a_database_that_is_away_for_one_moment_breaks_no_promise(
-    hasty_service: Service, scenario: Scenario
-) -> None:
+async def test_a_database_that_is_away_for_one_moment_breaks_no_promise(service: Service, scenario: Scenario) -> None:
     """Each statement and each acknowledgement of a turn is lost once: all are answered, turns end, numbers hold."""
     for at in itertools.count():
         fault = DatabaseFault(at)
-        conversation = await make(hasty_service)
-        with fault.of(hasty_service.database):
+        conversation = await make(service)
+        with fault.of(service.database):
             async with asyncio.timeout(HANGS_SECONDS):
-                responses = await scenario(hasty_service, conversation)
-                await idle(hasty_service)
-        await sound(hasty_service, conversation, responses, f"moment {at}")
+                responses = await scenario(service, conversation)
+                await idle(service)
+        await sound(service, conversation, responses, f"moment {at}")
         if not fault.happened:
             break
     assert at > 10, "the faults have missed the turns"
@@ -109,32 +103,32 @@ FAULTS = [ProviderUnavailable(), ProviderTimeout("connect"), RuntimeError("a bug
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize("scenario", [json_turn, streamed_turn])
 async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
-    hasty_service: Service, scenario: Scenario, fault: BaseException
+    service: Service, scenario: Scenario, fault: BaseException
 ) -> None:
     """A provider that fails before its first chunk, between any two, or at its end: the turn fails, with its text."""
-    models = hasty_service.services.router.catalog._models
+    models = service.services.router.catalog._models
     model = models["scripted"] = FaultyModel(models["scripted"])
-    conversation = await make(hasty_service)
-    await json_turn(hasty_service, conversation)
+    conversation = await make(service)
+    await json_turn(service, conversation)
     model.fault = fault
     for at in range(model.moments):
         model.at = at
-        forget_failures(hasty_service)
-        conversation = await make(hasty_service)
+        forget_failures(service)
+        conversation = await make(service)
         async with asyncio.timeout(HANGS_SECONDS):
-            responses = await scenario(hasty_service, conversation)
-            await idle(hasty_service)
-        replies = (await got(hasty_service, messages_of(conversation)))[1::2]
+            responses = await scenario(service, conversation)
+            await idle(service)
+        replies = (await got(service, messages_of(conversation)))[1::2]
         assert {reply["status"] for reply in replies} == {"failed"}
         assert all(TEXT.startswith(reply["content"]) for reply in replies)
         model.at = None
-        forget_failures(hasty_service)
-        await sound(hasty_service, conversation, responses, f"chunk {at}")
+        forget_failures(service)
+        await sound(service, conversation, responses, f"chunk {at}")
 
 
 async def idle(service: Service) -> None:
     """Waits until the service has no turn left."""
-    while service.services.turns.running.replies:  # noqa: ASYNC110  nothing tells but looking
+    while service.services.turns.executor.runs:  # noqa: ASYNC110  nothing tells but looking
         await asyncio.sleep(0)
 
 
@@ -179,5 +173,5 @@ def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -
 
 def nothing_is_held(service: Service, moment: str) -> None:
     """No slot, no place in the line and no connection is taken where nothing runs."""
-    slots = service.services.turns.running._slots
+    slots = service.services.turns.executor._capacity
     assert (slots._at_work.total(), slots._waiting, slots._waiting_of) == (0, 0, {}), moment

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.domain.grounded_prompt import NOTHING_FOUND
+from app.services.runtime.timings import Timings
 from app.services.turns.checkpoints import CheckpointWriter
 from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
 from tests.services.test_turns import change, checkpoints, dead_process
@@ -35,8 +36,8 @@ async def at_work(service: Service, provider: FakeProvider, *steps: Any) -> str:
     provider.reply("In 1889 [1]. ", *steps)
     accepted = await say(service, await rag(service), QUESTION, background=True)
     await provider.wait_calls(1)
-    [reply] = service.services.turns.running.replies.values()
-    await reply.more_than(0)
+    [run] = service.services.turns.executor.runs.values()
+    await run.stream.wait_beyond(0)
     return accepted.headers["location"]
 
 
@@ -83,10 +84,10 @@ async def test_a_search_that_does_not_end_can_be_cancelled(openai_service: Servi
         searching.set()
         await asyncio.Event().wait()
 
-    openai_service.services.turns.running.grounding.lookups.search = search
+    openai_service.services.turns.executor.grounded.passages.search = search
     accepted = await say(openai_service, made, QUESTION, background=True)
     await searching.wait()
-    await CheckpointWriter(openai_service.database, openai_service.services.turns.running, "none").save()
+    await CheckpointWriter(openai_service.database, openai_service.services.turns.executor, "none", Timings()).save()
     assert openai_service.database.connections_in_use == 0
     await openai_service.client.post(f"{accepted.headers['location']}/cancel")
     events = events_of((await openai_service.client.get(f"{accepted.headers['location']}/events")).text)

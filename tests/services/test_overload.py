@@ -85,7 +85,7 @@ async def test_a_service_may_let_nobody_wait(database_url: str, provider: FakePr
         problem_of(await say(service, busy, "Behind"), 503, "overloaded")
         gate.set()
         await until_ended(service, busy)
-        while service.services.turns.running.replies:  # noqa: ASYNC110  its slot is free a moment after its end
+        while service.services.turns.executor.runs:  # noqa: ASYNC110  its slot is free a moment after its end
             await asyncio.sleep(0)
         assert (await say(service, busy, "Again")).status_code == 201
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.db import messages, process_leases, turns
 from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
-from app.services.turns import client_wait, executor
+from app.services.runtime.timings import Timings
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.background import (
     ERRORS,
@@ -30,10 +31,16 @@ from tests.support.background import (
 )
 from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving
+from tests.support.service import HASTY, Service, asking, serving
 
-pytestmark = pytest.mark.usefixtures("hasty")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+without_wait = pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, client_wait=0)], ids=[""])
+"""Clients wait for nothing that cannot be read or written."""
+
+
+@pytest.fixture
+def timings() -> Timings:
+    return HASTY
 
 
 @named
@@ -55,18 +62,18 @@ async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_store
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await got(openai_service, path))[1]["status"] == "completed"
     await until_ready(openai_service)
-    assert not lease_of(openai_service).may_judge
+    assert not lease_of(openai_service).may_recover
 
 
 CODES = {DatabaseUnavailable: (503, "database-unavailable"), RuntimeError: (500, "internal-error")}
 
 
+@without_wait
 @pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]], ids=lambda error: type(error).__name__)
 async def test_a_post_whose_reply_cannot_be_stored_is_answered(
-    openai_service: Service, provider: FakeProvider, error: Exception, monkeypatch: pytest.MonkeyPatch
+    openai_service: Service, provider: FakeProvider, error: Exception
 ) -> None:
     """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
-    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     reply = (await got(openai_service, path))[1]
@@ -84,12 +91,12 @@ async def test_a_post_whose_reply_cannot_be_stored_is_answered(
     assert (await got(openai_service, where))["content"] == "Half and half"
 
 
+@without_wait
 @pytest.mark.parametrize("failing", ["start", "history"])
 async def test_a_post_whose_turn_cannot_start_is_answered(
-    openai_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, failing: str
+    openai_service: Service, provider: FakeProvider, failing: str
 ) -> None:
     """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
-    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
@@ -104,14 +111,14 @@ async def test_a_post_whose_turn_cannot_start_is_answered(
     assert (await got(openai_service, where))["content"] == "Echo: Second"
 
 
+@without_wait
 async def test_a_reply_that_cannot_be_followed_is_answered(
-    database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    database_url: str, provider: FakeProvider, timings: Timings
 ) -> None:
     """A retry that attaches to another process's turn is told which reply to read later."""
-    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
     configured = asking(provider, database_url=database_url)
-    async with serving(configured) as one, serving(configured) as other:
+    async with serving(configured, timings) as one, serving(configured, timings) as other:
         provider.reply("Half ", gate, "and half")
         path = messages_of(await make(one))
         post = asyncio.create_task(one.client.post(path, json={"message": "Hello"}, headers=headers))
@@ -135,12 +142,10 @@ async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: S
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
 
 
+@without_wait
 @pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
-async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(
-    openai_service: Service, monkeypatch: pytest.MonkeyPatch, begins: bool
-) -> None:
+async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(openai_service: Service, begins: bool) -> None:
     """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
-    monkeypatch.setattr(client_wait, "CLIENT_WAIT_SECONDS", 0)
     path = "/conversations" if begins else messages_of(await make(openai_service))
     body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
     with Outage(openai_service.database, DatabaseUnavailable(), messages.latest):
@@ -165,16 +170,16 @@ async def test_nobody_is_told_draining_by_a_process_that_is_not(
 
 async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(openai_service: Service) -> None:
     """A fault of ours after some text ends the turn as failed, with that text."""
-    running = openai_service.services.turns.running
+    running = openai_service.services.turns.executor
 
-    def broken(_call: object, reply: Any, _history: object) -> Any:
+    def broken(run: Any, *_: object) -> Any:
         async def generate() -> None:
-            reply.append("Half ")
+            run.stream.append("Half ")
             raise RuntimeError("a bug")
 
         return generate()
 
-    running._answer = broken  # type: ignore[method-assign, assignment]
+    running._reply = broken  # type: ignore[method-assign, assignment]
     made = await make(openai_service)
     problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
     reply = (await got(openai_service, messages_of(made)))[1]
@@ -185,30 +190,28 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     openai_service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
-    running, called = openai_service.services.turns.running, []
+    running, called = openai_service.services.turns.executor, []
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
     before = list(running.on_ended)
-    running.on_ended[:] = [broken, lambda reply, _: called.append(reply.message.status)]
+    running.on_ended[:] = [broken, lambda run: called.append(run.message.status)]
     assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
     running.on_ended[:] = before
     assert called == ["completed"]
-    assert "what follows a turn broke" in caplog.text
+    assert "a follow-up of a turn broke" in caplog.text
 
 
-async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
-    openai_service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, last_commits=0.05)], ids=[""])
+async def test_a_drain_ends_the_wait_for_a_turn_that_broke(openai_service: Service) -> None:
     """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
-    monkeypatch.setattr(executor, "LAST_SECONDS", 0.05)
-    running = openai_service.services.turns.running
+    running = openai_service.services.turns.executor
 
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    running._bring_to_end = broken  # type: ignore[method-assign, assignment]
+    running._execute = broken  # type: ignore[method-assign, assignment]
     with Outage(openai_service.database, DatabaseUnavailable(), turns.settle) as outage:
         post = asyncio.create_task(say(openai_service, await make(openai_service), "Hello"))
         await outage.failed.wait()
@@ -221,7 +224,7 @@ async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
     """Two services on one database."""
     configured = asking(provider, database_url=database_url)
-    async with serving(configured) as one, serving(configured) as other:
+    async with serving(configured, HASTY) as one, serving(configured, HASTY) as other:
         yield one, other
 
 
@@ -262,11 +265,11 @@ async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_ur
     """An outage has ended the lease of a process that lives: a new one gives it the time to renew that."""
     gate = asyncio.Event()
     configured = asking(provider, database_url=database_url)
-    async with serving(configured) as one:
+    async with serving(configured, HASTY) as one:
         path, post = await half(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
             await lease_over(one)
-            async with serving(configured) as other:
+            async with serving(configured, HASTY) as other:
                 await pollers_of(other)["recovery of turns"].poll()
                 assert (await got(other, path))[1]["status"] == "in_progress"
         gate.set()

@@ -14,9 +14,10 @@ from app.db.transaction import Transaction
 from app.domain.ids import new_id, now_ms
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
+from app.services.runtime.timings import Timings
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.checkpoints import CheckpointWriter
-from app.services.turns.recovery import SWEEP_BATCH
+from app.services.turns.recovery import BATCH_TURNS
 from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
@@ -30,8 +31,8 @@ async def started(service: Service, provider: FakeProvider, *steps: Any) -> tupl
     path = f"/conversations/{made['conversation_id']}/messages"
     post = asyncio.create_task(service.client.post(path, json={"message": "Hello"}))
     await provider.wait_calls(len(provider.calls) or 1)
-    [reply] = service.services.turns.running.replies.values()
-    await reply.more_than(0)
+    [run] = service.services.turns.executor.runs.values()
+    await run.stream.wait_beyond(0)
     return path, post
 
 
@@ -47,11 +48,13 @@ async def rows(service: Service) -> list[MessageRow]:
 
 
 def checkpoints(service: Service) -> CheckpointWriter:
-    return CheckpointWriter(service.database, service.services.turns.running, service.services.turns._process_id)
+    turns = service.services.turns
+    return CheckpointWriter(service.database, turns.executor, turns._process_id, Timings())
 
 
 def stops(service: Service) -> CancellationPoller:
-    return CancellationPoller(service.database, service.services.turns.running, service.services.turns._process_id)
+    turns = service.services.turns
+    return CancellationPoller(service.database, turns.executor, turns._process_id, Timings())
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
@@ -72,8 +75,8 @@ async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, p
     asked = {"user_id": "ada", "message": "Hello", "background": True}
     for _ in range(30):
         assert (await openai_service.client.post("/conversations", json=asked)).status_code == 202
-    running = list(openai_service.services.turns.running.replies.values())
-    await asyncio.gather(*(reply.more_than(0) for reply in running))
+    running = list(openai_service.services.turns.executor.runs.values())
+    await asyncio.gather(*(run.stream.wait_beyond(0) for run in running))
     saving, transactions = checkpoints(openai_service), []
     transact = openai_service.database.write
 
@@ -87,14 +90,14 @@ async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, p
     assert transactions == [turns.checkpoint]
     assert [reply.content for reply in (await rows(openai_service)) if reply.role == "assistant"] == ["Half "] * 30
     gate.set()
-    await asyncio.gather(*(reply.until_ended() for reply in running))
+    await asyncio.gather(*(run.stream.wait_finished() for run in running))
 
 
 async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
     """A turn that another process owns now is left alone, and its provider's connection closed."""
     _, post = await started(openai_service, provider, "Half ", asyncio.Event())
     await change(openai_service, process_id=await living_process(openai_service))
-    await stops(openai_service).look()
+    await stops(openai_service).poll()
     await provider.calls[0].closed.wait()
     reply = (await rows(openai_service))[1]
     assert (reply.content, reply.status) == ("", "in_progress")
@@ -179,9 +182,9 @@ async def test_what_a_dead_process_had_asked_another_is_that_one_s(
     path, post = await started(openai_service, provider, "Half", gate)
     saving = checkpoints(openai_service)
     await saving.save()
-    [reply] = openai_service.services.turns.running.replies.values()
-    assert reply.call is not None
-    reply.call.author = Target("groq", "other")
+    [run] = openai_service.services.turns.executor.runs.values()
+    assert run._call is not None
+    run._call.target_used = Target("groq", "other")
     await saving.save()
     await change(openai_service, process_id=await dead_process(openai_service))
     await recover(openai_service)
@@ -210,7 +213,7 @@ async def test_a_dead_process_that_saved_nothing_has_spent_its_question(
 
 async def test_all_turns_of_a_dead_process_are_ended_by_one_look(service: Service) -> None:
     """However many there are, none waits for the next look: a process may die with a thousand."""
-    for _ in range(SWEEP_BATCH + 1):
+    for _ in range(BATCH_TURNS + 1):
         path = await abandoned_turn(service)
     await change(service, process_id=await dead_process(service), status="in_progress", completed_at=None)
     await recover(service)
@@ -229,8 +232,8 @@ async def test_a_dead_process_s_waiting_turn_is_adopted(service: Service) -> Non
     """A queued turn of a dead process has cost nothing yet: another one runs it."""
     path = await abandoned_turn(service, status="queued", completed_at=None, content="", finish_reason=None)
     await recover(service)
-    [reply] = service.services.turns.running.replies.values()
-    await reply.until_ended()
+    [run] = service.services.turns.executor.runs.values()
+    await run.stream.wait_finished()
     reply = (await service.client.get(path)).json()[1]
     assert (reply["status"], reply["content"], reply["model"]) == ("completed", "Hello", "echo")
 
@@ -289,7 +292,7 @@ async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: 
     answer = await service.client.post(path, json={"message": "Hello"})
     messages = (await service.client.get(path)).json()
     assert (answer.status_code, len(messages)) == ((201, 2) if committed else (503, 0))
-    assert service.services.turns.running.replies == {}
+    assert service.services.turns.executor.runs == {}
 
 
 async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Service) -> None:

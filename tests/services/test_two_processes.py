@@ -39,8 +39,8 @@ async def at_work(pair: Pair, provider: FakeProvider, *steps: Any) -> dict[str, 
     provider.reply("Hälfte 😀 ", *steps)
     accepted = await say(pair.one, await make(pair.one), "Hello", background=True)
     await provider.wait_calls(1)
-    [reply] = pair.one.services.turns.running.replies.values()
-    await reply.more_than(0)
+    [run] = pair.one.services.turns.executor.runs.values()
+    await run.stream.wait_beyond(0)
     made: dict[str, Any] = accepted.json()["messages"][1]
     return made
 
@@ -120,9 +120,9 @@ async def test_a_regenerate_that_waits_is_adopted(pair: Pair, provider: FakeProv
         for _ in range(2)
     ]
     await provider.wait_calls(2)
-    running = pair.one.services.turns.running
-    drained = asyncio.create_task(running.drain(30))
-    while second in running.replies:  # noqa: ASYNC110  it sets no event
+    executor = pair.one.services.turns.executor
+    drained = asyncio.create_task(executor.drain(30))
+    while second in executor.runs:  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
     gate.set()
     await drained
@@ -139,7 +139,7 @@ async def test_a_regenerate_interrupts_another_process(pair: Pair, provider: Fak
     provider.reply("Half ", asyncio.Event())
     path = f"{path_of(old)}/regenerate"
     running = (await pair.one.client.post(path, json={"background": True})).json()["messages"][1]["message_id"]
-    await pair.one.services.turns.running.replies[running].more_than(0)
+    await pair.one.services.turns.executor.runs[running].stream.wait_beyond(0)
     problem_of(await pair.other.client.post(path, json={"on_busy": "reject"}), 409, "conversation-busy")
     answer = await pair.other.client.post(path, json={"on_busy": "interrupt"})
     replies = answer.json()["messages"][1:]
@@ -164,7 +164,7 @@ async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeP
     """When the conversation is deleted at one process, readers at both hear of the end, and the provider is closed."""
     reply = await at_work(pair, provider, asyncio.Event())
     readers = [asyncio.create_task(each.client.get(f"{path_of(reply)}/events")) for each in pair]
-    while not pair.other.services.turns._watches._watched:  # noqa: ASYNC110  it sets no event
+    while not pair.other.services.turns._remote_replies._streams:  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
     assert (await pair.other.client.delete(f"/conversations/{reply['conversation_id']}")).status_code == 200
     for reader in readers:
@@ -176,7 +176,7 @@ async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider
     """A process forgets a reply of another one when its last reader has gone."""
     gate = asyncio.Event()
     reply = await at_work(pair, provider, gate)
-    watched = pair.other.services.turns._watches._watched
+    watched = pair.other.services.turns._remote_replies._streams
     async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
         await anext(live_events(response))
         assert list(watched) == [reply["message_id"]]

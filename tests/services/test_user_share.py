@@ -52,7 +52,7 @@ class Crowd:
 
     async def idle(self) -> None:
         """Wait until no turn has a slot or a place any more, which is a moment after its end."""
-        while self.service.services.turns.running.replies:  # noqa: ASYNC110  nothing tells but looking
+        while self.service.services.turns.executor.runs:  # noqa: ASYNC110  nothing tells but looking
             await asyncio.sleep(0)
 
 
@@ -104,7 +104,7 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
         again = (await crowd.begin("ada")).json()
         assert (await client.delete(f"/conversations/{again['conversation_id']}")).status_code == 200
         crowd.accepted.pop()
-        while len(crowd.service.services.turns.running.replies) > 1:  # noqa: ASYNC110  nothing tells but looking
+        while len(crowd.service.services.turns.executor.runs) > 1:  # noqa: ASYNC110  nothing tells but looking
             await asyncio.sleep(0)
         assert (await crowd.begin("ada")).status_code == 202
         crowd.gate.set()
@@ -203,7 +203,7 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
             values = {"status": "queued", "content": "", "completed_at": None, "finish_reason": None}
             await session.execute(of_them.values(process_id=dead, **values))
         await recover(crowd.service)
-        assert len(crowd.service.services.turns.running.replies) == 4
+        assert len(crowd.service.services.turns.executor.runs) == 4
         problem_of(await crowd.begin("ada"), 429, "rate-limited")
         assert (await crowd.begin("eve")).status_code == 202
         crowd.gate.set()

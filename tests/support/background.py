@@ -14,7 +14,8 @@ from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Poller, Supervisor
-from app.services.runtime.process_lease import START_SECONDS, ProcessLease
+from app.services.runtime.process_lease import ProcessLease
+from app.services.runtime.timings import Timings
 from app.services.turns.recovery import TurnRecovery
 from tests.api.talk import make, messages_of, say
 from tests.support.provider import FakeProvider
@@ -48,8 +49,8 @@ def lease_of(service: Service) -> ProcessLease:
 
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
-    lease_of(service)._may_judge_at -= START_SECONDS
-    await TurnRecovery(service.database, service.services.turns.running, lease_of(service)).sweep()
+    lease_of(service)._grace_until -= Timings().lease_grace
+    await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).run()
     await service.database.write(ingestion.requeue_stalled, service.services.turns._process_id)
 
 
@@ -75,8 +76,8 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
     calls = len(provider.calls)
     post = asyncio.create_task(say(service, made, "Hello"))
     await provider.wait_calls(calls + 1)
-    running = service.services.turns.running.replies
-    await until(lambda: any(reply.length for reply in running.values() if reply.message.conversation_id in str(made)))
+    runs = service.services.turns.executor.runs
+    await until(lambda: any(run.stream.length for run in runs.values() if run.message.conversation_id in str(made)))
     return messages_of(made), post
 
 

@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.dependencies import Services
-from app.llm.router import Router
 from app.main import create_app
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 from app.serving.server import options
 from app.settings import Settings
@@ -22,6 +22,9 @@ from tests.support.documented import documented
 from tests.support.provider import FakeProvider
 
 OPEN_FILES = 4096
+
+HASTY = Timings(first_backoff=0.01, longest_backoff=0.05, first_poller_retry=0.05)
+"""Retries come sooner than they would."""
 
 
 def settings(**overrides: Any) -> Settings:
@@ -44,14 +47,12 @@ def asking(provider: FakeProvider, **overrides: Any) -> Settings:
 
 def forget_failures(service: Service) -> None:
     """Closes all breakers and fills the budget of retries up: a test that lets providers fail is alone with that."""
-    router = service.services.router
-    fresh = Router(router.catalog, router._fallbacks, router.limits)
-    router.breakers, router._budget, router.sizes = fresh.breakers, fresh._budget, fresh.sizes
+    service.services.router.reset()
 
 
 async def quiet(service: Service) -> None:
     """Waits until nothing is written beside the turns any more."""
-    running: TurnExecutor = service.services.turns.running
+    running: TurnExecutor = service.services.turns.executor
     for tell in running.on_ended:
         tasks = tell.__self__._tasks  # type: ignore[attr-defined]
         while len(tasks):
@@ -87,9 +88,9 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(configured: Settings) -> AsyncIterator[Service]:
+async def serving(configured: Settings, timings: Timings = Timings()) -> AsyncIterator[Service]:
     """Starts the service on a free port; leaving stops it as SIGTERM would."""
-    app = create_app(configured)
+    app = create_app(configured, timings=timings)
     config = uvicorn.Config(app, port=0, **options(configured, OPEN_FILES) | {"timeout_graceful_shutdown": None})
     server = QuietServer(config)
     running = asyncio.create_task(server.serve())

@@ -26,7 +26,7 @@ class Shelf:
         """What came of a search, where it is to be something else than it is."""
         self._database = service.database
         self._search = DocumentSearch(service.database, embedder=None).search
-        service.services.turns.running.grounding.lookups.search = self.search
+        service.services.turns.executor.grounded.passages.search = self.search
 
     async def add(
         self,

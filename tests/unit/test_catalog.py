@@ -28,13 +28,13 @@ def test_turn_then_conversation_then_deployment_decide(
     turn: Sampling, conversation: Sampling, expected: tuple[str, str]
 ) -> None:
     """The nearest level that names a provider or model decides; a model stays with the provider it was named for."""
-    settled = CATALOG.settle(turn, conversation)
+    settled = CATALOG.resolve(turn, conversation)
     assert (settled.provider, settled.model) == expected
 
 
 def test_a_turn_s_sampling_goes_before_its_conversation_s() -> None:
     """Temperature 0 and a bound of the reply are the turn's own, where it has them."""
-    settled = CATALOG.settle(Sampling(temperature=0.0), Sampling(temperature=1.0, max_tokens=5))
+    settled = CATALOG.resolve(Sampling(temperature=0.0), Sampling(temperature=1.0, max_tokens=5))
     assert (settled.temperature, settled.max_tokens) == (0.0, 5)
 
 
@@ -42,4 +42,4 @@ def test_a_turn_s_sampling_goes_before_its_conversation_s() -> None:
 def test_an_unknown_choice_is_refused_with_the_choices(turn: Sampling) -> None:
     """Who names what is not there is told what is."""
     with pytest.raises(UnknownModel, match="choose one of"):
-        CATALOG.settle(turn, Sampling())
+        CATALOG.resolve(turn, Sampling())

@@ -8,9 +8,11 @@ import pytest
 from app.db.database import LEASE_MS, Database
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Supervisor
-from app.services.runtime.process_lease import HEARTBEAT_SECONDS, LONGEST_RETRY_SECONDS, ProcessLease
+from app.services.runtime.process_lease import ProcessLease
+from app.services.runtime.timings import Timings
 from tests.support.clock import run
 
+TIMINGS = Timings()
 TROUBLE_SECONDS = 10.0
 STATEMENT_SECONDS = 1.0
 """How long a statement takes while there is trouble, until it fails."""
@@ -34,15 +36,15 @@ class TroubledDatabase:
         return True
 
 
-@pytest.mark.parametrize("tenths", range(0, 10 * int(HEARTBEAT_SECONDS) + 1, 3))
+@pytest.mark.parametrize("tenths", range(0, 10 * int(TIMINGS.heartbeat) + 1, 3))
 def test_a_lease_outlasts_ten_seconds_of_trouble(tenths: int) -> None:
     """Wherever between two heartbeats it begins, the lease is renewed before it is over."""
 
     async def main() -> None:
         now = asyncio.get_running_loop().time
-        database = TroubledDatabase(6 * HEARTBEAT_SECONDS + tenths / 10)
-        lease = ProcessLease(cast("Database", database), "process", now)
-        supervisor = Supervisor(now)
+        database = TroubledDatabase(6 * TIMINGS.heartbeat + tenths / 10)
+        lease = ProcessLease(cast("Database", database), "process", TIMINGS, now)
+        supervisor = Supervisor(TIMINGS, now)
         await lease.start()
         supervisor.start([lease.poller()])
         while now() < database.trouble_at + 2 * TROUBLE_SECONDS:
@@ -60,18 +62,18 @@ def test_who_was_late_judges_nobody_yet() -> None:
 
     async def main() -> None:
         now = asyncio.get_running_loop().time
-        database = TroubledDatabase(6 * HEARTBEAT_SECONDS + 0.1)
-        lease = ProcessLease(cast("Database", database), "process", now)
-        supervisor = Supervisor(now)
+        database = TroubledDatabase(6 * TIMINGS.heartbeat + 0.1)
+        lease = ProcessLease(cast("Database", database), "process", TIMINGS, now)
+        supervisor = Supervisor(TIMINGS, now)
         await lease.start()
         supervisor.start([lease.poller()])
         await asyncio.sleep(database.trouble_at - 0.05)
-        assert lease.may_judge
+        assert lease.may_recover
         await asyncio.sleep(TROUBLE_SECONDS + 3)
-        assert now() - database.renewed_at[-1] < HEARTBEAT_SECONDS
-        assert not lease.may_judge
+        assert now() - database.renewed_at[-1] < TIMINGS.heartbeat
+        assert not lease.may_recover
         await asyncio.sleep(LEASE_MS / 1000)
-        assert lease.may_judge
+        assert lease.may_recover
         await supervisor.stop()
 
     run(main())
@@ -82,12 +84,12 @@ def test_who_has_just_started_judges_nobody_yet() -> None:
 
     async def main() -> None:
         now = asyncio.get_running_loop().time
-        lease = ProcessLease(cast("Database", TroubledDatabase(LEASE_MS)), "process", now)
+        lease = ProcessLease(cast("Database", TroubledDatabase(LEASE_MS)), "process", TIMINGS, now)
         await lease.start()
-        assert not lease.may_judge
-        await asyncio.sleep(LONGEST_RETRY_SECONDS + 0.5)
-        assert not lease.may_judge
-        await asyncio.sleep(LONGEST_RETRY_SECONDS)
-        assert lease.may_judge
+        assert not lease.may_recover
+        await asyncio.sleep(TIMINGS.longest_heartbeat_retry + 0.5)
+        assert not lease.may_recover
+        await asyncio.sleep(TIMINGS.longest_heartbeat_retry)
+        assert lease.may_recover
 
     run(main())

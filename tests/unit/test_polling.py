@@ -8,16 +8,18 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.errors import DatabaseUnavailable
-from app.services.runtime.polling import LOG_OUTAGE_SECONDS, RESTART_SECONDS, ROUND_SECONDS, Poller, Supervisor
+from app.services.runtime.polling import Poller, Supervisor
+from app.services.runtime.timings import Timings
 from tests.support.clock import run
 
+TIMINGS = Timings()
 ERRORS = [RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable(), asyncio.CancelledError(), TimeoutError()]
 
 
 @asynccontextmanager
 async def supervised(*pollers: Poller) -> AsyncIterator[Supervisor]:
     """A supervisor by the event loop's clock, with pollers that run within the block."""
-    supervisor = Supervisor(now=asyncio.get_running_loop().time)
+    supervisor = Supervisor(TIMINGS, now=asyncio.get_running_loop().time)
     supervisor.start(pollers)
     try:
         yield supervisor
@@ -46,7 +48,7 @@ def test_a_poller_survives_any_error(error: BaseException, caplog: pytest.LogCap
 
     async def main() -> None:
         rounds = Rounds(error)
-        async with supervised(Poller("work", rounds, seconds=1)) as supervisor:
+        async with supervised(Poller("work", rounds, interval=1)) as supervisor:
             await asyncio.sleep(5)
             rounds.error = None
             await rounds.finished.wait()
@@ -64,7 +66,7 @@ def test_rounds_that_fail_come_less_often() -> None:
 
     async def main() -> None:
         rounds = Rounds(RuntimeError())
-        async with supervised(Poller("work", rounds, seconds=0.5, longest_retry=4)):
+        async with supervised(Poller("work", rounds, interval=0.5, longest_retry=4)):
             await asyncio.sleep(20)
             rounds.error = None
             await rounds.finished.wait()
@@ -81,7 +83,7 @@ def test_a_rare_poller_is_retried_soon() -> None:
 
     async def main() -> None:
         rounds = Rounds(DatabaseUnavailable())
-        poller = Poller("work", rounds, seconds=600)
+        poller = Poller("work", rounds, interval=600)
         async with supervised(poller):
             await asyncio.sleep(0.1)
             poller.wakeup.set()
@@ -97,7 +99,7 @@ def test_a_wakeup_starts_a_round_at_once() -> None:
 
     async def main() -> None:
         rounds = Rounds()
-        poller = Poller("work", rounds, seconds=600)
+        poller = Poller("work", rounds, interval=600)
         async with supervised(poller):
             await rounds.finished.wait()
             rounds.finished.clear()
@@ -113,7 +115,7 @@ def test_a_task_that_was_ended_is_started_again() -> None:
 
     async def main() -> None:
         rounds = Rounds()
-        async with supervised(Poller("work", rounds, seconds=600)) as supervisor:
+        async with supervised(Poller("work", rounds, interval=600)) as supervisor:
             await rounds.finished.wait()
             rounds.finished.clear()
             [task] = supervisor._tasks.values()
@@ -122,7 +124,7 @@ def test_a_task_that_was_ended_is_started_again() -> None:
             assert supervisor.not_running() == ["work"]
             await rounds.finished.wait()
             assert supervisor.not_running() == []
-        assert rounds.began_at == [0, RESTART_SECONDS]
+        assert rounds.began_at == [0, TIMINGS.poller_restart]
 
     run(main())
 
@@ -138,8 +140,8 @@ def test_a_round_that_hangs_is_seen_and_given_up() -> None:
                 await asyncio.Event().wait()
             ended.set()
 
-        async with supervised(Poller("work", work, seconds=1)) as supervisor:
-            await asyncio.sleep(ROUND_SECONDS - 1)
+        async with supervised(Poller("work", work, interval=1)) as supervisor:
+            await asyncio.sleep(TIMINGS.longest_round - 1)
             assert supervisor.not_running() == []
             await asyncio.sleep(2)
             assert supervisor.not_running() == ["work"]
@@ -155,9 +157,9 @@ def test_rounds_that_always_fail_are_seen(required: bool, named: list[str]) -> N
     """A poller that the process needs is said not to run while its rounds have failed for long; others only retry."""
 
     async def main() -> None:
-        poller = Poller("work", Rounds(RuntimeError()), seconds=1, longest_round=None, required=required)
+        poller = Poller("work", Rounds(RuntimeError()), interval=1, bounded=False, required=required)
         async with supervised(poller) as supervisor:
-            await asyncio.sleep(2 * ROUND_SECONDS)
+            await asyncio.sleep(2 * TIMINGS.longest_round)
             assert supervisor.not_running() == named
 
     run(main())
@@ -173,7 +175,7 @@ def test_work_that_takes_its_time_is_left_to_it() -> None:
             await asyncio.sleep(3600)
             finished.set()
 
-        poller = Poller("work", work, seconds=1, longest_round=None, required=False)
+        poller = Poller("work", work, interval=1, bounded=False, required=False)
         async with supervised(poller) as supervisor:
             await asyncio.sleep(3599)
             assert supervisor.not_running() == []
@@ -186,9 +188,9 @@ def test_an_outage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> N
     """However many pollers miss the database, there is a line every ten seconds, without a traceback."""
 
     async def main() -> None:
-        pollers = [Poller(f"work {n}", Rounds(DatabaseUnavailable()), seconds=0.5) for n in range(10)]
+        pollers = [Poller(f"work {n}", Rounds(DatabaseUnavailable()), interval=0.5) for n in range(10)]
         async with supervised(*pollers):
-            await asyncio.sleep(3 * LOG_OUTAGE_SECONDS - 1)
+            await asyncio.sleep(3 * TIMINGS.outage_log - 1)
 
     run(main())
     assert [(record.levelno, record.exc_info) for record in caplog.records] == [(logging.WARNING, None)] * 3
@@ -207,11 +209,11 @@ def test_a_stop_ends_rounds_at_work() -> None:
             finally:
                 ended.set()
 
-        async with supervised(Poller("work", work, seconds=1)):
+        async with supervised(Poller("work", work, interval=1)):
             await begun.wait()
             begun.clear()
         assert ended.is_set()
-        await asyncio.sleep(10 * RESTART_SECONDS)
+        await asyncio.sleep(10 * TIMINGS.poller_restart)
         assert not begun.is_set()
 
     run(main())
@@ -223,8 +225,8 @@ def test_a_stop_ends_a_poller_that_was_just_woken(steps: int) -> None:
 
     async def main() -> None:
         rounds = Rounds()
-        poller = Poller("work", rounds, seconds=1_000)
-        supervisor = Supervisor(now=asyncio.get_running_loop().time)
+        poller = Poller("work", rounds, interval=1_000)
+        supervisor = Supervisor(TIMINGS, now=asyncio.get_running_loop().time)
         supervisor.start([poller])
         await rounds.finished.wait()
         await asyncio.sleep(1)

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from app.errors import EmbeddingFailed
 from app.rag.models.embedder import Embedder, Vector
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds between the tries of an embedder that fails."""
-
 
 def embedding_text(heading: str, content: str) -> str:
-    """What is embedded of a chunk: it is found by what it stands under, too."""
+    """Return the text that is embedded for a chunk: searches match its heading too."""
     return f"{heading}\n{content}" if heading else content
 
 
-async def embed_with_retry(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
-    """The vectors of texts, from an embedder that may be down for half a minute.
+async def embed_with_retry(embedder: Embedder, texts: Sequence[str], pauses: Sequence[float]) -> list[Vector]:
+    """Embed texts; an embedder that fails is retried after each of the pauses, in seconds.
 
     Raises:
-        EmbeddingFailed: it was down for longer.
+        EmbeddingFailed: the try after the last pause failed too.
     """
-    for pause in PAUSES:
+    for pause in pauses:
         try:
             return await embedder.embed_passages(texts)
         except EmbeddingFailed:

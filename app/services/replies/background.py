@@ -13,6 +13,7 @@ from app.llm.base import Target
 from app.llm.calls import ModelCall
 from app.llm.router import Router
 from app.services.runtime.database_retry import DatabaseRetry
+from app.services.runtime.timings import Timings
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,10 @@ class TextBuffer:
 class BackgroundCompletions:
     """Has short texts written beside the turns; what they cost is entered for the conversation's owner."""
 
-    def __init__(self, database: Database, router: Router, seconds: float = 60) -> None:
+    def __init__(self, database: Database, router: Router, timings: Timings, seconds: float = 60) -> None:
         self.router = router
         self._database = database
+        self._retry = DatabaseRetry(database, timings)
         self._seconds = seconds
 
     async def write(
@@ -55,16 +57,16 @@ class BackgroundCompletions:
         """What a model writes, about so many characters at most; None when it fails, which is logged."""
         note = TextBuffer(characters)
         deadline = asyncio.get_running_loop().time() + self._seconds
-        call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, exhausted=note.full)
+        call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, should_stop=note.full)
         try:
-            ending = await self.router.answer(call)
+            ending = await self.router.complete(call)
         except AppError as error:
             log.warning("a text beside a turn failed", extra={"code": error.code, "model": target.model})
             ending = None
         except BaseException:  # whoever cancels this waits for the end of no outage
             await self._database.write(usage.record, owner_id, conversation_id, None, call.attempts)
             raise
-        await DatabaseRetry(self._database).write(usage.record, owner_id, conversation_id, None, call.attempts)
+        await self._retry.write(usage.record, owner_id, conversation_id, None, call.attempts)
         if ending is None or ending.finish_reason is FinishReason.CONTENT_FILTER:
             return None
         return note.text.strip() or None

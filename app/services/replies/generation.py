@@ -1,4 +1,4 @@
-"""Having a reply written; how that ends is always an outcome."""
+"""The generation of a reply, whose end is always an outcome."""
 
 from __future__ import annotations
 
@@ -6,49 +6,39 @@ import logging
 from dataclasses import replace
 
 from app.domain.citations import citations_in
-from app.domain.messages import Status, Usage
-from app.domain.turn_outcome import Outcome, TurnRecord
+from app.domain.messages import Status
+from app.domain.turn_outcome import Outcome, failed_outcome
 from app.errors import AppError, InternalError
 from app.llm.calls import ModelCall
 from app.llm.router import Router
-from app.services.replies.stream import ReplyStream, failure_of
+from app.services.replies.turn_run import TurnRun
 
 log = logging.getLogger(__name__)
 
 
-async def generate(router: Router, call: ModelCall, reply: ReplyStream) -> Outcome:
-    """Has a reply written and gives how that ended; only a cancellation is raised."""
+async def generate(router: Router, run: TurnRun, call: ModelCall) -> Outcome:
+    """Complete a run's model call and return the outcome; raise nothing but a cancellation."""
     try:
-        ending = await router.answer(call)
+        completion = await router.complete(call)
     except AppError as error:
-        return failed(reply, call, error)
+        return log_failure(run, call, error)
     except Exception:
-        log.exception("a turn failed on %s", call.author or call.target)
-        return failed(reply, call, InternalError())
-    return Outcome(Status.COMPLETED, reply.text(), ending.finish_reason, ending.usage)
+        log.exception("a turn failed on %s", call.target_used or call.target)
+        return log_failure(run, call, InternalError())
+    return Outcome(Status.COMPLETED, run.stream.text(), completion.finish_reason, completion.usage)
 
 
-def failed(reply: ReplyStream, call: ModelCall, error: AppError) -> Outcome:
-    """The outcome of a failure; the text so far is kept."""
-    cause = type(error.__cause__).__name__  # its words may hold a key, or what another customer said
-    provider, model = call.author or call.target
+def log_failure(run: TurnRun, call: ModelCall, error: AppError) -> Outcome:
+    """Log an error that ends a turn, and return its outcome, with the text so far."""
+    cause = type(error.__cause__).__name__  # not its message, which may hold a key or another customer's text
+    provider, model = call.target_used or call.target
     log.warning("a turn failed", extra={"code": error.code, "provider": provider, "model": model, "cause": cause})
-    return Outcome(Status.FAILED, reply.text(), error=failure_of(error))
+    return failed_outcome(error, run.stream.text())
 
 
-def with_record(outcome: Outcome, reply: ReplyStream, call: ModelCall | None) -> Outcome:
-    """An outcome with what was done for it; a turn that was stopped or failed has cost what its last attempt has."""
-    if reply.retrieval is not None:
-        cited = citations_in(outcome.text, reply.retrieval.candidates)
-        outcome = replace(outcome, citations=cited, work=TurnRecord(retrieval=reply.retrieval))
-    if call is None or call.author is None:
-        return outcome
-    usage: Usage | None = outcome.usage or (call.attempts[-1].usage if call.attempts else None)
-    return replace(outcome, usage=usage, work=record_of(reply, call))
-
-
-def record_of(reply: ReplyStream, call: ModelCall) -> TurnRecord:
-    """What has been done for a reply so far."""
-    provider, model = call.author or call.target
-    context = call.prompt and call.prompt.context
-    return TurnRecord(provider, model, reply.reasoning() or None, context, tuple(call.attempts), reply.retrieval)
+def with_record(outcome: Outcome, run: TurnRun) -> Outcome:
+    """Add a run's record and citations to its outcome, and the usage of the last attempt where there is none."""
+    if run.retrieval is not None:
+        outcome = replace(outcome, citations=citations_in(outcome.text, run.retrieval.candidates))
+    usage = outcome.usage or (run.attempts[-1].usage if run.attempts else None)
+    return replace(outcome, usage=usage, record=run.record())

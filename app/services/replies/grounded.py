@@ -2,95 +2,93 @@ from __future__ import annotations
 
 import functools
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from app.domain.citations import CitationFilter
 from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND, grounded_prompt, quoted, within_short_budget
 from app.domain.messages import FinishReason, Status, Usage
+from app.domain.prompt import Prompt, Window, prompt
 from app.domain.retrieval import Lookup, RetrievalStatus
 from app.domain.turn_outcome import Outcome
 from app.domain.turns import History
-from app.llm.calls import ModelCall
+from app.llm.calls import CallLimits
 from app.llm.router import Router
 from app.services.replies.generation import generate
 from app.services.replies.passages import Evidence, PassageSelector
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 
 MARK_BYTES = 8
-SAYS = {RetrievalStatus.EMPTY: NOTHING_FOUND, RetrievalStatus.FAILED: NOT_SEARCHED}
-"""What the service answers itself, since no model is to be trusted to refuse."""
+CANNED_ANSWERS = {RetrievalStatus.EMPTY: NOTHING_FOUND, RetrievalStatus.FAILED: NOT_SEARCHED}
+"""Replies that no model writes, since none can be relied on to refuse."""
 
 
 class GroundedGenerator:
-    """Has replies made from what is found in documents."""
+    """Generates replies from passages of the user's documents."""
 
-    def __init__(self, router: Router, lookups: PassageSelector) -> None:
-        self.lookups = lookups
+    def __init__(self, router: Router, passages: PassageSelector) -> None:
+        self.passages = passages
         self._router = router
 
-    async def answer(self, call: ModelCall, reply: ReplyStream, lookup: Lookup, history: History) -> Outcome:
-        """Looks up what there is, and has a reply written from that; gives how it ended.
+    async def generate(self, run: TurnRun, lookup: Lookup, history: History, limits: CallLimits) -> Outcome:
+        """Select passages, generate a reply from them, and return the outcome.
 
         Raises:
-            UnknownModel: the provider is not there any more.
+            UnknownModel: the provider is no longer configured.
         """
-        question = reply.message.answers
-        assert question is not None, "a reply answers something"  # noqa: S101  for the types
-        cites = self._router.catalog[call.target.provider].cites
-        found = await self.lookups.found(reply, lookup, history, call.target, cites=cites)
-        reply.looked_up(found.retrieval)
-        if (says := found.says or SAYS.get(found.retrieval.status)) is not None:
-            reply.append(says)
-            return Outcome(Status.COMPLETED, says, FinishReason.STOP, Usage(0, 0))
-        if found.passages:
-            call.compose = functools.partial(
-                grounded_prompt,
-                history,
-                question,
-                passages=found.passages,
-                mark=secrets.token_hex(MARK_BYTES),
-            )
-        call.sink = heard = CitationSink(reply, call, found)
+        cites = self._router.catalog[run.resolved.provider].cites
+        evidence = await self.passages.found(run, lookup, history, cites=cites)
+        run.stream.set_retrieval(evidence.retrieval)
+        answer = evidence.says or CANNED_ANSWERS.get(evidence.retrieval.status)
+        if answer is not None:
+            run.stream.append(answer)
+            return Outcome(Status.COMPLETED, answer, FinishReason.STOP, Usage(0, 0))
+        sink = CitationSink(run, evidence)
+        call = run.start_call(prompt_builder(run, history, evidence), sink, limits)
         try:
-            outcome = await generate(self._router, call, reply)
+            outcome = await generate(self._router, run, call)
         finally:
-            heard.flush()
-        if outcome.status is Status.COMPLETED and call.prompt is not None and call.prompt.draft:
-            heard.publish()
+            sink.flush()
+        if outcome.status is Status.COMPLETED and run.prompt is not None and run.prompt.draft:
+            sink.publish()
             outcome = replace(outcome, finish_reason=FinishReason.STOP)
-        return replace(outcome, text=reply.text())
+        return replace(outcome, text=run.stream.text())
+
+
+def prompt_builder(run: TurnRun, history: History, evidence: Evidence) -> Callable[[Window], Prompt]:
+    """Return the function that builds the prompt for a window, with the passages if there are any."""
+    if not evidence.passages:
+        return functools.partial(prompt, history, run.question_number)
+    mark = secrets.token_hex(MARK_BYTES)
+    return functools.partial(grounded_prompt, history, run.question_number, passages=evidence.passages, mark=mark)
 
 
 class CitationSink:
-    """What a model says, on its way to the readers: without marks that it was not given; a draft not before its end."""
+    """A sink in front of the reply stream that removes citation marks without a passage, and holds drafts back."""
 
-    def __init__(self, reply: ReplyStream, call: ModelCall, found: Evidence) -> None:
+    def __init__(self, run: TurnRun, evidence: Evidence) -> None:
         self.draft = ""
-        """What was said by a model that cannot cite."""
-        self._reply = reply
-        self._call = call
-        self._found = found
+        """The text of a model that cannot cite."""
+        self._run = run
+        self._evidence = evidence
         self._filter: CitationFilter | None = None
 
     def append(self, text: str) -> None:
-        """See `Sink.append`."""
         if not text:
             return
-        prompt = self._call.prompt
-        if prompt is not None and prompt.draft:
+        sent = self._run.prompt
+        if sent is not None and sent.draft:
             self.draft += text
             return
-        if self._filter is None:  # nobody else is asked from here on: it is known what was given
-            self._filter = CitationFilter(range(1, 1 + (prompt.context.passages if prompt else 0)))
-        self._reply.append(self._filter.feed(text))
+        if self._filter is None:  # no other model is called from here on, so the number of passages is final
+            self._filter = CitationFilter(range(1, 1 + (sent.context.passages if sent else 0)))
+        self._run.stream.append(self._filter.feed(text))
 
     def think(self, text: str) -> None:
-        """See `Sink.think`."""
-        self._reply.think(text)
+        self._run.stream.think(text)
 
     def retract(self) -> str | None:
-        """See `Sink.retract`."""
-        text = self._reply.retract()
+        text = self._run.stream.retract()
         if text is None:
             return None
         held = self._filter.flush() if self._filter is not None else ""
@@ -98,12 +96,12 @@ class CitationSink:
         return text + held + draft
 
     def flush(self) -> None:
-        """Hands on what was held back."""
+        """Append the text that the filter has held back."""
         if self._filter is not None:
-            self._reply.append(self._filter.flush())
+            self._run.stream.append(self._filter.flush())
 
     def publish(self) -> None:
-        """Hands on what of a draft has support, with the quote that supports it."""
-        prompt = self._call.prompt
-        given = within_short_budget(self._found.passages)[: prompt.context.passages] if prompt else []
-        self._reply.append(quoted(self.draft, prompt.asked if prompt else "", given, self._found.quote))
+        """Append the supported part of a draft, with the quotation that supports it."""
+        sent = self._run.prompt
+        given = within_short_budget(self._evidence.passages)[: sent.context.passages] if sent else []
+        self._run.stream.append(quoted(self.draft, sent.asked if sent else "", given, self._evidence.quote))

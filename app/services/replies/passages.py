@@ -14,9 +14,8 @@ from app.domain.question_kinds import asks_for_outline, is_about_reply, is_follo
 from app.domain.retrieval import Lookup, RetrievalMode, RetrievalResult, RetrievalStatus, SearchResult
 from app.domain.turns import History
 from app.errors import AppError
-from app.llm.base import Target
 from app.services.replies.query_rewriting import QueryRewriter
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 
 PASSAGES = 8
 DOCUMENTS = 20
@@ -53,27 +52,23 @@ class PassageSelector:
         self._database = database
         self._rewrites = rewrites
 
-    async def found(
-        self, reply: ReplyStream, lookup: Lookup, history: History, target: Target, *, cites: bool
-    ) -> Evidence:
+    async def found(self, run: TurnRun, lookup: Lookup, history: History, *, cites: bool) -> Evidence:
         """What a reply is to be made from.
 
         Args:
-            reply: The reply, with its owner.
+            run: The turn.
             lookup: What it may look up.
             history: The question, and what was said before.
-            target: Who will be asked.
             cites: Whether that model can say that passages do not hold an answer; else they have to be near.
         """
-        assert reply.message.answers is not None, "a reply answers something"  # noqa: S101  for the types
-        question = question_in(history, reply.message.answers)
-        before = [content for _, content, answers in earlier(history, reply.message.answers) if answers is None]
+        question = question_in(history, run.question_number)
+        before = [content for _, content, answers in earlier(history, run.question_number) if answers is None]
         if not should_search(lookup.mode, question, has_history=bool(before)):
             return Evidence(RetrievalResult(RetrievalStatus.SKIPPED))
-        queries = await self._queries(question, before, history, reply, target)
+        queries = await self._queries(question, before, history, run)
         try:
             async with asyncio.timeout(SEARCH_SECONDS):
-                openings, result = await self._search(reply.owner_id, lookup.document_ids, question, queries)
+                openings, result = await self._search(run.owner_id, lookup.document_ids, question, queries)
                 found = merge(openings, result)
                 return await (self._to_cite(queries, *found) if cites else self._to_quote(queries, openings, *found))
         except Exception as error:  # whatever it is, the reply says that nothing was searched
@@ -104,13 +99,11 @@ class PassageSelector:
         sentence = quote and quote.sentence
         return Evidence(RetrievalResult(status, queries, candidates(ordered)), ordered, sentence)
 
-    async def _queries(
-        self, question: str, before: Sequence[str], history: History, reply: ReplyStream, target: Target
-    ) -> list[str]:
+    async def _queries(self, question: str, before: Sequence[str], history: History, run: TurnRun) -> list[str]:
         """What to search for: a follow-up with what it goes on from, rewritten by the model or else as both turns."""
         if not before or not is_follow_up(question):
             return [question]
-        written = await self._rewrites.query(target, history, reply) if self._rewrites.possible(target) else None
+        written = await self._rewrites.query(history, run) if self._rewrites.possible(run.target) else None
         return [question, written or f"{before[-1]}\n{question}"]
 
     async def _search(

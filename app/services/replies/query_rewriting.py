@@ -8,7 +8,7 @@ from app.domain.turns import History
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.replies.background import BackgroundCompletions
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 
 REWRITE_SECONDS = 3.0
 """A turn waits for it: what is not written by then is not worth more waiting."""
@@ -31,15 +31,14 @@ class QueryRewriter:
         model = self._asides.router.catalog[target.provider]
         return model.remote and model.cites
 
-    async def query(self, target: Target, history: History, reply: ReplyStream) -> str | None:
+    async def query(self, history: History, run: TurnRun) -> str | None:
         """The question of a reply as a query; None when the model fails, or takes too long."""
-        assert reply.message.answers is not None, "a reply answers something"  # noqa: S101  for the types
-        asked = request(history, reply.message.answers)
+        asked = request(history, run.question_number)
         try:
             # Not the call's own deadline: that a model is slower than this says nothing against its provider.
             async with asyncio.timeout(REWRITE_SECONDS):
                 written = await self._asides.write(
-                    target, asked, MAX_CHARACTERS, reply.owner_id, reply.message.conversation_id
+                    run.target, asked, MAX_CHARACTERS, run.owner_id, run.message.conversation_id
                 )
         except (TimeoutError, DatabaseUnavailable):
             log.info("a question was not rewritten in time")

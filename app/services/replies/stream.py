@@ -5,201 +5,152 @@ import dataclasses
 import io
 
 from app.domain.ids import now_ms
-from app.domain.messages import Failure, Message, Sampling, Status
-from app.domain.retrieval import Lookup, RetrievalResult
-from app.domain.turn_outcome import Outcome
-from app.domain.turns import History
+from app.domain.messages import Message, Status
+from app.domain.retrieval import RetrievalResult
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
-from app.llm.calls import ModelCall
 
 
 class ReplyStream:
-    """A reply while its turn is unfinished: its text, kept once, and all who wait for more of it.
+    """The text of one reply, its end, and the readers that wait for either.
 
-    The text is the log: a reader is a number of characters, so that a slow one costs nothing and holds nothing up.
+    The text is kept once, whole. A reader is only an offset into it: a slow one costs no memory and delays no other.
     """
 
-    def __init__(
-        self,
-        message: Message,
-        sampling: Sampling | None = None,
-        history: History | None = None,
-        owner_id: str = "",
-        lookup: Lookup | None = None,
-    ) -> None:
+    def __init__(self, message: Message) -> None:
         self.message = message
-        """As it was accepted; once the turn has ended, as it ended."""
-        self.sampling = sampling or Sampling()
-        self.history = history
-        """What it answers to, when that has been read already."""
-        self.owner_id = owner_id
-        """The row of the user whose it is; empty where it is only read."""
-        self.lookup = lookup
-        """What may be looked up for it; None in an open conversation, or where it is only read."""
+        """As it was accepted; after the end, as it is stored."""
         self.retrieval: RetrievalResult | None = None
-        """What was looked up for it, as soon as that is known."""
-        self.call: ModelCall | None = None
-        """What is done for it."""
+        """Set by `set_retrieval`."""
         self.length = 0
+        """Number of characters."""
         self.deleted = False
-        """Whether the conversation went away under the turn."""
+        """True if the conversation was deleted during the turn."""
         self.closing = False
-        """Whether readers should go, since this process does."""
-        self.stopped_as: Status | None = None
+        """True if readers should disconnect since this process is shutting down."""
         self._text = io.StringIO()
-        self._shown = False
-        self._thoughts: list[str] = []
-        self._waiting: list[asyncio.Future[None]] = []
-        self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._generation: asyncio.Task[Outcome] | None = None
+        self._was_read = False
+        self._reasoning: list[str] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._finished: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    def of(cls, message: Message) -> ReplyStream:
-        """A message that has ended, as what its readers read."""
-        reply = cls(message)
-        reply.end(message)
-        return reply
+    def finished(cls, message: Message) -> ReplyStream:
+        """Return the stream of a message that has a terminal status."""
+        stream = cls(message)
+        stream.finish(message)
+        return stream
 
     @property
     def ended(self) -> bool:
-        """Whether `message` is terminal."""
+        """True if the message has a terminal status."""
         return self.message.status.terminal
 
     @property
     def awaits_retrieval(self) -> bool:
-        """Whether it is made from documents, and not known yet from what."""
+        """True for a grounded reply before its retrieval result is known."""
         return self.retrieval is None and self.message.grounded is not None
 
-    def looked_up(self, retrieval: RetrievalResult) -> None:
-        """Takes note of what was looked up for it."""
+    def set_retrieval(self, retrieval: RetrievalResult) -> None:
         self.retrieval = retrieval
-        self._wake()
+        self._wake_readers()
 
     def append(self, text: str) -> None:
-        """Adds to the text."""
         if text:
             self._text.seek(self.length)
             self._text.write(text)
             self.length += len(text)
-            self._wake()
+            self._wake_readers()
 
     def think(self, text: str) -> None:
-        """Adds to the thinking behind it."""
-        self._thoughts.append(text)
+        self._reasoning.append(text)
 
     def retract(self) -> str | None:
-        """Takes back the text so far, and gives it; None where a reader has been sent any of it, or it was saved."""
-        if self._shown:
+        """Remove and return the text so far; None, with nothing removed, if any of it was read."""
+        if self._was_read:
             return None
         text = self._text.getvalue()
         self._text, self.length = io.StringIO(), 0
         return text
 
     def reasoning(self) -> str:
-        """The thinking so far."""
-        return "".join(self._thoughts)
+        return "".join(self._reasoning)
 
-    def end(self, message: Message) -> None:
-        """Ends it; readers find the message as it is stored, and no text beyond that."""
+    def finish(self, message: Message) -> None:
+        """End the stream with the message as it is stored; readers get no text beyond that."""
         self.message = message
         self.length = len(message.content)
-        self._thoughts = []
-        self._text = io.StringIO()  # four bytes a character: the message has them now
-        if not self._end.done():
-            self._end.set_result(message)
-        self._wake()
+        self._reasoning = []
+        self._text = io.StringIO()  # frees four bytes a character: the message holds the text now
+        if not self._finished.done():
+            self._finished.set_result(message)
+        self._wake_readers()
 
-    def end_deleted(self) -> None:
-        """Ends it as one whose row has gone."""
+    def finish_deleted(self) -> None:
+        """End the stream of a reply whose row is gone: cancelled, with the text so far."""
+        self.mark_deleted()
+        cancelled = dataclasses.replace(self.message, status=Status.CANCELLED, completed_at=now_ms())
+        self.finish(dataclasses.replace(cancelled, content=self.text()))
+
+    def mark_deleted(self) -> None:
         self.deleted = True
-        ended = dataclasses.replace(self.message, status=Status.CANCELLED, completed_at=now_ms())
-        self.end(dataclasses.replace(ended, content=self.text()))
 
     def close(self) -> None:
-        """Sends the readers away, to resume elsewhere; the turn goes on."""
+        """Disconnect the readers, which resume at another process; the turn goes on."""
         self.closing = True
-        self._wake()
+        self._wake_readers()
 
     def release(self) -> None:
-        """Says that the turn goes on elsewhere since this process goes away, also to those who wait for its end."""
-        self._answer_waiting(Draining())
+        """Disconnect all readers, including those that wait for the end: the turn goes on in another process."""
+        self._fail_waiting(Draining())
         self.close()
 
-    def put_off(self, cause: Exception) -> None:
-        """Answer those who wait for the end that it cannot be known now; the turn and its streams go on."""
-        if not self._end.done():
-            self._answer_waiting(DatabaseUnavailable() if isinstance(cause, DatabaseUnavailable) else InternalError())
-            self._end = asyncio.get_running_loop().create_future()
+    def give_up_waiting(self, cause: Exception) -> None:
+        """Raise an error in all calls of `wait_finished`; the turn and its readers go on."""
+        if not self._finished.done():
+            self._fail_waiting(DatabaseUnavailable() if isinstance(cause, DatabaseUnavailable) else InternalError())
+            self._finished = asyncio.get_running_loop().create_future()
 
     def text(self, start: int = 0, size: int | None = None) -> str:
-        """The text from a character on; all of it, or so many characters. What was given is not taken back."""
+        """Return the text from a character on, at most `size` characters; `retract` is refused from then on."""
         if self.ended:
             return self.message.content[start : None if size is None else start + size]
         self._text.seek(start)
         text = self._text.read(size)
-        self._shown = self._shown or text != ""
+        self._was_read = self._was_read or text != ""
         return text
 
-    async def more_than(self, length: int) -> None:
-        """Waits until there is more text than so many characters, or the end, or readers should go."""
+    async def wait_beyond(self, length: int) -> None:
+        """Wait for more than `length` characters, the end, or `closing`."""
         while self.length <= length and not (self.ended or self.closing):
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
+            await self._wait_for_change()
 
-    async def until_looked_up(self) -> None:
-        """Waits until it is known what was looked up, or no longer matters: there is text, or the end."""
+    async def wait_for_retrieval(self) -> None:
+        """Wait for the retrieval result, the first text, the end, or `closing`."""
         while self.awaits_retrieval and not (self.length or self.ended or self.closing):
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
+            await self._wait_for_change()
 
-    async def until_ended(self) -> Message:
-        """Wait for the end.
+    async def wait_finished(self) -> Message:
+        """Wait for the end, and return the message as it is stored.
 
         Raises:
-            Draining: the process goes away, and the turn goes on elsewhere.
+            Draining: the process shuts down, and the turn goes on elsewhere.
             DatabaseUnavailable, InternalError: the end could not be read or stored for as long as a client waits.
         """
-        return await asyncio.shield(self._end)
+        return await asyncio.shield(self._finished)
 
-    async def outcome(self, generation: asyncio.Task[Outcome]) -> Outcome:
-        """How the generation ended: by itself, or stopped."""
-        self._generation = generation
-        if self.stopped_as is not None:
-            generation.cancel()
-        try:
-            return await generation
-        except asyncio.CancelledError:
-            if self.stopped_as is not None:
-                return Outcome(self.stopped_as, self.text())
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # not the model alone: this very task is cancelled
-                raise
-            return Outcome(Status.FAILED, self.text(), error=failure_of(InternalError()))
-        finally:
-            self._generation = None
+    async def _wait_for_change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
-    def stop(self, status: Status, *, deleted: bool = False) -> None:
-        """Stops the model; the turn then ends with this status and the text so far."""
-        self.stopped_as = self.stopped_as or status
-        self.deleted = self.deleted or deleted
-        if self._generation is not None:
-            self._generation.cancel()
-
-    def _answer_waiting(self, error: AppError) -> None:
-        if not self._end.done():
+    def _fail_waiting(self, error: AppError) -> None:
+        if not self._finished.done():
             error.members = {"conversation_id": self.message.conversation_id, "message_id": self.message.message_id}
-            self._end.set_exception(error)
-            self._end.exception()  # seen: there may be nobody who waits
+            self._finished.set_exception(error)
+            self._finished.exception()  # marks it as retrieved: there may be no reader
 
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
+    def _wake_readers(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-def failure_of(error: AppError) -> Failure:
-    """What is stored of an error that ends a turn."""
-    return Failure(error.code, error.detail, error.retry_after)

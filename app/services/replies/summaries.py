@@ -8,14 +8,14 @@ from app.db.summaries import State
 from app.domain.ids import new_id, now_ms
 from app.domain.prompt import PromptRecord
 from app.domain.summaries import MAX_CHARACTERS, notes, request, upto
-from app.domain.turn_outcome import Outcome
 from app.domain.turns import Summary
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
 from app.services.replies.background import BackgroundCompletions
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 
 MESSAGES_AT_ONCE = 500
 STEPS = 4
@@ -27,22 +27,22 @@ log = logging.getLogger(__name__)
 class SummaryWriter:
     """Has conversations summarised that have outgrown the model's window; no turn waits for that."""
 
-    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner) -> None:
+    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner, timings: Timings) -> None:
         self._database = database
+        self._retry = DatabaseRetry(database, timings)
         self._asides = asides
         self._tasks = tasks
         self._at_work: set[str] = set()
 
-    def after(self, reply: ReplyStream, outcome: Outcome) -> None:
+    def after(self, run: TurnRun) -> None:
         """Looks at what a turn that has ended could not tell its model."""
-        conversation_id = reply.message.conversation_id
-        work, context = outcome.work, outcome.work.context
-        if context is None or context.cut <= context.summarised or conversation_id in self._at_work:
+        conversation_id = run.message.conversation_id
+        target, context = run.target_used, run.prompt and run.prompt.context
+        if target is None or context is None or context.cut <= context.summarised:
             return
-        if self._asides.router.catalog[str(work.provider)].concurrency is not None:
+        if conversation_id in self._at_work or self._asides.router.catalog[target.provider].concurrency is not None:
             return  # the few places of the embedded model belong to turns
         self._at_work.add(conversation_id)
-        target = Target(str(work.provider), str(work.model))
         self._tasks.spawn(self._summarise(conversation_id, target, context))
 
     async def _summarise(self, conversation_id: str, target: Target, context: PromptRecord) -> None:
@@ -72,6 +72,4 @@ class SummaryWriter:
         return written is None or not await self._stored(conversation_id, state, Summary(new_id(), reached, written))
 
     async def _stored(self, conversation_id: str, state: State, summary: Summary) -> bool:
-        return await DatabaseRetry(self._database).write(
-            summaries.store, conversation_id, state.revision, summary, now_ms()
-        )
+        return await self._retry.write(summaries.store, conversation_id, state.revision, summary, now_ms())

@@ -9,6 +9,7 @@ from app.db.database import Database
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.runtime.backoff import Backoff
+from app.services.runtime.timings import Timings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,14 +18,15 @@ log = logging.getLogger(__name__)
 
 
 class DatabaseRetry:
-    """Runs transactions, and retries them until the database answers.
+    """Runs idempotent transactions, and retries them until the database answers.
 
-    A transaction that writes has to find its own work done, where only the acknowledgement of an earlier try was lost.
+    A transaction that writes has to detect that an earlier try was committed, whose acknowledgement was lost.
     """
 
     def __init__(
         self,
         database: Database,
+        timings: Timings,
         *,
         retried: type[Exception] = DatabaseUnavailable,
         on_failure: Callable[[Exception], None] | None = None,
@@ -33,23 +35,23 @@ class DatabaseRetry:
 
         Args:
             database: Runs the transactions.
-            retried: The errors that are retried; all of them for what may not be lost. Others are raised.
+            timings: The pauses between the tries.
+            retried: The errors that are retried; `Exception` for work that may not be lost. Others are raised.
             on_failure: Called with each error that is retried.
         """
         self._database = database
+        self._timings = timings
         self._retried = retried
         self._on_failure = on_failure
 
     async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.write`."""
         return await self._retry(lambda: self._database.write(transaction, *args, **kwargs))
 
     async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.read`."""
         return await self._retry(lambda: self._database.read(transaction, *args, **kwargs))
 
     async def _retry(self, run: Callable[[], Awaitable[T]]) -> T:
-        backoff = Backoff()
+        backoff = Backoff(self._timings.first_backoff, self._timings.longest_backoff)
         while True:
             try:
                 return await run()

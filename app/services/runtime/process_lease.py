@@ -7,61 +7,61 @@ from collections.abc import Callable
 from app.db import process_leases
 from app.db.database import LEASE_MS, Database
 from app.services.runtime.polling import Poller
-
-HEARTBEAT_SECONDS = 3.0
-"""With the retries a lease outlasts ten seconds of trouble, wherever between two heartbeats these begin."""
-LONGEST_RETRY_SECONDS = 1.0
-START_SECONDS = 2 * LONGEST_RETRY_SECONDS
-"""Seconds for which a new process judges nobody: the outage of its start may have ended the leases of others, which
-they renew as soon as it is over."""
+from app.services.runtime.timings import Timings
 
 log = logging.getLogger(__name__)
 
 
 class ProcessLease:
-    """The lease of this process, by which others know that it lives."""
+    """The lease of this process, by which other processes know that it is alive."""
 
-    def __init__(self, database: Database, process_id: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: Database, process_id: str, timings: Timings, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.process_id = process_id
         self._database = database
+        self._timings = timings
         self._now = now
-        self._renewed_at = self._may_judge_at = now()
+        self._renewed_at = self._grace_until = now()
 
     @property
     def expired(self) -> bool:
-        """Return whether this process's own lease may be over, so that others may end its turns."""
+        """True if the lease may be over, so that other processes may take over the work of this one."""
         return self._now() >= self._renewed_at + LEASE_MS / 1000
 
     @property
-    def may_judge(self) -> bool:
-        """Return whether the other processes have had the time to renew their leases, so that one without is dead."""
-        return not self.expired and self._now() >= self._may_judge_at
+    def may_recover(self) -> bool:
+        """True if work without a lease may be taken over.
+
+        This process holds its own lease, and the others have had the time to renew theirs after an outage.
+        """
+        return not self.expired and self._now() >= self._grace_until
 
     def poller(self) -> Poller:
-        """Make the poller that renews the lease."""
-        return Poller("lease renewal", self.renew, HEARTBEAT_SECONDS, longest_retry=LONGEST_RETRY_SECONDS)
+        longest_retry = self._timings.longest_heartbeat_retry
+        return Poller("lease renewal", self.renew, self._timings.heartbeat, longest_retry=longest_retry)
 
     async def start(self) -> None:
-        """Make the lease; from here on others see that this process lives."""
+        """Take the lease."""
         if self._database.kind == "sqlite":
             await self._database.write(process_leases.forget_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
         await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
-        self._may_judge_at = self._now() + START_SECONDS
+        self._grace_until = self._now() + self._timings.lease_grace
 
     async def renew(self) -> None:
-        """Renew the lease, and note when that came so late that others may have come too late."""
+        """Renew the lease; begin a grace period if that is so late that other leases may have expired too."""
         began_at = self._now()
         held = await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         gap = self._now() - self._renewed_at
         if not held:  # by the database's clock: it was set, or this host stood still, and others may have too
-            self._may_judge_at = self._now() + LEASE_MS / 1000
-        elif gap > 2 * HEARTBEAT_SECONDS:  # an outage, in which leases that were renewed earlier than this one ended
-            self._may_judge_at = self._now() + gap
+            self._grace_until = self._now() + LEASE_MS / 1000
+        elif gap > 2 * self._timings.heartbeat:  # an outage: leases renewed earlier than this one have expired in it
+            self._grace_until = self._now() + gap
         self._renewed_at = began_at
 
-    async def resign(self) -> None:
-        """End the lease, so that others take over at once what is left."""
+    async def release(self) -> None:
+        """End the lease, so that other processes take over at once; logs a failure, as the lease expires anyway."""
         try:
             await self._database.write(process_leases.resign, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed

@@ -10,7 +10,7 @@ from app.errors import Overloaded, RateLimited
 
 @dataclass(frozen=True, slots=True)
 class CapacityLimits:
-    """Numbers of turns that a process takes."""
+    """Numbers of turns that a process accepts."""
 
     at_work: int
     waiting: int
@@ -18,133 +18,134 @@ class CapacityLimits:
 
 
 class Capacity:
-    """Counts the turns of this process: at work, in all and for each provider, and waiting, in all and of each user."""
+    """Counts the turns of this process: at work, in all and per provider, and waiting, in all and per user."""
 
-    def __init__(self, limit_of: Callable[[str], int | None], bounds: CapacityLimits) -> None:
-        self._limit_of = limit_of
-        self._bounds = bounds
+    def __init__(self, provider_limit: Callable[[str], int | None], limits: CapacityLimits) -> None:
+        """Set the limits; `provider_limit` returns a provider's own number of slots, None for no limit."""
+        self._provider_limit = provider_limit
+        self._limits = limits
         self._at_work: Counter[str] = Counter()
         self._waiting = 0
         self._waiting_of: Counter[str] = Counter()
-        # Scripts ask from SQLite's thread while turns end in the event loop's.
+        # Transactions call from SQLite's thread while turns end in the event loop's.
         self._lock = threading.Lock()
 
-    def claim(self) -> CapacityReservation:
-        """Room for one more turn, which may yet be refused: that is known once its provider and its user are.
+    def reserve(self) -> CapacityReservation:
+        """Return a reservation for one more turn; it may be refused later, when its provider and user are known.
 
         Raises:
-            Overloaded: there is none, whoever the user is.
+            Overloaded: there is no room, whoever the user is.
         """
         with self._lock:
-            if self._waiting >= self._bounds.waiting and self._at_work.total() >= self._bounds.at_work:
+            if self._waiting >= self._limits.waiting and self._at_work.total() >= self._limits.at_work:
                 raise Overloaded
         return CapacityReservation(self)
 
     def refusal(self, owner_id: str | None) -> RateLimited | Overloaded:
-        """Explain why a turn of this user, None for a new one, is refused where there is no room."""
+        """Return the error for a turn of this user (None: a new user) when there is no room."""
         with self._lock:
-            return RateLimited() if self._has_share(owner_id) else Overloaded()
+            return RateLimited() if self._share_is_used(owner_id) else Overloaded()
 
-    def take(self, provider: str) -> bool:
-        """Takes a slot, if there is one."""
-        limit = self._limit_of(provider)
+    def acquire_slot(self, provider: str) -> bool:
+        """Take a slot of a provider; return False if there is none."""
+        limit = self._provider_limit(provider)
         with self._lock:
-            full = self._at_work.total() >= self._bounds.at_work
+            full = self._at_work.total() >= self._limits.at_work
             if full or (limit is not None and self._at_work[provider] >= limit):
                 return False
             self._at_work[provider] += 1
             return True
 
-    def give_back(self, provider: str) -> None:
-        """Frees a slot that was taken."""
+    def release_slot(self, provider: str) -> None:
         with self._lock:
             self._at_work[provider] -= 1
 
-    def queue(self, owner_id: str, *, adopted: bool, freed: int = 0) -> None:
-        """Takes a place among those that wait, of which `freed` are this user's and about to be left.
+    def enqueue(self, owner_id: str, *, adopted: bool, freed: int = 0) -> None:
+        """Take a place in the queue, of which `freed` are this user's and about to be released.
 
         Raises:
-            RateLimited: the user has as many as one may have; an adopted turn was accepted already, and is taken.
-            Overloaded: there is none left.
+            RateLimited: the user has no place left; never for an adopted turn, which was accepted already.
+            Overloaded: the process has no place left.
         """
         with self._lock:
-            if not adopted and self._has_share(owner_id, freed):
+            if not adopted and self._share_is_used(owner_id, freed):
                 raise RateLimited
-            if self._waiting - freed >= self._bounds.waiting:
+            if self._waiting - freed >= self._limits.waiting:
                 raise Overloaded
             self._waiting += 1
             self._waiting_of[owner_id] += 1
 
-    def leave(self, owner_id: str) -> None:
-        """Frees a place among those that wait."""
+    def dequeue(self, owner_id: str) -> None:
+        """Release a place in the queue."""
         with self._lock:
             self._waiting -= 1
             self._waiting_of[owner_id] -= 1
             if not self._waiting_of[owner_id]:
                 del self._waiting_of[owner_id]
 
-    def _has_share(self, owner_id: str | None, freed: int = 0) -> bool:
-        return owner_id is not None and self._waiting_of[owner_id] - freed >= self._bounds.waiting_of_user
+    def _share_is_used(self, owner_id: str | None, freed: int = 0) -> bool:
+        return owner_id is not None and self._waiting_of[owner_id] - freed >= self._limits.waiting_of_user
 
 
 class CapacityReservation:
-    """At most one slot and one place in the line, taken inside a transaction that may be run twice or rolled back."""
+    """At most one slot and one place in the queue, taken in a transaction that may run twice or be rolled back.
 
-    def __init__(self, slots: Capacity) -> None:
-        self._slots = slots
-        self._waits_for: str | None = None
-        """The user in whose name it has a place in the line."""
+    So each method may be called again: it changes nothing that it has done before.
+    """
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._queued_for: str | None = None
+        """The user's row for which it holds a place in the queue."""
         self._provider: str | None = None
+        """The provider of which it holds a slot."""
 
-    def place(self, provider: str, owner_id: str, first: bool, freed: int) -> bool:
-        """Whether the turn may start at once, being first in its conversation; else it has a place to wait at.
+    def assign(self, provider: str, owner_id: str, first: bool, freed: int) -> bool:
+        """Take a slot, or else a place in the queue; return whether the turn can start at once.
 
         Args:
-            provider: Whose slot it needs.
-            owner_id: Its user's row.
-            first: Whether no other turn is in its way.
-            freed: How many of its user's turns that wait here are stopped for it.
+            provider: The provider whose slot it needs.
+            owner_id: The id of the user's row.
+            first: False if another turn of the conversation has to end before.
+            freed: The number of the user's queued turns here that are cancelled for it.
 
         Raises:
-            RateLimited: it would have to wait, and its user has enough turns that do.
-            Overloaded: it would have to wait, and there are enough who do.
+            RateLimited: it would have to wait, and its user has no place left.
+            Overloaded: it would have to wait, and the process has no place left.
         """
-        if first and self.take(provider):
-            self._leave()
+        if first and self.acquire_slot(provider):
+            self.dequeue()
             return True
-        self.wait(owner_id, freed=freed)
-        self.give_slot_back()
+        self.enqueue(owner_id, freed=freed)
+        self.release_slot()
         return False
 
-    def wait(self, owner_id: str, *, adopted: bool = False, freed: int = 0) -> None:
-        """Takes a place in the line; raises what `Slots.queue` does."""
-        if self._waits_for != owner_id:  # a user that is new may have another row when the transaction is run again
-            self._leave()
-            self._slots.queue(owner_id, adopted=adopted, freed=freed)
-            self._waits_for = owner_id
+    def enqueue(self, owner_id: str, *, adopted: bool = False, freed: int = 0) -> None:
+        """Take a place in the queue; raises what `Capacity.enqueue` does."""
+        if self._queued_for != owner_id:  # a new user may have another row when the transaction runs again
+            self.dequeue()
+            self._capacity.enqueue(owner_id, adopted=adopted, freed=freed)
+            self._queued_for = owner_id
 
-    def take(self, provider: str) -> bool:
-        """Whether the claim has its slot now."""
-        if self._provider is None and self._slots.take(provider):
+    def dequeue(self) -> None:
+        """Release the place in the queue, if any."""
+        if self._queued_for is not None:
+            self._capacity.dequeue(self._queued_for)
+            self._queued_for = None
+
+    def acquire_slot(self, provider: str) -> bool:
+        """Take a slot; return whether the reservation has one now."""
+        if self._provider is None and self._capacity.acquire_slot(provider):
             self._provider = provider
         return self._provider is not None
 
-    def start(self) -> None:
-        """Leaves the line: the turn is at work."""
-        self._leave()
-
-    def give_slot_back(self) -> None:
-        """Frees the slot, if one was taken."""
+    def release_slot(self) -> None:
+        """Release the slot, if any."""
         if self._provider is not None:
-            self._slots.give_back(self._provider)
+            self._capacity.release_slot(self._provider)
             self._provider = None
 
-    def give_back(self) -> None:
-        """Frees all that was taken."""
-        self.give_slot_back()
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._waits_for is not None:
-            self._slots.leave(self._waits_for)
-            self._waits_for = None
+    def release(self) -> None:
+        """Release the slot and the place in the queue."""
+        self.release_slot()
+        self.dequeue()

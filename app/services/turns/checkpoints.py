@@ -7,56 +7,48 @@ from app.db.database import Database
 from app.db.turns import Checkpoint
 from app.domain.prompt import PromptRecord
 from app.llm.base import Target
-from app.services.replies.generation import record_of
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
-
-CHECKPOINT_SECONDS = 1.0
 
 
 class SavedState(NamedTuple):
-    """How far a reply is."""
+    """The state of a reply at a checkpoint."""
 
     length: int = 0
-    author: Target | None = None
+    target: Target | None = None
     context: PromptRecord | None = None
-    """What was told for it last, and whom: another provider may have been asked since."""
+    """Of the prompt that was sent last: with a fallback it changes."""
 
 
-def saved_state(reply: ReplyStream) -> SavedState:
-    """How far a reply is now."""
-    if reply.call is None:
-        return SavedState(reply.length)
-    return SavedState(reply.length, reply.call.author, reply.call.prompt and reply.call.prompt.context)
+def state_of(run: TurnRun) -> SavedState:
+    return SavedState(run.stream.length, run.target_used, run.prompt and run.prompt.context)
 
 
 class CheckpointWriter:
     """Saves the text so far of all running turns once a second, in one transaction."""
 
-    def __init__(self, database: Database, running: TurnExecutor, process_id: str) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, process_id: str, timings: Timings) -> None:
         self._database = database
-        self._running = running
+        self._executor = executor
         self._process_id = process_id
+        self._timings = timings
         self._saved: dict[str, SavedState] = {}
 
     def poller(self) -> Poller:
-        """Make the poller that saves the text of running turns."""
-        return Poller("checkpoints", self.save, CHECKPOINT_SECONDS)
+        return Poller("checkpoints", self.save, self._timings.checkpoint)
 
     async def save(self) -> None:
-        """Saves what has changed."""
-        running = self._running.replies
-        states = {message_id: saved_state(reply) for message_id, reply in running.items()}
-        dirty = [
-            message_id for message_id, state in states.items() if state != self._saved.get(message_id, SavedState())
-        ]
-        if dirty:
-            found = [self._checkpoint(message_id, running[message_id]) for message_id in dirty]
-            await self._database.write(turns.checkpoint, self._process_id, found)
+        """Save the replies that have changed since the last checkpoint."""
+        states: dict[str, SavedState] = {}
+        changed: list[Checkpoint] = []
+        for message_id, run in self._executor.runs.items():
+            states[message_id] = state = state_of(run)
+            saved = self._saved.get(message_id, SavedState())
+            if state != saved:
+                record = run.record() if state[1:] != saved[1:] else None
+                changed.append(Checkpoint(message_id, run.stream.text(), record))
+        if changed:
+            await self._database.write(turns.checkpoint, self._process_id, changed)
         self._saved = states
-
-    def _checkpoint(self, message_id: str, reply: ReplyStream) -> Checkpoint:
-        known = self._saved.get(message_id, SavedState())
-        told = reply.call is not None and saved_state(reply)[1:] != known[1:]
-        return Checkpoint(message_id, reply.text(), record_of(reply, reply.call) if told and reply.call else None)

@@ -8,40 +8,40 @@ from typing import TypeVar
 from app.errors import DatabaseUnavailable
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.backoff import Backoff
+from app.services.runtime.timings import Timings
 
 T = TypeVar("T")
 
-CLIENT_WAIT_SECONDS = 30.0
-"""Seconds for which clients wait for what cannot be read or written; many give up after a minute."""
-
 
 class ClientWait:
-    """Time for which some work on replies has failed without a success."""
+    """The time for which some work on replies has failed without a success."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, timings: Timings, now: Callable[[], float] = time.monotonic) -> None:
+        self._timings = timings
         self._now = now
         self._since: float | None = None
 
-    def note(self, error: Exception, replies: Iterable[ReplyStream]) -> None:
-        """Note a failure; answer those who wait for the end of replies, once they have waited long enough."""
+    def note(self, error: Exception, streams: Iterable[ReplyStream]) -> None:
+        """Note a failure; once clients have waited long enough, give up waiting for the end of these replies."""
         if self._since is None:
             self._since = self._now()
-        if self._now() >= self._since + CLIENT_WAIT_SECONDS:
-            for reply in replies:
-                reply.put_off(error)
+        if self._now() >= self._since + self._timings.client_wait:
+            for stream in streams:
+                stream.give_up_waiting(error)
 
     def end(self) -> None:
         """Note a success."""
         self._since = None
 
 
-async def while_clients_wait(read: Callable[[], Awaitable[T]]) -> T:
-    """Retry what only reads while the database is away, and return its result.
+async def while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
+    """Retry a read while the database is unavailable, and return its result.
 
     Raises:
-        DatabaseUnavailable: it was away for longer than clients wait.
+        DatabaseUnavailable: it was unavailable for longer than clients wait.
     """
-    deadline, backoff = time.monotonic() + CLIENT_WAIT_SECONDS, Backoff()
+    deadline = time.monotonic() + timings.client_wait
+    backoff = Backoff(timings.first_backoff, timings.longest_backoff)
     while True:
         try:
             return await read()

@@ -11,240 +11,221 @@ from app.db.database import Database
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.prompt import prompt
-from app.domain.turn_outcome import Outcome
+from app.domain.turn_outcome import Outcome, failed_outcome
 from app.domain.turns import History
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
-from app.llm.base import Target
-from app.llm.calls import ModelCall
+from app.llm.calls import CallLimits
 from app.llm.router import Router
 from app.services.replies.generation import generate, with_record
 from app.services.replies.grounded import GroundedGenerator
-from app.services.replies.stream import ReplyStream, failure_of
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_turn_end
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import Capacity, CapacityReservation
 from app.services.turns.client_wait import ClientWait
 from app.services.turns.queue import TurnQueue
 from app.services.turns.quota import TokenQuota, TurnUsageMeter
 from app.services.turns.remote_replies import RemoteReplies
 
-LAST_SECONDS = 5.0
-"""How long the last commits of interrupted turns may take."""
-
 log = logging.getLogger(__name__)
 
 
 class TurnExecutor:
-    """The accepted turns of this process: each waits, starts, is generated and settled in a task of its own."""
+    """Executes the accepted turns of this process, each in a task of its own, from the queue to its final status."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts of a turn's execution
         self,
         database: Database,
         router: Router,
-        grounding: GroundedGenerator,
-        watches: RemoteReplies,
-        slots: Capacity,
-        budgets: TokenQuota,
+        grounded: GroundedGenerator,
+        remote_replies: RemoteReplies,
+        capacity: Capacity,
+        quota: TokenQuota,
         lease: ProcessLease,
+        *,
+        timings: Timings,
     ) -> None:
-        self.replies: dict[str, ReplyStream] = {}
-        """The unfinished replies, by id."""
+        self.runs: dict[str, TurnRun] = {}
+        """The unfinished turns, by the ids of their replies."""
         self.draining = False
-        self.line = TurnQueue(database, slots, lease.process_id)
-        self.on_ended: list[Callable[[ReplyStream, Outcome], None]] = []
-        """Who wants to know when a turn of this process has ended, and as what it was settled."""
+        self.queue = TurnQueue(database, capacity, lease.process_id, timings)
+        self.on_ended: list[Callable[[TurnRun], None]] = []
+        """Called when a turn of this process has ended and is stored."""
         self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        """What else is given back to other processes when this one drains."""
-        self.budgets = budgets
-        self.grounding = grounding
+        """Called when this process begins to drain."""
+        self.quota = quota
+        self.grounded = grounded
         self._database = database
         self._router = router
-        self._watches = watches
-        self._slots = slots
+        self._remote_replies = remote_replies
+        self._capacity = capacity
         self._lease = lease
+        self._timings = timings
         self._tasks = TaskOwner()
 
-    def claim(self) -> CapacityReservation:
-        """Room for one more turn.
+    def acquire_capacity(self) -> CapacityReservation:
+        """Return a reservation for one more turn.
 
         Raises:
-            Draining: the process is going away.
-            DatabaseUnavailable: the process has lost its lease, so that others would end the turn.
-            Overloaded: there is none, whoever the user is.
+            Draining: the process is shutting down.
+            DatabaseUnavailable: the lease of the process has expired, so others would end the turn.
+            Overloaded: the process has no room, whoever the user is.
         """
         if self.draining:
             raise Draining
         if self._lease.expired:
             raise DatabaseUnavailable
-        return self._slots.claim()
+        return self._capacity.reserve()
 
     def refusal(self, owner_id: str | None) -> AppError:
-        """Explain why a turn of this user, None for a new one, is refused where there is no room."""
-        return self._slots.refusal(owner_id)
+        """Return the error for a turn of this user (None: a new user) when the process has no room."""
+        return self._capacity.refusal(owner_id)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does the work in a task that drains with the turns."""
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the work in a task that is drained with the turns."""
         self._tasks.spawn(work)
 
-    async def run(self, reply: ReplyStream, claim: CapacityReservation) -> None:
-        """Brings an accepted turn to its end, whatever happens on the way."""
-        message_id = reply.message.message_id
-        self.replies[message_id] = reply
+    async def execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
+        """Execute an accepted turn up to its final status, whatever fails on the way."""
+        message_id = run.message.message_id
+        self.runs[message_id] = run
         try:
             try:
-                await self._bring_to_end(reply, claim)
+                await self._execute(run, reservation)
             except Exception:
                 log.exception("a turn broke")
-                await self._settle(reply, failure(InternalError(), reply))
-        except asyncio.CancelledError:  # the drain's time is over: the text is there up to the last checkpoint
-            reply.release()
+                await self._settle(run, failed_outcome(InternalError(), run.stream.text()))
+        except asyncio.CancelledError:  # the drain is over: the text is stored up to the last checkpoint
+            run.stream.release()
             raise
         finally:
-            del self.replies[message_id]
-            reply.call = None  # with a whole prompt in it, however long the reply is read
-            claim.give_back()
-            self.line.nudge()
+            del self.runs[message_id]
+            reservation.release()
+            self.queue.wake()
 
-    async def adopt(self, message: Message) -> None:
-        """Takes over a waiting turn that was given back, or whose process died; not where the line is full.
+    async def adopt(self, reply: Message) -> None:
+        """Adopt a queued turn that was released, or whose process died; leave it there if the queue is full.
 
         Raises:
             Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
-        claim = self.claim()
-        wait = functools.partial(claim.wait, adopted=True)
+        reservation = self.acquire_capacity()
+        wait = functools.partial(reservation.enqueue, adopted=True)
         try:
-            adopted = await DatabaseRetry(self._database).write(turns.adopt, self._lease.process_id, message, wait)
+            retry = DatabaseRetry(self._database, self._timings)
+            adopted = await retry.write(turns.adopt, self._lease.process_id, reply, wait)
         except BaseException:
-            claim.give_back()
+            reservation.release()
             raise
         if adopted is None:
-            claim.give_back()
+            reservation.release()
         else:
-            reply = ReplyStream(message, adopted.sampling, owner_id=adopted.owner_id, lookup=adopted.lookup)
-            self.spawn(self.run(reply, claim))
+            run = TurnRun(reply, adopted.question_number, adopted.resolved, adopted.owner_id, adopted.lookup)
+            self.start_task(self.execute(run, reservation))
 
     def conversation_deleted(self, conversation_id: str) -> None:
-        """Stops the turns of a conversation that is gone; their readers hear of it."""
-        for reply in list(self.replies.values()):
-            if reply.message.conversation_id == conversation_id:
-                self.stop(reply, Status.CANCELLED, deleted=True)
+        """Stop the turns of a deleted conversation; their readers get a 404."""
+        for run in list(self.runs.values()):
+            if run.message.conversation_id == conversation_id:
+                self.stop(run, Status.CANCELLED, deleted=True)
 
     def cancel(self, message_id: str) -> None:
-        """Stops a turn whose row says so, if it is one of this process."""
-        reply = self.replies.get(message_id)
-        if reply is not None:
-            self.stop(reply, Status.CANCELLED)
+        """Stop a turn that is cancelled in its row, if this process executes it."""
+        run = self.runs.get(message_id)
+        if run is not None:
+            self.stop(run, Status.CANCELLED)
 
-    def stop(self, reply: ReplyStream, status: Status, *, deleted: bool = False) -> None:
-        """Stops a turn that waits or is at work."""
-        reply.stop(status, deleted=deleted)
-        self.line.leave(reply.message.message_id)
+    def stop(self, run: TurnRun, status: Status, *, deleted: bool = False) -> None:
+        """Stop a queued or running turn."""
+        run.abort(status, deleted=deleted)
+        self.queue.remove(run.message.message_id)
 
     async def drain(self, seconds: float) -> None:
-        """Takes no more turns, gives back those that wait, and lets the others finish.
-
-        What is not finished after so many seconds is kept as interrupted.
-        """
+        """Accept no more turns, release the queued ones, and interrupt the others that run longer than `seconds`."""
         self.draining = True
-        self._watches.close()
-        for give_back in self.on_drain:
-            self.spawn(give_back())
-        for reply in list(self.replies.values()):
-            reply.close()
-            self.line.leave(reply.message.message_id)
+        self._remote_replies.close()
+        for callback in self.on_drain:
+            self.start_task(callback())
+        for run in list(self.runs.values()):
+            run.stream.close()
+            self.queue.remove(run.message.message_id)
         await self._tasks.wait(seconds)
-        for reply in list(self.replies.values()):
-            self.stop(reply, Status.INTERRUPTED)
-        await self._tasks.drain(LAST_SECONDS)
+        for run in list(self.runs.values()):
+            self.stop(run, Status.INTERRUPTED)
+        await self._tasks.drain(self._timings.last_commits)
 
-    async def _bring_to_end(self, reply: ReplyStream, claim: CapacityReservation) -> None:
-        if reply.message.status is Status.IN_PROGRESS or await self._comes_to_it(reply, claim):
-            claim.start()
-            await self._settle(reply, await self._generate(reply))
-        elif reply.stopped_as is Status.CANCELLED:
-            await self._settle(reply, Outcome(Status.CANCELLED, ""))
+    async def _execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
+        if run.message.status is Status.IN_PROGRESS or await self._wait_in_queue(run, reservation):
+            reservation.dequeue()
+            await self._settle(run, await self._generate(run))
+        elif run.aborted_as is Status.CANCELLED:
+            await self._settle(run, Outcome(Status.CANCELLED, ""))
         else:
-            await self._release(reply)
+            await self._release(run)
 
-    async def _comes_to_it(self, reply: ReplyStream, claim: CapacityReservation) -> bool:
-        """Whether a queued turn's time to start has come; a process that goes away leaves it where it is."""
-        return not self.draining and await self.line.wait(reply, claim)
+    async def _wait_in_queue(self, run: TurnRun, reservation: CapacityReservation) -> bool:
+        """Wait until the turn has started; return False if it was stopped before, or the process drains."""
+        return not self.draining and await self.queue.wait_for_start(run, reservation)
 
-    async def _release(self, reply: ReplyStream) -> None:
-        """Gives a turn back that has cost nothing yet; the lease's end does so too, if that fails."""
-        reply.release()
+    async def _release(self, run: TurnRun) -> None:
+        """Release a queued turn, for another process to adopt; if that fails, the end of the lease does so."""
+        run.stream.release()
         try:
-            await self._database.write(turns.release, self._lease.process_id, reply.message.message_id)
+            await self._database.write(turns.release, self._lease.process_id, run.message.message_id)
         except Exception as error:  # whatever it is, the turn has not failed
-            log.warning("cannot give a waiting turn back", exc_info=error)
+            log.warning("cannot release a queued turn", exc_info=error)
 
-    async def _generate(self, reply: ReplyStream) -> Outcome:
+    async def _generate(self, run: TurnRun) -> Outcome:
         try:
-            async with self.budgets.spending(reply) as spending:
-                history = await self._history(reply)
-                reply.call = self._call(reply, history, spending)
-                return await reply.outcome(asyncio.create_task(self._answer(reply.call, reply, history)))
+            async with self.quota.meter(run) as meter:
+                history = await self._history(run)
+                return await run.outcome_of(asyncio.create_task(self._reply(run, history, meter)))
         except AppError as error:
-            return failure(error, reply)
+            return failed_outcome(error, run.stream.text())
         except Exception:
             log.exception("a turn broke on its way to or from the model")
-            return failure(InternalError(), reply)
+            return failed_outcome(InternalError(), run.stream.text())
 
-    async def _history(self, reply: ReplyStream) -> History:
-        history, reply.history = reply.history, None
+    async def _history(self, run: TurnRun) -> History:
+        history = run.take_history()
         if history is None:
-            note = functools.partial(ClientWait().note, replies=[reply])
-            history = await DatabaseRetry(self._database, on_failure=note).read(turns.history, reply.message)
+            note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
+            retry = DatabaseRetry(self._database, self._timings, on_failure=note)
+            history = await retry.read(turns.history, run.message, run.question_number)
         return history
 
-    def _answer(self, call: ModelCall, reply: ReplyStream, history: History) -> Coroutine[Any, Any, Outcome]:
-        if reply.lookup is None:
-            return generate(self._router, call, reply)
-        return self.grounding.answer(call, reply, reply.lookup, history)
+    def _reply(self, run: TurnRun, history: History, meter: TurnUsageMeter | None) -> Coroutine[Any, Any, Outcome]:
+        deadline = asyncio.get_running_loop().time() + self._router.limits.total
+        limits = CallLimits(deadline, should_stop=meter.exceeded if meter else None)
+        if run.lookup is not None:
+            return self.grounded.generate(run, run.lookup, history, limits)
+        build_prompt = functools.partial(prompt, history, run.question_number)
+        return generate(self._router, run, run.start_call(build_prompt, run.stream, limits))
 
-    def _call(self, reply: ReplyStream, history: History, spending: TurnUsageMeter | None) -> ModelCall:
-        sampling, question = reply.sampling, reply.message.answers
-        assert question is not None, "a reply answers something"  # noqa: S101  for the types
-        return ModelCall(
-            target=Target(str(sampling.provider), str(sampling.model)),
-            compose=functools.partial(prompt, history, question),
-            sink=reply,
-            deadline=asyncio.get_running_loop().time() + self._router.limits.total,
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            exhausted=spending.reaches_limit if spending else None,
-        )
-
-    async def _settle(self, reply: ReplyStream, outcome: Outcome) -> None:
-        """Store how a turn ended, however long that takes, and end it for its readers."""
+    async def _settle(self, run: TurnRun, outcome: Outcome) -> None:
+        """Store the outcome of a turn, however long that takes, and end its stream."""
         try:
-            outcome = with_record(outcome, reply, reply.call)
+            outcome = with_record(outcome, run)
         except Exception:
-            log.exception("a reply is stored without what was done for it")
-        on_failure = functools.partial(ClientWait().note, replies=[reply])
-        stored = await DatabaseRetry(self._database, retried=Exception, on_failure=on_failure).write(
-            turns.settle, self._lease.process_id, reply.owner_id, reply.message, outcome, now_ms()
-        )
+            log.exception("a reply is stored without its record")
+        note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
+        retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=note)
+        stored = await retry.write(turns.settle, self._lease.process_id, run.owner_id, run.message, outcome, now_ms())
         if stored is None:
-            reply.end_deleted()
+            run.stream.finish_deleted()
         elif stored.status.terminal:
-            reply.end(stored)
+            run.stream.finish(stored)
             log_turn_end(stored)
-            self._tell_ended(reply, outcome)
+            self._notify_ended(run)
         else:
-            self._watches.take_over(reply)  # another process has adopted it
+            self._remote_replies.attach(run.stream)  # another process has adopted it
 
-    def _tell_ended(self, reply: ReplyStream, outcome: Outcome) -> None:
-        for tell in self.on_ended:
+    def _notify_ended(self, run: TurnRun) -> None:
+        for callback in self.on_ended:
             try:
-                tell(reply, outcome)
+                callback(run)
             except Exception:  # the turn itself has ended well
-                log.exception("what follows a turn broke")
-
-
-def failure(error: AppError, reply: ReplyStream) -> Outcome:
-    """Make the outcome of a turn that ended by an error of this process; what readers have seen of the reply stays."""
-    return Outcome(Status.FAILED, reply.text(), error=failure_of(error))
+                log.exception("a follow-up of a turn broke")

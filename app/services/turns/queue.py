@@ -6,92 +6,90 @@ from collections.abc import Iterable, Sequence
 from app.db import turns
 from app.db.database import Database
 from app.domain.ids import now_ms
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import Capacity, CapacityReservation
 from app.services.turns.client_wait import ClientWait
 
-POLL_SECONDS = 0.5
-
 
 class TurnQueue:
-    """The turns of this process that wait: for an earlier turn of their conversation, or for a slot.
+    """The queued turns of this process: each waits for the earlier turns of its conversation, then for a slot.
 
-    First in order, then a slot, then the start: looked for after each turn's end, and every half second since
-    the turn in front may be another process's.
+    The queue is polled after the end of each turn, and every half second since an earlier turn may run elsewhere.
     """
 
-    def __init__(self, database: Database, slots: Capacity, process_id: str) -> None:
+    def __init__(self, database: Database, capacity: Capacity, process_id: str, timings: Timings) -> None:
         self._database = database
-        self._slots = slots
+        self._capacity = capacity
         self._process_id = process_id
-        self._waiting: dict[str, QueuedTurn] = {}
-        self._nudged = asyncio.Event()
-        self._delay = ClientWait()
+        self._timings = timings
+        self._queued: dict[str, QueuedTurn] = {}
+        self._wakeup = asyncio.Event()
+        self._client_wait = ClientWait(timings)
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._queued)
 
-    async def wait(self, reply: ReplyStream, claim: CapacityReservation) -> bool:
-        """Waits until the turn is in progress, with its slot taken; False when it was stopped before."""
-        waiter = QueuedTurn(reply, claim)
-        self._waiting[reply.message.message_id] = waiter
-        self._nudged.set()
+    async def wait_for_start(self, run: TurnRun, reservation: CapacityReservation) -> bool:
+        """Wait until the turn is in progress, with a slot; return False if it was removed before."""
+        queued = QueuedTurn(run, reservation)
+        self._queued[run.message.message_id] = queued
+        self._wakeup.set()
         try:
-            return await waiter.started
+            return await queued.started
         finally:
-            del self._waiting[reply.message.message_id]
+            del self._queued[run.message.message_id]
 
-    def leave(self, message_id: str) -> None:
-        """Lets a stopped turn wait no longer."""
-        waiter = self._waiting.get(message_id)
-        if waiter is not None and not waiter.started.done():
-            waiter.started.set_result(False)
+    def remove(self, message_id: str) -> None:
+        """End the wait of a turn that was stopped."""
+        queued = self._queued.get(message_id)
+        if queued is not None:
+            queued.finish(started=False)
 
-    def nudge(self) -> None:
-        """Looks at once who may start."""
-        if self._waiting:
-            self._nudged.set()
+    def wake(self) -> None:
+        """Poll at once."""
+        if self._queued:
+            self._wakeup.set()
 
     def poller(self) -> Poller:
-        """Make the poller that starts the turns whose time has come."""
-        return Poller("starting of turns", self.poll, POLL_SECONDS, wakeup=self._nudged)
+        return Poller("starting of turns", self.poll, self._timings.queue_poll, wakeup=self._wakeup)
 
     async def poll(self) -> None:
-        """Start the turns that are first in order and get a slot."""
-        if not self._waiting:
-            self._delay.end()
+        """Start the queued turns that are first in their conversation and get a slot."""
+        if not self._queued:
+            self._client_wait.end()
             return
         started: list[str] = []
         try:
             started = await self._database.write(turns.start, self._process_id, self._with_slot, now_ms())
-            self._delay.end()
+            self._client_wait.end()
         except Exception as error:
-            self._delay.note(error, [waiter.reply for waiter in self._waiting.values()])
+            self._client_wait.note(error, [queued.run.stream for queued in self._queued.values()])
             raise
         finally:
-            for message_id, waiter in list(self._waiting.items()):
+            for message_id, queued in list(self._queued.items()):
                 if message_id in started:
-                    waiter.start()
+                    queued.finish(started=True)
                 else:
-                    waiter.claim.give_slot_back()
+                    queued.reservation.release_slot()
 
     def _with_slot(self, message_ids: Sequence[str]) -> Iterable[str]:
         for message_id in message_ids:
-            waiter = self._waiting.get(message_id)
-            if waiter is not None and waiter.claim.take(str(waiter.reply.sampling.provider)):
+            queued = self._queued.get(message_id)
+            if queued is not None and queued.reservation.acquire_slot(queued.run.resolved.provider):
                 yield message_id
 
 
 class QueuedTurn:
-    """A turn in the line."""
+    """A turn in the queue."""
 
-    def __init__(self, reply: ReplyStream, claim: CapacityReservation) -> None:
-        self.reply = reply
-        self.claim = claim
+    def __init__(self, run: TurnRun, reservation: CapacityReservation) -> None:
+        self.run = run
+        self.reservation = reservation
         self.started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-    def start(self) -> None:
-        """Lets the turn go on, in progress."""
+    def finish(self, *, started: bool) -> None:
+        """End the wait, unless it has ended."""
         if not self.started.done():
-            self.started.set_result(True)
+            self.started.set_result(started)

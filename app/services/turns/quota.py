@@ -7,83 +7,82 @@ from app.db import usage
 from app.db.database import Database
 from app.domain.ids import now_ms
 from app.domain.quota import DAY_MS, quota_exceeded
-from app.domain.token_estimate import whole_tokens
 from app.errors import DatabaseUnavailable
-from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 
 
 class DailyAccount:
-    """What one user has spent today, as far as this process knows."""
+    """The tokens that one user has spent today, as far as this process knows."""
 
     def __init__(self) -> None:
         self.settled = 0
         """Tokens of attempts that have ended."""
         self.live = 0
-        """Tokens of the turns that this process has at work, estimated."""
+        """Estimated tokens of the turns at work in this process."""
         self.turns = 0
+        """Number of the user's turns at work."""
 
 
 class TurnUsageMeter:
-    """What one turn spends."""
+    """Adds the tokens of one running turn to its user's account."""
 
-    def __init__(self, reply: ReplyStream, account: DailyAccount, limit: int) -> None:
-        self._reply = reply
+    def __init__(self, run: TurnRun, account: DailyAccount, daily_tokens: int) -> None:
+        self._run = run
         self._account = account
-        self._limit = limit
+        self._daily_tokens = daily_tokens
         self._spent = 0
 
-    def reaches_limit(self) -> bool:
-        """Whether the turn's user has no more to spend, with what there is of its reply."""
-        call = self._reply.call
-        sent = call.prompt.context.tokens if call and call.prompt else 0
-        spent = sent + (whole_tokens(call.twentieths) if call else 0)
+    def exceeded(self) -> bool:
+        """Update the account; return whether the user's tokens of the day are spent."""
+        spent = self._run.estimated_tokens()
         self._account.live += spent - self._spent
         self._spent = spent
-        return self._account.settled + self._account.live >= self._limit
+        return self._account.settled + self._account.live >= self._daily_tokens
 
     def settle(self) -> None:
-        """Ends it with what its attempts have cost."""
-        made = self._reply.call.attempts if self._reply.call else []
+        """Replace the turn's estimate by the usage of its attempts."""
         self._account.live -= self._spent
-        self._account.settled += sum(each.usage.input_tokens + each.usage.output_tokens for each in made if each.usage)
+        usages = [attempt.usage for attempt in self._run.attempts if attempt.usage]
+        self._account.settled += sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
 
 class TokenQuota:
-    """The tokens that users may spend in a day. Turns of one user at once share it, process by process."""
+    """The tokens that a user may spend in a day (UTC), shared by the user's turns in each process."""
 
     def __init__(self, database: Database, daily_tokens: int | None) -> None:
         self.daily_tokens = daily_tokens
+        """None for no limit."""
         self._database = database
         self._accounts: dict[tuple[str, int], DailyAccount] = {}
-        """By user and day."""
+        """By the user's row and the day."""
 
     @contextlib.asynccontextmanager
-    async def spending(self, reply: ReplyStream) -> AsyncIterator[TurnUsageMeter | None]:
-        """What a turn spends within the block; None where there is no limit.
+    async def meter(self, run: TurnRun) -> AsyncIterator[TurnUsageMeter | None]:
+        """Meter the tokens of a turn within the block; None without a limit.
 
         Raises:
-            QuotaExceeded: there is nothing left, as when it had to wait behind others.
+            QuotaExceeded: nothing is left, as may happen while the turn is queued.
         """
         if self.daily_tokens is None:
             yield None
             return
-        whose = reply.owner_id, now_ms() // DAY_MS
-        account = self._accounts.setdefault(whose, DailyAccount())
+        key = run.owner_id, now_ms() // DAY_MS
+        account = self._accounts.setdefault(key, DailyAccount())
         account.turns += 1
-        spending = TurnUsageMeter(reply, account, self.daily_tokens)
+        meter = TurnUsageMeter(run, account, self.daily_tokens)
         try:
-            await self._look(reply.owner_id, account, self.daily_tokens)
-            yield spending
+            await self._refresh(run.owner_id, account, self.daily_tokens)
+            yield meter
         finally:
-            spending.settle()
+            meter.settle()
             account.turns -= 1
             if not account.turns:
-                self._accounts.pop(whose, None)
+                self._accounts.pop(key, None)
 
-    async def _look(self, owner_id: str, account: DailyAccount, daily_tokens: int) -> None:
-        """Asks the ledger, which also knows of other processes' turns."""
+    async def _refresh(self, owner_id: str, account: DailyAccount, daily_tokens: int) -> None:
+        """Read the recorded usage, which includes that of other processes."""
         now = now_ms()
-        with contextlib.suppress(DatabaseUnavailable):  # it was asked before, when the turn was accepted
+        with contextlib.suppress(DatabaseUnavailable):  # it was checked when the turn was accepted
             account.settled = max(account.settled, await self._database.read(usage.spent, owner_id, now))
         if account.settled >= daily_tokens:
             raise quota_exceeded(now)

@@ -11,75 +11,76 @@ from app.domain.messages import Message, Status
 from app.errors import DatabaseUnavailable, Draining, Overloaded
 from app.services.runtime.polling import Poller
 from app.services.runtime.process_lease import ProcessLease
+from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 
-SWEEP_SECONDS = 2.5
-"""Dead processes are found well within five seconds of their lease's end."""
-SWEEP_BATCH = 100
-LANES = 4
-"""Turns that are taken up at once."""
+BATCH_TURNS = 100
+PARALLEL_TURNS = 4
 
 log = logging.getLogger(__name__)
 
 
 class TurnRecovery:
-    """Ends or adopts the turns of processes that lost their lease."""
+    """Interrupts or adopts the unfinished turns of processes that lost their lease."""
 
-    def __init__(self, database: Database, running: TurnExecutor, lease: ProcessLease) -> None:
+    def __init__(self, database: Database, executor: TurnExecutor, lease: ProcessLease, timings: Timings) -> None:
         self._database = database
-        self._running = running
+        self._executor = executor
         self._lease = lease
+        self._timings = timings
 
     def poller(self) -> Poller:
-        """Make the poller that takes such turns up; a process may leave any number of them."""
-        return Poller("recovery of turns", self.sweep, SWEEP_SECONDS, longest_round=None, required=False)
+        # A process may leave any number of turns.
+        return Poller("recovery of turns", self.run, self._timings.recovery, bounded=False, required=False)
 
-    async def sweep(self) -> None:
-        """End or adopt all turns without a living process."""
-        if not self._lease.may_judge or self._running.draining:
+    async def run(self) -> None:
+        """Interrupt or adopt all stalled turns."""
+        if not self._lease.may_recover or self._executor.draining:
             return
-        with contextlib.suppress(Draining, Overloaded):  # then others adopt what waits
-            while await self._take_up() == SWEEP_BATCH:
+        with contextlib.suppress(Draining, Overloaded):  # then others adopt the queued turns
+            while await self._recover_batch() == BATCH_TURNS:
                 pass
         await self._database.write(process_leases.forget_dead_processes, self._lease.process_id, LEASE_MS)
 
-    async def _take_up(self) -> int:
-        """End or adopt some turns without a living process; return how many.
+    async def _recover_batch(self) -> int:
+        """Interrupt or adopt up to 100 stalled turns; return their number.
 
-        One that cannot be, as its conversation is locked or its row cannot be read, keeps no other unfinished.
+        A turn that cannot be recovered, as its conversation is locked or its row cannot be read, holds up no other.
         """
-        found = await self._database.read(turns.stalled_turns, self._lease.process_id, SWEEP_BATCH)
-        lanes = asyncio.Semaphore(LANES)
-        results = await asyncio.gather(*(self._take_up_in(lanes, reply) for reply in found), return_exceptions=True)
+        stalled = await self._database.read(turns.stalled_turns, self._lease.process_id, BATCH_TURNS)
+        parallel = asyncio.Semaphore(PARALLEL_TURNS)
+        results = await asyncio.gather(
+            *(self._try_recover(parallel, reply) for reply in stalled), return_exceptions=True
+        )
         for refusal in results:
             if isinstance(refusal, BaseException):
                 raise refusal
         return results.count(True)
 
-    async def _take_up_in(self, lanes: asyncio.Semaphore, reply: Message) -> bool:
-        """End or adopt a turn when its time comes; return False for one whose row cannot be read."""
-        async with lanes:
+    async def _try_recover(self, parallel: asyncio.Semaphore, reply: Message) -> bool:
+        """Interrupt or adopt a turn; log other errors than refusals, and return False for them."""
+        async with parallel:
             try:
-                await self._take_up_one(reply)
+                await self._recover(reply)
             except (DatabaseUnavailable, Draining, Overloaded):
                 raise
             except Exception:
-                log.exception("cannot take up a turn", extra={"message_id": reply.message_id})
+                log.exception("cannot recover a turn", extra={"message_id": reply.message_id})
                 return False
         return True
 
-    async def _take_up_one(self, reply: Message) -> None:
+    async def _recover(self, reply: Message) -> None:
         if reply.status is Status.QUEUED:
-            await self._running.adopt(reply)
+            await self._executor.adopt(reply)
             return
-        what = self._lease.process_id, reply, now_ms()
+        args = self._lease.process_id, reply, now_ms()
         ids = {"conversation_id": reply.conversation_id, "message_id": reply.message_id}
         try:
-            interrupted = await self._database.write(turns.mark_interrupted, *what)
+            interrupted = await self._database.write(turns.mark_interrupted, *args)
         except DatabaseUnavailable:
             raise
         except Exception:  # a row of another release, perhaps
-            log.exception("what a dead process did for a turn cannot be read", extra=ids)
-            interrupted = await self._database.write(turns.interrupt_unrecorded, *what)
+            log.exception("the record of a stalled turn cannot be read", extra=ids)
+            interrupted = await self._database.write(turns.interrupt_unrecorded, *args)
         if interrupted:
-            log.warning("the turn of a process that died was ended", extra=ids)
+            log.warning("the turn of a dead process was interrupted", extra=ids)

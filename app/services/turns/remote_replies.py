@@ -8,75 +8,73 @@ from app.db.database import Database
 from app.domain.messages import Message
 from app.services.replies.stream import ReplyStream
 from app.services.runtime.polling import Poller
+from app.services.runtime.timings import Timings
 from app.services.turns.client_wait import ClientWait
-
-LOOK_SECONDS = 0.5
 
 
 class RemoteReplies:
-    """Follows replies that other processes make, for readers of this one: a look at all of them twice a second.
+    """Polls the rows of replies that other processes generate, for readers of this one, twice a second.
 
-    A reply is watched for as long as somebody holds it.
+    A stream is fed for as long as a reader holds it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
-        self._watched: weakref.WeakValueDictionary[str, ReplyStream] = weakref.WeakValueDictionary()
-        self._nudged = asyncio.Event()
+        self._timings = timings
+        self._streams: weakref.WeakValueDictionary[str, ReplyStream] = weakref.WeakValueDictionary()
+        self._wakeup = asyncio.Event()
         self._closed = False
-        self._delay = ClientWait()
+        self._client_wait = ClientWait(timings)
 
     def follow(self, message: Message) -> ReplyStream:
-        """An unfinished reply, as its text grows elsewhere."""
-        reply = self._watched.get(message.message_id) or ReplyStream(message)
-        self.take_over(reply)
-        return reply
+        """Return the stream of an unfinished reply of another process."""
+        stream = self._streams.get(message.message_id) or ReplyStream(message)
+        self.attach(stream)
+        return stream
 
-    def take_over(self, reply: ReplyStream) -> None:
-        """Goes on with a reply whose turn has moved to another process; its readers notice nothing."""
+    def attach(self, stream: ReplyStream) -> None:
+        """Feed a stream from its row, also one whose turn has moved to another process; its readers stay."""
         if self._closed:
-            reply.release()
+            stream.release()
             return
-        self._watched[reply.message.message_id] = reply
-        self._nudged.set()
+        self._streams[stream.message.message_id] = stream
+        self._wakeup.set()
 
     def close(self) -> None:
-        """Sends all readers away, to resume elsewhere."""
+        """Disconnect all readers, which resume at another process."""
         self._closed = True
-        for reply in list(self._watched.values()):
-            reply.release()
-        self._watched.clear()
+        for stream in list(self._streams.values()):
+            stream.release()
+        self._streams.clear()
 
     def poller(self) -> Poller:
-        """Make the poller that reads the rows of followed replies."""
-        return Poller("following of turns", self.look, LOOK_SECONDS, wakeup=self._nudged)
+        return Poller("following of turns", self.poll, self._timings.remote_reply_poll, wakeup=self._wakeup)
 
-    async def look(self) -> None:
-        """Takes over what the rows have more than the replies, and ends those that have ended."""
-        watched = dict(self._watched)
-        if not watched:
-            self._delay.end()
+    async def poll(self) -> None:
+        """Append the new text of each row to its stream, and finish the streams of replies that have ended."""
+        streams = dict(self._streams)
+        if not streams:
+            self._client_wait.end()
             return
-        known = [turns.Watched(name, reply.length, reply.awaits_retrieval) for name, reply in watched.items()]
+        followed = [turns.Watched(name, stream.length, stream.awaits_retrieval) for name, stream in streams.items()]
         try:
-            found = await self._database.read(turns.progress, known)
-            self._delay.end()
+            found = await self._database.read(turns.progress, followed)
+            self._client_wait.end()
         except Exception as error:
-            self._delay.note(error, watched.values())
+            self._client_wait.note(error, streams.values())
             raise
-        for message_id, reply in watched.items():
+        for message_id, stream in streams.items():
             if not self._closed:
-                self._advance(reply, found.get(message_id))
+                self._advance(stream, found.get(message_id))
 
-    def _advance(self, reply: ReplyStream, progress: turns.Progress | None) -> None:
+    def _advance(self, stream: ReplyStream, progress: turns.Progress | None) -> None:
         if progress is None:
-            reply.end_deleted()
+            stream.finish_deleted()
         else:
-            text, message, retrieval = progress
-            if retrieval is not None:
-                reply.looked_up(retrieval)
-            reply.append(text)
-            if message is not None:
-                reply.end(message)
-        if reply.ended:
-            self._watched.pop(reply.message.message_id, None)
+            if progress.retrieval is not None:
+                stream.set_retrieval(progress.retrieval)
+            stream.append(progress.text)
+            if progress.message is not None:
+                stream.finish(progress.message)
+        if stream.ended:
+            self._streams.pop(stream.message.message_id, None)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from app.db import conversations, idempotency, messages, reservations, retrieval_records, turns, users
 from app.db.database import Database
@@ -13,9 +13,10 @@ from app.db.transaction import Transaction
 from app.domain.conversations import Mode, NewConversation
 from app.domain.grounded_prompt import instructed
 from app.domain.ids import new_id, now_ms
-from app.domain.messages import Message, Sampling
+from app.domain.messages import Message, ResolvedModel
 from app.domain.principals import Principal
 from app.domain.prompt import fixed_tokens
+from app.domain.retrieval import RetrievalResult
 from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
 from app.errors import (
@@ -28,19 +29,29 @@ from app.errors import (
 )
 from app.llm.base import Target
 from app.llm.router import Router
-from app.services.messages import get
+from app.services.messages import require_message
 from app.services.replies.stream import ReplyStream
+from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
+from app.services.runtime.timings import Timings
 from app.services.turns.capacity import CapacityReservation
+from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
 
+T = TypeVar("T")
+
 
 class Turn(NamedTuple):
-    """An accepted turn, and its reply in the making."""
+    """A turn for a caller: accepted now, or read by its reply."""
 
-    accepted: AcceptedTurn
-    reply: ReplyStream
+    title: str | None
+    """Of its conversation."""
+    question: Message | None
+    """None if it was deleted since, or if `reply` is a user's message."""
+    reply: Message
+    """As it is stored at the acceptance or the read."""
+    stream: ReplyStream
     replayed: bool = False
     """Whether it was accepted before, under the same idempotency key."""
 
@@ -48,24 +59,25 @@ class Turn(NamedTuple):
 class PendingTurn:
     """A turn that somebody asks for: what was reserved for it, and the answer that is waited for."""
 
-    def __init__(self, claim: CapacityReservation) -> None:
-        self.claim = claim
+    def __init__(self, reservation: CapacityReservation) -> None:
+        self.reservation = reservation
         self.reserved: AcceptedTurn | None = None
         self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
 
-    def accept(self) -> Turn:
-        """Answers with the turn that is stored now."""
+    def accept(self) -> TurnRun:
+        """Answers with the turn that is stored now, and return its run."""
         assert self.reserved is not None, "the script that was committed sets it"  # noqa: S101  for the types
-        accepted = self.reserved
-        reply = ReplyStream(accepted.reply, accepted.sampling, accepted.history, accepted.owner_id, accepted.lookup)
-        turn = Turn(accepted, reply)
+        turn = self.reserved
+        run = TurnRun(
+            turn.reply, turn.question.sequence_number, turn.resolved, turn.owner_id, turn.lookup, turn.history
+        )
         if not self.answer.done():
-            self.answer.set_result(turn)
-        return turn
+            self.answer.set_result(Turn(turn.title, turn.question, turn.reply, run.stream))
+        return run
 
     def refuse(self, error: Exception) -> None:
         """Answers with an error; nothing was stored."""
-        self.claim.give_back()
+        self.reservation.release()
         self.answer_with(error)
 
     def answer_with(self, error: Exception) -> None:
@@ -79,14 +91,21 @@ class TurnService:
     """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
 
     def __init__(
-        self, database: Database, router: Router, running: TurnExecutor, watches: RemoteReplies, process_id: str
+        self,
+        database: Database,
+        router: Router,
+        executor: TurnExecutor,
+        remote_replies: RemoteReplies,
+        process_id: str,
+        timings: Timings,
     ) -> None:
         self._database = database
         self._router = router
-        self.running = running
+        self.executor = executor
         """The turns of this process."""
-        self._watches = watches
+        self._remote_replies = remote_replies
         self._process_id = process_id
+        self._timings = timings
 
     async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accepts a turn of a conversation; once this returns, the message is on disk.
@@ -129,11 +148,11 @@ class TurnService:
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
-        accepted = await self._database.read(accepted_turn, who.user_id, conversation_id, message_id)
-        reply = self._reply_of(accepted.reply)
-        if accepted.retrieval is not None and reply.awaits_retrieval:
-            reply.looked_up(accepted.retrieval)
-        return Turn(accepted, reply)
+        read = await self._database.read(stored_turn, who.user_id, conversation_id, message_id)
+        stream = self._stream_of(read.reply)
+        if read.retrieval is not None and stream.awaits_retrieval:
+            stream.set_retrieval(read.retrieval)
+        return Turn(read.title, read.question, read.reply, stream)
 
     async def cancel(self, who: Principal, conversation_id: str, message_id: str) -> Message:
         """Stops a turn, wherever it runs or waits: within a second, its text so far kept.
@@ -143,14 +162,22 @@ class TurnService:
             AlreadyFinished: the message is terminal.
         """
         message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
-        self.running.cancel(message_id)
+        self.executor.cancel(message_id)
         return message
 
-    def _reply_of(self, message: Message) -> ReplyStream:
-        running = self.running.replies.get(message.message_id)
-        if running is not None:
-            return running
-        return ReplyStream.of(message) if message.status.terminal else self._watches.follow(message)
+    async def read_while_client_waits(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Retry a read while the database is unavailable, and return its result.
+
+        Raises:
+            DatabaseUnavailable: it was unavailable for longer than clients wait.
+        """
+        return await while_clients_wait(self._timings, read)
+
+    def _stream_of(self, message: Message) -> ReplyStream:
+        run = self.executor.runs.get(message.message_id)
+        if run is not None:
+            return run.stream
+        return ReplyStream.finished(message) if message.status.terminal else self._remote_replies.follow(message)
 
     async def _once(
         self,
@@ -185,12 +212,12 @@ class TurnService:
         *new: NewConversation,
     ) -> Turn:
         try:
-            attempt = PendingTurn(self.running.claim())
+            attempt = PendingTurn(self.executor.acquire_capacity())
         except Overloaded:
             without_room = reservations.owner_without_room
             owner_id = await self._database.read(without_room, owner, conversation_id, request.on_busy)
-            raise self.running.refusal(owner_id) from None
-        self.running.spawn(self._reserve_and_run(attempt, script, (owner, conversation_id, *new, request)))
+            raise self.executor.refusal(owner_id) from None
+        self.executor.start_task(self._reserve_and_run(attempt, script, (owner, conversation_id, *new, request)))
         return await attempt.answer
 
     async def _reserve_and_run(
@@ -204,10 +231,10 @@ class TurnService:
         except Exception as error:  # noqa: BLE001  the one who asked gets it, whatever it is
             attempt.refuse(error)
             return
-        turn = attempt.accept()
-        for message_id in turn.accepted.interrupts:
-            self.running.cancel(message_id)
-        await self.running.run(turn.reply, attempt.claim)
+        run = attempt.accept()
+        for message_id in attempt.reserved.interrupts if attempt.reserved else ():
+            self.executor.cancel(message_id)
+        await self.executor.execute(run, attempt.reservation)
 
     async def _stored(
         self, attempt: PendingTurn, script: Callable[..., Transaction[None]], args: tuple[object, ...]
@@ -225,7 +252,7 @@ class TurnService:
             return False
         reply_id = attempt.reserved.reply.message_id
         on_failure = lambda _: attempt.answer_with(error)  # noqa: E731
-        retry = DatabaseRetry(self._database, retried=Exception, on_failure=on_failure)
+        retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=on_failure)
         return await retry.read(messages.message_by_id, reply_id) is not None
 
     def _reserve(
@@ -255,38 +282,47 @@ class TurnService:
             conversation_id=conversation_id,
             owner=owner,
             process_id=self._process_id,
-            settle=functools.partial(self._router.catalog.settle, asked.sampling),
-            place=attempt.claim.place,
+            resolve=functools.partial(self._router.catalog.resolve, asked.sampling),
+            place=attempt.reservation.assign,
             fit=self._fit,
-            daily_tokens=self.running.budgets.daily_tokens,
+            daily_tokens=self.executor.quota.daily_tokens,
             key=asked.key,
             retrieval=asked.retrieval,
             now=now_ms(),
         )
 
-    def _fit(self, sampling: Sampling, mode: str, system_prompt: str | None, message: str) -> None:
-        target = Target(str(sampling.provider), str(sampling.model))
+    def _fit(self, resolved: ResolvedModel, mode: str, system_prompt: str | None, message: str) -> None:
+        target = Target(resolved.provider, resolved.model)
         told = instructed(system_prompt) if mode == Mode.RAG else system_prompt
-        fixed_tokens(told, message, self._router.window(target, sampling.max_tokens))
+        fixed_tokens(told, message, self._router.window(target, resolved.max_tokens))
 
 
-def accepted_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[AcceptedTurn]:
-    """Reads a turn by its reply; a user's message is one without a question."""
-    message = yield from get(owner, conversation_id, message_id)
+class StoredTurn(NamedTuple):
+    """A turn as it is stored."""
+
+    title: str | None
+    question: Message | None
+    reply: Message
+    retrieval: RetrievalResult | None
+
+
+def stored_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[StoredTurn]:
+    """Read a turn by its reply; a user's message is one without a question."""
+    message = yield from require_message(owner, conversation_id, message_id)
     title = yield from conversations.title(conversation_id)
     if message.answers is None:
-        return AcceptedTurn(title, None, message)
+        return StoredTurn(title, None, message, None)
     question = yield from messages.message_by_number(conversation_id, message.answers)
     retrieval = None if message.grounded is None else (yield from retrieval_records.of_message(message_id))
-    return AcceptedTurn(title, question, message, retrieval=retrieval)
+    return StoredTurn(title, question, message, retrieval)
 
 
 def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[Message]:
     """The transaction of a cancellation."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     if message.status.terminal:
         raise AlreadyFinished
     yield from turns.cancel(message, now)
-    return (yield from get(owner, conversation_id, message_id))
+    return (yield from require_message(owner, conversation_id, message_id))
