@@ -121,10 +121,8 @@ async def served(
     capacity = capacity_of(settings, catalog)
     router = router_of(settings, catalog)
     retrieval = DocumentSearch(database, rag.embedder, rag.reranker)
-    lookups = PassageSelector(
-        database, QueryRewriter(BackgroundCompletions(database, router, timings)), retrieval.search, retrieval.nearness
-    )
-    grounded = GroundedGenerator(router, lookups)
+    rewriter = QueryRewriter(BackgroundCompletions(database, router, timings))
+    grounded = GroundedGenerator(router, PassageSelector(database, retrieval, rewriter))
     quota = TokenQuota(database, settings.user_daily_tokens)
     executor = TurnExecutor(database, router, grounded, remote_replies, capacity, quota, lease, timings=timings)
     tasks, asides = TaskOwner(), TaskOwner()
@@ -226,10 +224,10 @@ def write_beside(
     """Has titles and summaries written behind the turns, where they are wanted."""
     asides = BackgroundCompletions(database, router, timings)
     if settings.summaries:
-        executor.on_ended.append(SummaryWriter(database, asides, tasks, timings).after)
+        executor.on_ended.append(SummaryWriter(database, asides, tasks, timings).on_turn_finished)
     if settings.title_model:
         target = router.catalog.target(settings.title_model)
-        executor.on_ended.append(TitleWriter(database, asides, tasks, target, timings).after)
+        executor.on_ended.append(TitleWriter(database, asides, tasks, target, timings).on_turn_finished)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -142,11 +142,11 @@ def reasoning(conversation_id: str, first: int, last: int) -> Transaction[dict[s
 def edit(message: Message, content: str, now: int) -> Transaction[None]:
     """Gives a message other text; the conversation has to be locked."""
     yield Statement(EDIT, (message.message_id, content, now))
-    yield from summaries.forget(message.conversation_id, message.sequence_number)
+    yield from summaries.delete_summaries(message.conversation_id, message.sequence_number)
 
 
 def empty(message: Message, now: int) -> Transaction[None]:
     """Deletes a message: its number stays taken, so its row stays too, without its text."""
     yield Statement(EMPTY, (message.message_id, now))
     yield Statement(COUNT_DOWN, (message.conversation_id,))
-    yield from summaries.forget(message.conversation_id, message.sequence_number)
+    yield from summaries.delete_summaries(message.conversation_id, message.sequence_number)

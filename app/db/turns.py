@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.db import retrieval_records, summaries
+from app.db import prompt_records, retrieval_records, summaries
 from app.db import usage as attempts
 from app.db.messages import COLUMNS, message_by_id, message_of
 from app.db.process_leases import stalled
@@ -19,7 +19,6 @@ from app.db.transaction import Statement, Transaction, first_row
 from app.domain.citations import citations_in
 from app.domain.ids import new_id
 from app.domain.messages import Message, ResolvedModel, Status, Usage, has_text
-from app.domain.prompt import PromptRecord
 from app.domain.retrieval import Lookup, RetrievalResult
 from app.domain.token_estimate import estimated_tokens
 from app.domain.turn_outcome import Outcome, TurnRecord
@@ -102,7 +101,7 @@ def start(process_id: str, message_id: str, now: int) -> Transaction[bool]:
 
 def history(reply: Message, question_number: int) -> Transaction[History]:
     """Read the history of a reply: the latest summary, and at most the last 1,000 readable messages after it."""
-    found = yield from summaries.state(reply.conversation_id, before=question_number)
+    found = yield from summaries.summary_state(reply.conversation_id, before=question_number)
     if found is None:
         return (yield from history_after(reply, question_number, None, None))
     return (yield from history_after(reply, question_number, found.system_prompt, found.summary))
@@ -119,14 +118,14 @@ def history_after(
     values = (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered, question_number)
     rows = yield Statement(HISTORY, values)
     rows.reverse()
-    found = summaries.told_messages(rows)
+    found = summaries.history_messages(rows)
     return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
 
 
 def unread(messages: Sequence[HistoryMessage]) -> int:
     """The sequence number up to which turns were not read whole: a reply whose question was not is among them."""
-    number, _, answers = messages[0]
-    return number - 1 if answers is None else number
+    first = messages[0]
+    return first.sequence_number - 1 if first.answers is None else first.sequence_number
 
 
 class Checkpoint(NamedTuple):
@@ -141,7 +140,10 @@ class Checkpoint(NamedTuple):
 def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Transaction[None]:
     """Saves many replies so far."""
     for message_id, text, record in replies:
-        values = (record and dump_prompt_record(record), record and retrieval_records.stored(record.retrieval))
+        values = (
+            record and prompt_records.dump_record(record),
+            record and retrieval_records.dump_retrieval(record.retrieval),
+        )
         yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
@@ -178,7 +180,7 @@ def progress(watched: Sequence[Watched]) -> Transaction[dict[str, Progress]]:
         row = yield from first_row(Statement(PROGRESS, (message_id, length + 1)))
         if row is None:
             continue
-        retrieval = (yield from retrieval_records.of_message(message_id)) if awaits_retrieval else None
+        retrieval = (yield from retrieval_records.retrieval_of(message_id)) if awaits_retrieval else None
         if not Status(row[0]).terminal:
             found[message_id] = Progress(row[1], None, retrieval)
         elif (message := (yield from message_by_id(message_id))) is not None:
@@ -224,10 +226,10 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
         record.provider,
         record.model,
         record.reasoning,
-        dump_prompt_record(record),
+        prompt_records.dump_record(record),
         orjson.dumps(outcome.citations).decode() if outcome.citations else None,
         None if reply.grounded is None else bool(outcome.citations),
-        retrieval_records.stored(record.retrieval),
+        retrieval_records.dump_retrieval(record.retrieval),
     )
     row = yield from first_row(Statement(SETTLE, values))
     if row is not None:
@@ -245,28 +247,7 @@ def supersede(reply: Message, question_number: int, text: str) -> Transaction[No
     if reply.sequence_number == question_number + 1 or not has_text(text):
         return
     yield Statement(SUPERSEDE, (reply.conversation_id, question_number, reply.sequence_number, reply.message_id))
-    yield from summaries.forget(reply.conversation_id, question_number)
-
-
-def dump_prompt_record(work: TurnRecord) -> str | None:
-    """What was told, and whom, as it is stored."""
-    if work.context is None:
-        return None
-    record = {"provider": work.provider, "model": work.model, "context": work.context}
-    return orjson.dumps(record).decode()
-
-
-def context_of(stored: str | None) -> TurnRecord | None:
-    """What was told, from what is stored."""
-    if stored is None:
-        return None
-    record = orjson.loads(stored)
-    sent = tuple((first, last) for first, last in record["context"].pop("sent"))
-    return TurnRecord(
-        record["provider"],
-        record["model"],
-        context=PromptRecord(sent=sent, **record["context"]),
-    )
+    yield from summaries.delete_summaries(reply.conversation_id, question_number)
 
 
 def ended(reply: Message, outcome: Outcome, now: int) -> Message:
@@ -316,9 +297,9 @@ def record_stalled_usage(reply: Message, now: int) -> Transaction[None]:
     row = yield from first_row(Statement(LEFT_BEHIND, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
     owner_id, text, context, started_at, question, looked_up = row
-    if (retrieval := retrieval_records.retrieval_of(looked_up)) is not None:
-        yield from retrieval_records.cite(reply.message_id, citations_in(text, retrieval.candidates))
-    work = context_of(context) or TurnRecord(reply.provider, reply.model)
+    if (retrieval := retrieval_records.parse_retrieval(looked_up)) is not None:
+        yield from retrieval_records.set_citations(reply.message_id, citations_in(text, retrieval.candidates))
+    work = prompt_records.parse_record(context) or TurnRecord(reply.provider, reply.model)
     sent = work.context.tokens if work.context else estimated_tokens(question)
     usage = Usage(sent, estimated_tokens(text), estimated=True)
     attempt = Attempt(
@@ -355,4 +336,4 @@ def adopt(process_id: str, reply: Message) -> Transaction[Adopted | None]:
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
-    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.lookup_of(*row[4:7]))
+    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.parse_lookup(*row[4:7]))

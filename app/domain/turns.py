@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import Message, ResolvedModel, Sampling, Status
@@ -44,11 +44,13 @@ class NewReply:
     retrieval: RetrievalMode = RetrievalMode.AUTO
 
 
-HistoryMessage: TypeAlias = tuple[int, str, int | None]
-"""An earlier message, as much of it as a model may need.
+class HistoryMessage(NamedTuple):
+    """An earlier message, as far as a prompt needs it."""
 
-Its sequence number, its content and, for a reply, the sequence number of the message that it answers.
-"""
+    sequence_number: int
+    content: str
+    answers: int | None
+    """The sequence number of the question that a reply answers; None for a user's message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class History:
     messages: Sequence[HistoryMessage]
     summary: Summary | None = None
     """It stands for messages that are not among `messages`."""
-    cut: int = 0
-    """The sequence number up to which older messages were not even looked at, being too many."""
+    dropped_up_to: int = 0
+    """The sequence number up to which older messages were not read, being too many; 0 where all were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,5 +20,5 @@ router = APIRouter(tags=["messages"])
 )
 async def get_context(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """What was sent to the model for a reply, and what was left out and why."""
-    context = await call.services.contexts.of(call.who, str(conversation_id), str(message_id))
+    context = await call.services.contexts.get(call.who, str(conversation_id), str(message_id))
     return json_response(context_json(context))

@@ -108,7 +108,7 @@ class TurnRun:
         """Estimate the tokens of the prompt and of the text and reasoning so far."""
         if self._call is None:
             return 0
-        sent = self._call.prompt.context.tokens if self._call.prompt else 0
+        sent = self._call.prompt.record.tokens if self._call.prompt else 0
         return sent + whole_tokens(self._call.twentieths)
 
     def record(self) -> TurnRecord:
@@ -120,7 +120,7 @@ class TurnRun:
             provider,
             model,
             reasoning=self.stream.reasoning() or None,
-            context=self._call.prompt and self._call.prompt.context,
+            context=self._call.prompt and self._call.prompt.record,
             attempts=tuple(self._call.attempts),
             retrieval=self.retrieval,
         )

@@ -23,7 +23,7 @@ class SavedState(NamedTuple):
 
 
 def state_of(run: TurnRun) -> SavedState:
-    return SavedState(run.stream.length, run.target_used, run.prompt and run.prompt.context)
+    return SavedState(run.stream.length, run.target_used, run.prompt and run.prompt.record)
 
 
 class CheckpointWriter:

@@ -12,7 +12,7 @@ from app.db.transaction import Transaction
 from app.db.turns import Adopted
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
-from app.domain.prompt import prompt
+from app.domain.prompt import build_prompt
 from app.domain.turn_outcome import Outcome, failed_outcome
 from app.domain.turns import History
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
@@ -203,8 +203,8 @@ class TurnExecutor:
         limits = CallLimits(deadline, should_stop=meter.exceeded if meter else None)
         if run.lookup is not None:
             return self.grounded.generate(run, run.lookup, history, limits)
-        build_prompt = functools.partial(prompt, history, run.question_number)
-        return generate(self._router, run, run.start_call(build_prompt, run.stream, limits))
+        build = functools.partial(build_prompt, history, run.question_number)
+        return generate(self._router, run, run.start_call(build, run.stream, limits))
 
     async def _settle(self, run: TurnRun, outcome: Outcome) -> None:
         """Store the outcome of a turn, however long that takes, and end its stream."""

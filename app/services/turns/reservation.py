@@ -9,13 +9,13 @@ from typing import NamedTuple, assert_never
 
 from app.db import conversations, idempotency, messages, reservations, turns, users
 from app.db.reservations import LockedConversation
-from app.db.retrieval_records import lookup_of
+from app.db.retrieval_records import parse_lookup
 from app.db.transaction import Transaction
 from app.domain.conversations import Mode, NewConversation
-from app.domain.grounded_prompt import instructed
+from app.domain.grounded_prompt import with_instruction
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, ResolvedModel, Role, Status
-from app.domain.prompt import fixed_tokens
+from app.domain.prompt import check_fixed_tokens
 from app.domain.titles import title_from
 from app.domain.turns import MAX_UNFINISHED, AcceptedTurn, History, NewReply, NewTurn, OnBusy
 from app.errors import (
@@ -133,7 +133,7 @@ class TurnReservations:
             reply=new_reply(reply_id, question, conversation, resolved, starts=starts, now=now),
             resolved=resolved,
             owner_id=conversation.owner_id,
-            lookup=lookup_of(conversation.mode, conversation.document_ids, turn.retrieval),
+            lookup=parse_lookup(conversation.mode, conversation.document_ids, turn.retrieval),
             interrupts=position.interrupts,
         )
         insert = reservations.insert_turn if isinstance(turn, NewTurn) else reservations.insert_reply
@@ -147,9 +147,9 @@ class TurnReservations:
         """Raise MessageTooLong if the system prompt and the question do not fit the model."""
         system_prompt = conversation.system_prompt
         if conversation.mode == Mode.RAG:
-            system_prompt = instructed(system_prompt)
+            system_prompt = with_instruction(system_prompt)
         window = self._router.window(Target(resolved.provider, resolved.model), resolved.max_tokens)
-        fixed_tokens(system_prompt, question, window)
+        check_fixed_tokens(system_prompt, question, window)
 
     def _resolve_conflict(self, conversation_id: str, on_busy: OnBusy, now: int) -> Transaction[QueuePosition]:
         """Queue behind the unfinished turns of a conversation, or interrupt them; raises what `check_busy` does."""

@@ -204,7 +204,7 @@ def stored_turn(owner: str | None, conversation_id: str, message_id: str) -> Tra
     if message.answers is None:
         return StoredTurn(title, None, message, None)
     question = yield from messages.message_by_number(conversation_id, message.answers)
-    retrieval = None if message.grounded is None else (yield from retrieval_records.of_message(message_id))
+    retrieval = None if message.grounded is None else (yield from retrieval_records.retrieval_of(message_id))
     return StoredTurn(title, question, message, retrieval)
 
 
