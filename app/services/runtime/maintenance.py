@@ -20,4 +20,4 @@ class KeyExpiry:
 
     async def forget(self) -> None:
         """Delete the idempotency keys whose time is over."""
-        await self._database.write(idempotency.forget, now_ms())
+        await self._database.write(idempotency.expire, now_ms())

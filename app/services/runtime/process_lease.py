@@ -42,7 +42,7 @@ class ProcessLease:
     async def start(self) -> None:
         """Make the lease; from here on others see that this process lives."""
         if self._database.kind == "sqlite":
-            await self._database.write(process_leases.forget_earlier_boots, LEASE_MS)
+            await self._database.write(process_leases.delete_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
         await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         self._may_judge_at = self._now() + self._timings.lease_grace
@@ -61,6 +61,6 @@ class ProcessLease:
     async def resign(self) -> None:
         """End the lease, so that others take over at once what is left."""
         try:
-            await self._database.write(process_leases.resign, self.process_id)
+            await self._database.write(process_leases.release, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed
             log.warning("cannot end the lease, which runs out by itself", exc_info=error)
