@@ -27,7 +27,7 @@ from app.logging import configure_logging
 from app.serving.server import serve
 from app.serving.sockets import bind
 from app.settings import Settings, misspelt_settings
-from app.signals import ending_at_once
+from app.signals import exit_on_signal
 
 CANNOT_RUN = 2
 CANNOT_LISTEN = 3
@@ -38,22 +38,26 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; gives its exit status.
+    """Run a command and return its exit status.
 
-    0, 1 when something was found wrong, 2 when it cannot run, 3 when it cannot serve on its port.
+    0: success; 1: `check` found errors; 2: the command cannot run; 3: the port cannot be served on.
     """
-    asked = parser().parse_args(arguments)
-    if asked.command == "version":
+    options = build_parser().parse_args(arguments)
+    if options.command == "version":
         print(VERSION)
         return 0
     try:
-        os.environ.update(given(asked))  # workers read their settings from there
+        os.environ.update(overrides(options))  # workers read their settings from there
         settings = Settings()
     except ValidationError as error:
         return refuse(settings_errors(error))
     configure_logging(settings.log_level)
     try:
-        return serve_here(settings) if asked.command == "serve" else run_alone(COMMANDS[asked.command](settings))
+        return (
+            run_server(settings)
+            if options.command == "serve"
+            else run_interruptible(COMMANDS[options.command](settings))
+        )
     except DatabaseUnavailable as error:
         return refuse([f"{error.detail.rstrip('.')}: {error.reason}" if error.reason else error.detail])
     except (AppError, schema.SchemaRefused, OSError) as error:
@@ -62,67 +66,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def astray(settings: Settings) -> Iterator[str]:
-    """Providers whose names stand for forbidden addresses; behind a proxy the proxy decides."""
+def forbidden_urls(settings: Settings) -> Iterator[str]:
+    """Generate an error for each base URL that resolves to a forbidden address; behind a proxy the proxy decides."""
     for name, url in settings.base_urls.items():
         if proxy_for(url) is None and resolves_to_forbidden(url):
-            yield f"{name} leads to a link-local or metadata address."
+            yield f"{name} resolves to a link-local or metadata address."
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("parley", description="A conversation service.")
     top.add_argument("--version", action="version", version=VERSION)
     commands = top.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve; settings come from the environment and .env")
     serving.add_argument("--host", help="the address to serve on, instead of HOST")
     serving.add_argument("--port", type=int, help="the port to serve on, instead of PORT")
-    commands.add_parser("migrate", help="bring the database's schema up to date")
+    commands.add_parser("migrate", help="migrate the database's schema")
     commands.add_parser("check", help="report broken invariants and orphans; exit 1 when there are any")
     commands.add_parser("version", help="print the version")
     return top
 
 
-def given(asked: argparse.Namespace) -> dict[str, str]:
-    """The variables that the command line overrides."""
-    named = {name: getattr(asked, name, None) for name in ("host", "port")}
+def overrides(options: argparse.Namespace) -> dict[str, str]:
+    """Return the environment variables that the command line sets."""
+    named = {name: getattr(options, name, None) for name in ("host", "port")}
     return {name.upper(): str(value) for name, value in named.items() if value is not None}
 
 
-def serve_here(settings: Settings) -> int:
-    """Serve until a signal ends it.
+def run_server(settings: Settings) -> int:
+    """Serve until a signal ends it; return the exit status.
 
-    The port is bound before anything else is done, the schema is brought up to date before anything is served.
+    The port is bound first of all; the schema is migrated before anything is served.
     """
-    if reasons := [*preflight.refusals(settings), *astray(settings)]:
+    if reasons := [*preflight.startup_errors(settings), *forbidden_urls(settings)]:
         return refuse(reasons)
     for name, nearest in misspelt_settings().items():
         log.warning("%s in .env is no setting; is %s meant?", name, nearest)
     try:
         sockets = bind(settings.host, settings.port)
     except OSError as error:
-        return refuse([unheard(settings, error)], CANNOT_LISTEN)
-    run_alone(migrated(settings))
+        return refuse([cannot_listen(settings, error)], CANNOT_LISTEN)
+    run_interruptible(apply_migrations(settings))
     try:
         serve(settings, sockets)
     except OSError as error:
-        return refuse([unheard(settings, error)], CANNOT_LISTEN)
+        return refuse([cannot_listen(settings, error)], CANNOT_LISTEN)
     return 0
 
 
-def run_alone(work: Coroutine[Any, Any, int]) -> int:
-    """Run what a signal may end at once."""
-    with ending_at_once():
+def run_interruptible(work: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine that a signal may end at once."""
+    with exit_on_signal():
         return asyncio.run(work)
 
 
-def unheard(settings: Settings, error: OSError) -> str:
-    """Say why a port cannot be listened on."""
+def cannot_listen(settings: Settings, error: OSError) -> str:
+    """Format the error of a port that cannot be listened on."""
     return f"Cannot serve on {settings.host}, port {settings.port}: {error.strerror}."
 
 
-async def migrated(settings: Settings) -> int:
-    """Brings the schema up to date; a server does so too, but says what is wrong in a stack's trace alone."""
+async def apply_migrations(settings: Settings) -> int:
+    """Migrate the schema and try a write. The server migrates too, but reports errors only as tracebacks."""
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.upgrade, database))
@@ -133,14 +136,14 @@ async def migrated(settings: Settings) -> int:
 
 
 async def migrate(settings: Settings) -> int:
-    """Brings the schema up to date and says which one that is."""
-    status = await migrated(settings)
+    """Migrate the schema and print its revision."""
+    status = await apply_migrations(settings)
     print(f"schema {schema.HEAD}")
     return status
 
 
-async def report(settings: Settings) -> int:
-    """Prints what is wrong with what is stored; 1 when there is anything."""
+async def check(settings: Settings) -> int:
+    """Print broken invariants of the stored data; return 1 if there are any."""
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.require, database))
@@ -153,16 +156,16 @@ async def report(settings: Settings) -> int:
     return 1 if findings else 0
 
 
-COMMANDS = {"migrate": migrate, "check": report}
+COMMANDS = {"migrate": migrate, "check": check}
 
 
 def settings_errors(error: ValidationError) -> list[str]:
-    """Say what is wrong with each setting in a sentence with the name of its variable, without its value."""
-    return [sentence(each) for each in error.errors(include_input=False, include_url=False)]
+    """Format each invalid setting as a sentence with the name of its variable, without its value."""
+    return [setting_error(each) for each in error.errors(include_input=False, include_url=False)]
 
 
-def sentence(error: ErrorDetails) -> str:
-    """Say what is wrong with a setting, by its variable's name where pydantic says "Input" or "Field"."""
+def setting_error(error: ErrorDetails) -> str:
+    """Format one invalid setting, with its variable's name in place of pydantic's "Input" or "Field"."""
     ours = error.get("ctx", {}).get("error")
     words = (error["msg"] if ours is None else str(ours)).rstrip(".")
     name = ".".join(map(str, error["loc"])).upper()
@@ -171,7 +174,7 @@ def sentence(error: ErrorDetails) -> str:
 
 
 def refuse(reasons: Sequence[str], status: int = CANNOT_RUN) -> int:
-    """Says why the command cannot run."""
+    """Print the reasons why the command cannot run; return its exit status."""
     for reason in reasons:
         print(f"parley: {reason}", file=sys.stderr)
     return status

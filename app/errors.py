@@ -1,4 +1,4 @@
-"""Everything that can be refused or fail, as one tree.
+"""The errors of the service, as one tree.
 
 AppError
 ├── BadRequest                 400 bad-request
@@ -45,7 +45,7 @@ AppError
     ├── Draining               503 draining
     └── DatabaseUnavailable    503 database-unavailable
 
-A class's docstring is its default public text, so none holds what a provider, a driver or another user said.
+A class's docstring is its default public text: it repeats nothing from a provider, a driver or another user.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Phase = Literal["connect", "first-token", "idle", "total"]
-"""What a provider took too long for."""
+"""Part of a reply that exceeded its time limit."""
 
 
 class AppError(Exception):
@@ -70,7 +70,7 @@ class AppError(Exception):
         self.members: Mapping[str, str] = members or {}
         """Extension members of the problem document (RFC 9457, section 3.2)."""
         self.headers: Mapping[str, str] = {}
-        """Headers of the answer, other than those of all."""
+        """Headers of the response, in addition to the usual ones."""
         super().__init__(self.detail)
 
 
@@ -82,7 +82,7 @@ class BadRequest(AppError):
 
 
 class MethodNotAllowed(AppError):
-    """The path does not have this method."""
+    """The method is not allowed on this path."""
 
     code = "method-not-allowed"
     status = 405
@@ -100,14 +100,14 @@ class RequestTimeout(AppError):
 
 
 class UriTooLong(AppError):
-    """The path and query are longer than is accepted."""
+    """The path and query are too long."""
 
     code = "uri-too-long"
     status = 414
 
 
 class HeadersTooLarge(AppError):
-    """The headers are larger than is accepted."""
+    """The headers are too large."""
 
     code = "headers-too-large"
     status = 431
@@ -122,7 +122,7 @@ class InvalidRequest(AppError):
     def __init__(self, detail: str | None = None, *, pointer: str | None = None) -> None:
         super().__init__(detail)
         self.pointer = pointer
-        """The place in the request, as a JSON Pointer (RFC 6901) or a parameter's name."""
+        """Place in the request, as a JSON Pointer (RFC 6901) or a parameter's name."""
 
 
 class MessageTooLong(InvalidRequest):
@@ -132,114 +132,114 @@ class MessageTooLong(InvalidRequest):
 
 
 class UnknownModel(InvalidRequest):
-    """There is no such provider or model."""
+    """No such provider or model."""
 
     code = "unknown-model"
 
 
 class IdempotencyKeyReused(InvalidRequest):
-    """The Idempotency-Key was used for another request."""
+    """The Idempotency-Key was used for another request; choose a new one."""
 
     code = "idempotency-key-reused"
 
 
 class NotFound(AppError):
-    """There is nothing here."""
+    """No such path."""
 
     code = "not-found"
     status = 404
 
 
 class UserNotFound(NotFound):
-    """There is no such user."""
+    """No such user."""
 
     code = "user-not-found"
 
 
 class ConversationNotFound(NotFound):
-    """There is no such conversation."""
+    """No such conversation."""
 
     code = "conversation-not-found"
 
 
 class MessageNotFound(NotFound):
-    """There is no such message."""
+    """No such message."""
 
     code = "message-not-found"
 
 
 class DocumentNotFound(NotFound):
-    """There is no such document."""
+    """No such document."""
 
     code = "document-not-found"
 
 
 class Conflict(AppError):
-    """The request does not fit the present state."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
     status = 409
 
 
 class AlreadyFinished(Conflict):
-    """The message is finished already."""
+    """The message has already finished."""
 
     code = "already-finished"
 
 
 class CannotRegenerate(Conflict):
-    """Only the last reply of a conversation can be regenerated, while its question is there."""
+    """Only the last reply of a conversation can be regenerated, and only if its question was not deleted."""
 
     code = "cannot-regenerate"
 
 
 class ConversationBusy(Conflict):
-    """An earlier turn of this conversation is unfinished."""
+    """An earlier turn of this conversation is unfinished; wait for it or cancel it."""
 
     code = "conversation-busy"
 
 
 class DocumentNotReady(Conflict):
-    """The document has not been read yet, or could not be."""
+    """The document has no text: its ingestion is unfinished or has failed."""
 
     code = "document-not-ready"
 
 
 class QueueFull(Conflict):
-    """Too many turns of this conversation are unfinished."""
+    """Too many turns of this conversation are unfinished; retry when one has finished."""
 
     code = "queue-full"
 
 
 class TurnUnfinished(Conflict):
-    """The message's turn is not finished yet."""
+    """The message's turn is unfinished; wait for it or cancel it."""
 
     code = "turn-unfinished"
 
 
 class PayloadTooLarge(AppError):
-    """The body is larger than is accepted."""
+    """The body is too large."""
 
     code = "payload-too-large"
     status = 413
 
 
 class UnsupportedMediaType(AppError):
-    """The body has to be JSON, sent with Content-Type: application/json."""
+    """Send the body as JSON, with Content-Type: application/json."""
 
     code = "unsupported-media-type"
     status = 415
 
 
 class NotInstalled(AppError):
-    """This installation does not read documents: it lacks the extra `documents`."""
+    """This installation cannot ingest documents: the extra `documents` is not installed."""
 
     code = "not-installed"
     status = 501
 
 
 class EmbeddingFailed(AppError):
-    """The embedding model does not answer."""
+    """The embedding model is unavailable."""
 
     code = "embedding-failed"
     status = 503
@@ -247,7 +247,7 @@ class EmbeddingFailed(AppError):
 
 
 class QuotaExceeded(AppError):
-    """The user's tokens for today are used up."""
+    """Daily token quota exceeded."""
 
     code = "quota-exceeded"
     status = 429
@@ -255,7 +255,7 @@ class QuotaExceeded(AppError):
 
 
 class RateLimited(AppError):
-    """Too many of the user's turns wait already."""
+    """Too many of the user's turns are queued; retry when one has finished."""
 
     code = "rate-limited"
     status = 429
@@ -263,45 +263,45 @@ class RateLimited(AppError):
 
 
 class TurnFailed(AppError):
-    """The provider answered with an error."""
+    """The provider returned an error."""
 
     code = "provider-error"
     status = 502
     transient = False
-    """Whether it may be otherwise a moment later, or elsewhere, by no fault of the request."""
+    """True if a retry, or another provider, may succeed with the same request."""
     elsewhere = False
-    """True if the router goes to the fallbacks at once, without a retry, although it is not transient."""
-    asked_to_wait: int | None = None
+    """True if the router goes to the fallbacks at once, without a retry, although the error is not transient."""
+    provider_retry_after: int | None = None
     """The provider's own `Retry-After`, in seconds."""
     provider_status: int | None = None
-    """What the provider answered with."""
+    """HTTP status of the provider's response; None without one."""
 
 
 class ProviderFailed(TurnFailed):
-    """The provider is in trouble."""
+    """The provider failed."""
 
     transient = True
 
 
 class EmptyReply(ProviderFailed):
-    """The provider's reply was empty."""
+    """The provider returned an empty reply."""
 
 
 class ProviderAuth(TurnFailed):
-    """The provider refused the service's credentials."""
+    """The provider rejected the service's credentials."""
 
     code = "provider-auth"
 
 
 class ProviderTruncated(TurnFailed):
-    """The provider's answer ended before it was finished."""
+    """The provider's reply ended before it was complete."""
 
     code = "provider-truncated"
     transient = True
 
 
 class ProviderTimeout(TurnFailed):
-    """The provider did not answer in time."""
+    """The provider did not respond in time."""
 
     code = "provider-timeout-first-token"
     status = 504
@@ -314,7 +314,7 @@ class ProviderTimeout(TurnFailed):
 
 
 class ProviderRateLimited(TurnFailed):
-    """The provider accepts no more requests for now."""
+    """The provider's rate limit is reached."""
 
     code = "provider-rate-limited"
     status = 503
@@ -323,12 +323,12 @@ class ProviderRateLimited(TurnFailed):
 
     def __init__(self, retry_after: int | None = None) -> None:
         super().__init__()
-        self.asked_to_wait = retry_after
+        self.provider_retry_after = retry_after
         self.retry_after = retry_after or type(self).retry_after
 
 
 class ProviderUnavailable(TurnFailed):
-    """The provider is out of reach."""
+    """The provider is unreachable."""
 
     code = "provider-unavailable"
     status = 503
@@ -344,30 +344,30 @@ class ModelNotFound(TurnFailed):
 
 
 class ContextTooLong(TurnFailed):
-    """The conversation does not fit the model's context window."""
+    """The conversation does not fit into the model's context window."""
 
     code = "context-too-long"
     status = 422
     limit: int | None = None
-    """Tokens of prompt and reply that the provider takes, where it says so."""
+    """Limit for prompt and reply together, in tokens, if the provider reported it."""
 
 
 class InternalError(TurnFailed):
-    """Something went wrong on the server."""
+    """An unexpected error occurred on the server."""
 
     code = "internal-error"
     status = 500
 
 
 class TurnInterrupted(AppError):
-    """The turn was interrupted; what was generated until then is kept."""
+    """The turn was interrupted; the text generated so far is kept."""
 
     code = "turn-interrupted"
     status = 502
 
 
 class Unavailable(AppError):
-    """The service cannot take this request now."""
+    """The service cannot serve this request now; retry later."""
 
     code = "unavailable"
     status = 503
@@ -375,26 +375,26 @@ class Unavailable(AppError):
 
 
 class Overloaded(Unavailable):
-    """Too many turns are at work."""
+    """Too many turns are running."""
 
     code = "overloaded"
 
 
 class Draining(Unavailable):
-    """This server is going away; another one will answer."""
+    """This process is shutting down; retry, and another one will serve the request."""
 
     code = "draining"
     retry_after = 1
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database is out of reach."""
+    """The database is unreachable."""
 
     code = "database-unavailable"
 
     def __init__(self, detail: str | None = None, *, reason: str | None = None, passing: bool = True) -> None:
         super().__init__(detail)
         self.reason = reason
-        """The database's own message, in one line, for the operator alone: it is in logs, and in no answer."""
+        """The database's own message in one line, for operators: logged, but never in a response."""
         self.passing = passing
-        """True if it may end by itself, so that waiting helps."""
+        """True if the outage may end by itself, so that a retry can help."""

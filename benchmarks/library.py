@@ -12,12 +12,12 @@ from sqlalchemy import text
 from app.db import documents, ingestion, schema
 from app.db.connect import connect
 from app.db.database import Database
-from app.db.documents import Arrived
+from app.db.documents import CompletedUpload
 from app.db.ingestion import Progress
-from app.db.vector_indexes import keep_vector_indexes
+from app.db.vector_indexes import update_vector_indexes
 from app.domain.documents import Chunk, ExtractedDocument, Stage
 from app.domain.ids import new_id, now_ms
-from app.services.documents.ingestion_job import indexed_chunks
+from app.services.documents.ingestion_job import with_terms
 from benchmarks import texts
 
 PER_DOCUMENT = 500
@@ -37,7 +37,7 @@ async def filled(url: str, user_id: str, chunks: int, embedder: str) -> None:
             await stored(database, user_id, extracted(passages), vectors(draw), embedder)
         if database.kind == "postgresql":
             await analysed(database)
-            await keep_vector_indexes(database)
+            await update_vector_indexes(database)
     finally:
         await database.close()
 
@@ -73,18 +73,17 @@ async def stored(
 ) -> None:
     """What an upload and its reading store."""
     process_id, document_id, content = new_id(), new_id(), document.text[:1_000].encode()
-    await database.write(documents.arrive, document_id, process_id, now_ms())
-    await database.write(documents.store_part, document_id, process_id, 0, content)
-    arrived = Arrived(document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest())
-    await database.write(documents.queue, user_id, arrived, now_ms())
-    job, progress = (
-        await database.write(ingestion.claim_next, process_id, lambda waiting: waiting),
-        Progress(Stage.STORING),
+    await database.write(documents.insert_upload, document_id, process_id, now_ms())
+    await database.write(documents.append_part, document_id, process_id, 0, content)
+    upload = CompletedUpload(
+        document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest()
     )
-    await database.write(ingestion.store_text, job, progress, document.text)
-    found_by = indexed_chunks(job, document.chunks)
+    await database.write(documents.queue_upload, user_id, upload, now_ms())
+    claim, progress = await database.write(ingestion.claim_document, document_id, process_id), Progress(Stage.STORING)
+    await database.write(ingestion.store_text, claim, progress, document.text)
+    found_by = with_terms(claim, document.chunks)
     for first in range(0, len(found_by), BATCH):
         part = slice(first, first + BATCH)
-        batch = ingestion.Batch(database.kind, first, found_by[part], embedder, embedded[part])
-        await database.write(ingestion.store_chunks, job, progress, batch)
-    await database.write(ingestion.finish, job, document, embedder)
+        batch = ingestion.ChunkBatch(database.kind, first, found_by[part], embedder, embedded[part])
+        await database.write(ingestion.store_chunks, claim, progress, batch)
+    await database.write(ingestion.mark_ready, claim, document, embedder)

@@ -141,7 +141,7 @@ class ParleyStore(Store):
         people = Batch("users", self.USERS, [(owner, f"user-{owner}", self._now)])
         await self._database.insert([people, self._rows(owner, ids, 2)])
         oldest_first = total - deep_place(total, limit)
-        behind = pagination.encoded(self._now + oldest_first, ids[oldest_first])
+        behind = pagination.encode_cursor(self._now + oldest_first, ids[oldest_first])
         return Shelf(f"user-{owner}", ids[-1], behind, ids[oldest_first - 1])
 
     def _rows(self, owner: str, ids: list[str], length: int) -> Batch:

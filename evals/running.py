@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from app.factories import embedder_of
 from app.main import create_app
-from app.setting_types import LogLevel, Provider
+from app.setting_types import LogLevel
 from app.settings import Settings
 from evals import formats, passages, ranked, spans
 from evals.data import FormatSet, PassageSet, RankedSet, SpanSet
@@ -20,7 +20,7 @@ from evals.service import serving
 from evals.sets import EvalSet
 from evals.vectors import Remembered
 
-NO_MODEL: dict[str, Any] = {"llm_provider": Provider.SCRIPTED, "llm_model": None, "llm_context_window": None}
+NO_MODEL: dict[str, Any] = {"llm_provider": "scripted", "llm_model": None, "llm_context_window": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,11 @@ BEYOND_SCHEMA_DETAILS = {
     "Only a reply can be regenerated.",
     "Only a reply has a context.",
     "Only a user's message can be edited.",
-    "The cursor is not one of ours.",
-    "The first day is after the last.",
+    "The cursor is invalid: use the one of the `Link` header.",
     "The message has not ended.",
-    "The user_id of the query is another than the body's.",
-    "There are at most 366 days at once.",
+    "The range exceeds 366 days.",
+    "`from` is after `to`.",
+    "`user_id` differs between query and body.",
 }
 """Details of the others: of what is stored, and of two parameters together."""
 

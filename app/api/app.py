@@ -19,24 +19,24 @@ from app.api.routes import conversations, documents, health, messages, models, p
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
-def application(
+def build_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]],
     cors_origins: Sequence[str] = (),
     root_path: str = "",
 ) -> FastAPI:
-    """The web application; its lifespan puts `Services` into `app.state.services`.
+    """Build the web application; its lifespan puts `Services` into `app.state.services`.
 
-    `root_path` is the prefix of all paths where the server, or the application that this one is mounted in, names none.
+    `root_path` is the prefix of all paths if neither the server nor a mounting application sets one.
     """
     app = FastAPI(
         title=NAME,
         version=VERSION,
         description=parley.__doc__ or "",
         lifespan=lifespan,
-        docs_url=None,  # its page loads its script from a CDN
+        docs_url=None,  # its page loads a script from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,  # what clients call their methods
+        generate_unique_id_function=lambda route: route.name,  # generated clients name their methods by it
         telemetry=NO_TELEMETRY,
     )
     app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way

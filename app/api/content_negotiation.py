@@ -11,9 +11,9 @@ WEIGHT = re.compile(r"q=(0(\.[0-9]*)?|1(\.0*)?)", re.IGNORECASE)
 
 
 def prefers(accept: str, wanted: str, usual: str) -> bool:
-    """Return whether a media type is to be sent in the place of the usual one: it is named, and weighs no less.
+    """Return whether a media type is preferred to the usual one: it is named, and weighs no less.
 
-    A wildcard names nothing: who takes anything takes the usual.
+    A wildcard names nothing: a client that accepts anything gets the usual type.
     """
     if wanted not in accept.lower():
         return False
@@ -24,7 +24,7 @@ def prefers(accept: str, wanted: str, usual: str) -> bool:
 
 
 def weights(accept: str) -> Iterator[tuple[str, float]]:
-    """Each media range, in lower case, with its weight from 0 to 1; what is malformed is passed over."""
+    """Parse each media range, in lower case, with its weight from 0 to 1; malformed elements are skipped."""
     for element in parse_http_list(accept):
         media_range, *parameters = (each.strip() for each in element.split(";"))
         given = [each for each in parameters if each.lower().startswith("q=")] or ["q=1"]

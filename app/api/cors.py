@@ -15,22 +15,22 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = (
     "Accept",
     "Authorization",
-    "Cache-Control",  # polyfills of EventSource send it
+    "Cache-Control",  # sent by polyfills of EventSource
     "Content-Type",
     "Idempotency-Key",
     "Last-Event-ID",
     "Prefer",
     "X-Request-ID",
 )
-ANSWER_HEADERS = ("Link", "Location", "X-Request-ID", "Retry-After", "Idempotency-Replayed", "Preference-Applied")
+EXPOSED_HEADERS = ("Link", "Location", "X-Request-ID", "Retry-After", "Idempotency-Replayed", "Preference-Applied")
 MAX_AGE_SECONDS = 7200
-"""Seconds for which a browser may keep a preflight's answer; Chromium keeps none for longer."""
+"""Seconds for which a browser may cache a preflight's response; Chromium's own limit."""
 
 
 class Cors(CORSMiddleware):
-    """Lets pages of some origins, or of any with `*`, call the service (WHATWG Fetch, section 3.2); without cookies.
+    """CORS without cookies for some origins, or for all with `*` (WHATWG Fetch, section 3.2).
 
-    It stands before all else, so that a page may read refusals too.
+    It wraps all other middleware, so that pages can read errors too.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -39,12 +39,12 @@ class Cors(CORSMiddleware):
             allow_origins=origins,
             allow_methods=METHODS,
             allow_headers=REQUEST_HEADERS,
-            expose_headers=ANSWER_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
             max_age=MAX_AGE_SECONDS,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answers a preflight, with a request id as any other request; a refusal is a problem."""
+        """Build the response to a preflight request: with a request id, and with a problem document if refused."""
         request_id = request_id_from(request_headers.get("x-request-id", "").encode("latin-1"))
         response = super().preflight_response(request_headers)
         if response.status_code != 200:

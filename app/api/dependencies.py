@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import Depends, Query
 from starlette.requests import Request
-from starlette.responses import Response
 
-from app.api.json_encoding import json_bytes
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
 from app.errors import InvalidRequest, Unavailable
@@ -22,7 +20,7 @@ from app.services.turns.service import TurnService
 from app.services.usage import UsageService
 from app.services.users import UserService
 
-NOT_STARTED = "The service was not started: whatever mounts its application has to run that application's lifespan too."
+NOT_STARTED = "The service was not started: an application that mounts this one has to run its lifespan too."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +32,84 @@ class Services:
     messages: MessageService
     turns: TurnService
     documents: DocumentService
-    contexts: PromptRecords
-    ledger: UsageService
+    prompt_records: PromptRecords
+    usage: UsageService
     router: Router
     health: HealthService
 
 
-class Scope(Input):
-    """The query parameters that every path takes."""
+class ScopeParams(Input):
+    """Query parameters of every path: the user that a request is for."""
 
     user_id: UserId | None = None
+
+    @property
+    def include_reasoning(self) -> bool:
+        """True if replies are to be returned with their reasoning."""
+        return False
+
+
+class IncludeParams(ScopeParams):
+    """Query parameters of paths that return messages."""
+
+    include: Literal["reasoning"] | None = None
+
+    @property
+    def include_reasoning(self) -> bool:
+        return self.include is not None
+
+
+Q = TypeVar("Q", bound=ScopeParams)
+Q_co = TypeVar("Q_co", bound=ScopeParams, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and what serves them."""
+    """The sender of a request, as its headers identify it. Authentication is off: there is only the anonymous one."""
 
-    who: Principal
+    def acting_for(self, user_id: str | None) -> Principal:
+        """Return the principal for the user that a request names; the anonymous caller is trusted to name any."""
+        return Principal(user_id)
+
+
+ANONYMOUS = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall(Generic[Q_co]):
+    """The principal that a request acts for, the services, and the validated query parameters."""
+
+    principal: Principal
     services: Services
-    reasoning: bool = False
-    """Whether replies are wanted with the thinking behind them."""
+    query: Q_co
+
+    @property
+    def user_id(self) -> str:
+        """The principal's user, on paths that need one.
+
+        Raises:
+            InvalidRequest: the request names no user.
+        """
+        if self.principal.user_id is None:
+            raise InvalidRequest("Field required", pointer="?user_id")
+        return self.principal.user_id
+
+    def author(self, user_id: str) -> str:
+        """Return the user that a body names, who must be the principal's where that is known.
+
+        Raises:
+            InvalidRequest: query and body name two users.
+        """
+        if self.principal.user_id not in {None, user_id}:
+            raise InvalidRequest("`user_id` differs between query and body.", pointer="#/user_id")
+        return user_id
 
 
 def services_of(request: Request) -> Services:
-    """The services that the application's lifespan has put into its state.
+    """Return the services that the application's lifespan has put into its state.
 
     Raises:
-        Unavailable: the lifespan has not run; where the application is mounted in another, nobody runs it unasked.
+        Unavailable: the lifespan has not run; Starlette does not run that of a mounted application.
     """
     services: Services | None = getattr(request.app.state, "services", None)
     if services is None:
@@ -68,40 +117,27 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def caller_of(request: Request, scope: Annotated[Scope, Query()]) -> Caller:
-    """Who asks; with authentication off the caller is believed.
+async def identify_caller() -> Caller:
+    """Identify the caller by the request's headers. Authentication has its place here; it is off.
 
-    One dependency, and a coroutine: each costs a request about 40 µs, and a plain function a thread as well.
+    This is a coroutine because FastAPI runs a plain function in a thread.
     """
-    return Caller(Principal(scope.user_id), services_of(request))
+    return ANONYMOUS
 
 
-class Shown(Scope):
-    """What is shown of messages beside the usual."""
+def call_with(query_model: type[Q]) -> Callable[[Request, Caller, Q], Awaitable[ApiCall[Q]]]:
+    """Build the dependency that gives a route its principal, with the query parameters of this model.
 
-    include: Literal["reasoning"] | None = None
-
-
-async def reader_of(request: Request, shown: Annotated[Shown, Query()]) -> Caller:
-    """As `caller_of`, where messages may be wanted with more than the usual."""
-    return Caller(Principal(shown.user_id), services_of(request), shown.include is not None)
-
-
-def author(named: str, who: Principal) -> str:
-    """The user that a body names, who must be the one that the query names, if it does.
-
-    Raises:
-        InvalidRequest: they are two.
+    It reads all query parameters of a route, since FastAPI accepts one query model a route, which refuses unknown ones.
     """
-    if who.user_id not in {None, named}:
-        raise InvalidRequest("The user_id of the query is another than the body's.", pointer="#/user_id")
-    return named
+
+    async def call_of(request: Request, caller: Annotated[Caller, Depends(identify_caller)], query: Q) -> ApiCall[Q]:
+        return ApiCall(caller.acting_for(query.user_id), services_of(request), query)
+
+    call_of.__annotations__["query"] = Annotated[query_model, Query()]
+    return call_of
 
 
-def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response with an object that is ready to be written."""
-    return Response(json_bytes(content), status, headers, "application/json")
-
-
-Call = Annotated[Caller, Depends(caller_of)]
-ReadingCall = Annotated[Caller, Depends(reader_of)]
+call_of = call_with(ScopeParams)
+Call = Annotated[ApiCall[ScopeParams], Depends(call_of)]
+IncludeCall = Annotated[ApiCall[IncludeParams], Depends(call_with(IncludeParams))]

@@ -1,4 +1,4 @@
-"""The stable codes of errors: all that there are, and the error that each stands for."""
+"""The stable codes of errors and the classes they stand for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.errors import AppError, InternalError, Phase, ProviderTimeout
 
 
 def error_of(code: str, detail: str) -> AppError:
-    """Make the error with a code, as a stored turn has failed with."""
+    """Rebuild an error from its code and detail, as stored with a failed turn."""
     kind, _, phase = code.partition("provider-timeout-")
     if not kind and phase in get_args(Phase):
         return ProviderTimeout(cast("Phase", phase))
@@ -26,7 +26,7 @@ def codes_of(error: type[AppError]) -> list[str]:
 
 
 def subclasses(cls: type[AppError]) -> Iterator[type[AppError]]:
-    """Give a class and all that come from it."""
+    """Generate a class and all its subclasses."""
     yield cls
     for child in cls.__subclasses__():
         yield from subclasses(child)

@@ -1,4 +1,4 @@
-"""Every refusal and failure as RFC 9457 problem details."""
+"""Errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Makes the application answer all of its errors this way."""
+    """Register the handlers that turn errors into problem documents."""
     app.add_exception_handler(AppError, on_app_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -37,7 +37,7 @@ def problem(
     errors: Sequence[dict[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response for an error; where it names one place in the request, that is its only one."""
+    """Build the response for an error; an error that points to one place in the request has only that in `errors`."""
     if isinstance(error, InvalidRequest) and error.pointer:
         errors = [{"pointer": error.pointer, "detail": error.detail}]
     document = {
@@ -56,12 +56,12 @@ def problem(
 
 
 def request_id_of(request: Request) -> str:
-    """The id that the middleware gave the request."""
+    """Return the id that the middleware has given the request."""
     return str(request.scope.get("request_id", ""))
 
 
 async def on_app_error(request: Request, error: Exception) -> Response:
-    """One of our own errors."""
+    """Respond to an error of this package; those with status 500 and above are logged."""
     assert isinstance(error, AppError)  # noqa: S101  registered for these
     if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         why = {"reason": error.reason} if isinstance(error, DatabaseUnavailable) else {}
@@ -70,7 +70,7 @@ async def on_app_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses: a body that is too large or cannot be read."""
+    """Respond to an error of the framework: a body that is too large or cannot be read."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for these
     if error.status_code == http.HTTPStatus.BAD_REQUEST:
         return problem(request_id_of(request), InvalidRequest("The body cannot be read."))
@@ -81,7 +81,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
-    """A request that does not fit its schema: every place that is wrong, and never what was sent."""
+    """Respond to a request that does not fit its schema: every invalid place, but none of the values sent."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for these
     found = error.errors()
     if found[0]["type"] == "json_invalid":
@@ -94,7 +94,7 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
 
 
 def pointer(location: Sequence[Any]) -> str:
-    """Where it is: `#/message` in the body (RFC 6901), `?limit` in the query, `path/…` and `header/…`."""
+    """Format a location: `#/message` in the body (RFC 6901), `?limit` in the query, `path/…` and `header/…`."""
     place, *names = location or ("body",)
     escaped = [str(name).replace("~", "~0").replace("/", "~1")[:100] for name in names]
     start = PLACES.get(str(place), str(place))
@@ -103,5 +103,5 @@ def pointer(location: Sequence[Any]) -> str:
 
 
 def internal_error(request_id: str) -> Response:
-    """The response when something broke that nobody foresaw."""
+    """Build the response for an unexpected exception."""
     return problem(request_id, InternalError())

@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` header, and what makes two requests the same one."""
+"""The `Idempotency-Key` header and the fingerprint of a request."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from app.domain.idempotency import IdempotencyKey
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-def key_of(given: str | None, path: str, body: AnswerBody) -> IdempotencyKey | None:
-    """A request's key; how its turn is to be answered is no part of what it asks."""
-    if given is None:
+def key_of(key: str | None, path: str, body: AnswerBody) -> IdempotencyKey | None:
+    """Build a request's key with its fingerprint, which leaves out the form of the response; None without a header."""
+    if key is None:
         return None
-    asked = body.model_dump(mode="json", exclude={"stream", "background"})
-    canonical = orjson.dumps(["POST", path, asked], option=orjson.OPT_SORT_KEYS)
-    return IdempotencyKey(given, hashlib.sha256(canonical).hexdigest())
+    fields = body.model_dump(mode="json", exclude={"stream", "background"})
+    canonical = orjson.dumps(["POST", path, fields], option=orjson.OPT_SORT_KEYS)
+    return IdempotencyKey(key, hashlib.sha256(canonical).hexdigest())

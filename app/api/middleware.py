@@ -1,4 +1,4 @@
-"""Rules of every request, as one pure ASGI callable: an id, a path and method that are there, a bounded body."""
+"""Rules of every request, as pure ASGI middleware: an id, a known path and method, a bounded body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.domain.ids import new_id
 from app.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge, UnsupportedMediaType
 
 UPLOADS = ("POST", "/documents")
-"""A form with a file, which its route reads and bounds by itself."""
+"""Method and path of uploads, whose route reads and bounds the body itself."""
 MAX_BODY_BYTES = 512 * 1024
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 JSON_TYPE = re.compile(rb"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
-    """Wraps the application, which is to have these paths, behind a prefix where one is named."""
+    """Middleware around the application with these paths, below `root_path` unless the server names another prefix."""
 
     def __init__(self, app: ASGIApp, paths: RouteTable, root_path: str = "") -> None:
         self._app = app
@@ -35,30 +35,29 @@ class RequestMiddleware:
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
         root_path = scope["root_path"] = scope.get("root_path") or self._root_path
-        answer = ResponseSender(send, request_id_from(headers.get(b"x-request-id")), root_path)
-        scope["request_id"] = answer.request_id
+        sender = ResponseSender(send, request_id_from(headers.get(b"x-request-id")), root_path)
+        scope["request_id"] = sender.request_id
         path = without_prefix(path_of(scope), root_path)
         scope["path"] = root_path + path
-        uploads = (scope["method"], path) == UPLOADS
-        refusal = self._refusal(scope, path) or (None if uploads else refused(headers))
+        is_upload = (scope["method"], path) == UPLOADS
+        refusal = self._refusal(scope, path) or (None if is_upload else check_body_headers(headers))
         if refusal is not None:
-            await problem(answer.request_id, refusal)(scope, receive, answer.send)
+            await problem(sender.request_id, refusal)(scope, receive, sender.send)
             return
-        if b"transfer-encoding" in headers and not uploads:
-            receive = bounded(receive)
+        if b"transfer-encoding" in headers and not is_upload:
+            receive = limit_body(receive)
         try:
-            await self._serve(scope, receive, answer)
+            await self._serve(scope, receive, sender)
         except Exception:
-            log.exception("a request failed", extra={"request_id": answer.request_id})
-            if answer.started:
+            log.exception("a request failed", extra={"request_id": sender.request_id})
+            if sender.started:
                 raise
-            await internal_error(answer.request_id)(scope, receive, answer.send)
+            await internal_error(sender.request_id)(scope, receive, sender.send)
 
     def _refusal(self, scope: Scope, path: str) -> AppError | None:
         methods = self._paths.methods_of(path)
@@ -66,19 +65,19 @@ class RequestMiddleware:
             return NotFound()
         if scope["method"] not in methods:
             return MethodNotAllowed(methods)
-        return repeated_parameter(scope["query_string"])
+        return check_repeated_parameters(scope["query_string"])
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: ResponseSender) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, sender: ResponseSender) -> None:
         if scope["method"] != "HEAD":
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, receive, sender.send)
             return
         with contextlib.suppress(HeadSent):
-            # A copy: the server goes by the method in its own whether a body is sent.
-            await self._app({**scope, "method": "GET"}, receive, head_alone(answer.send))
+            # A copy: the server decides by the method in its own whether a body is sent.
+            await self._app({**scope, "method": "GET"}, receive, head_only(sender.send))
 
 
 class ResponseSender:
-    """Sends a response, with the request's id in its header, and the service's prefix before its `Location`."""
+    """Adds the request id to a response's headers, and the service's prefix to its `Location`."""
 
     def __init__(self, send: Send, request_id: str, root_path: str) -> None:
         self.request_id = request_id
@@ -87,7 +86,6 @@ class ResponseSender:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """See ASGI."""
         if message["type"] == "http.response.start":
             self.started = True
             headers = [*message["headers"], (b"x-request-id", self.request_id.encode())]
@@ -98,11 +96,11 @@ class ResponseSender:
 
 
 class HeadSent(Exception):
-    """The answer to HEAD is complete: what would make a body is left at once, before it costs anything."""
+    """The response to HEAD is complete; aborts the route before it builds a body."""
 
 
-def head_alone(send: Send) -> Send:
-    """Ends a response after its head, with `HeadSent`."""
+def head_only(send: Send) -> Send:
+    """Wrap `send`: complete the response after its headers, then raise HeadSent."""
 
     async def sent(message: Message) -> None:
         await send(message)
@@ -113,41 +111,39 @@ def head_alone(send: Send) -> Send:
 
 
 def path_of(scope: Scope) -> str:
-    """The path without the slashes at its end; an escaped one, `%2F`, belongs to a name in it."""
+    """Return the path without trailing slashes; an escaped one, `%2F`, is part of a name."""
     raw: bytes = scope["raw_path"]
     slashes = len(raw) - len(raw.rstrip(b"/"))
     return str(scope["path"])[: -slashes or None] or "/"
 
 
 def without_prefix(path: str, root_path: str) -> str:
-    """A path within the service: proxies take their prefix away, servers and mounts leave it or put it before."""
+    """Return the path within the service: proxies remove their prefix, servers and mounts keep or add it."""
     if path == root_path or path.startswith(f"{root_path}/"):
         return path[len(root_path) :] or "/"
     return path
 
 
 def request_id_from(given: bytes | None) -> str:
-    """The caller's id for the request when it is a plain word, else a new one."""
+    """Return the client's id for the request if it is 1 to 128 printable characters, else a new one."""
     if given is not None and REQUEST_ID.fullmatch(given):
         return given.decode()
     return new_id()
 
 
-def repeated_parameter(query: bytes) -> AppError | None:
-    """Refuse a query that has a parameter more than once: which one is meant could only be guessed."""
+def check_repeated_parameters(query: bytes) -> AppError | None:
+    """Return the error for a query with a repeated parameter, whose meaning would be a guess; None without one."""
     if b"&" not in query:
         return None
     counted = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     name, times = counted.most_common(1)[0] if counted else ("", 1)
-    return (
-        None
-        if times == 1
-        else InvalidRequest("The parameter is there more than once.", pointer=pointer(["query", name]))
-    )
+    if times == 1:
+        return None
+    return InvalidRequest("The parameter is repeated.", pointer=pointer(["query", name]))
 
 
-def refused(headers: dict[bytes, bytes]) -> AppError | None:
-    """Why a body is not even read, going by its headers."""
+def check_body_headers(headers: dict[bytes, bytes]) -> AppError | None:
+    """Return the error of a body that its headers rule out: too large, or not JSON; None if it may be read."""
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" not in headers and length in {b"", b"0"}:
         return None
@@ -158,8 +154,8 @@ def refused(headers: dict[bytes, bytes]) -> AppError | None:
     return None
 
 
-def bounded(receive: Receive) -> Callable[[], Awaitable[Message]]:
-    """Stops reading a body of unknown length once it is too long."""
+def limit_body(receive: Receive) -> Callable[[], Awaitable[Message]]:
+    """Wrap `receive`: raise the 413 error once a body of unknown length exceeds the limit."""
     size = 0
 
     async def counted() -> Message:

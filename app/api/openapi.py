@@ -1,4 +1,4 @@
-"""The OpenAPI document, where FastAPI's own would say less or other than what is answered."""
+"""The OpenAPI document: FastAPI's own, completed where it says less than the service does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.error_codes import codes_of, subclasses
 from app.api.openapi_links import links_of
-from app.api.openapi_responses import REF, header
+from app.api.openapi_responses import REF, header_ref
 from app.api.schemas.events import DOCUMENT_EVENT_NAMES, EVENT_NAMES, event_schemas
 from app.api.schemas.fields import Id, Moment, Output
 from app.errors import AppError
@@ -19,27 +19,30 @@ from app.errors import AppError
 PROBLEM_CODES = sorted({code for error in subclasses(AppError) for code in codes_of(error)})
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
-        "description": "The request's own id where it has a plain one, else a new one.",
+        "description": "The request's own `X-Request-ID` if it is valid, else a new id.",
         "required": True,
         "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
     },
     "Retry-After": {
-        "description": "Seconds after which a retry may help.",
+        "description": "Seconds to wait before a retry.",
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
-    "Location": {"description": "The path of what was made.", "required": True, "schema": {"type": "string"}},
-    "Link": {"description": 'The next page, with `rel="next"`, where there is one.', "schema": {"type": "string"}},
+    "Location": {"description": "Path of the created resource.", "required": True, "schema": {"type": "string"}},
+    "Link": {
+        "description": 'Link to the next page, with `rel="next"`; absent on the last page.',
+        "schema": {"type": "string"},
+    },
     "Idempotency-Replayed": {
-        "description": "There when the request was made before under its `Idempotency-Key`.",
+        "description": "Present if an earlier request with this `Idempotency-Key` was accepted.",
         "schema": {"type": "string", "const": "true"},
     },
     "Preference-Applied": {
-        "description": "There when `Prefer: return=minimal` was obeyed.",
+        "description": "Present if `Prefer: return=minimal` was applied.",
         "schema": {"type": "string", "const": "return=minimal"},
     },
     "Content-Disposition": {
-        "description": "`attachment`, with the document's name.",
+        "description": "`attachment` with the document's name.",
         "required": True,
         "schema": {"type": "string", "pattern": "^attachment"},
     },
@@ -47,14 +50,14 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 
 class ProblemError(Output):
-    """One thing that is wrong: where, and what."""
+    """An invalid value: a pointer to it and the reason."""
 
     pointer: str
     detail: str
 
 
 class Problem(Output):
-    """RFC 9457 problem details."""
+    """Problem details (RFC 9457)."""
 
     type: str
     title: str
@@ -69,14 +72,14 @@ class Problem(Output):
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document: routes as FastAPI describes them, and what no route's signature names."""
+    """Return the document, which is built once: FastAPI's, with headers, links, problems and events added."""
     if app.openapi_schema is None:
         api = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         add_components(api["components"])
         for path in api["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    response["headers"] = response.get("headers", {}) | {"X-Request-ID": header("X-Request-ID")}
+                    response["headers"] = response.get("headers", {}) | {"X-Request-ID": header_ref("X-Request-ID")}
                     if links := links_of(operation["operationId"], status):
                         response["links"] = links
                 operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "accept"]
@@ -87,7 +90,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def add_components(components: dict[str, Any]) -> None:
-    """Adds the headers of answers, the problems, and the events of streams with their data."""
+    """Add the response headers, the problem documents, and the events of streams with their data."""
     events = EVENT_NAMES | DOCUMENT_EVENT_NAMES
     models = [(model, "serialization") for model in (*events, Problem)]
     _, definitions = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]  # the mode is literal
@@ -97,7 +100,7 @@ def add_components(components: dict[str, Any]) -> None:
 
 
 def without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema without null: outside of JSON what is not there is left out."""
+    """Remove null from a parameter's schema: parameters are left out instead."""
     kinds: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(kinds) != 1:
         return schema

@@ -1,4 +1,4 @@
-"""Links of the OpenAPI document: what is made by one operation, and where others take it (3.1, Link Object)."""
+"""Links of the OpenAPI document: from the ids that an operation returns to operations on them (3.1, Link Object)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ CONVERSATION = {
     "path.conversation_id": "$response.body#/conversation_id",
     "query.user_id": "$response.body#/user_id",
 }
-# Without the owner: with all of its parameters, a change that names a document which is not there would look as if it
-# were the conversation that is not there.
+# Without the owner: a test tool that follows the link with all parameters would take the 404 of an unknown document for
+# that of the conversation.
 CONVERSATION_ALONE = {"path.conversation_id": "$response.body#/conversation_id"}
 QUESTION = {
     "path.conversation_id": "$response.body#/conversation_id",
@@ -40,10 +40,10 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("upload_document", "200"): OF_DOCUMENTS,
     ("upload_document", "202"): OF_DOCUMENTS,
 }
-"""By operation and status: the operations that go on from there, with the parameters that they take from the answer."""
+"""Follow-up operations by operation id and status, with the parameters taken from the response."""
 
 
 def links_of(operation_id: str, status: str) -> dict[str, Any]:
-    """The links of an answer, each under the id of the operation that it leads to."""
+    """Build the links of a response, named for the operations they lead to."""
     found = LINKS.get((operation_id, status), {})
     return {name: {"operationId": name, "parameters": found[name]} for name in found}

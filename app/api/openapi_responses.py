@@ -1,4 +1,4 @@
-"""Answers of an operation, as its route declares it for the OpenAPI document."""
+"""Responses of operations for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 REF = "#/components/schemas/{model}"
 WITH_RETRY_AFTER = {429, 503}
-ANY: tuple[type[AppError], ...] = (
+ANY_REQUEST: tuple[type[AppError], ...] = (
     BadRequest,
     PayloadTooLarge,
     UriTooLong,
@@ -71,29 +71,28 @@ TURN: tuple[type[AppError], ...] = (
     DatabaseUnavailable,
     ProviderTimeout,
 )
-"""Reasons to refuse a turn, or to fail it after it was accepted."""
+"""Errors that refuse a turn, or end it after it was accepted."""
 
 
 def with_headers(*names: str) -> dict[str, Any]:
-    """The headers of an answer, by the names they have in the document's components."""
-    return {"headers": {name: header(name) for name in names}}
+    """Declare headers of a response, by their names in the document's components."""
+    return {"headers": {name: header_ref(name) for name in names}}
 
 
-def header(name: str) -> dict[str, str]:
-    """A reference to a header that is described once."""
+def header_ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/headers/{name}"}
 
 
 def refusals(*errors: type[AppError]) -> Responses:
-    """The problems that an operation answers with, by status: its own, and those that any request may meet."""
+    """Describe the errors of an operation by status: its own, and those of every request."""
     by_status: dict[int | str, list[type[AppError]]] = {}
-    for error in (*ANY, *errors):
+    for error in (*ANY_REQUEST, *errors):
         by_status.setdefault(error.status, []).append(error)
     return {status: problem_response(by_status[status]) for status in sorted(by_status)}
 
 
 def problem_response(errors: Sequence[type[AppError]]) -> dict[str, Any]:
-    """The answer for errors of one status: the codes that it may have, and what each of them means."""
+    """Describe the response for errors of one status: its codes and their meanings."""
     meanings = [f"`{code}`: {error.__doc__}" for error in errors for code in codes_of(error)]
     codes = [code for error in errors for code in codes_of(error)]
     schema = {"$ref": REF.format(model="Problem"), "properties": {"code": {"enum": codes}}}

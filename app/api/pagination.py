@@ -1,4 +1,4 @@
-"""A place in a list, opaque to the caller, and the header that points to the next page."""
+"""Cursors of keyset pagination, opaque to clients, and the `Link` header of the next page."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from starlette.requests import Request
 
 from app.errors import InvalidRequest
 
-PLACE = struct.Struct(">q16s")
+POSITION = struct.Struct(">q16s")
+"""Milliseconds since the epoch, and the bytes of a UUID."""
+INVALID = "The cursor is invalid: use the one of the `Link` header."
 
 
-def encoded(moment: int, object_id: str) -> str:
-    """A cursor behind an object."""
-    place = PLACE.pack(moment, uuid.UUID(object_id).bytes)
-    return base64.urlsafe_b64encode(place + zlib.crc32(place).to_bytes(4)).decode().rstrip("=")
+def encode_cursor(moment: int, object_id: str) -> str:
+    """Return the cursor of the position after an object, with a checksum."""
+    position = POSITION.pack(moment, uuid.UUID(object_id).bytes)
+    return base64.urlsafe_b64encode(position + zlib.crc32(position).to_bytes(4)).decode().rstrip("=")
 
 
-def decoded(cursor: str) -> tuple[int, str]:
-    """The moment and the id of the object that a cursor is behind.
+def decode_cursor(cursor: str) -> tuple[int, str]:
+    """Return the moment and the id of the object that a cursor comes after.
 
     Raises:
-        InvalidRequest: it is none of ours.
+        InvalidRequest: the cursor is malformed.
     """
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        moment, object_id = PLACE.unpack(data[:-4])
+        moment, object_id = POSITION.unpack(data[:-4])
     except (binascii.Error, struct.error, ValueError) as error:
-        raise InvalidRequest("The cursor is not one of ours.", pointer="?cursor") from error
-    if encoded(moment, str(uuid.UUID(bytes=object_id))) != cursor:
-        raise InvalidRequest("The cursor is not one of ours.", pointer="?cursor")
+        raise InvalidRequest(INVALID, pointer="?cursor") from error
+    if encode_cursor(moment, str(uuid.UUID(bytes=object_id))) != cursor:
+        raise InvalidRequest(INVALID, pointer="?cursor")
     return moment, str(uuid.UUID(bytes=object_id))
 
 
 def next_link(request: Request, **changes: str | int) -> dict[str, str]:
-    """The header for the next page (RFC 8288): the same request with other parameters."""
+    """Build the `Link` header of the next page (RFC 8288): the same request with these parameters changed."""
     query = dict(request.query_params) | {name: str(value) for name, value in changes.items()}
     return {"Link": f'<{request.scope["path"]}?{urlencode(query)}>; rel="next"'}

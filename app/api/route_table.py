@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, compile_path
 
 
 class RouteTable:
-    """The paths of the service and the methods of each; what answers GET answers HEAD."""
+    """Paths of the service with their methods; HEAD is allowed wherever GET is."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         methods: defaultdict[str, set[str]] = defaultdict(set)
@@ -18,13 +18,13 @@ class RouteTable:
             path: sorted(found | ({"HEAD"} if "GET" in found else set())) for path, found in methods.items()
         }
         templates = [path for path in methods if "{" in path]
-        # Segment by segment: what is written out comes before a parameter.
+        # Segment by segment: literal segments come before parameters.
         templates.sort(key=lambda path: [segment.startswith("{") for segment in path.split("/")])
         self._templates = [(compile_path(path)[0], sorted_methods[path]) for path in templates]
         self._fixed = {path: found for path, found in sorted_methods.items() if "{" not in path}
 
     def methods_of(self, path: str) -> Sequence[str] | None:
-        """The methods of a path in alphabetical order; None where there is no such path."""
+        """Return the methods of a path in alphabetical order; None if there is no such path."""
         if (found := self._fixed.get(path)) is not None:
             return found
         return next((methods for pattern, methods in self._templates if pattern.fullmatch(path)), None)

@@ -1,4 +1,4 @@
-"""Server-Sent Events (WHATWG HTML, section 9.2) without a framework's machinery: 20,000 of them a second."""
+"""Server-Sent Events (WHATWG HTML, section 9.2), written directly to ASGI: 20,000 a second."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from starlette.types import Receive, Scope, Send
 from app.api.json_encoding import json_bytes
 
 HEARTBEAT_SECONDS = 15.0
-# One line: a comment with an empty line behind it crashes the decoders of two SDKs.
+# One line: a comment followed by an empty line crashes the decoders of two SDKs.
 HEARTBEAT = b": ping\n"
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
 
 NOTHING_MORE: dict[int | str, dict[str, Any]] = {
     204: {
-        "description": "The reader's `Last-Event-ID` is that of the last event: there is nothing more.",
+        "description": "`Last-Event-ID` is the id of the last event: there are no more events.",
         "headers": {"Cache-Control": {"schema": {"type": "string", "const": "no-store"}}},
     }
 }
 
 
 def event(name: str, event_id: int | str, data: Any) -> bytes:
-    """One event; its id is the `Last-Event-ID` with which its reader would go on behind it."""
+    """Encode an event; a client resumes after it by sending its id as `Last-Event-ID`."""
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(event_id).encode(), name.encode(), json_bytes(data))
 
 
 def nothing_more() -> Response:
-    """The answer to a browser's `EventSource` that has had the last event: 204, upon which it stops."""
+    """Build the 204 that stops a browser's `EventSource` from reconnecting after the last event."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 class EventStream(Response):
-    """Sends what an iterator gives until it ends or the client has gone."""
+    """A response that streams events until there are no more or the client disconnects; sends heartbeats meanwhile."""
 
     media_type = MEDIA_TYPE
 
@@ -47,10 +47,13 @@ class EventStream(Response):
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's shape
-        """See ASGI."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         streaming = asyncio.create_task(self._stream(send))
-        tasks = [streaming, asyncio.create_task(disconnection(receive)), asyncio.create_task(beat(send))]
+        tasks = [
+            streaming,
+            asyncio.create_task(wait_for_disconnect(receive)),
+            asyncio.create_task(send_heartbeats(send)),
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -67,14 +70,13 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def disconnection(receive: Receive) -> None:
-    """Waits until the client has gone."""
+async def wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def beat(send: Send) -> None:
-    """Keeps a connection open through proxies; whole lines, so they may stand between any two events."""
+async def send_heartbeats(send: Send) -> None:
+    """Send a comment every 15 s, so that proxies keep the connection open; a whole line may stand between events."""
     while True:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})

@@ -1,4 +1,4 @@
-"""A turn as its caller sees it: as one answer at its end, or as events while it goes on."""
+"""Responses to turns: one JSON document at the end, a stream of events, or an immediate 202."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from app.api.content_negotiation import prefers
-from app.api.dependencies import Caller, json_response
+from app.api.dependencies import ApiCall, ScopeParams
 from app.api.error_codes import error_of
 from app.api.idempotency import REPLAYED
+from app.api.json_encoding import json_response
 from app.api.openapi_responses import Responses, with_headers
 from app.api.schemas.events import EVENTS_SCHEMA
 from app.api.schemas.fields import JsonObject, Output
@@ -32,9 +33,9 @@ TERMINAL_EVENTS = {
 }
 
 END = "-end"
-"""Suffix of the last event's id, behind the number of characters."""
+"""Suffix of the last event's id, after the number of characters."""
 MAX_DELTA = 16_384
-"""Characters in one event: a slow reader of a long reply is given it in pieces, not kept a copy of it."""
+"""Characters in one event, so that a slow reader of a long reply does not keep a copy of it in memory."""
 
 EVENTS_RESPONSE: dict[str, Any] = {
     "description": "The turn's events.",
@@ -42,19 +43,19 @@ EVENTS_RESPONSE: dict[str, Any] = {
 }
 
 
-def turn_responses(model: type[Output], *names: str) -> Responses:
-    """Describe the answers to an accepted turn; `names` are of headers that not every turn has."""
+def responses_for(model: type[Output], *headers: str) -> Responses:
+    """Describe the responses to an accepted turn for OpenAPI; `headers` name those that not every turn has."""
     replayed = "Idempotency-Replayed"
-    in_background = with_headers(*dict.fromkeys((*names, "Location")), replayed)
+    in_background = with_headers(*dict.fromkeys((*headers, "Location")), replayed)
     return {
         200: EVENTS_RESPONSE | {"description": "With `stream`: the turn's events."} | with_headers(replayed),
-        201: {"description": "The turn at its end."} | with_headers(*names, replayed),
-        202: {"description": "With `background`: the turn as it was accepted.", "model": model} | in_background,
+        201: {"description": "The finished turn."} | with_headers(*headers, replayed),
+        202: {"description": "With `background`: the accepted turn.", "model": model} | in_background,
     }
 
 
 class ResponseMode(Enum):
-    """How a turn is answered."""
+    """The form of the response to a turn."""
 
     JSON = "json"
     EVENTS = "events"
@@ -62,67 +63,72 @@ class ResponseMode(Enum):
 
 
 class TurnResponse(NamedTuple):
-    """A JSON document, and the headers that go with it."""
+    """A JSON document and its headers."""
 
     document: JsonObject
     headers: Mapping[str, str] = {}
 
 
-def form_of(accept: str, body: AnswerBody, *, has_turn: bool = True) -> ResponseMode:
-    """Choose the form in which a turn's caller wants it answered; the body's `stream` wins over `Accept`.
+DocumentBuilder = Callable[[Message], Awaitable[TurnResponse]]
+
+
+def response_mode(accept: str, body: AnswerBody, *, has_turn: bool = True) -> ResponseMode:
+    """Choose the form of the response; the body's `stream` wins over the `Accept` header.
 
     Raises:
-        InvalidRequest: in two ways at once, or where there is no turn.
+        InvalidRequest: both `stream` and `background`, or one of them without a turn.
     """
     named = "stream" in body.model_fields_set
     streamed = body.stream if named else prefers(accept, MEDIA_TYPE, "application/json")
     if streamed and body.background:
-        raise InvalidRequest("A turn in the background is not streamed: follow its reply's events.", pointer="#/stream")
+        raise InvalidRequest("A turn is either streamed or run in the background.", pointer="#/stream")
     if not has_turn and (streamed or body.background):
-        pointer = "#/stream" if streamed else "#/background"
-        raise InvalidRequest("There is nothing to answer without a message.", pointer=pointer)
+        name = "stream" if streamed else "background"
+        raise InvalidRequest(f"`{name}` needs a `message`.", pointer=f"#/{name}")
     if body.background:
         return ResponseMode.BACKGROUND
     return ResponseMode.EVENTS if streamed else ResponseMode.JSON
 
 
-async def answer(
-    call: Caller, turn: Turn, form: ResponseMode, document: Callable[[Message], Awaitable[TurnResponse]]
-) -> Response:
-    """The response to whoever asked for a turn; `document` is what it answers with when the reply has ended."""
-    headers = REPLAYED if turn.replayed else {}
-    if form is ResponseMode.EVENTS:
-        return EventStream(events(turn), headers)
-    reply = turn.reply if form is ResponseMode.BACKGROUND else await ended(turn, headers)
-    found = await written(call, reply, document)
-    status = 202 if form is ResponseMode.BACKGROUND else 201
-    where = {"Location": location(reply)} if form is ResponseMode.BACKGROUND else {}
-    return json_response(found.document, status, {**found.headers, **headers, **where})
-
-
-async def written(call: Caller, reply: Message, document: Callable[[Message], Awaitable[TurnResponse]]) -> TurnResponse:
-    """The answer with a reply that is stored, whose turn a caller who is refused it would ask for again.
+async def respond(call: ApiCall[ScopeParams], turn: Turn, mode: ResponseMode, build: DocumentBuilder) -> Response:
+    """Respond to a turn in the chosen form; `build` makes the JSON document from the reply.
 
     Raises:
-        DatabaseUnavailable: it cannot be read for as long as a client waits; names conversation and message.
+        AppError: what `finished_reply` and `build` raise.
+    """
+    headers = REPLAYED if turn.replayed else {}
+    if mode is ResponseMode.EVENTS:
+        return EventStream(turn_events(turn), headers)
+    background = mode is ResponseMode.BACKGROUND
+    reply = turn.reply if background else await finished_reply(turn, headers)
+    found = await build_with_retry(call, reply, build)
+    where = {"Location": location(reply)} if background else {}
+    return json_response(found.document, 202 if background else 201, {**found.headers, **headers, **where})
+
+
+async def build_with_retry(call: ApiCall[ScopeParams], reply: Message, build: DocumentBuilder) -> TurnResponse:
+    """Build the document of a stored reply; retry through outages, since a refused client would send its turn again.
+
+    Raises:
+        DatabaseUnavailable: the outage lasts longer than a client waits; names conversation and message.
     """
     try:
-        return await call.services.turns.read_while_client_waits(functools.partial(document, reply))
+        return await call.services.turns.read_while_client_waits(functools.partial(build, reply))
     except DatabaseUnavailable as error:
-        error.members = members_of(reply)
+        error.members = problem_members(reply)
         raise
 
 
-def members_of(message: Message) -> dict[str, str]:
-    """The members of a problem that say which message it is about."""
+def problem_members(message: Message) -> dict[str, str]:
+    """Extension members of a problem document that identify the message it is about."""
     return {"conversation_id": message.conversation_id, "message_id": message.message_id}
 
 
-async def messages_up_to(
-    reply: Message, turn: Turn, form: ResponseMode, call: Caller, *, minimal: bool = False
+async def reply_and_messages(
+    reply: Message, turn: Turn, mode: ResponseMode, call: ApiCall[ScopeParams], *, minimal: bool = False
 ) -> JsonObject:
-    """The members of a turn's answer that hold its reply and the messages up to it, or only those of the turn."""
-    if minimal or form is ResponseMode.BACKGROUND:
+    """Build the members `assistant_reply` and `messages`: up to the reply, or only the turn's own if `minimal`."""
+    if minimal or mode is ResponseMode.BACKGROUND:
         shown = [each for each in (turn.question, reply) if each is not None]
     else:
         shown = await call.services.messages.window(reply)
@@ -132,47 +138,47 @@ async def messages_up_to(
     }
 
 
-async def reasoning_of(messages: Sequence[Message], call: Caller) -> Mapping[str, str] | None:
-    """The thinking behind the replies among these messages of one conversation, where the caller wants it."""
-    return await call.services.messages.reasoning(messages) if call.reasoning else None
+async def reasoning_of(messages: Sequence[Message], call: ApiCall[ScopeParams]) -> Mapping[str, str] | None:
+    """Fetch the reasoning behind messages of one conversation, by message id; None unless `include` requests it."""
+    return await call.services.messages.reasoning(messages) if call.query.include_reasoning else None
 
 
 def location(message: Message) -> str:
-    """Where a message is."""
+    """Path of a message."""
     return f"/conversations/{message.conversation_id}/messages/{message.message_id}"
 
 
-async def ended(turn: Turn, headers: Mapping[str, str]) -> Message:
-    """The reply once its turn has ended well, or was cancelled.
+async def finished_reply(turn: Turn, headers: Mapping[str, str]) -> Message:
+    """Wait for the turn to complete or be cancelled; return its reply.
 
     Raises:
-        ConversationNotFound: it was deleted under the turn.
+        ConversationNotFound: it was deleted during the turn.
         AppError: the turn failed or was interrupted; its problem names conversation and message.
     """
     message = await turn.stream.wait_finished()
     if turn.stream.deleted:
         raise ConversationNotFound
-    failure = failure_of(message)
-    if failure is not None:
-        failure.members = members_of(message)
-        failure.headers = headers
-        raise failure
+    error = reply_error(message)
+    if error is not None:
+        error.members = problem_members(message)
+        error.headers = headers
+        raise error
     return message
 
 
-def failure_of(message: Message) -> AppError | None:
-    """Why a reply did not end well, if it did not."""
+def reply_error(message: Message) -> AppError | None:
+    """Rebuild the error that a reply ended with; None if it completed or was cancelled."""
     if message.status is Status.INTERRUPTED:
         return TurnInterrupted()
     if message.error is None:
         return None
-    failure = error_of(message.error.code, message.error.detail)
-    failure.retry_after = message.error.retry_after or failure.retry_after
-    return failure
+    error = error_of(message.error.code, message.error.detail)
+    error.retry_after = message.error.retry_after or error.retry_after
+    return error
 
 
-async def events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
-    """The events of a turn from a number of characters on to its end; from 0, its acceptance comes first."""
+async def turn_events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
+    """Generate the events of a turn after `start` characters of its reply; from 0, `turn.started` comes first."""
     stream, sent = turn.stream, start
     if start == 0 and stream.message.role is Role.ASSISTANT:
         yield event("turn.started", 0, started_json(turn))
@@ -194,8 +200,8 @@ async def events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]:
             await stream.wait_beyond(sent)
 
 
-def started_json(turn: Turn) -> dict[str, Any]:
-    """What a stream begins with."""
+def started_json(turn: Turn) -> JsonObject:
+    """Data of `turn.started`."""
     return {
         "conversation_id": turn.reply.conversation_id,
         "title": turn.title,
@@ -205,7 +211,7 @@ def started_json(turn: Turn) -> dict[str, Any]:
 
 
 def retrieval_json(retrieval: RetrievalResult) -> JsonObject:
-    """What was looked up for a reply, and what it may cite of that."""
+    """Data of `retrieval.completed`."""
     return {
         "citations": retrieval.candidates,
         "queries": retrieval.queries,
@@ -214,8 +220,8 @@ def retrieval_json(retrieval: RetrievalResult) -> JsonObject:
 
 
 def terminal_event(message: Message) -> bytes:
-    """The last event of a turn, whose id says that it was the last."""
-    data: dict[str, Any] = {"message": message_json(message)}
+    """Last event of a turn; its id ends in `-end`, so that a reader who has it does not reconnect."""
+    data: JsonObject = {"message": message_json(message)}
     if message.error is not None:
         data["error"] = data["message"]["error"]
     return event(TERMINAL_EVENTS[message.status], f"{len(message.content)}{END}", data)

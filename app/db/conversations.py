@@ -23,35 +23,35 @@ TITLE = "SELECT title FROM conversations WHERE conversation_id = $1"
 TITLE_SOURCE = "SELECT title_source FROM conversations WHERE conversation_id = $1"
 
 
-# Only over the title that was made from the first message: one that a person has set, or taken away, stays.
+# Only a title made from the first message is replaced: one that the user has set or removed stays.
 RETITLE = """
 UPDATE conversations SET title = $2, title_source = 'model' WHERE conversation_id = $1 AND title_source = 'message'"""
 
 
 def awaits_title(conversation_id: str) -> Transaction[bool]:
-    """Whether a conversation still has the title that was made from its first message."""
+    """Return True if a conversation still has the title made from its first message."""
     row = yield from first_row(Statement(TITLE_SOURCE, (conversation_id,)))
     return row is not None and row[0] == "message"
 
 
 def retitle(conversation_id: str, title: str) -> Transaction[None]:
-    """Gives a conversation the title that a model has written."""
+    """Set the title that a model has written."""
     yield Statement(RETITLE, (conversation_id, title), locks=conversation_id)
 
 
 def title(conversation_id: str) -> Transaction[str | None]:
-    """A conversation's title."""
+    """Return a conversation's title; None if it has none or does not exist."""
     row = yield from first_row(Statement(TITLE, (conversation_id,)))
     return None if row is None else row[0]
 
 
 def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Transaction[None]:
-    """Makes a conversation of the user whose row has this id.
+    """Insert a conversation of the user whose row has this id.
 
     Raises:
-        DocumentNotFound: the user has none such as one of its documents.
+        DocumentNotFound: one of its documents is not the user's.
     """
-    yield from documents.require(owner_id, new.document_ids or ())
+    yield from documents.require_owned(owner_id, new.document_ids or ())
     sampling = new.sampling
     values = (
         conversation_id,
@@ -71,8 +71,8 @@ def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) 
     yield Statement(INSERT, values)
 
 
-def owned(owner: str | None) -> Select[ConversationRow, str]:
-    """The conversations of a user, or of all who are not erased, with their owners' ids."""
+def select_owned(owner: str | None) -> Select[ConversationRow, str]:
+    """Select conversations with user ids: those of a user, or with None of all users who are not erased."""
     query = select(ConversationRow, UserRow.user_id).join(UserRow, UserRow.id == ConversationRow.owner_id)
     whose = UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
     return query.where(whose)  # type: ignore[return-value]  # user_id is not NULL here
@@ -81,8 +81,8 @@ def owned(owner: str | None) -> Select[ConversationRow, str]:
 async def get(
     session: AsyncSession, owner: str | None, conversation_id: str, *, lock: bool = False
 ) -> Conversation | None:
-    """One conversation of its owner, locked for the rest of the transaction if so wished."""
-    query = owned(owner).where(ConversationRow.conversation_id == conversation_id)
+    """Return a conversation of its owner, or None; with `lock`, locked until the transaction ends."""
+    query = select_owned(owner).where(ConversationRow.conversation_id == conversation_id)
     if lock:
         query = query.with_for_update(of=ConversationRow)
     row = (await session.execute(query)).one_or_none()
@@ -92,21 +92,21 @@ async def get(
 async def page(
     session: AsyncSession, owner: str, mode: str | None, after: tuple[int, str] | None, limit: int
 ) -> list[Conversation]:
-    """A user's conversations, the last updated first, from behind a place in that order."""
+    """List a user's conversations by descending `updated_at` and id, those after a position of both."""
     # By the id of the owner's row and not by a join: PostgreSQL would sort all of the user's conversations.
     owner_id = select(UserRow.id).where(UserRow.user_id == owner).scalar_subquery()
     query = select(ConversationRow).where(ConversationRow.owner_id == owner_id)
     if mode is not None:
         query = query.where(ConversationRow.mode == mode)
     if after is not None:
-        query = query.where(behind(*after))
+        query = query.where(comes_after(*after))
     order = (ConversationRow.updated_at.desc(), ConversationRow.conversation_id.desc())
     rows = await session.scalars(query.order_by(*order).limit(limit))
     return [conversation_of(row, owner) for row in rows]
 
 
-def behind(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
-    """What comes after a place in the descending order, in a form that an index can seek to."""
+def comes_after(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
+    """Build the condition for rows after a position in descending order, in a form that an index can seek to."""
     return and_(
         ConversationRow.updated_at <= updated_at,
         or_(
@@ -117,7 +117,7 @@ def behind(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
 
 
 async def has_documents(session: AsyncSession, user_id: str, document_ids: Sequence[str]) -> bool:
-    """Whether these documents are all there, and the user's."""
+    """Return True if these documents all exist and are the user's."""
     wanted = set(document_ids)
     query = (
         select(func.count())
@@ -128,8 +128,8 @@ async def has_documents(session: AsyncSession, user_id: str, document_ids: Seque
     return not wanted or await session.scalar(query) == len(wanted)
 
 
-async def change(session: AsyncSession, conversation_id: str, values: dict[str, Any]) -> None:
-    """Sets columns by their attributes' names."""
+async def update(session: AsyncSession, conversation_id: str, values: dict[str, Any]) -> None:
+    """Set columns by their attributes' names."""
     row = await session.get_one(ConversationRow, conversation_id)
     for name, value in values.items():
         setattr(row, name, value)
@@ -137,7 +137,7 @@ async def change(session: AsyncSession, conversation_id: str, values: dict[str, 
 
 
 async def remove(session: AsyncSession, owner: str | None, conversation_id: str) -> bool:
-    """Deletes a conversation with its messages; False when the owner has none such."""
+    """Delete a conversation with its messages; return False if the owner has no such one."""
     whose = UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
     query = (
         delete(ConversationRow)
@@ -149,7 +149,6 @@ async def remove(session: AsyncSession, owner: str | None, conversation_id: str)
 
 
 def conversation_of(row: ConversationRow, user_id: str) -> Conversation:
-    """A row as the plain object that leaves the database."""
     return Conversation(
         conversation_id=row.conversation_id,
         user_id=user_id,

@@ -1,6 +1,6 @@
-"""Documents as callers see them, as scripts: how they arrive, are read, and disappear.
+"""Transactions on documents: upload, reads, deletion.
 
-Lock order: the owner's row comes before documents, and a document's row before what belongs to it.
+Lock order: the owner's row before documents, a document's row before its parts, text and chunks.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ COLUMNS = (
     "d.document_id, d.name, d.media_type, d.bytes, d.sha256, d.status, d.created_at, d.stage, d.done, d.total, "
     "d.error_code, d.error_detail, d.retryable, d.page_count, CAST(d.textless_pages AS TEXT), d.chunk_count"
 )
-THERE = "status IN ('queued', 'processing', 'ready', 'failed')"
-"""True for a document that callers see: not while it arrives, and not once it is deleted."""
-BATCH_PARTS = 4  # 1 MB, which a full disk still has to take, since SQLite overwrites what it deletes
+VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
+"""Condition of a document that callers see: neither while it is uploaded nor once it is deleted."""
+BATCH_PARTS = 4
+"""Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
 BATCH_CHUNKS = 250
+"""Rows of chunks or vectors that one transaction deletes."""
 
-ARRIVE = """
+INSERT_UPLOAD = """
 INSERT INTO documents (document_id, name, media_type, bytes, sha256, status, process_id, done, total, attempt, deaths,
 generation, created_at) VALUES ($1, '', '', 0, '', 'uploading', $2, 0, 0, 0, 0, 0, $3)"""
-COUNT = """
+ADD_BYTES = """
 UPDATE documents SET bytes = bytes + $3 WHERE document_id = $1 AND status = 'uploading' AND process_id = $2
 RETURNING 1"""
-STORE_PART = "INSERT INTO document_contents (document_id, position, content) VALUES ($1, $2, $3)"
+INSERT_PART = "INSERT INTO document_contents (document_id, position, content) VALUES ($1, $2, $3)"
 LOCK_OWNER = "UPDATE users SET documents_version = documents_version WHERE id = $1 AND user_id IS NOT NULL RETURNING 1"
-SAME_BYTES = f"SELECT document_id FROM documents WHERE owner_id = $1 AND sha256 = $2 AND {THERE}"
+SAME_BYTES = f"SELECT document_id FROM documents WHERE owner_id = $1 AND sha256 = $2 AND {VISIBLE}"
 QUEUE = """
 UPDATE documents SET owner_id = $3, name = $4, media_type = $5, sha256 = $6, status = 'queued', process_id = NULL
 WHERE document_id = $1 AND status = 'uploading' AND process_id = $2 RETURNING 1"""
@@ -43,35 +45,36 @@ UPDATE documents SET status = 'queued', stage = NULL, done = 0, total = 0, death
 error_detail = NULL, retryable = NULL WHERE document_id = $1 AND status = 'failed' RETURNING 1"""
 DISCARD = """
 UPDATE documents SET status = 'deleting' WHERE document_id = $1 AND status = 'uploading' AND process_id = $2"""
-BY_ID = f"SELECT {COLUMNS} FROM documents d WHERE d.document_id = $1 AND d.{THERE}"
+BY_ID = f"SELECT {COLUMNS} FROM documents d WHERE d.document_id = $1 AND d.{VISIBLE}"
 GET = f"{BY_ID} AND d.{OWNED}"
 PAGE = f"""
-SELECT {COLUMNS} FROM documents d WHERE d.owner_id = (SELECT id FROM users WHERE user_id = $1) AND d.{THERE}
+SELECT {COLUMNS} FROM documents d WHERE d.owner_id = (SELECT id FROM users WHERE user_id = $1) AND d.{VISIBLE}
 AND d.document_id < $2 ORDER BY d.document_id DESC LIMIT $3"""
-OF_OWNER = f"SELECT 1 FROM documents WHERE document_id = $1 AND owner_id = $2 AND {THERE}"
+OF_OWNER = f"SELECT 1 FROM documents WHERE document_id = $1 AND owner_id = $2 AND {VISIBLE}"
 TEXT = "SELECT content FROM document_texts WHERE document_id = $1"
 PART = "SELECT content FROM document_contents WHERE document_id = $1 AND position = $2"
-CHANGED = """
+BUMP_VERSION = """
 UPDATE users SET documents_version = documents_version + 1
 WHERE id = (SELECT owner_id FROM documents WHERE document_id = $1)"""
-DELETE = f"""
-UPDATE documents SET status = 'deleting', process_id = $3 WHERE document_id = $1 AND {OWNED} AND {THERE} RETURNING 1"""
-DELETE_ALL = """
+MARK_DELETED = f"""
+UPDATE documents SET status = 'deleting', process_id = $3
+WHERE document_id = $1 AND {OWNED} AND {VISIBLE} RETURNING 1"""
+MARK_ALL_DELETED = """
 UPDATE documents SET status = 'deleting', process_id = $2 WHERE owner_id = $1 RETURNING document_id"""
-DELETED = "SELECT 1 FROM documents WHERE document_id = $1 AND status = 'deleting'"
-REMOVE_CHUNKS = """
+IS_DELETED = "SELECT 1 FROM documents WHERE document_id = $1 AND status = 'deleting'"
+DELETE_CHUNKS = """
 DELETE FROM chunks WHERE chunk_key IN (SELECT chunk_key FROM chunks WHERE document_id = $1 LIMIT $2) RETURNING 1"""
-REMOVE_PARTS = """
+DELETE_PARTS = """
 DELETE FROM document_contents WHERE document_id = $1 AND position IN (
 SELECT position FROM document_contents WHERE document_id = $1 LIMIT $2) RETURNING 1"""
-REMOVE_TEXT = "DELETE FROM document_texts WHERE document_id = $1"
-REMOVE = "DELETE FROM documents WHERE document_id = $1 AND status = 'deleting'"
+DELETE_TEXT = "DELETE FROM document_texts WHERE document_id = $1"
+DELETE = "DELETE FROM documents WHERE document_id = $1 AND status = 'deleting'"
 
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
-class Arrived(NamedTuple):
-    """A document whose bytes are all stored."""
+class CompletedUpload(NamedTuple):
+    """An upload whose bytes are all stored."""
 
     document_id: str
     process_id: str
@@ -82,7 +85,7 @@ class Arrived(NamedTuple):
 
 
 def document_of(row: Row) -> Document:
-    """A document from the values of `COLUMNS`."""
+    """Build a document from the values of `COLUMNS`."""
     error = None if row[10] is None else DocumentFailure(row[10], row[11], bool(row[12]))
     return Document(
         document_id=str(row[0]),
@@ -102,44 +105,47 @@ def document_of(row: Row) -> Document:
     )
 
 
-def arrive(document_id: str, process_id: str, now: int) -> Transaction[None]:
-    """Makes the hidden row of a document that begins to arrive."""
-    yield Statement(ARRIVE, (document_id, process_id, now))
+def insert_upload(document_id: str, process_id: str, now: int) -> Transaction[None]:
+    """Insert the hidden row of a document whose upload begins."""
+    yield Statement(INSERT_UPLOAD, (document_id, process_id, now))
 
 
-def store_part(document_id: str, process_id: str, position: int, content: bytes) -> Transaction[None]:
-    """Stores the next part of a document that arrives.
+def append_part(document_id: str, process_id: str, position: int, content: bytes) -> Transaction[None]:
+    """Store the next part of an upload.
 
     Raises:
-        Unavailable: the process has lost its lease meanwhile, and the document was given up.
+        Unavailable: the process has lost its lease meanwhile, and another one has discarded the upload.
     """
-    if not (yield Statement(COUNT, (document_id, process_id, len(content)))):
+    if not (yield Statement(ADD_BYTES, (document_id, process_id, len(content)))):
         raise Unavailable("The upload was given up.")
-    yield Statement(STORE_PART, (document_id, position, content))
+    yield Statement(INSERT_PART, (document_id, position, content))
 
 
-def queue(user_id: str, arrived: Arrived, now: int) -> Transaction[tuple[Document, bool]]:
-    """Gives a document to its user, whose row is made if need be; the same bytes are the document that is there.
+def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction[tuple[Document, bool]]:
+    """Queue an uploaded document for its user, whose row is inserted if need be.
 
-    Gives the document, and whether it is to be read now: False for one that was there and has not failed.
+    Where the user has the same bytes already the upload is discarded, and that document is queued again if it failed.
+
+    Returns:
+        The document, and whether it is queued now.
 
     Raises:
-        Unavailable: as `store_part`.
+        Unavailable: as `append_part`.
     """
-    owner_id = yield from locked_owner(user_id, now)
-    same = yield from first_row(Statement(SAME_BYTES, (owner_id, arrived.sha256)))
+    owner_id = yield from lock_owner(user_id, now)
+    same = yield from first_row(Statement(SAME_BYTES, (owner_id, upload.sha256)))
     if same is not None:
-        yield Statement(DISCARD, (arrived.document_id, arrived.process_id))
+        yield Statement(DISCARD, (upload.document_id, upload.process_id))
         queued = yield Statement(QUEUE_AGAIN, (same[0],))
         return (yield from by_id(str(same[0]))), bool(queued)
-    values = (arrived.document_id, arrived.process_id, owner_id, arrived.name, arrived.media_type, arrived.sha256)
+    values = (upload.document_id, upload.process_id, owner_id, upload.name, upload.media_type, upload.sha256)
     if not (yield Statement(QUEUE, values)):
         raise Unavailable("The upload was given up.")
-    return (yield from by_id(arrived.document_id)), True
+    return (yield from by_id(upload.document_id)), True
 
 
-def locked_owner(user_id: str, now: int) -> Transaction[str]:
-    """The id of a user's row, made if need be and locked: who uploads the same bytes at once is second."""
+def lock_owner(user_id: str, now: int) -> Transaction[str]:
+    """Lock a user's row, inserted if need be, and return its id; parallel uploads of the same bytes wait for it."""
     while True:
         owner_id, _ = yield from users.ensure(user_id, new_id(), now)
         if (yield Statement(LOCK_OWNER, (owner_id,))):
@@ -147,10 +153,10 @@ def locked_owner(user_id: str, now: int) -> Transaction[str]:
 
 
 def by_id(document_id: str) -> Transaction[Document]:
-    """A document, whoever's it is.
+    """Return a document of any user.
 
     Raises:
-        DocumentNotFound: it is not there.
+        DocumentNotFound: there is no such document, or callers do not see it.
     """
     row = yield from first_row(Statement(BY_ID, (document_id,)))
     if row is None:
@@ -159,10 +165,10 @@ def by_id(document_id: str) -> Transaction[Document]:
 
 
 def get(owner: str | None, document_id: str) -> Transaction[Document]:
-    """A document of its owner.
+    """Return a document of its owner, or of any user where `owner` is None.
 
     Raises:
-        DocumentNotFound: the owner has none such.
+        DocumentNotFound: the owner has no such document.
     """
     row = yield from first_row(Statement(GET, (document_id, owner)))
     if row is None:
@@ -170,8 +176,8 @@ def get(owner: str | None, document_id: str) -> Transaction[Document]:
     return document_of(row)
 
 
-def present(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
-    """Those of the documents that are there, by id."""
+def by_ids(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
+    """Return documents of any user by id; those that callers do not see are left out."""
     found = {}
     for document_id in document_ids:
         row = yield from first_row(Statement(BY_ID, (document_id,)))
@@ -180,17 +186,17 @@ def present(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
     return found
 
 
-def page(user_id: str, behind: str | None, limit: int) -> Transaction[list[Document]]:
-    """A user's documents, the newest first, from behind the one of that id."""
-    rows = yield Statement(PAGE, (user_id, behind or LAST_ID, limit))
+def page(user_id: str, after: str | None, limit: int) -> Transaction[list[Document]]:
+    """List a user's documents, newest first, after the document of that id; from the newest where it is None."""
+    rows = yield Statement(PAGE, (user_id, after or LAST_ID, limit))
     return [document_of(row) for row in rows]
 
 
-def require(owner_id: str, document_ids: Sequence[str]) -> Transaction[None]:
-    """Makes sure that the user whose row has this id has these documents.
+def require_owned(owner_id: str, document_ids: Sequence[str]) -> Transaction[None]:
+    """Check that a user has documents; `owner_id` is the id of the user's row.
 
     Raises:
-        DocumentNotFound: one of them is another's, or not there.
+        DocumentNotFound: one of them is another user's, or does not exist.
     """
     for document_id in document_ids:
         if not (yield Statement(OF_OWNER, (document_id, owner_id))):
@@ -198,11 +204,11 @@ def require(owner_id: str, document_ids: Sequence[str]) -> Transaction[None]:
 
 
 def text(owner: str | None, document_id: str) -> Transaction[str]:
-    """The text that was read out of a document.
+    """Return the text that was extracted from a document.
 
     Raises:
-        DocumentNotFound: the owner has none such.
-        DocumentNotReady: it has not been read.
+        DocumentNotFound: the owner has no such document.
+        DocumentNotReady: it is not ready.
     """
     document = yield from get(owner, document_id)
     row = yield from first_row(Statement(TEXT, (document_id,)))
@@ -212,40 +218,40 @@ def text(owner: str | None, document_id: str) -> Transaction[str]:
 
 
 def part(document_id: str, position: int) -> Transaction[bytes | None]:
-    """A part of a document's bytes; None behind the last."""
+    """Return a part of a document's bytes; None after the last one."""
     row = yield from first_row(Statement(PART, (document_id, position)))
     return None if row is None else bytes(row[0])
 
 
-def discard(document_id: str, process_id: str) -> Transaction[None]:
-    """Gives up a document that was arriving; it is to be removed now."""
+def discard_upload(document_id: str, process_id: str) -> Transaction[None]:
+    """Mark an unfinished upload of this process as deleted."""
     yield Statement(DISCARD, (document_id, process_id))
 
 
-def delete(owner: str | None, document_id: str, process_id: str) -> Transaction[None]:
-    """Hides a document for good, from all readers and searches at once; the process is to remove it.
+def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transaction[None]:
+    """Hide a document for good from all reads and searches; `process_id` is of the process that is to delete its rows.
 
     Raises:
-        DocumentNotFound: the owner has none such.
+        DocumentNotFound: the owner has no such document.
     """
-    yield Statement(CHANGED, (document_id,))
-    if not (yield Statement(DELETE, (document_id, owner, process_id))):
+    yield Statement(BUMP_VERSION, (document_id,))
+    if not (yield Statement(MARK_DELETED, (document_id, owner, process_id))):
         raise DocumentNotFound
 
 
-def delete_all(owner_id: str, process_id: str) -> Transaction[list[str]]:
-    """Hides all documents of a user who is being erased, and gives their ids; the process is to remove them."""
-    return [str(row[0]) for row in (yield Statement(DELETE_ALL, (owner_id, process_id)))]
+def mark_all_deleted(owner_id: str, process_id: str) -> Transaction[list[str]]:
+    """Hide all documents of a user who is erased, as `mark_deleted` does, and return their ids."""
+    return [str(row[0]) for row in (yield Statement(MARK_ALL_DELETED, (owner_id, process_id)))]
 
 
-def remove_some(document_id: str) -> Transaction[bool]:
-    """Removes a batch of what a deleted document consists of; True when nothing is left of it, or it is not deleted."""
-    if not (yield Statement(DELETED, (document_id,))):
+def delete_batch(document_id: str) -> Transaction[bool]:
+    """Delete a batch of the rows of a document marked as deleted; return True if none are left, or it is not marked."""
+    if not (yield Statement(IS_DELETED, (document_id,))):
         return True
-    if (yield Statement(REMOVE_CHUNKS, (document_id, BATCH_CHUNKS))):
+    if (yield Statement(DELETE_CHUNKS, (document_id, BATCH_CHUNKS))):
         return False
-    if (yield Statement(REMOVE_PARTS, (document_id, BATCH_PARTS))):
+    if (yield Statement(DELETE_PARTS, (document_id, BATCH_PARTS))):
         return False
-    yield Statement(REMOVE_TEXT, (document_id,))
-    yield Statement(REMOVE, (document_id,))
+    yield Statement(DELETE_TEXT, (document_id,))
+    yield Statement(DELETE, (document_id,))
     return True

@@ -83,12 +83,12 @@ async def vectors_stored(database: Database) -> bool:
     if database.kind == "sqlite":
         return True
     async with database.engine.connect() as connection:
-        if await connection.run_sync(vectors.there):
+        if await connection.run_sync(vectors.table_exists):
             return True
-        if not await connection.run_sync(vectors.possible):
+        if not await connection.run_sync(vectors.extension_available):
             return False
     async with locked(database) as connection:
-        return await connection.run_sync(vectors.made)
+        return await connection.run_sync(vectors.create_table)
 
 
 async def require(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: one row for each call of a provider. It outlives conversations, and goes with its user."""
+"""Usage: one row per provider call. Rows outlive their conversations and are erased with their user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.db.transaction import Row, Statement, Transaction, first_row
 from app.domain.messages import Usage
 from app.domain.usage import Attempt, DailyUsage
 
-# By the users' table: a user may have been erased while the turn ran, and then nothing is kept.
+# Selected from `users`: nothing is recorded for a user who was erased while the turn ran.
 INSERT = """
 INSERT INTO attempts (attempt_id, owner_id, conversation_id, message_id, day, provider, model, outcome, status_code,
 first_token_ms, total_ms, input_tokens, output_tokens, estimated, started_at)
@@ -31,7 +31,7 @@ WHERE owner_id = $1 AND day = $2"""
 def record(
     owner_id: str, conversation_id: str, message_id: str | None, attempts: Sequence[Attempt]
 ) -> Transaction[None]:
-    """Enters attempts, each once however often this is tried; those for no message have written a title or summary."""
+    """Insert attempts; idempotent. Those of titles and summaries have no message."""
     for attempt in attempts:
         usage = attempt.usage
         values = (
@@ -55,29 +55,29 @@ def record(
 
 
 def of_message(message_id: str) -> Transaction[list[Attempt]]:
-    """The attempts at a reply, in their order."""
+    """List the attempts at a reply in chronological order."""
     rows = yield Statement(OF_MESSAGE, (message_id,))
     return [attempt_of(row) for row in rows]
 
 
 def by_day(user_id: str, first: str, last: str) -> Transaction[list[DailyUsage]]:
-    """What a user has used from one day to another, by day, provider and model, the latest day first."""
+    """Sum a user's usage from one day to another by day, provider and model, the latest day first."""
     rows = yield Statement(BY_DAY, (user_id, first, last))
     return [DailyUsage(*(*row[:6], bool(row[6]))) for row in rows]
 
 
 def spent(owner_id: str, now: int) -> Transaction[int]:
-    """The tokens that a user has spent today; an index keeps it to that user's entries of that day."""
+    """Sum the tokens that a user has spent today; an index limits the scan to the user's rows of that day."""
     row = yield from first_row(Statement(SPENT, (owner_id, day_of(now))))
     return 0 if row is None else int(row[0])
 
 
 def attempt_of(row: Row) -> Attempt:
-    """An attempt from the values of `OF_MESSAGE`."""
+    """Build an attempt from a row of `OF_MESSAGE`."""
     usage = None if row[7] is None else Usage(row[7], row[8], bool(row[9]))
     return Attempt(*(str(row[0]), *row[1:7], usage, row[10]))
 
 
 def day_of(moment: int) -> str:
-    """The day of a moment in milliseconds since the epoch, in UTC, as `2026-11-21`."""
+    """Format the UTC day of a moment, in milliseconds since the epoch, as `2026-11-21`."""
     return datetime.fromtimestamp(moment / 1_000, UTC).date().isoformat()

@@ -1,7 +1,7 @@
-"""Indexes over the vectors of users who have very many, on PostgreSQL: one for each, so that others cost it nothing.
+"""Vector indexes of users with very many vectors, on PostgreSQL: one for each, so that other users pay nothing for it.
 
-Up to some 50,000 vectors of one user to compare them all is quick and exact; beyond that it is an HNSW graph
-(Malkov and Yashunin, 2018) over that user's rows alone.
+Up to some 50,000 vectors of one user, comparing all of them is fast and exact; beyond that an HNSW graph (Malkov and
+Yashunin, 2018) covers that user's rows alone.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ if TYPE_CHECKING:
     from app.db.postgres.database import PostgresDatabase
 
 LARGE = 50_000
+"""Vectors of one user and embedder above which an index pays."""
 BUILD_MEMORY = "256MB"
-"""Holds the graph of some 150,000 vectors of 384 numbers while it is made; a larger one is made more slowly."""
+"""Holds the graph of some 150,000 vectors of 384 dimensions while it is built; a larger one is built more slowly."""
 MAX_DIMENSION = 4_000
-"""Of what a graph can be made; longer ones are compared one by one."""
+"""Of vectors that HNSW supports; longer ones are compared one by one."""
 LOCK_KEY = 0x9A51E8
 PREFIX = "ix_chunk_vectors_of_"
-LIBRARIES = """
+LARGE_CORPORA = """
 SELECT owner_id, embedding FROM documents WHERE status = 'ready' AND embedding IS NOT NULL
 GROUP BY owner_id, embedding HAVING SUM(chunk_count) > $1"""
-INDEXES = f"""
+EXISTING_INDEXES = f"""
 SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = 'chunk_vectors'::regclass AND starts_with(c.relname, '{PREFIX}')"""
 DIMENSION = "SELECT vector_dims(vector) FROM chunk_vectors WHERE owner_id = $1 AND embedder = $2 LIMIT 1"
 
 
-class Indexed(NamedTuple):
-    """Whose vectors an index is over."""
+class VectorIndex(NamedTuple):
+    """The index over one user's vectors of one embedder."""
 
     owner_id: str
     embedder: str
 
     @property
     def name(self) -> str:
-        """The index's."""
         return f"{PREFIX}{hashlib.sha256(f'{self.owner_id} {self.embedder}'.encode()).hexdigest()[:32]}"
 
     def predicate(self, table: str = "") -> str:
-        """Which rows are its: written out, since an index is not chosen by a value that is only bound."""
+        """Write the condition of its rows, with constants: PostgreSQL does not match bound values with an index."""
         return f"{table}owner_id = '{UUID(self.owner_id)}' AND {table}embedder = {quoted(self.embedder)}"
 
 
 def quoted(value: str) -> str:
-    """A text as a constant of SQL."""
+    """Write a text as a constant of SQL."""
     return "'" + value.replace("'", "''") + "'"
 
 
-async def keep_vector_indexes(database: Database) -> None:
-    """Makes the indexes that are missing and drops those that nobody needs, unless another process is about it.
+async def update_vector_indexes(database: Database) -> None:
+    """Create the missing indexes and drop those that are not needed, unless another process does so now.
 
-    It takes minutes for each, on connections of their own; nothing waits for it, and uploads go on meanwhile.
+    Each takes minutes, on a connection of its own; uploads and searches go on meanwhile.
 
     Raises:
         DatabaseUnavailable: the database is out of reach.
@@ -70,47 +70,47 @@ async def keep_vector_indexes(database: Database) -> None:
             if not await keeper.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
                 return
             await keeper.execute("SELECT 1")  # ends the query above, for whose snapshot CONCURRENTLY would wait
-            if statements := await server.read(changes):
+            if statements := await server.read(index_changes):
                 async with server.dedicated(maintenance_work_mem=BUILD_MEMORY) as builder:
                     for statement in statements:
                         await builder.execute(statement)
 
 
-def changes() -> Transaction[list[str]]:
-    """What has to be done for each user with very many vectors to have an index, and nobody else."""
-    wanted = {each.name: each for each in (yield from large_libraries())}
-    there = yield from indexes()
-    # One that is not valid is what a process left that was killed while it made it.
-    needless = [name for name, valid in there.items() if name not in wanted or not valid]
-    made = [f"DROP INDEX CONCURRENTLY IF EXISTS {name}" for name in needless]
+def index_changes() -> Transaction[list[str]]:
+    """List the statements after which the users with very many vectors have an index, and no others."""
+    wanted = {each.name: each for each in (yield from large_corpora())}
+    existing = yield from existing_indexes()
+    # An invalid index was left by a process that was killed while it built it.
+    obsolete = [name for name, valid in existing.items() if name not in wanted or not valid]
+    statements = [f"DROP INDEX CONCURRENTLY IF EXISTS {name}" for name in obsolete]
     for name, each in wanted.items():
-        if name in needless or name not in there:
-            dimension = yield from dimension_of(each)
-            made += [creation(each, dimension)] if 0 < dimension <= MAX_DIMENSION else []
-    return made
+        if name in obsolete or name not in existing:
+            dimension = yield from vector_dimension(each)
+            statements += [create_statement(each, dimension)] if 0 < dimension <= MAX_DIMENSION else []
+    return statements
 
 
-def creation(indexed: Indexed, dimension: int) -> str:
-    """The statement that makes an index without keeping writers waiting."""
+def create_statement(index: VectorIndex, dimension: int) -> str:
+    """Write the statement that builds an index while rows are written."""
     return (
-        f"CREATE INDEX CONCURRENTLY {indexed.name} ON chunk_vectors "
-        f"USING hnsw ((vector::halfvec({dimension})) halfvec_ip_ops) WHERE {indexed.predicate()}"
+        f"CREATE INDEX CONCURRENTLY {index.name} ON chunk_vectors "
+        f"USING hnsw ((vector::halfvec({dimension})) halfvec_ip_ops) WHERE {index.predicate()}"
     )
 
 
-def large_libraries() -> Transaction[list[Indexed]]:
-    """Who has so many vectors of one embedder that an index pays."""
-    rows = yield Statement(LIBRARIES, (LARGE,))
-    return [Indexed(str(row[0]), row[1]) for row in rows]
+def large_corpora() -> Transaction[list[VectorIndex]]:
+    """List the users and embedders with enough vectors for an index."""
+    rows = yield Statement(LARGE_CORPORA, (LARGE,))
+    return [VectorIndex(str(row[0]), row[1]) for row in rows]
 
 
-def indexes() -> Transaction[dict[str, bool]]:
-    """The indexes that there are, and whether they are whole."""
-    rows = yield Statement(INDEXES)
+def existing_indexes() -> Transaction[dict[str, bool]]:
+    """Return the names of the existing indexes, and whether each is valid."""
+    rows = yield Statement(EXISTING_INDEXES)
     return {row[0]: row[1] for row in rows}
 
 
-def dimension_of(indexed: Indexed) -> Transaction[int]:
-    """How long the vectors are; 0 when there are none."""
-    rows = yield Statement(DIMENSION, tuple(indexed))
+def vector_dimension(index: VectorIndex) -> Transaction[int]:
+    """Return the dimension of an index's vectors; 0 without vectors."""
+    rows = yield Statement(DIMENSION, tuple(index))
     return rows[0][0] if rows else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-UNKNOWN = 128_000
+DEFAULT_WINDOW = 128_000
 
 TOKENS = {
     "gpt-5": 400_000,
@@ -25,7 +25,7 @@ TOKENS = {
 LONGEST_FIRST = sorted(TOKENS, key=len, reverse=True)
 
 
-def known_window(model: str, otherwise: int = UNKNOWN) -> int:
+def known_window(model: str, otherwise: int = DEFAULT_WINDOW) -> int:
     """Tokens of prompt and reply together; `otherwise` for a model of which nothing is known."""
     name = model.rpartition("/")[2].lower()
     return next((TOKENS[prefix] for prefix in LONGEST_FIRST if name.startswith(prefix)), otherwise)

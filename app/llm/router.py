@@ -167,10 +167,10 @@ class Router:
         if fallback and (error.elsewhere or (isinstance(error, ProviderTimeout) and error.phase == "first-token")):
             return None  # that was long enough
         seconds = pause * self._chance()
-        if error.asked_to_wait is not None:
-            if fallback and error.asked_to_wait > PATIENCE_SECONDS:
+        if error.provider_retry_after is not None:
+            if fallback and error.provider_retry_after > PATIENCE_SECONDS:
                 return None
-            seconds += error.asked_to_wait
+            seconds += error.provider_retry_after
         return seconds if self._now() + seconds < call.deadline else None
 
     async def _fitted(self, model: ChatModel, target: Target, call: ModelCall) -> Completion:

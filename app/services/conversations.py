@@ -22,7 +22,7 @@ SAMPLING_FIELDS = frozenset({"provider", "model", "temperature", "max_tokens"})
 
 
 class ConversationService:
-    """Conversations of a principal; every method raises ConversationNotFound for one that is not theirs."""
+    """Conversations of a principal; methods raise ConversationNotFound for those of other users."""
 
     def __init__(self, database: Database, catalog: Catalog, executor: TurnExecutor) -> None:
         self._database = database
@@ -32,25 +32,25 @@ class ConversationService:
     async def create(
         self, user_id: str, new: NewConversation, key: IdempotencyKey | None = None
     ) -> tuple[Conversation, bool]:
-        """Makes an empty conversation, and its user when this is the first time that one is named.
+        """Create an empty conversation, and its user if new.
 
-        Gives the conversation, and whether it was made before under the same key.
+        Return the conversation, and True if an earlier request with the same key has created it.
 
         Raises:
-            IdempotencyKeyReused: the key stands for another request.
-            UnknownModel: its provider or model is not to be had.
-            DocumentNotFound: the user has none such as one of its documents.
+            IdempotencyKeyReused: the key belongs to another request.
+            UnknownModel: its provider or model is not available.
+            DocumentNotFound: one of its documents is not the user's.
         """
         self._catalog.resolve(Sampling(), new.sampling)
         conversation_id = new_id()
         try:
-            await self._database.write(create, user_id, conversation_id, new, key, now_ms())
+            await self._database.write(create_conversation, user_id, conversation_id, new, key, now_ms())
         except KeyTaken:
             assert key is not None, "only a key can be taken"  # noqa: S101  for the types
-            return await self._made_before(user_id, key), True
+            return await self._created_before(user_id, key), True
         return await self.get(Principal(user_id), conversation_id), False
 
-    async def _made_before(self, user_id: str, key: IdempotencyKey) -> Conversation:
+    async def _created_before(self, user_id: str, key: IdempotencyKey) -> Conversation:
         first = await self._database.read(idempotency.find, user_id, None, key.key)
         if first is None:  # the user was erased meanwhile
             raise ConversationNotFound
@@ -58,61 +58,60 @@ class ConversationService:
             raise IdempotencyKeyReused
         return await self.get(Principal(user_id), first.conversation_id)
 
-    async def get(self, who: Principal, conversation_id: str) -> Conversation:
-        """One conversation."""
+    async def get(self, principal: Principal, conversation_id: str) -> Conversation:
         async with self._database.read_session() as session:
-            found = await conversations.get(session, who.user_id, conversation_id)
+            found = await conversations.get(session, principal.user_id, conversation_id)
         if found is None:
             raise ConversationNotFound
         return found
 
     async def latest_messages(self, conversation_id: str) -> list[Message]:
-        """The last 100 messages in sequence order, of a conversation that was got before."""
+        """Return the last 100 messages in sequence order; the caller has checked the conversation's owner."""
         return await self._database.read(messages.latest, conversation_id, LATEST_MESSAGES)
 
     async def page(
         self, user_id: str, mode: Mode | None, after: tuple[int, str] | None, limit: int
     ) -> list[Conversation]:
-        """A user's conversations, the last updated first, from behind a place in that order."""
+        """List a user's conversations by descending time of update and id, those after a position of both."""
         async with self._database.read_session() as session:
             return await conversations.page(session, user_id, mode, after, limit)
 
-    async def change(self, who: Principal, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
-        """Sets what is given, by the fields' names.
+    async def change(self, principal: Principal, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
+        """Set fields by their names.
 
         Raises:
-            UnknownModel: the provider or model that results is not to be had.
-            DocumentNotFound: the user has none such as one of the documents.
+            UnknownModel: the resulting provider or model is not available.
+            DocumentNotFound: one of the documents is not the user's.
         """
         async with self._database.write_session(locks=conversation_id) as session:
-            before = await conversations.get(session, who.user_id, conversation_id, lock=True)
+            before = await conversations.get(session, principal.user_id, conversation_id, lock=True)
             if before is None:
                 raise ConversationNotFound
             if "provider" in changes and changes["provider"] != before.sampling.provider:
-                changes = {"model": None, **changes}  # the old provider's model is not the new one's
+                changes = {"model": None, **changes}  # a model of the old provider
             if SAMPLING_FIELDS & changes.keys():
                 self._catalog.resolve(Sampling(), changed_sampling(before.sampling, changes))
             if not await conversations.has_documents(session, before.user_id, changes.get("document_ids") or ()):
                 raise DocumentNotFound
             values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}
-            await conversations.change(session, conversation_id, values)
-            after = await conversations.get(session, who.user_id, conversation_id)
+            await conversations.update(session, conversation_id, values)
+            after = await conversations.get(session, principal.user_id, conversation_id)
         if after is None:
             raise ConversationNotFound
         return after
 
-    async def delete(self, who: Principal, conversation_id: str) -> None:
-        """Deletes a conversation with its messages and stops its turns."""
+    async def delete(self, principal: Principal, conversation_id: str) -> None:
+        """Delete a conversation with its messages and stop its turns."""
         async with self._database.write_session(locks=conversation_id) as session:
-            if not await conversations.remove(session, who.user_id, conversation_id):
+            if not await conversations.remove(session, principal.user_id, conversation_id):
                 raise ConversationNotFound
         self._executor.conversation_deleted(conversation_id)
 
 
-def create(
+def create_conversation(
     user_id: str, conversation_id: str, new: NewConversation, key: IdempotencyKey | None, now: int
 ) -> Transaction[None]:
-    """The transaction that makes a conversation."""
+    """Insert a conversation, and its user if new; claim the idempotency key."""
     owner_id, _ = yield from users.ensure(user_id, new_id(), now)
     if key is not None:
         yield from idempotency.claim(owner_id, key, conversation_id, None, now)
@@ -120,13 +119,13 @@ def create(
 
 
 def changed_sampling(sampling: Sampling, changes: Mapping[str, Any]) -> Sampling:
-    """A conversation's sampling after its changes."""
+    """Return a conversation's sampling parameters after changes."""
     names = ("provider", "model", "temperature", "max_tokens")
     return Sampling(*(changes.get(name, getattr(sampling, name)) for name in names))
 
 
 def columns(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes by field as changes by column; a title that a person sets is the person's."""
+    """Map changes by field to changes by column; a title set here has the user as its source."""
     values = {("meta" if name == "metadata" else name): value for name, value in changes.items()}
     if "title" in values:
         values["title_source"] = None if values["title"] is None else TitleSource.USER

@@ -9,12 +9,12 @@ from app.services.runtime.polling import Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.turns.executor import TurnExecutor
 
-PATIENCE_SECONDS = 2.0
-"""Whoever asks for readiness waits no longer than that, however long statements may take."""
+CHECK_SECONDS = 2.0
+"""Time limit of a readiness check, however long statements may take."""
 
 
 class HealthService:
-    """Whether this process can serve."""
+    """Readiness of this process."""
 
     def __init__(self, database: Database, executor: TurnExecutor, lease: ProcessLease, supervisor: Supervisor) -> None:
         self._database = database
@@ -23,18 +23,17 @@ class HealthService:
         self._supervisor = supervisor
 
     async def check(self) -> None:
-        """Does nothing when all is well.
+        """Return if the process can serve.
 
         Raises:
-            Draining: the process is going away.
-            DatabaseUnavailable: the database is out of reach, or could not be written to for so long that the process's
-                lease is over.
-            Unavailable: its schema is not the one of this release, or background work has come to a stop.
+            Draining: the process is shutting down.
+            DatabaseUnavailable: the database is unreachable, or the process's lease has expired.
+            Unavailable: the schema is not of this release, or background work has stopped.
         """
         if self._executor.draining:
             raise Draining
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 current = await self._database.read(schema.current)
         except TimeoutError as error:
             raise DatabaseUnavailable from error

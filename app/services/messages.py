@@ -12,11 +12,11 @@ from app.domain.principals import Principal
 from app.errors import ConversationNotFound, InvalidRequest, MessageNotFound, TurnUnfinished
 
 WINDOW = 50
-"""Messages in the answer to a turn."""
+"""Messages in the response to a turn."""
 
 
 class MessageRange(NamedTuple):
-    """A page of messages by sequence number; neither bound is included."""
+    """A page of messages by sequence number; both bounds are exclusive."""
 
     after: int = 0
     before: int = NO_UPPER_BOUND
@@ -25,55 +25,59 @@ class MessageRange(NamedTuple):
 
 
 class MessageService:
-    """A conversation's messages; methods raise ConversationNotFound or MessageNotFound for what is not theirs."""
+    """Messages of a principal; methods raise ConversationNotFound or MessageNotFound for those of other users."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, who: Principal, conversation_id: str, message_id: str) -> Message:
-        """One message."""
-        return await self._database.read(get, who.user_id, conversation_id, message_id)
+    async def get(self, principal: Principal, conversation_id: str, message_id: str) -> Message:
+        return await self._database.read(require_message, principal.user_id, conversation_id, message_id)
 
-    async def page(self, who: Principal, conversation_id: str, between: MessageRange) -> list[Message]:
-        """The messages between two sequence numbers."""
-        page = await self._database.read(messages.owned_page, who.user_id, conversation_id, *between)
+    async def page(self, principal: Principal, conversation_id: str, bounds: MessageRange) -> list[Message]:
+        page = await self._database.read(messages.owned_page, principal.user_id, conversation_id, *bounds)
         if page is None:
             raise ConversationNotFound
         return page
 
     async def window(self, reply: Message) -> list[Message]:
-        """The 50 messages up to and including a reply, in sequence order."""
+        """Return the 50 messages up to and including a reply, in sequence order."""
         before = reply.sequence_number + 1
         return await self._database.read(messages.latest, reply.conversation_id, WINDOW, before)
 
     async def reasoning(self, page: Sequence[Message]) -> dict[str, str]:
-        """The thinking behind the replies among these messages of one conversation, by id."""
+        """Return the reasoning behind replies among these messages of one conversation, by message id."""
         if not page:
             return {}
         numbers = [each.sequence_number for each in page]
         conversation_id = page[0].conversation_id
         return await self._database.read(messages.reasoning, conversation_id, min(numbers), max(numbers))
 
-    async def edit(self, who: Principal, conversation_id: str, message_id: str, content: str) -> Message:
-        """Gives a user's message other text.
+    async def edit(self, principal: Principal, conversation_id: str, message_id: str, content: str) -> Message:
+        """Replace the text of a user's message.
 
         Raises:
             InvalidRequest: it is not a user's message.
-            TurnUnfinished: its turn is waiting or at work.
+            TurnUnfinished: its turn is queued or running.
         """
-        return await self._database.write(edit, who.user_id, conversation_id, message_id, content, now_ms())
+        return await self._database.write(
+            edit_message, principal.user_id, conversation_id, message_id, content, now_ms()
+        )
 
-    async def delete(self, who: Principal, conversation_id: str, message_id: str) -> None:
-        """Takes a message out of all that is read, also by models; its number stays taken.
+    async def delete(self, principal: Principal, conversation_id: str, message_id: str) -> None:
+        """Delete a message from all reads and prompts; its sequence number is not reused.
 
         Raises:
-            TurnUnfinished: its turn is waiting or at work.
+            TurnUnfinished: its turn is queued or running.
         """
-        await self._database.write(delete, who.user_id, conversation_id, message_id, now_ms())
+        await self._database.write(delete_message, principal.user_id, conversation_id, message_id, now_ms())
 
 
-def get(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message]:
-    """Reads a message; a conversation that is not there is told apart from a message that is not."""
+def require_message(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message]:
+    """Return a message of the owner, or of any user with None.
+
+    Raises:
+        ConversationNotFound, MessageNotFound: there is none.
+    """
     message = yield from messages.owned_message(owner, conversation_id, message_id)
     if message is not None:
         return message
@@ -82,26 +86,31 @@ def get(owner: str | None, conversation_id: str, message_id: str) -> Transaction
     raise MessageNotFound
 
 
-def settled(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message]:
-    """A message of a finished turn, with its conversation locked."""
+def lock_finished_message(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message]:
+    """Lock the conversation and return a message of a finished turn.
+
+    Raises:
+        ConversationNotFound, MessageNotFound: there is none.
+        TurnUnfinished: its turn is queued or running.
+    """
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     if not message.status.terminal or (yield from messages.turn_is_unfinished(message)):
         raise TurnUnfinished
     return message
 
 
-def edit(owner: str | None, conversation_id: str, message_id: str, content: str, now: int) -> Transaction[Message]:
-    """The transaction of an edit."""
-    message = yield from settled(owner, conversation_id, message_id)
+def edit_message(
+    owner: str | None, conversation_id: str, message_id: str, content: str, now: int
+) -> Transaction[Message]:
+    message = yield from lock_finished_message(owner, conversation_id, message_id)
     if message.role is not Role.USER:
         raise InvalidRequest("Only a user's message can be edited.")
     yield from messages.edit(message, content, now)
-    return (yield from get(owner, conversation_id, message_id))
+    return (yield from require_message(owner, conversation_id, message_id))
 
 
-def delete(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[None]:
-    """The transaction of a deletion."""
-    message = yield from settled(owner, conversation_id, message_id)
+def delete_message(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[None]:
+    message = yield from lock_finished_message(owner, conversation_id, message_id)
     yield from messages.empty(message, now)

@@ -11,7 +11,7 @@ from app.domain.principals import Principal
 from app.domain.prompt_record import NO_RETRIEVAL, SentPrompt, omitted, sent_messages, sent_summary
 from app.domain.retrieval import RetrievalResult
 from app.errors import InvalidRequest
-from app.services.messages import get
+from app.services.messages import require_message
 
 
 class PromptRecords:
@@ -48,7 +48,7 @@ def reply_with_prompt(
     user_id: str | None, conversation_id: str, message_id: str
 ) -> Transaction[tuple[Message, RecordedPrompt | None, RetrievalResult]]:
     """Read a user's reply with its prompt and its retrieval result."""
-    reply = yield from get(user_id, conversation_id, message_id)
+    reply = yield from require_message(user_id, conversation_id, message_id)
     if reply.answers is None:
         raise InvalidRequest("Only a reply has a context.")
     retrieval = None if reply.grounded is None else (yield from retrieval_records.retrieval_of(message_id))

@@ -16,57 +16,57 @@ from app.services.runtime.timings import Timings
 from app.services.turns.executor import TurnExecutor
 
 BATCH_MESSAGES = 5_000
-"""What one transaction of an erasure deletes at most."""
+"""Messages deleted per transaction of an erasure."""
 
 
 class UserService:
-    """People, under the caller's own ids."""
+    """Users, under the client's own ids."""
 
     def __init__(
         self,
         database: Database,
         executor: TurnExecutor,
-        removals: DocumentDeleter,
+        document_deleter: DocumentDeleter,
         tasks: TaskOwner,
         timings: Timings,
     ) -> None:
         self._database = database
-        self._removals = removals
         self._executor = executor
+        self._document_deleter = document_deleter
         self._tasks = tasks
         self._timings = timings
 
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
-        """Makes a user, with an id of ours where none is given; False beside one that was there already."""
-        chosen = user_id or new_id()
-        _, made = await self._database.write(users.ensure, chosen, new_id(), now_ms(), name)
-        return await self.get(Principal(chosen), chosen), made
+        """Create a user, with a generated id if none is given; return it, and True unless it existed already."""
+        user_id = user_id or new_id()
+        _, created = await self._database.write(users.ensure, user_id, new_id(), now_ms(), name)
+        return await self.get(Principal(user_id), user_id), created
 
-    async def get(self, who: Principal, user_id: str) -> User:
-        """One user.
+    async def get(self, principal: Principal, user_id: str) -> User:
+        """Return a user.
 
         Raises:
-            UserNotFound: nothing was ever written for that id, or it is another's than the principal's.
+            UserNotFound: the id was never used, or is not the principal's.
         """
-        visible = who.user_id in {None, user_id}
+        visible = principal.user_id in {None, user_id}
         async with self._database.read_session() as session:
             found = await users.get(session, user_id) if visible else None
         if found is None:
             raise UserNotFound
         return found
 
-    async def rename(self, who: Principal, user_id: str, name: str | None) -> User:
-        """Gives a user another name; raises what `get` does."""
-        await self.get(who, user_id)
+    async def rename(self, principal: Principal, user_id: str, name: str | None) -> User:
+        """Change a user's name; raises what `get` does."""
+        await self.get(principal, user_id)
         async with self._database.write_session() as session:
             renamed = await users.rename(session, user_id, name)
         if renamed is None:
             raise UserNotFound
         return renamed
 
-    async def erase(self, who: Principal, user_id: str) -> None:
-        """Erases a user with all that is theirs, also when the caller leaves; raises what `get` does."""
-        await self.get(who, user_id)
+    async def erase(self, principal: Principal, user_id: str) -> None:
+        """Erase a user and all their data, even if the client disconnects; raises what `get` does."""
+        await self.get(principal, user_id)
         async with self._database.write_session() as session:
             row_id = await users.mark_erased(session, user_id)
         if row_id is None:
@@ -74,18 +74,18 @@ class UserService:
         await asyncio.shield(self._tasks.spawn(self._erase_marked(row_id)))
 
     def poller(self) -> Poller:
-        """Make the poller that finishes erasures."""
+        """Return the poller that resumes unfinished erasures."""
         return Poller("erasures", self.finish_erasures, self._timings.maintenance, bounded=False, required=False)
 
     async def finish_erasures(self) -> None:
-        """Takes up what was left half erased, by a process that died or an outage."""
+        """Finish erasures that a crash or an outage has interrupted."""
         async with self._database.read_session() as session:
-            row_ids = await users.marked(session)
+            row_ids = await users.list_erased(session)
         for row_id in row_ids:
             await self._erase_marked(row_id)
 
     async def _erase_marked(self, row_id: str) -> None:
-        await self._removals.erase(row_id)
+        await self._document_deleter.delete_all(row_id)
         while (gone := await self._erase_batch(row_id)) is not None:
             for conversation_id in gone:
                 self._executor.conversation_deleted(conversation_id)

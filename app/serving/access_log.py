@@ -1,4 +1,4 @@
-"""The access log: one line for each request that was answered, or whose client left."""
+"""The access log: one line per request that was answered or whose client disconnected."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 PROBES = {"/livez", "/readyz"}
-"""Asked every few seconds by whatever watches the service: logged at debug level."""
+"""Polled every few seconds by orchestrators, so logged at debug level."""
 LOGGED_PATH_CHARACTERS = 200
 REFUSED = "parley.refused"
-"""The key in a request's state that says that the connection answers it, and logs it, itself."""
+"""Key in the state of a request that the connection refuses, and logs, itself."""
 
 log = logging.getLogger(__name__)
 
 
-def logged(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
-    """Wrap an application for one request of a connection: log its line when the answer has ended."""
+def with_access_log(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
+    """Wrap an application for one request of a connection: log it when the response has ended."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]  # before the application changes them
@@ -45,7 +45,7 @@ def logged(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
 def log_request(
     method: str, path: str, status: int | None, seconds: float, request_id: str, *, left: bool = False
 ) -> None:
-    """Log what a request was answered with; None where its client left before there was an answer."""
+    """Log a request and its status; None if the client disconnected before the response."""
     level = logging.DEBUG if path in PROBES else logging.INFO
     if log.isEnabledFor(level):
         fields = {

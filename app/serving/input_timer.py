@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 
 class InputTimer:
-    """Bounds a wait for bytes of a client.
+    """A time limit for the next bytes of a client.
 
-    Bytes that come restart the wait without another timer: a body arrives in thousands of pieces. While the service
-    itself does not read (`paused`), nothing is counted.
+    Bytes restart it without a new timer, since a body arrives in thousands of pieces. Time in which the service does
+    not read (`paused`) does not count.
     """
 
     def __init__(
@@ -22,18 +22,17 @@ class InputTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> None:
-        """Begin a wait, in place of the one before it."""
+        """Start the limit, in place of a running one."""
         self.stop()
         self._seconds = seconds
         self.restart()
         self._timer = self._loop.call_later(seconds, self._check)
 
     def restart(self) -> None:
-        """Count the seconds from now on."""
+        """Count the seconds from now."""
         self._since = self._loop.time()
 
     def stop(self) -> None:
-        """End the wait."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""The server behind `parley serve`: one serving process, or the parent of several."""
+"""The server of `parley serve`: one process, or the parent of several workers."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from app.serving.workers import Workers
 from app.settings import Settings
 
 ANSWER_SECONDS = 2
-"""Seconds that clients may take for their answers when the drain is over; one that reads nothing would never end."""
+"""Seconds for clients to read their responses after the drain; one that reads nothing would never end."""
 OTHER_FILES = 128
-"""Open files that are kept for everything but clients: the database, providers, the documents' reader."""
+"""Open files reserved for everything but clients: the database, providers, the document reader."""
 
 log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which says once that it serves, and as what."""
+    """uvicorn's server, which logs a line when it is ready."""
 
     def __init__(self, config: uvicorn.Config, ready: str) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn."""
         await super().startup(sockets)
         log.info(self._ready)
 
@@ -44,8 +43,8 @@ def serve(settings: Settings, sockets: list[socket.socket]) -> None:
     """Serve on these sockets until a signal ends it.
 
     Raises:
-        OSError: another process was quicker to listen on the port.
-        SystemExit: the application could not start; why is logged.
+        OSError: another process listens on the port by now.
+        SystemExit: the application could not start; the reason is logged.
     """
     config = uvicorn.Config("app.main:app", **options(settings, raise_open_files()))
     ready = ready_line(settings, sockets)
@@ -60,7 +59,7 @@ def serve(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def options(settings: Settings, open_files: int) -> dict[str, Any]:
-    """Build uvicorn's options, with so many open files at most."""
+    """Build uvicorn's options for a limit of open files."""
     limits = ConnectionLimits(
         settings.header_seconds,
         settings.body_seconds,
@@ -79,7 +78,7 @@ def options(settings: Settings, open_files: int) -> dict[str, Any]:
 
 
 def ready_line(settings: Settings, sockets: Sequence[socket.socket]) -> str:
-    """Say where the service is and what it does, in one line."""
+    """Format the log line with the service's address and main settings."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{sockets[0].getsockname()[1]}"
     by = "" if settings.web_concurrency == 1 else f" with {settings.web_concurrency} workers"

@@ -10,12 +10,12 @@ NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Bind a port at every address of a host, without listening yet; port 0 takes a free one.
+    """Bind a port at every address of a host, without listening yet; port 0 selects a free one.
 
-    `::` is every address, of IPv4 too.
+    `::` includes all IPv4 addresses.
 
     Raises:
-        OSError: the port is taken, or the host is not this machine's.
+        OSError: the port is in use, or the host is not an address of this machine.
     """
     sockets: list[socket.socket] = []
     refusal: OSError | None = None
@@ -25,27 +25,29 @@ def bind(host: str, port: int) -> list[socket.socket]:
         ):
             chosen = sockets[0].getsockname()[1] if sockets else port
             try:
-                made = undo.enter_context(bound(socket.socket(family, kind, protocol), (address[0], chosen), host))
+                sock = undo.enter_context(
+                    bind_socket(socket.socket(family, kind, protocol), (address[0], chosen), host)
+                )
             except OSError as error:
                 if error.errno not in NO_SUCH_ADDRESS:
                     raise
-                refusal = error  # as `localhost` has an address of IPv6 where there is no IPv6
+                refusal = error  # `localhost` may resolve to an IPv6 address on a machine without IPv6
             else:
-                sockets.append(made)
+                sockets.append(sock)
         if not sockets and refusal is not None:
             raise refusal
         undo.pop_all()
     return sockets
 
 
-def bound(made: socket.socket, address: tuple[str | int, int], host: str) -> socket.socket:
-    """Bind a socket, or close it."""
+def bind_socket(sock: socket.socket, address: tuple[str | int, int], host: str) -> socket.socket:
+    """Bind a socket; close it if that fails."""
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if made.family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
-        made.bind(address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        sock.bind(address)
     except OSError:
-        made.close()
+        sock.close()
         raise
-    return made
+    return sock

@@ -13,21 +13,20 @@ log = logging.getLogger(__name__)
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor of several serving processes, which passes a second signal on as well."""
+    """uvicorn's supervisor of several workers, which forwards a second signal too."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], ready: str) -> None:
         super().__init__(config, sockets)
         self._ready: str | None = ready
 
     def keep_subprocess_alive(self) -> None:
-        """See uvicorn; says once that all of them serve."""
         super().keep_subprocess_alive()
         if self._ready is not None and all(process.is_ready() for process in self.processes):
             log.info(self._ready)
             self._ready = None
 
     def join_all(self) -> None:
-        """Waits for the workers, who have been asked to end; asks again with every further signal."""
+        """Wait for the workers to exit; forward every further signal to them."""
         log.info("waiting for %d workers to end; a second Ctrl+C or SIGTERM ends them now", len(self.processes))
         self.signal_queue.clear()
         while any(process.exitcode is None for process in self.processes):

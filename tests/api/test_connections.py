@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.serving.http_protocol import REFUSED_AT_ONCE
+from app.serving.http_protocol import MAX_REFUSED
 from tests.api.talk import make, messages_of
 from tests.api.test_framing import CHUNKED, GET, POST, turn
 from tests.support.databases import SqliteTemplate
@@ -171,7 +171,7 @@ async def test_connections_have_a_limit(url: str, provider: FakeProvider) -> Non
 async def test_each_connection_beyond_the_limit_is_refused_with_a_problem(url: str, provider: FakeProvider) -> None:
     """However many refused connections are not closed by their clients yet, a further one has its refusal."""
     async with service_with(url, provider, max_connections=1) as service, contextlib.AsyncExitStack() as held:
-        readers = [(await held.enter_async_context(connection(service.url)))[0] for _ in range(2 * REFUSED_AT_ONCE)]
+        readers = [(await held.enter_async_context(connection(service.url)))[0] for _ in range(2 * MAX_REFUSED)]
         answers = [await read_answer(reader) for reader in readers[1:]]
         assert {answer and answer.json()["code"] for answer in answers} == {"overloaded"}
 

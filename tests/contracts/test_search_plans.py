@@ -36,8 +36,8 @@ async def test_in_tables_that_are_not_known_yet_each_chunk_asks_for_its_own_docu
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "The cat sleeps.", embedder=embedder)
     scripts = {
-        "words": search.having_words("postgresql", owner, [["abcdefgh"]], [], 8),
-        "meaning": search.nearest(owner, embedder.name, direction("cat"), 8, None, indexed=False),
+        "words": search.matching_terms("postgresql", owner, [["abcdefgh"]], [], 8),
+        "meaning": search.nearest_chunks(owner, embedder.name, direction("cat"), 8, None, indexed=False),
     }
     plan = await database.read(plan_of, scripts[what])
     assert "Join" not in plan

@@ -12,9 +12,11 @@ import pytest
 
 from app.errors import ProviderUnavailable, TurnFailed
 from app.factories import client_of
+from app.http.openai_client import openai_client
 from app.llm.base import ChatModel
 from app.llm.providers.groq import GroqModel
-from app.llm.providers.openai import OpenAIModel, openai_client
+from app.llm.providers.openai import OpenAIModel
+from app.llm.providers.sdk import SdkModel
 from app.rag.models.openai_embedder import OpenAIEmbedder
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
@@ -80,9 +82,14 @@ def test_an_empty_base_url_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> No
     for value in ("", "http://127.0.0.1:9/v1"):
         monkeypatch.setenv("OPENAI_BASE_URL", value)
         monkeypatch.setenv("GROQ_BASE_URL", value)
-        assert OpenAIModel(KEY, None, "gpt")._build().url == "https://api.openai.com/v1/chat/completions"
-        assert GroqModel(KEY, None, "oss")._build().url == "https://api.groq.com/openai/v1/chat/completions"
-        assert str(openai_client(KEY, None, 5).base_url) == "https://api.openai.com/v1/"
+        assert url_of(OpenAIModel(KEY, None, "gpt")) == "https://api.openai.com/v1/chat/completions"
+        assert url_of(GroqModel(KEY, None, "oss")) == "https://api.groq.com/openai/v1/chat/completions"
+        assert openai_client(KEY, None, 5).base_url == "https://api.openai.com/v1"
+
+
+def url_of(model: SdkModel) -> str:
+    """The address of chat completions."""
+    return f"{model._build_client().base_url}/{model.path}"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/openai/v1", "/openai/v1/"])

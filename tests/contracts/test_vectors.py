@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from app.db import schema
 from app.db.connect import connect
 from app.db.database import Database
-from app.db.vector_indexes import indexes, keep_vector_indexes
+from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.retrieval import RetrievalStatus
 from app.services.search.service import DocumentSearch
 from tests.support.databases import PostgresTemplate
@@ -83,11 +83,11 @@ async def test_a_large_library_gets_an_index_and_loses_it(
         await new_document(database, other, "eve's cat", embedder=embedder)
         search = DocumentSearch(database, embedder)
         before = set((await search.search(owner, ["cat"], 4)).passages)
-        await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
-        assert list((await database.read(indexes)).values()) == [True]
+        await asyncio.gather(*(update_vector_indexes(database) for _ in range(2)))
+        assert list((await database.read(existing_indexes)).values()) == [True]
         assert set((await search.search(owner, ["cat"], 4)).passages) == before  # two are equally near
         async with database.write_session() as session:
             await session.execute(text("DELETE FROM documents"))
-        await keep_vector_indexes(database)
-        assert await database.read(indexes) == {}
+        await update_vector_indexes(database)
+        assert await database.read(existing_indexes) == {}
         await database.close()

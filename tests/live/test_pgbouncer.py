@@ -16,7 +16,7 @@ from app.db.connect import connect
 from app.db.database import Database
 from app.db.models import UserRow
 from app.db.transaction import Statement, Transaction
-from app.db.vector_indexes import indexes, keep_vector_indexes
+from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.ids import new_id
 from tests.live.talk import make, messages, told
 from tests.support.library import Directions, counted, new_document, new_owner
@@ -147,8 +147,8 @@ async def test_a_large_library_gets_an_index(pooled: Pooled, monkeypatch: pytest
         await schema.upgrade(database)
         owner = await new_owner(database)
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=Directions())
-        await asyncio.gather(*(keep_vector_indexes(database) for _ in range(2)))
-        assert list((await database.read(indexes)).values()) == [True]
+        await asyncio.gather(*(update_vector_indexes(database) for _ in range(2)))
+        assert list((await database.read(existing_indexes)).values()) == [True]
         assert pooled.cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", pooled.name) == "0"
 
 
@@ -159,7 +159,7 @@ async def test_what_the_pooler_refuses_ends_the_start(tmp_path: Path, pooled: Po
     for url in (known, nobody, f"{pooled.url}?options=endpoint%3Dep-a"):
         refused = await parley_command(tmp_path, "check", **pooled.settings | {"database_url": url})
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr.startswith("parley: The database is out of reach: ")
+        assert refused.stderr.startswith("parley: The database is unreachable: ")
         assert refused.stderr.count("\n") == 1
         assert "hunter" not in refused.stderr
 

@@ -128,7 +128,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, url: str, provide
             await until(events, "message.delta")
             parley.terminate()
             await until(events, "stream.closing")
-        waits = await logged(parley, "waiting for what is at work")
+        waits = await logged(parley, "waiting for unfinished work")
         assert "turns: 1" in waits and "a second Ctrl+C" in waits
         parley.terminate()
         assert await parley.wait(SOON_SECONDS) in GONE

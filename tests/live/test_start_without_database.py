@@ -83,7 +83,7 @@ async def test_a_database_that_refuses_for_good_ends_the_start(tmp_path: Path, b
     behind.wire.refuse_connections(error_response(code, text="no, parley:hunter2"))
     names = ("serve", "migrate", "check") if code == "3D000" else ("serve",)
     for refused in await asyncio.gather(*(parley_command(tmp_path, each, **behind.settings) for each in names)):
-        assert_refused(refused, f"The database is out of reach: no, parley:*** ({code})")
+        assert_refused(refused, f"The database is unreachable: no, parley:*** ({code})")
 
 
 async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behind: Behind) -> None:
@@ -186,4 +186,4 @@ async def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None
     """The same goes for SQLite: a file of something else is named as what it is not, and stays as it is."""
     (tmp_path / "notes.txt").write_text("nonsense " * 1_000)
     refused = await parley_command(tmp_path, "serve", database_url=f"sqlite:///{tmp_path}/notes.txt")
-    assert_refused(refused, "The database is out of reach: file is not a database (SQLITE_NOTADB)")
+    assert_refused(refused, "The database is unreachable: file is not a database (SQLITE_NOTADB)")

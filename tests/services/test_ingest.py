@@ -150,7 +150,7 @@ async def test_a_dead_process_s_document_is_taken_up(
     embedder.open.set()
     other = await hosts()
     await recovered(database)
-    other.ingest.nudge()
+    other.worker.wake()
     found = await other.ready(document)
     assert found.status is DocumentStatus.READY
     assert await embedding_of(database, found) == embedder.name
@@ -234,14 +234,14 @@ async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedde
     host = await hosts()
     document = await host.upload(TEXT)
     await embedder.asked.wait()
-    await database.write(documents.delete, "ada", document.document_id, host.process_id)
+    await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
     with pytest.raises(DocumentNotFound):
         await database.read(documents.get, "ada", document.document_id)
     embedder.open.set()
-    await host.removals.remove(document.document_id)
+    await host.deleter.delete(document.document_id)
     other = await host.ready(await host.upload(b"Another text."))  # so that the first is out of hand
-    await database.write(documents.delete, "ada", other.document_id, host.process_id)
-    await host.removals.remove(other.document_id)
+    await database.write(documents.mark_deleted, "ada", other.document_id, host.process_id)
+    await host.deleter.delete(other.document_id)
     assert await counts(database) == NOTHING
 
 
@@ -254,7 +254,7 @@ async def test_a_draining_process_gives_its_document_back(
     one = await hosts()
     document = await one.upload(TEXT)
     await embedder.asked.wait()
-    await one.ingest.drain()
+    await one.worker.drain()
     given_back = await database.read(documents.by_id, document.document_id)
     assert (given_back.status, given_back.stage) == (DocumentStatus.QUEUED, None)
     embedder.open.set()
@@ -267,7 +267,7 @@ async def test_processes_share_the_work(database: Database, hosts: Any) -> None:
     """Of many documents each is read by one of two processes, once."""
     one, other = await hosts(), await hosts()
     uploaded = [await one.upload(b"Text %d." % each, name="a.txt") for each in range(20)]
-    other.ingest.nudge()
+    other.worker.wake()
     found = [await one.ready(each) for each in uploaded]
     assert {each.status for each in found} == {DocumentStatus.READY}
     assert await rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
@@ -282,10 +282,9 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
         await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
     order = []
-    while (job := await database.write(ingestion.claim_next, host.process_id, host.ingest._in_turn)) is not None:
-        host.ingest._note_turn(job.owner_id)
+    while (job := await host.worker.claim_next()) is not None:
         order.append((await database.read(documents.by_id, job.document_id)).sha256)
-        await database.write(ingestion.fail, job, NOT_EMBEDDED)
+        await database.write(ingestion.mark_failed, job, NOT_EMBEDDED)
     assert order == [
         hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
     ]
@@ -355,11 +354,11 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     """What had arrived in part at a process that died goes with it, and so does what it had half deleted."""
     host = await hosts()
     await host.die()
-    upload = Upload(database, host.removals, host.process_id, host.ingest.nudge)
+    upload = Upload(database, host.deleter, host.process_id, host.worker.wake)
     await upload.write(SENTENCE.encode())
     document = await host.upload(TEXT)
-    await database.write(documents.delete, "ada", document.document_id, host.process_id)
+    await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
     judge = await recovered(database)
-    await DocumentDeleter(database, host.tasks, judge, Timings()).sweep()
+    await DocumentDeleter(database, host.tasks, judge, Timings()).recover()
     assert await counts(database) == NOTHING

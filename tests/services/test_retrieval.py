@@ -84,7 +84,7 @@ async def test_another_user_s_chunks_are_never_found(database: Database) -> None
         assert not [each for each in await found(search, ada, query) if "tea" in each]
     assert await found(search, eve, "swordfish", within=[secret]) == []
     with pytest.raises(DocumentNotFound):
-        await search.search_for("eve", "swordfish", 8, [secret])
+        await search.search_for_user("eve", "swordfish", 8, [secret])
 
 
 def words_of_chunks():
@@ -102,12 +102,12 @@ async def test_named_documents_alone_are_searched(database: Database) -> None:
     search = DocumentSearch(database, embedder)
     assert await found(search, owner, "cat", within=[first]) == ["cat one"]
     assert set(await found(search, owner, "cat")) == {"cat one", "cat two"}
-    assert texts(await search.search_for("ada", "cat", 8, [first])) == ["cat one"]
-    assert await search.search_for("nobody", "cat", 8) == ()
+    assert texts(await search.search_for_user("ada", "cat", 8, [first])) == ["cat one"]
+    assert await search.search_for_user("nobody", "cat", 8) == ()
     with pytest.raises(DocumentNotFound):
-        await search.search_for("ada", "cat", 8, [first, new_id()])
+        await search.search_for_user("ada", "cat", 8, [first, new_id()])
     with pytest.raises(DocumentNotFound):
-        await search.search_for("nobody", "cat", 8, [first])
+        await search.search_for_user("nobody", "cat", 8, [first])
 
 
 @pytest.mark.parametrize("query", HOSTILE)
@@ -202,7 +202,7 @@ async def test_memory_is_bounded(sqlite_template) -> None:
             for owner in owners:
                 assert set(await found(search, owner, "cat")) == {"a feline"}
             assert (await search.search(owner, ["cat"], 1)).passages[0].similarity == pytest.approx(1.0, abs=1e-3)
-        assert 0 < roomy._libraries.size <= 3_000
+        assert 0 < roomy._corpora.size <= 3_000
         await database.close()
 
 

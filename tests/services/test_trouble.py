@@ -64,7 +64,7 @@ async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_store
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await got(openai_service, path))[1]["status"] == "completed"
     await until_ready(openai_service)
-    assert not lease_of(openai_service).may_judge
+    assert not lease_of(openai_service).may_recover
 
 
 CODES = {DatabaseUnavailable: (503, "database-unavailable"), RuntimeError: (500, "internal-error")}

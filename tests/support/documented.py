@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from app.api.app import application
+from app.api.app import build_app
 
 PROBLEM = "application/problem+json"
 
@@ -66,4 +66,4 @@ def pattern_of(path: str) -> re.Pattern[str]:
 @functools.cache
 def documented() -> Documented:
     """This service's, made once: its document is the same in every application."""
-    return Documented(application(contextlib.nullcontext).openapi())
+    return Documented(build_app(contextlib.nullcontext).openapi())

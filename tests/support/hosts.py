@@ -36,15 +36,15 @@ class Host:
         self.database = database
         self.process_id = new_id()
         self.tasks = TaskOwner()
-        self.removals = DocumentDeleter(database, self.tasks, self.process_id, timings)
-        self.ingest = IngestionWorker(database, reader, embedder, self.process_id, timings)
+        self.deleter = DocumentDeleter(database, self.tasks, self.process_id, timings)
+        self.worker = IngestionWorker(database, reader, embedder, self.process_id, timings)
         self.supervisor = Supervisor(timings)
 
     async def start(self) -> None:
         """Begins to work."""
         await self.database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
-        self.ingest.nudge()
-        self.supervisor.start([self.ingest.poller()])
+        self.worker.wake()
+        self.supervisor.start([self.worker.poller()])
 
     async def die(self) -> None:
         """Stops amid whatever it does, with its lease."""
@@ -53,7 +53,7 @@ class Host:
 
     async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
         """A document that has arrived here."""
-        async with Upload(self.database, self.removals, self.process_id, self.ingest.nudge) as upload:
+        async with Upload(self.database, self.deleter, self.process_id, self.worker.wake) as upload:
             for place in range(0, len(content), 256 * 1024):
                 await upload.write(content[place : place + 256 * 1024])
             document, _ = await upload.finish(user_id, name)

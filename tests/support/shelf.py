@@ -78,5 +78,5 @@ class Shelf(DocumentSearch):
         found = await super().search(owner_id, queries, limit, document_ids)
         return replace(found, status=self.status or found.status)
 
-    async def nearness(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
-        return await self._before.nearness(queries, texts)
+    async def similarities(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
+        return await self._before.similarities(queries, texts)

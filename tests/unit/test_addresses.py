@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.http import outbound_guard
-from app.http.outbound_guard import forbidden_address, resolves_to_forbidden
+from app.http.outbound_guard import is_forbidden_address, resolves_to_forbidden
 
 
 def answering(*found: str) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def test_a_name_that_is_not_found_is_no_reason_not_to_start(monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert not resolves_to_forbidden("http://name.example/v1")
     never = threading.Event()
-    monkeypatch.setattr(outbound_guard, "LOOKUP_SECONDS", 0.01)
+    monkeypatch.setattr(outbound_guard, "RESOLVE_SECONDS", 0.01)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (never.wait(), [])[1])
     assert not resolves_to_forbidden("http://name.example/v1")
     never.set()
@@ -50,4 +50,4 @@ def test_a_name_that_is_not_found_is_no_reason_not_to_start(monkeypatch: pytest.
 @pytest.mark.parametrize("address", ["203.0.113.7", "10.0.0.5", "127.0.0.1", "::1", "2001:db8::1", "name.example", ""])
 def test_other_addresses_are_allowed(address: str) -> None:
     """Public and private addresses, this machine's own too, are where providers are."""
-    assert not forbidden_address(address)
+    assert not is_forbidden_address(address)

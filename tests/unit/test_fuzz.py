@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.app import application
+from app.api.app import build_app
 
 ROOT = Path(__file__).parents[2]
 CONFIG = tomllib.loads((ROOT / "schemathesis.toml").read_text())
@@ -49,7 +49,7 @@ def test_failures_of_providers_are_expected_of_turns_alone() -> None:
 
 def test_every_operation_that_is_named_is_there() -> None:
     """What the list excuses is an operation of the service, so that no line outlives what it is about."""
-    document = application(contextlib.nullcontext).openapi()
+    document = build_app(contextlib.nullcontext).openapi()
     there = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     named = [each["include-name"] for each in CONFIG["operations"] if "include-name" in each]
     assert {name for each in named for name in ([each] if isinstance(each, str) else each)} <= there

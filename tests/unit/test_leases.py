@@ -68,12 +68,12 @@ def test_who_was_late_judges_nobody_yet() -> None:
         await lease.start()
         supervisor.start([lease.poller()])
         await asyncio.sleep(database.trouble_at - 0.05)
-        assert lease.may_judge
+        assert lease.may_recover
         await asyncio.sleep(TROUBLE_SECONDS + 3)
         assert now() - database.renewed_at[-1] < TIMINGS.heartbeat
-        assert not lease.may_judge
+        assert not lease.may_recover
         await asyncio.sleep(LEASE_MS / 1000)
-        assert lease.may_judge
+        assert lease.may_recover
         await supervisor.stop()
 
     run(main())
@@ -86,10 +86,10 @@ def test_who_has_just_started_judges_nobody_yet() -> None:
         now = asyncio.get_running_loop().time
         lease = ProcessLease(cast("Database", TroubledDatabase(LEASE_MS)), "process", TIMINGS, now)
         await lease.start()
-        assert not lease.may_judge
+        assert not lease.may_recover
         await asyncio.sleep(TIMINGS.longest_heartbeat_retry + 0.5)
-        assert not lease.may_judge
+        assert not lease.may_recover
         await asyncio.sleep(TIMINGS.longest_heartbeat_retry)
-        assert lease.may_judge
+        assert lease.may_recover
 
     run(main())

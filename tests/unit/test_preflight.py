@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.preflight import refusals, remarks
+from app.preflight import startup_errors, startup_warnings
 from tests.support.service import settings
 
 FURTHER = {"ollama": {"base_url": "http://localhost:11434/v1", "model": "llama3.2:3b"}}
@@ -34,29 +34,29 @@ def test_a_start_with_somebody_who_answers_is_not_refused() -> None:
         {"llm_provider": "ollama", "llm_providers": FURTHER},
         {"llm_provider": "scripted"},
     ):
-        assert (refusals(named(**given)), [*remarks(named(**given))]) == ([], [])
+        assert (startup_errors(named(**given)), [*startup_warnings(named(**given))]) == ([], [])
 
 
 def test_a_missing_model_is_refused_by_its_name(tmp_path: Path) -> None:
     """A LOCAL_MODEL_PATH without a file, where nobody else answers, stops the start; else it is remarked upon."""
     missing = tmp_path / "missing.gguf"
-    [reason] = refusals(named(local_model_path=missing))
+    [reason] = startup_errors(named(local_model_path=missing))
     assert reason.startswith("LOCAL_MODEL_PATH")
     assert str(missing) in reason
     for given in (
         {"openai_api_key": "k"},
         {"llm_fallbacks": "ollama", "llm_providers": FURTHER},
     ):
-        assert refusals(named(local_model_path=missing, **given)) == []
-        assert "LOCAL_MODEL_PATH" in " ".join(remarks(named(local_model_path=missing, **given)))
+        assert startup_errors(named(local_model_path=missing, **given)) == []
+        assert "LOCAL_MODEL_PATH" in " ".join(startup_warnings(named(local_model_path=missing, **given)))
 
 
 def test_without_a_key_and_a_model_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the embedded model is not installed, what could be set is named."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    [reason] = refusals(named())
+    [reason] = startup_errors(named())
     assert all(name in reason for name in ("OPENAI_API_KEY", "GROQ_API_KEY", "OPENAI_BASE_URL", "local"))
-    assert refusals(named(groq_api_key="k")) == []
+    assert startup_errors(named(groq_api_key="k")) == []
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_without_a_key_and_a_model_the_start_is_refused(monkeypatch: pytest.Monk
 def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], name: str) -> None:
     """A SOCKS proxy on the way to a provider stops the start with a sentence; where none is on the way it does not."""
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
-    [reason] = refusals(named(**given))
+    [reason] = startup_errors(named(**given))
     assert reason.startswith(f"{name}: ALL_PROXY is a SOCKS proxy")
     assert "secret" not in reason
     monkeypatch.setenv("NO_PROXY", "*")
-    assert refusals(named(**given)) == []
+    assert startup_errors(named(**given)) == []
     monkeypatch.delenv("NO_PROXY")
-    assert refusals(settings()) == []
+    assert startup_errors(settings()) == []
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[s
 def test_a_base_url_that_is_probably_wrong_is_remarked_upon(given: dict[str, Any], says: str) -> None:
     """A base URL with a path too many or too few is named at the start, which it does not stop."""
     configured = named(**given)
-    assert refusals(configured) == []
-    [remark] = remarks(configured)
+    assert startup_errors(configured) == []
+    [remark] = startup_warnings(configured)
     assert remark.startswith(says)
 
 
@@ -117,12 +117,12 @@ def test_a_base_url_that_is_probably_wrong_is_remarked_upon(given: dict[str, Any
 )
 def test_base_urls_of_known_providers_are_not(base_url: str) -> None:
     """The documented base URLs of providers are as they should be."""
-    assert [*remarks(named(openai_base_url=base_url))] == []
+    assert [*startup_warnings(named(openai_base_url=base_url))] == []
 
 
 def test_a_proxy_for_this_machine_is_remarked_upon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on this machine behind a proxy is probably not meant."""
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@proxy:3128")
-    [remark] = remarks(named(openai_base_url="http://localhost:11434/v1"))
+    [remark] = startup_warnings(named(openai_base_url="http://localhost:11434/v1"))
     assert "NO_PROXY" in remark
     assert "secret" not in remark

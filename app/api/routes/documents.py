@@ -5,13 +5,14 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.api import pagination
-from app.api.dependencies import Call, Scope, author, json_response, services_of
+from app.api.dependencies import ApiCall, Call, ScopeParams, call_with
+from app.api.json_encoding import json_response
 from app.api.multipart import FILE, USER_ID, read_form
 from app.api.openapi_responses import Responses, refusals, with_headers
 from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
@@ -35,16 +36,16 @@ router = APIRouter(tags=["documents"], prefix="/documents")
 
 USER_IDS: TypeAdapter[str] = TypeAdapter(UserId)
 LAST = "end"
-"""The id of the last event."""
+"""Id of the last event."""
 TERMINAL_EVENTS = {DocumentStatus.READY: "document.ready", DocumentStatus.FAILED: "document.failed"}
 
-# What was uploaded is never run by a browser: it is saved, as what it was found to be, and in no context of ours.
+# Browsers must save an upload and never run it in this origin.
 AS_DATA = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
 RUN_BY_BROWSERS = {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"}
 BYTES = "application/octet-stream"
 
-SHOWN_AS = {kind: BYTES if kind in RUN_BY_BROWSERS else kind for kind in MEDIA_TYPES}
-"""Media types in which a document's bytes are sent, by what they were found to be."""
+CONTENT_TYPES = {kind: BYTES if kind in RUN_BY_BROWSERS else kind for kind in MEDIA_TYPES}
+"""`Content-Type` of a document's bytes, by its detected media type."""
 
 UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
@@ -67,52 +68,55 @@ UPLOAD_FORM: dict[str, Any] = {
     }
 }
 UPLOADED: Responses = refusals(NotInstalled, Draining, DatabaseUnavailable, Unavailable) | {
-    200: {"description": "The same bytes are there already, as this document.", "model": DocumentOut}
+    200: {"description": "The document already uploaded with the same bytes.", "model": DocumentOut}
     | with_headers("Location"),
-    202: {"description": "The document as it was queued."} | with_headers("Location"),
+    202: {"description": "The queued document."} | with_headers("Location"),
 }
-LISTED: Responses = {200: {"description": "A page."} | with_headers("Link")}
+LISTED: Responses = {200: {"description": "A page of documents."} | with_headers("Link")}
 EVENTS: Responses = {
-    200: {"description": "The document's states.", "content": {MEDIA_TYPE: {"schema": DOCUMENT_EVENTS_SCHEMA}}},
+    200: {"description": "Progress of the document.", "content": {MEDIA_TYPE: {"schema": DOCUMENT_EVENTS_SCHEMA}}},
     **NOTHING_MORE,
 }
 TEXT: Responses = {200: {"description": "The text.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
-# Without a schema, since OpenAPI 3.1 has none for bytes.
+# OpenAPI 3.1 has no schema for bytes.
 CONTENT: Responses = {
     200: {
-        "description": "The bytes, as what they were found to be.",
-        "content": {each: {} for each in SHOWN_AS.values()},
+        "description": "The uploaded bytes.",
+        "content": {each: {} for each in CONTENT_TYPES.values()},
     }
     | with_headers("Content-Disposition")
 }
 ONE = refusals(DocumentNotFound, DatabaseUnavailable)
 
 
-class DocumentFilters(Scope):
-    """Whose documents, and from where on."""
+class DocumentFilters(ScopeParams):
+    """Query parameters of the list of documents."""
 
     user_id: UserId
     limit: Limit = 20
     cursor: Annotated[str, Query(max_length=100)] | None = None
 
 
+ListCall = Annotated[ApiCall[DocumentFilters], Depends(call_with(DocumentFilters))]
+
+
 @router.post("", status_code=202, response_model=DocumentOut, responses=UPLOADED, openapi_extra=UPLOAD_FORM)
 async def upload_document(request: Request, call: Call) -> Response:
-    """Takes a document in and queues it to be read; the same bytes again are the document that is there."""
+    """Upload a document and queue it for ingestion; the same bytes again return the existing document."""
     service = call.services.documents
     async with service.receive() as upload:
         form = await read_form(request, service.max_bytes, upload.write)
-        user_id = author(user_id_of(form.user_id), call.who)
-        document, to_be_read = await upload.finish(user_id, form.file_name)
-    place = {"Location": f"/documents/{document.document_id}"}
-    return json_response(document_json(document), 202 if to_be_read else 200, place)
+        user_id = call.author(valid_user_id(form.user_id))
+        document, queued = await upload.finish(user_id, form.file_name)
+    headers = {"Location": f"/documents/{document.document_id}"}
+    return json_response(document_json(document), 202 if queued else 200, headers)
 
 
-def user_id_of(given: str) -> str:
-    """The user that a form names.
+def valid_user_id(given: str) -> str:
+    """Validate the user id of a form.
 
     Raises:
-        InvalidRequest: that is no user's id.
+        InvalidRequest: it is not a valid user id.
     """
     try:
         return USER_IDS.validate_python(given)
@@ -126,50 +130,51 @@ def user_id_of(given: str) -> str:
     responses=refusals(DocumentNotFound, NotInstalled, DatabaseUnavailable),
 )
 async def search_documents(body: SearchBody, call: Call) -> Response:
-    """The passages of a user's documents that answer best to a query, the best first."""
-    user_id = author(body.user_id, call.who)
+    """Find the passages of a user's documents that match a query best, the best first."""
+    user_id = call.author(body.user_id)
     document_ids = None if body.document_ids is None else [str(each) for each in body.document_ids]
     found = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
     return json_response([passage_json(each) for each in found])
 
 
 @router.get("", response_model=list[DocumentOut], responses=LISTED | refusals(DatabaseUnavailable))
-async def list_documents(request: Request, filters: Annotated[DocumentFilters, Query()]) -> Response:
-    """A user's documents, the newest first."""
-    behind = None if filters.cursor is None else pagination.decoded(filters.cursor)[1]
-    page = await services_of(request).documents.page(filters.user_id, behind, filters.limit + 1)
+async def list_documents(request: Request, call: ListCall) -> Response:
+    """List a user's documents, the newest first."""
+    filters = call.query
+    after = None if filters.cursor is None else pagination.decode_cursor(filters.cursor)[1]
+    page = await call.services.documents.page(call.user_id, after, filters.limit + 1)
     headers = {}
     if len(page) > filters.limit:
         last = page[filters.limit - 1]
-        headers = pagination.next_link(request, cursor=pagination.encoded(last.created_at, last.document_id))
+        headers = pagination.next_link(request, cursor=pagination.encode_cursor(last.created_at, last.document_id))
     return json_response([document_json(each) for each in page[: filters.limit]], 200, headers)
 
 
 @router.get("/{document_id}", response_model=DocumentOut, responses=ONE)
 async def get_document(document_id: UUID, call: Call) -> Response:
-    """One document."""
-    return json_response(document_json(await call.services.documents.get(call.who, str(document_id))))
+    """Get a document."""
+    return json_response(document_json(await call.services.documents.get(call.principal, str(document_id))))
 
 
 @router.get("/{document_id}/events", response_class=Response, responses=EVENTS | ONE)
 async def follow_document(
     document_id: UUID, call: Call, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
-    """A document's states: the present one at once, then each as it comes, until it is ready or has failed."""
-    watched = await call.services.documents.follow(call.who, str(document_id))
+    """Stream a document's progress: the current state at once, then each change, until it is ready or has failed."""
+    watched = await call.services.documents.follow(call.principal, str(document_id))
     if last_event_id == LAST and watched.document is not None and watched.document.status.terminal:
         return nothing_more()
-    return EventStream(events(watched))
+    return EventStream(document_events(watched))
 
 
-async def events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
-    """The events of a document; none is missed by who comes late, since each tells the whole state."""
+async def document_events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
+    """Generate the events of a document; each holds its whole state, so that a late reader misses nothing."""
     while (document := watched.document) is not None:
         name = TERMINAL_EVENTS.get(document.status, "document.progress")
         yield event(name, LAST if document.status.terminal else 0, {"document": document_json(document)})
         if document.status.terminal:
             return
-        await watched.after(document)
+        await watched.wait_change(document)
         if watched.closing:
             yield event("stream.closing", 0, {"document_id": document.document_id})
             return
@@ -181,19 +186,17 @@ async def events(watched: WatchedDocument) -> AsyncGenerator[bytes, None]:
     responses=TEXT | refusals(DocumentNotFound, DocumentNotReady, DatabaseUnavailable),
 )
 async def get_text(document_id: UUID, call: Call) -> Response:
-    """The plain text that was read out of a document: what `start` and `end` of chunks and citations count in."""
-    text = await call.services.documents.text(call.who, str(document_id))
+    """Get a document's extracted plain text, to which `start` and `end` of passages and citations refer."""
+    text = await call.services.documents.text(call.principal, str(document_id))
     return Response(text, 200, AS_DATA, "text/plain; charset=utf-8")
 
 
 @router.get("/{document_id}/content", response_class=Response, responses=CONTENT | ONE)
 async def get_content(document_id: UUID, call: Call) -> Response:
-    """The bytes that were uploaded, as an attachment."""
-    document = await call.services.documents.get(call.who, str(document_id))
+    """Download the uploaded bytes as an attachment."""
+    document = await call.services.documents.get(call.principal, str(document_id))
     headers = {
-        "Content-Type": SHOWN_AS.get(
-            document.media_type, BYTES
-        ),  # as it is: what encoding a text is in, is not known here
+        "Content-Type": CONTENT_TYPES.get(document.media_type, BYTES),  # without a charset: that of a text is unknown
         "Content-Length": str(document.bytes),
         "Content-Disposition": attachment(document.name),
         **AS_DATA,
@@ -202,13 +205,13 @@ async def get_content(document_id: UUID, call: Call) -> Response:
 
 
 def attachment(name: str) -> str:
-    """The header that has a file saved under a name (RFC 6266, and RFC 8187 for what is not ASCII)."""
+    """Build the `Content-Disposition` that saves a file under a name (RFC 6266; RFC 8187 beyond ASCII)."""
     plain = "".join(each if " " <= each <= "~" and each not in '"\\%' else "_" for each in name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 @router.delete("/{document_id}", status_code=204, responses=ONE)
 async def delete_document(document_id: UUID, call: Call) -> Response:
-    """Deletes a document with its bytes, its text and its chunks; a reply that cites it keeps its citations."""
-    await call.services.documents.delete(call.who, str(document_id))
+    """Delete a document with its bytes, text and chunks; replies that cite it keep their citations."""
+    await call.services.documents.delete(call.principal, str(document_id))
     return Response(status_code=204)

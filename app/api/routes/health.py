@@ -4,16 +4,17 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from app import NAME, VERSION
-from app.api.dependencies import Call, caller_of, json_response
+from app.api.dependencies import Call, call_of
+from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
 from app.api.schemas.fields import Output
 from app.errors import DatabaseUnavailable, Draining, Unavailable
 
-router = APIRouter(tags=["health"], dependencies=[Depends(caller_of)])
+router = APIRouter(tags=["health"], dependencies=[Depends(call_of)])
 
 
 class HealthOut(Output):
-    """Which service answers."""
+    """Name, version and status of the service."""
 
     name: str
     version: str
@@ -21,25 +22,24 @@ class HealthOut(Output):
 
 
 def healthy() -> Response:
-    """The answer when all is well."""
     return json_response({"name": NAME, "version": VERSION, "status": "ok"})
 
 
 @router.get("/", name="root", response_model=HealthOut, responses=refusals())
 @router.get("/health", response_model=HealthOut, responses=refusals())
 async def health() -> Response:
-    """Which service this is."""
+    """Get name and version of the service."""
     return healthy()
 
 
 @router.get("/livez", response_model=HealthOut, responses=refusals())
 async def live() -> Response:
-    """Whether the process lives; says nothing of the database."""
+    """Liveness: the process runs; the database is not checked."""
     return healthy()
 
 
 @router.get("/readyz", response_model=HealthOut, responses=refusals(Draining, DatabaseUnavailable, Unavailable))
 async def ready(call: Call) -> Response:
-    """Whether the process can serve; 503 while the database is out of reach or the process is going away."""
+    """Readiness: 503 while the database is unreachable, background work has stopped, or the process shuts down."""
     await call.services.health.check()
     return healthy()

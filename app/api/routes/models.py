@@ -3,7 +3,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.api.dependencies import Call, json_response
+from app.api.dependencies import Call
+from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
 from app.api.schemas.fields import Output
 
@@ -11,7 +12,7 @@ router = APIRouter(tags=["models"])
 
 
 class ModelOut(Output):
-    """A model that may be asked for; one that has just failed again and again is not available for a while."""
+    """A model that turns may name; `available` is false for a while after repeated failures."""
 
     provider: str
     model: str
@@ -22,6 +23,6 @@ class ModelOut(Output):
 
 @router.get("/models", response_model=list[ModelOut], responses=refusals())
 async def list_models(call: Call) -> Response:
-    """The models that are known by name. Providers over HTTP take others too, if they have them."""
+    """List the known models. Providers over HTTP accept any other model that they have, too."""
     await call.services.router.catalog.prepare_all()
     return json_response([offer._asdict() for offer in call.services.router.offers()])

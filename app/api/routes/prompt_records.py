@@ -5,7 +5,8 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.api.dependencies import Call, json_response
+from app.api.dependencies import Call
+from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
 from app.api.schemas.prompt_records import ContextOut, context_json
 from app.errors import ConversationNotFound, DatabaseUnavailable, MessageNotFound
@@ -19,6 +20,6 @@ router = APIRouter(tags=["messages"])
     responses=refusals(ConversationNotFound, MessageNotFound, DatabaseUnavailable),
 )
 async def get_context(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
-    """What was sent to the model for a reply, and what was left out and why."""
-    context = await call.services.contexts.get(call.who, str(conversation_id), str(message_id))
+    """Get the prompt record of a reply: what was sent to the model, and what was omitted and why."""
+    context = await call.services.prompt_records.get(call.principal, str(conversation_id), str(message_id))
     return json_response(context_json(context))

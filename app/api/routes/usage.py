@@ -4,43 +4,46 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends
 from pydantic import Field
-from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.dependencies import Call, Scope, json_response, services_of
+from app.api.dependencies import ApiCall, Call, ScopeParams, call_with
+from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
 from app.api.schemas.fields import UserId
 from app.api.schemas.usage import AttemptOut, DailyUsageOut, attempt_json, daily_usage_json
 from app.errors import ConversationNotFound, DatabaseUnavailable, InvalidRequest, MessageNotFound
 
 MAX_DAYS = 366
-USUAL_DAYS = 31
+DEFAULT_DAYS = 31
 
 router = APIRouter()
 
 
-class UsageFilters(Scope):
-    """Whose, and from which day to which (UTC); both are included. Without them, the last 31 days."""
+class UsageFilters(ScopeParams):
+    """Query parameters of usage: first and last day (UTC), both inclusive; by default the last 31 days."""
 
     user_id: UserId
     first: Annotated[date | None, Field(alias="from")] = None
     last: Annotated[date | None, Field(alias="to")] = None
 
     def days(self) -> tuple[date, date]:
-        """The first day and the last.
+        """Return the first and the last day.
 
         Raises:
-            InvalidRequest: they are the wrong way round, or too far apart.
+            InvalidRequest: the first is after the last, or there are more than 366 days.
         """
         last = self.last or max(datetime.now(UTC).date(), self.first or date.min)
-        first = self.first or max(date.min + timedelta(USUAL_DAYS), last) - timedelta(USUAL_DAYS - 1)
+        first = self.first or max(date.min + timedelta(DEFAULT_DAYS), last) - timedelta(DEFAULT_DAYS - 1)
         if not first <= last:
-            raise InvalidRequest("The first day is after the last.", pointer="?from")
+            raise InvalidRequest("`from` is after `to`.", pointer="?from")
         if last - first >= timedelta(MAX_DAYS):
-            raise InvalidRequest(f"There are at most {MAX_DAYS} days at once.", pointer="?from")
+            raise InvalidRequest(f"The range exceeds {MAX_DAYS} days.", pointer="?from")
         return first, last
+
+
+UsageCall = Annotated[ApiCall[UsageFilters], Depends(call_with(UsageFilters))]
 
 
 @router.get(
@@ -50,14 +53,14 @@ class UsageFilters(Scope):
     tags=["messages"],
 )
 async def list_attempts(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
-    """The calls of providers for a reply, in their order."""
-    attempts = await call.services.ledger.attempts(call.who, str(conversation_id), str(message_id))
+    """List the provider calls for a reply in chronological order."""
+    attempts = await call.services.usage.attempts(call.principal, str(conversation_id), str(message_id))
     return json_response([attempt_json(each) for each in attempts])
 
 
 @router.get("/usage", response_model=list[DailyUsageOut], responses=refusals(DatabaseUnavailable), tags=["usage"])
-async def get_usage(request: Request, filters: Annotated[UsageFilters, Query()]) -> Response:
-    """What a user has used, by day, provider and model, the latest day first; deleted conversations count."""
-    first, last = filters.days()
-    usage = await services_of(request).ledger.usage(filters.user_id, first.isoformat(), last.isoformat())
+async def get_usage(call: UsageCall) -> Response:
+    """Get a user's token usage by day, provider and model, the latest day first; includes deleted conversations."""
+    first, last = call.query.days()
+    usage = await call.services.usage.daily_usage(call.user_id, first.isoformat(), last.isoformat())
     return json_response([daily_usage_json(each) for each in usage])

@@ -25,7 +25,7 @@ WITHOUT_TURN: JsonObject = {"properties": {"stream": {"const": False}, "backgrou
 
 
 class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
-    """A conversation to be made, with its first message if there is one."""
+    """A new conversation, optionally with its first message."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -43,7 +43,6 @@ class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
     metadata: Metadata = Field(default_factory=dict)
 
     def conversation(self) -> NewConversation:
-        """The conversation that is asked for."""
         return NewConversation(
             title=self.title,
             mode=self.mode,
@@ -55,7 +54,7 @@ class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
 
 
 class ConversationChanges(SamplingBody):
-    """What is to be changed."""
+    """Changed fields of a conversation; null resets a field."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Capitals"}]})
 
@@ -66,7 +65,7 @@ class ConversationChanges(SamplingBody):
     metadata: Metadata = Field(default_factory=dict)
 
     def changes(self) -> dict[str, Any]:
-        """What is given, and nothing else: null takes a value away."""
+        """Return the fields that the body sets, null included."""
         given = self.model_dump(exclude_unset=True)
         if given.get("document_ids") is not None:
             given["document_ids"] = [str(each) for each in given["document_ids"]]
@@ -100,13 +99,12 @@ class ConversationWithMessages(ConversationOut):
 
 
 class CreatedConversation(ConversationWithMessages):
-    """A new conversation with the first reply, or null where nothing was said or the turn is unfinished."""
+    """A new conversation with its first reply; null without a message or while the turn is unfinished."""
 
     assistant_reply: str | None
 
 
 def conversation_json(conversation: Conversation) -> JsonObject:
-    """A conversation as it is answered."""
     sampling = conversation.sampling
     return {
         "conversation_id": conversation.conversation_id,

@@ -19,7 +19,7 @@ from app.domain.documents import Document, DocumentStatus, Passage, Stage
 
 
 class SearchBody(Input):
-    """What is looked for in a user's documents, or only in some of them."""
+    """A query over a user's documents, or over those in `document_ids`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada", "query": "days of leave"}]})
 
@@ -30,11 +30,11 @@ class SearchBody(Input):
 
 
 class DocumentFailureOut(Output):
-    """Why a document could not be read."""
+    """Reason why the ingestion of a document failed."""
 
     code: str
     detail: str
-    retryable: bool = Field(description="Whether the same bytes, uploaded again, may be read then.")
+    retryable: bool = Field(description="True if another upload of the same bytes may succeed.")
 
 
 class DocumentOut(Output):
@@ -57,7 +57,7 @@ class DocumentOut(Output):
 
 
 class PassageOut(Output):
-    """A chunk that was found; `text` is the document's text from `start` to `end`."""
+    """A retrieved chunk; `text` is the document's text from `start` to `end`."""
 
     document_id: Id
     document_name: str
@@ -70,7 +70,6 @@ class PassageOut(Output):
 
 
 def document_json(document: Document) -> JsonObject:
-    """A document as it is answered."""
     error = document.error
     return {
         "document_id": document.document_id,
@@ -91,7 +90,6 @@ def document_json(document: Document) -> JsonObject:
 
 
 def passage_json(passage: Passage) -> JsonObject:
-    """A passage as it is answered."""
     return {
         "document_id": passage.document_id,
         "document_name": passage.document_name,

@@ -1,7 +1,7 @@
-"""The events of streams, for the OpenAPI document; `app/api/turn_responses.py` and `routes/documents.py` write them.
+"""Stream events for the OpenAPI document; `app/api/turn_responses.py` and `routes/documents.py` send them.
 
-The models are their data. OpenAPI 3.1 has no keyword for the items of a stream: the schema of `text/event-stream` is
-that of one event, an object of its fields as WHATWG HTML (section 9.2) names them, whose `data` is JSON in a string.
+The models describe their data. OpenAPI 3.1 has no keyword for the items of a stream: the schema of `text/event-stream`
+is that of one event, an object of its fields as WHATWG HTML (section 9.2) names them, whose `data` is JSON in a string.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.api.schemas.messages import CitationOut, FailureOut, MessageOut, Retrie
 
 
 class TurnStarted(Output):
-    """`event: turn.started`: the turn is accepted, its message stored."""
+    """`event: turn.started`: the turn is accepted and its message stored."""
 
     conversation_id: Id
     title: str | None
@@ -24,7 +24,7 @@ class TurnStarted(Output):
 
 
 class RetrievalCompleted(Output):
-    """`event: retrieval.completed`: what was found for the reply, before its first character; in rag mode alone."""
+    """`event: retrieval.completed`: the retrieval result, before the reply's first character; in rag mode only."""
 
     citations: list[CitationOut]
     queries: list[str]
@@ -45,7 +45,7 @@ class MessageEnded(Output):
 
 
 class StreamClosing(Output):
-    """`event: stream.closing`: this server is going away; the turn is not lost."""
+    """`event: stream.closing`: this process shuts down; the turn goes on, resume its events elsewhere."""
 
     message_id: Id
 
@@ -57,7 +57,7 @@ class DocumentSeen(Output):
 
 
 class DocumentStreamClosing(Output):
-    """`event: stream.closing`: this server is going away; follow the document elsewhere."""
+    """`event: stream.closing`: this process shuts down; follow the document elsewhere."""
 
     document_id: Id
 
@@ -74,16 +74,16 @@ DOCUMENT_EVENT_NAMES: dict[type[Output], list[str]] = {
     DocumentStreamClosing: ["stream.closing"],
 }
 EVENT_IDS: dict[type[Output], str] = {MessageEnded: "^[0-9]+-end$", DocumentSeen: "^(0|end)$"}
-"""Pattern of ids that are no number of characters."""
+"""Patterns of ids other than a number of characters."""
 
 
 def event_schemas(names: dict[type[Output], list[str]]) -> dict[str, Any]:
-    """The schemas of events, each as its model is called; the model's own is `…Data`."""
+    """Build the schemas of events, named for their models; the model's own schema is `…Data`."""
     return {model.__name__: event_schema(model, names[model]) for model in names}
 
 
 def event_schema(model: type[Output], names: list[str]) -> dict[str, Any]:
-    """The schema of an event with one of these names, whose data is a model's."""
+    """Build the schema of an event with one of these names and a model's data."""
     content = {"$ref": f"#/components/schemas/{model.__name__}Data"}
     return {
         "type": "object",
@@ -99,7 +99,6 @@ def event_schema(model: type[Output], names: list[str]) -> dict[str, Any]:
 
 
 def one_of(models: Iterable[type[Output]]) -> dict[str, Any]:
-    """The schema of what is one of several."""
     return {"oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]}
 
 

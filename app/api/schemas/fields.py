@@ -1,4 +1,4 @@
-"""The kinds of values that requests hold, with their limits."""
+"""Types of request and response fields, with their limits."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ MAX_INTEGER = 2**31 - 1
 
 
 def storable(value: str) -> str:
-    """Text that both databases can store; PostgreSQL refuses NUL and lone surrogates."""
+    """Validate that both databases can store a text: PostgreSQL rejects NUL and lone surrogates."""
     if unstorable(value):
         raise PydanticCustomError("unstorable", "Text must not hold NUL characters or lone surrogates")
     return value
 
 
 def not_blank(value: str) -> str:
-    """Text with something else than white space in it."""
+    """Validate that a text holds more than white space."""
     if not value.strip():
         raise PydanticCustomError("blank", "Must not be blank")
     return value
 
 
 def not_too_long(value: str) -> str:
-    """A message within its limit, which has a code of its own."""
+    """Validate a message's length; the error has a code of its own."""
     if len(value) > MAX_MESSAGE:
         raise PydanticCustomError("message_too_long", "A message has at most 32,000 characters")
     return value
 
 
 def integral(value: object) -> object:
-    """A number without a fraction as an integer: in JSON Schema 1.0 is one."""
+    """Convert a float without a fraction to an integer, as JSON Schema does with 1.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def not_dots(value: str) -> str:
-    """A name that can stand in a path: clients take a segment of one or two dots out, however it is escaped."""
+    """Validate that a name can stand in a path: clients remove segments of one or two dots, even escaped ones."""
     if value in {".", ".."}:
         raise PydanticCustomError("dots", "Must not be . or .., which no path can name")
     return value
 
 
 def decimal_text(value: object) -> object:
-    """An integer user id as its decimal text: 1 and "1" are one user."""
+    """Convert an integer user id to decimal text: 1 and "1" are one user."""
     value = integral(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-# The schema says what the validators hold: no NUL, and something else than white space, which is spelled out as
-# `str.strip` knows it, since engines disagree about `\s`. JSON that holds a lone surrogate is no Unicode text at all.
+# The schema repeats the validators: no NUL, and more than white space, which is spelled out as `str.strip` defines it
+# because engines disagree about `\s`. JSON with a lone surrogate is not Unicode text at all.
 NO_NUL = r"^[^\u0000]*$"
 WHITE_SPACE = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 NOT_BLANK = rf"^[^\u0000]*[^\u0000{WHITE_SPACE}][^\u0000]*$"
@@ -103,8 +103,8 @@ USER_ID_SCHEMA = TypeAdapter(UserId).json_schema()
 BodyUserId = Annotated[
     UserIdText, BeforeValidator(decimal_text), WithJsonSchema({"anyOf": [USER_ID_SCHEMA, {"type": "integer"}]})
 ]
-"""In JSON a user's id may be an integer as well."""
-# Strict, since "0.5", true and 1.0 are other types in JSON than what is asked for.
+"""In JSON a user id may also be an integer."""
+# Strict, since "0.5", true and 1.0 have other types in JSON.
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False, strict=True)]
 MaxTokens = Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True), BeforeValidator(integral)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -127,34 +127,34 @@ DocumentIds = Annotated[list[UUID], Field(max_length=100)]
 Limit = Annotated[int, Field(ge=1, le=100)]
 BodyLimit = Annotated[int, Field(ge=1, le=100, strict=True), BeforeValidator(integral)]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-"""The id of a conversation, a message or a document, as it is answered."""
+"""Id of a conversation, a message or a document in a response."""
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Sha256 = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
 
 
 class Input(BaseModel):
-    """What a caller sends: a field that is not known is refused."""
+    """Base of request models; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Output(BaseModel):
-    """What is answered, for the OpenAPI document; `…_json` functions build it without validation."""
+    """Base of response models, which only describe responses; `…_json` functions build them without validation."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def rfc3339(moment: int | None) -> str | None:
-    """A moment in milliseconds as `2026-11-21T09:30:00.250Z` (RFC 3339)."""
+    """Format milliseconds since the epoch as `2026-11-21T09:30:00.250Z` (RFC 3339)."""
     if moment is None:
         return None
     seconds, milliseconds = divmod(moment, 1000)
-    return f"{second(seconds)}.{milliseconds:03d}Z"
+    return f"{format_seconds(seconds)}.{milliseconds:03d}Z"
 
 
 @functools.lru_cache(maxsize=1024)
-def second(seconds: int) -> str:
-    """A moment to the second; a page's messages share most of theirs."""
+def format_seconds(seconds: int) -> str:
+    """Format a moment without its fraction; cached, since the messages of a page share many seconds."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

@@ -10,23 +10,23 @@ FIELD_VALUE = r"^[!-~\u0080-\u00ff]([\t -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 
 
 class TurnHeaders(BaseModel):
-    """The headers that a request for a turn may have."""
+    """Headers of requests that start a turn."""
 
-    # Left out of the OpenAPI document, which tells what may be accepted by the media types of the answers.
+    # Not in the OpenAPI document, where the media types of the responses describe it.
     accept: list[str] = []
-    prefer: str = Field("", description="`return=minimal`: answer with no more than was made (RFC 7240).")
+    prefer: str = Field("", description="`return=minimal`: return only the messages of this turn (RFC 7240).")
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=FIELD_VALUE)] | None = (
-        Field(None, description="A name of yours for this request: sent again under it, the same turn answers.")
+        Field(None, description="A key chosen by the client: the same request with the same key returns the same turn.")
     )
 
     @property
     def accepted(self) -> str:
-        """The media types that are accepted, in one list (RFC 9110, section 5.3)."""
+        """The `Accept` headers joined into one list (RFC 9110, section 5.3)."""
         return ", ".join(self.accept)
 
     @property
     def minimal(self) -> bool:
-        """Whether the answer is to hold no more than was made (RFC 7240)."""
+        """True if the response is to hold only the messages of this turn (RFC 7240)."""
         return "return=minimal" in self.prefer
 
 

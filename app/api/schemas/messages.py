@@ -25,7 +25,7 @@ from app.domain.turns import NewReply, NewTurn, OnBusy
 
 
 class SamplingBody(Input):
-    """Which model answers, and how; what is left out is decided by the conversation, then the deployment."""
+    """Model and sampling parameters; defaults come from the conversation, then from the deployment."""
 
     provider: ProviderName | None = None
     model: ProviderName | None = None
@@ -33,7 +33,6 @@ class SamplingBody(Input):
     max_tokens: MaxTokens | None = None
 
     def sampling(self) -> Sampling:
-        """Which model should answer, and how."""
         return Sampling(self.provider, self.model, self.temperature, self.max_tokens)
 
 
@@ -41,11 +40,11 @@ BOTH: JsonObject = {
     "required": ["stream", "background"],
     "properties": {"stream": {"const": True}, "background": {"const": True}},
 }
-"""The schema of a turn that is wanted in two ways at once."""
+"""Schema of a body that is both streamed and in the background, which is rejected."""
 
 
 class AnswerBody(Input):
-    """How a turn is to be answered: at its end, as events while it goes on, or at once, to be looked at later."""
+    """Form of the response: JSON at the end, a stream of events, or an immediate 202 for a turn in the background."""
 
     model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}]})
 
@@ -54,7 +53,7 @@ class AnswerBody(Input):
 
 
 class RetrievalBody(Input):
-    """Whether documents are searched, in a conversation with documents; in an open one it changes nothing."""
+    """Document search for this turn, in rag mode; no effect in open mode."""
 
     retrieval: RetrievalMode = RetrievalMode.AUTO
 
@@ -66,14 +65,13 @@ class BusyBody(Input):
 
 
 class NewMessageBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
-    """A turn: what the user says, and how it is to be answered."""
+    """A turn: the user's message and options for the reply."""
 
     model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}], "examples": [{"message": "And of Italy?"}]})
 
     message: MessageText
 
     def turn(self, key: IdempotencyKey | None) -> NewTurn:
-        """What is asked."""
         return NewTurn(self.message, self.sampling(), self.on_busy, key, self.retrieval)
 
 
@@ -83,7 +81,6 @@ class RegenerateBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
     model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}], "examples": [{"temperature": 0.5}]})
 
     def reply_to(self, message_id: str, key: IdempotencyKey | None) -> NewReply:
-        """What is asked, of the reply whose place it takes."""
         return NewReply(message_id, self.sampling(), self.on_busy, key, self.retrieval)
 
 
@@ -96,7 +93,7 @@ class EditBody(Input):
 
 
 class UsageOut(Output):
-    """Tokens; estimated from characters when the provider did not say."""
+    """Tokens used; estimated from characters if the provider reported none."""
 
     input_tokens: int
     output_tokens: int
@@ -104,14 +101,14 @@ class UsageOut(Output):
 
 
 class FailureOut(Output):
-    """Why a reply failed."""
+    """Error of a failed reply."""
 
     code: str
     detail: str
 
 
 class CitationOut(Output):
-    """Where a statement comes from: `marker` is the n of `[n]` in the text."""
+    """Source of a statement; `marker` is the n of `[n]` in the text."""
 
     marker: int
     document_id: Id
@@ -125,7 +122,7 @@ class CitationOut(Output):
 
 
 class RetrievalOut(Output):
-    """What came of the search: by words alone where it is degraded, and none where it was skipped."""
+    """Outcome of the document search: `degraded` is by words only, `skipped` is none."""
 
     status: RetrievalStatus
 
@@ -150,7 +147,7 @@ class MessageOut(Output):
     completed_at: Moment | None
     edited_at: Moment | None
     superseded_by: Id | None
-    reasoning: str | None = Field(None, description="Only there with `include=reasoning`: the thinking behind a reply.")
+    reasoning: str | None = Field(None, description="Only with `include=reasoning`: the reasoning behind a reply.")
 
 
 class TurnOut(Output):
@@ -163,7 +160,6 @@ class TurnOut(Output):
 
 
 def usage_json(usage: Usage | None) -> JsonObject | None:
-    """Tokens as they are answered."""
     if usage is None:
         return None
     return {
@@ -173,15 +169,14 @@ def usage_json(usage: Usage | None) -> JsonObject | None:
     }
 
 
-def messages_json(messages: Iterable[Message], thoughts: Mapping[str, str] | None) -> list[JsonObject]:
-    """Messages as they are answered, with the thinking behind replies, by id, where that was asked for."""
-    if thoughts is None:
+def messages_json(messages: Iterable[Message], reasoning: Mapping[str, str] | None) -> list[JsonObject]:
+    """Build messages; with `reasoning`, by message id, each gets that member, which may be null."""
+    if reasoning is None:
         return [message_json(each) for each in messages]
-    return [message_json(each) | {"reasoning": thoughts.get(each.message_id)} for each in messages]
+    return [message_json(each) | {"reasoning": reasoning.get(each.message_id)} for each in messages]
 
 
 def message_json(message: Message) -> JsonObject:
-    """A message as it is answered."""
     usage, error = message.usage, message.error
     return {
         "message_id": message.message_id,

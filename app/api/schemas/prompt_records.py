@@ -9,7 +9,7 @@ from app.domain.prompt_record import SentPrompt
 
 
 class SentMessageOut(Output):
-    """A message as it was sent; the system prompt has no sequence number. `tokens` is an estimate."""
+    """A message of the prompt; the system prompt has no sequence number. `tokens` is an estimate."""
 
     sequence_number: int | None
     role: Role
@@ -17,7 +17,7 @@ class SentMessageOut(Output):
 
 
 class SentSummaryOut(Output):
-    """What was sent in place of earlier messages; `content` is null when it was dropped since."""
+    """Summary sent in place of earlier messages; `content` is null if it was dropped since."""
 
     first: int
     last: int
@@ -26,7 +26,7 @@ class SentSummaryOut(Output):
 
 
 class OmittedOut(Output):
-    """Messages that were not sent: they did not fit, or their turn has nothing to tell."""
+    """Range of messages left out of the prompt, and the reason."""
 
     first: int
     last: int
@@ -34,7 +34,7 @@ class OmittedOut(Output):
 
 
 class ContextOut(Output):
-    """What was sent for a reply, and what was left out."""
+    """Prompt record of a reply: what was sent to the model, and what was omitted."""
 
     provider: str | None
     model: str | None
@@ -48,7 +48,6 @@ class ContextOut(Output):
 
 
 def context_json(context: SentPrompt) -> JsonObject:
-    """What was sent for a reply as it is answered."""
     summary = context.summary
     return {
         "provider": context.provider,

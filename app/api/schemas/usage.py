@@ -12,7 +12,7 @@ Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
 
 
 class AttemptOut(Output):
-    """A call of a provider. `outcome` is completed, cancelled, interrupted, or the code of the error that ended it."""
+    """A provider call. `outcome` is completed, cancelled, interrupted, or the code of its error."""
 
     provider: str
     model: str
@@ -25,7 +25,7 @@ class AttemptOut(Output):
 
 
 class DailyUsageOut(Output):
-    """What one model did for a user on one day (UTC); `estimated` when a part of it is an estimate."""
+    """A user's token usage of one model on one day (UTC); `estimated` if any part is an estimate."""
 
     day: Day
     provider: str
@@ -37,7 +37,6 @@ class DailyUsageOut(Output):
 
 
 def attempt_json(attempt: Attempt) -> JsonObject:
-    """An attempt as it is answered."""
     return {
         "provider": attempt.provider,
         "model": attempt.model,
@@ -51,7 +50,6 @@ def attempt_json(attempt: Attempt) -> JsonObject:
 
 
 def daily_usage_json(usage: DailyUsage) -> JsonObject:
-    """A day's use of one model as it is answered."""
     return {
         "day": usage.day,
         "provider": usage.provider,

@@ -7,7 +7,7 @@ from app.domain.users import User
 
 
 class NewUserBody(Input):
-    """A user to be made; without a user_id one is chosen."""
+    """A new user; without `user_id` an id is generated."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "grace", "name": "Grace"}]})
 
@@ -32,5 +32,4 @@ class UserOut(Output):
 
 
 def user_json(user: User) -> JsonObject:
-    """A user as it is answered."""
     return {"user_id": user.user_id, "name": user.name, "created_at": rfc3339(user.created_at)}

@@ -1,4 +1,4 @@
-"""What must hold of all that is stored, looked up: the invariants of docs/architecture.md."""
+"""Invariants of docs/architecture.md, as queries for the rows that break them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ SELECT 1 FROM users u WHERE u.id = c.owner_id)""",
 
 
 def findings(kind: Kind) -> Transaction[list[str]]:
-    """A sentence for each invariant that a row breaks."""
+    """Return a sentence for each row that breaks an invariant, of documents too."""
     found = []
-    all_checks = CHECKS | (yield from documents.checks(kind))
+    all_checks = CHECKS | (yield from documents.check_queries(kind))
     for sentence, sql in all_checks.items():
         found += [sentence.format(row[0]) for row in (yield Statement(sql))]
     return found

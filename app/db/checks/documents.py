@@ -1,4 +1,4 @@
-"""What must hold of documents and of what belongs to them, looked up."""
+"""Invariants of documents and their chunks, as queries for the rows that break them."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ SELECT DISTINCT d.document_id FROM documents d JOIN chunks c ON c.document_id = 
 JOIN chunk_vectors v ON v.chunk_key = c.chunk_key
 WHERE d.status = 'ready' AND d.process_id IS NULL AND v.embedder <> COALESCE(d.embedding, '')""",
 }
-# PostgreSQL indexes the table itself; SQLite has an index beside it, in which every chunk stands.
-WORDS_OF_SQLITE = """
+# PostgreSQL indexes the table itself; SQLite has a table for the index, with a row for each chunk.
+INDEXED_WORDS = """
 CREATE VIRTUAL TABLE IF NOT EXISTS temp.indexed_words USING fts5vocab (main, chunk_words, instance)"""
 WORD_CHECKS = {
     "chunk {} is not in the index of words": """
@@ -62,13 +62,13 @@ SELECT chunk_key FROM chunks WHERE chunk_key NOT IN (SELECT doc FROM temp.indexe
     "chunk {} is gone and still in the index of words": """
 SELECT DISTINCT doc FROM temp.indexed_words WHERE doc NOT IN (SELECT chunk_key FROM chunks)""",
 }
-VECTORS_OF_POSTGRES = "SELECT 1 WHERE to_regclass('chunk_vectors') IS NOT NULL"
+VECTOR_TABLE = "SELECT 1 WHERE to_regclass('chunk_vectors') IS NOT NULL"
 
 
-def checks(kind: Kind) -> Transaction[dict[str, str]]:
-    """A query for each thing that must not be, by the sentence for what it finds."""
+def check_queries(kind: Kind) -> Transaction[dict[str, str]]:
+    """Return a query for each invariant, by the sentence that reports a row; `{}` in it is for the row's id."""
     if kind == "sqlite":
-        yield Statement(WORDS_OF_SQLITE)
+        yield Statement(INDEXED_WORDS)
         return CHECKS | VECTOR_CHECKS | WORD_CHECKS
-    vectors_stored = yield Statement(VECTORS_OF_POSTGRES)
+    vectors_stored = yield Statement(VECTOR_TABLE)
     return CHECKS | (VECTOR_CHECKS if vectors_stored else {})

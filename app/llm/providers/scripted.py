@@ -1,4 +1,4 @@
-"""A model that does as it is told: for tests, demos and load, without a provider."""
+"""A model that follows a script: for tests, demos and load tests, without a provider."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from app.domain.messages import FinishReason, Usage
 from app.domain.token_estimate import estimated_tokens
 from app.errors import ProviderFailed, ProviderTruncated
 from app.llm.base import ChatRequest, Chunk
+from app.llm.context_windows import DEFAULT_WINDOW
+from app.llm.providers.spec import ModelOptions, ProviderSpec
 
 SLOW_SECONDS = 0.05
 WORDS = re.compile(r"\S+\s*|\s+")
@@ -18,30 +20,30 @@ WORDS = re.compile(r"\S+\s*|\s+")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a scripted model behaves: what comes when, and how it ends."""
+    """The pace of a reply, and the word index at which it fails, stalls or is cut off; None for not at all."""
 
     seconds_between: float = 0.0
-    fails_after: int | None = None
-    stalls_after: int | None = None
-    cut_after: int | None = None
+    fails_at: int | None = None
+    stalls_at: int | None = None
+    cut_at: int | None = None
 
 
 SCRIPTS = {
     "echo": Script(),
     "slow": Script(seconds_between=SLOW_SECONDS),
-    "fail": Script(fails_after=0),
-    "fail-midway": Script(fails_after=1),
-    "stall": Script(stalls_after=0),
-    "stall-midway": Script(stalls_after=1),
-    "cut": Script(cut_after=1),
+    "fail": Script(fails_at=0),
+    "fail-midway": Script(fails_at=1),
+    "stall": Script(stalls_at=0),
+    "stall-midway": Script(stalls_at=1),
+    "cut": Script(cut_at=1),
 }
 
 
 class ScriptedModel:
-    """Repeats the last message, word by word; the model's name says how.
+    """Repeats the last message word by word, in the way that the model's name says.
 
     `echo` at once, `slow` a word each 50 ms, `fail` and `fail-midway` with provider-error before or after the
-    first word, `stall` and `stall-midway` for ever, `cut` ends after one word without a finish reason.
+    first word, `stall` and `stall-midway` until cancelled, `cut` ends after one word without a finish reason.
     """
 
     name = "scripted"
@@ -51,39 +53,48 @@ class ScriptedModel:
     cites = True
     present = True
 
-    def __init__(self, default_model: str = "echo", context_tokens: int = 128_000) -> None:
+    def __init__(self, default_model: str = "echo", context_tokens: int = DEFAULT_WINDOW) -> None:
         self.default_model = default_model
         self._context_tokens = context_tokens
 
     def context_window(self, _model: str) -> int:
-        """See `ChatModel.context_window`."""
         return self._context_tokens
 
-    async def prepare(self) -> None:
-        """See `ChatModel.prepare`: there is nothing to find out."""
+    async def prepare(self) -> None: ...
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """See `ChatModel.stream`."""
         script = SCRIPTS[request.model]
         words = WORDS.findall(request.messages[-1]["content"])[: request.max_tokens]
-        for place, word in enumerate(words):
-            await perform(script, place)
+        for index, word in enumerate(words):
+            await perform(script, index)
             yield Chunk(text=word)
         await perform(script, len(words))
         sent = "".join(message["content"] for message in request.messages)
         usage = Usage(estimated_tokens(sent), len(words))
         yield Chunk(finish_reason=FinishReason.STOP, usage=usage)
 
-    async def aclose(self) -> None:
-        """There is nothing to free."""
+    async def aclose(self) -> None: ...
 
 
-async def perform(script: Script, place: int) -> None:
-    """What happens before the word at this place."""
-    if place == script.fails_after:
+async def perform(script: Script, index: int) -> None:
+    """Fail, stall or pause before the word at an index, as the script says."""
+    if index == script.fails_at:
         raise ProviderFailed
-    if place == script.cut_after:
+    if index == script.cut_at:
         raise ProviderTruncated
-    if place == script.stalls_after:
+    if index == script.stalls_at:
         await asyncio.Event().wait()
     await asyncio.sleep(script.seconds_between)
+
+
+def build(_settings: object, options: ModelOptions) -> ScriptedModel:
+    return ScriptedModel(options.model, options.context_window or DEFAULT_WINDOW)
+
+
+SPEC: ProviderSpec[object] = ProviderSpec(
+    name=ScriptedModel.name,
+    default_model="echo",
+    build=build,
+    models=lambda _settings: ScriptedModel.models,
+    only_when_named=True,
+)

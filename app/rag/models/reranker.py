@@ -1,51 +1,49 @@
-"""The seam to models that put passages in order by reading them beside the query."""
+"""The protocol of rerankers, and the one over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from app.rag.models.http_client import Remote, failure
+from app.http.sdk_client import SdkClient
+from app.rag.models.remote_model import RemoteModel, failure
 
-SECONDS = 5.0
+REQUEST_SECONDS = 5.0
 MAX_CHARACTERS = 4_000
-"""Of a passage or a query that are read."""
+"""Characters of a passage or a query that are sent."""
 
 
 class Reranker(Protocol):
-    """Says how well each passage answers to a query."""
+    """A model that reads passages together with the query and scores their relevance."""
 
     async def scores(self, query: str, passages: Sequence[str]) -> list[float]:
-        """A score for each passage, higher is better.
+        """Return a score for each passage, higher is better.
 
         Raises:
-            EmbeddingFailed: the model did not answer, or not so that it can be used.
+            EmbeddingFailed: the model failed, or its answer cannot be used.
         """
         ...
 
-    async def aclose(self) -> None:
-        """Closes its connections."""
-        ...
+    async def aclose(self) -> None: ...
 
 
 class RemoteReranker:
-    """A model at `/rerank`, as Cohere and Jina have it, and many servers after them."""
+    """A model at `/rerank`, in the form of Cohere and Jina, which many servers share."""
 
-    def __init__(self, model: str, build: Callable[[], Any]) -> None:
+    def __init__(self, model: str, build_client: Callable[[], SdkClient]) -> None:
         self._model = model
-        self._remote = Remote(build)
+        self._remote = RemoteModel(build_client)
 
     async def scores(self, query: str, passages: Sequence[str]) -> list[float]:
-        """See `Reranker.scores`: one try, since somebody waits."""
+        """Implement `Reranker.scores` without retries, because a user waits."""
         texts = [each[:MAX_CHARACTERS] for each in passages]
         body = {"model": self._model, "query": query[:MAX_CHARACTERS], "documents": texts, "top_n": len(texts)}
-        answer = await self._remote.answer("rerank", body, SECONDS)
+        response = await self._remote.request("rerank", body, REQUEST_SECONDS)
         try:
-            found = {each["index"]: float(each["relevance_score"]) for each in answer["results"]}
-            return [found[place] for place in range(len(passages))]
+            score_by_index = {each["index"]: float(each["relevance_score"]) for each in response["results"]}
+            return [score_by_index[index] for index in range(len(passages))]
         except (KeyError, TypeError, ValueError):
-            raise failure("Its answer holds no order.") from None
+            raise failure("Its answer holds no scores.") from None
 
     async def aclose(self) -> None:
-        """See `Reranker.aclose`."""
         await self._remote.aclose()

@@ -8,7 +8,7 @@ from app.rag.models.embedder import Embedder, Vector
 
 
 def embedding_text(heading: str, content: str) -> str:
-    """What is embedded of a chunk: it is found by what it stands under, too."""
+    """Return the text that is embedded for a chunk: searches match its heading too."""
     return f"{heading}\n{content}" if heading else content
 
 

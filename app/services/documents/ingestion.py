@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from app.db import ingestion
 from app.db.database import Database
-from app.db.ingestion import QueuedUser
+from app.db.ingestion import IngestionClaim, QueuedUser
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
@@ -21,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class IngestionWorker:
-    """What this process does to documents, one at a time: reads those that wait, and renews what has become old.
+    """Processes queued documents one at a time, then re-embeds outdated ones.
 
-    Users take turns: whoever uploads a thousand documents keeps nobody else waiting for more than one.
+    Users are served round-robin: a user with a thousand uploads delays others by one document each.
     """
 
     def __init__(
@@ -40,111 +41,123 @@ class IngestionWorker:
         self._process_id = process_id
         self._timings = timings
         self.draining = False
-        self._nudged = asyncio.Event()
-        self._served: dict[str, int] = {}
-        self._working: asyncio.Task[None] | None = None
-        self._look_for_outdated_at = 0.0
+        self._wakeup = asyncio.Event()
+        self._last_served: dict[str, int] = {}
+        """Number of each queued user's last turn."""
+        self._round: asyncio.Task[None] | None = None
+        self._reembedding_due_at = 0.0
 
     @property
     def installed(self) -> bool:
-        """Whether documents are read here."""
+        """True if this process can read documents."""
         return self._reader is not None
 
-    def nudge(self) -> None:
-        """Looks at once whether a document waits."""
-        self._nudged.set()
+    def wake(self) -> None:
+        """Poll the queue at once."""
+        self._wakeup.set()
 
     def poller(self) -> Poller:
-        """Make the poller that works on documents, as long as they take; uploads and `IngestSweep` wake it."""
+        """Return a poller whose rounds take as long as the documents do; uploads and `IngestionRecovery` wake it."""
         return Poller(
             "ingest",
             self.poll,
             self._timings.reembedding,
-            wakeup=self._nudged,
+            wakeup=self._wakeup,
             longest_retry=self._timings.recovery,
             bounded=False,
             required=False,
         )
 
     async def poll(self) -> None:
-        """Read the documents that wait, then renew those that have become old; nothing, once draining."""
+        """Process all queued documents, then re-embed outdated ones; does nothing once draining."""
         if self._reader is None or self.draining:
             return
-        self._working = asyncio.create_task(self._work(self._reader))
+        self._round = asyncio.create_task(self._process(self._reader))
         try:
-            await asyncio.wait([self._working])
+            await asyncio.wait([self._round])
         finally:
-            self._working.cancel()
-        if not self._working.cancelled():
-            self._working.result()
+            self._round.cancel()
+        if not self._round.cancelled():
+            self._round.result()
 
     async def drain(self) -> None:
-        """Stops, and has others read what this process has begun."""
+        """Stop, and queue the document in progress for other processes."""
         self.draining = True
-        if self._working is None:
+        if self._round is None:
             return
-        self._working.cancel()
-        await asyncio.wait([self._working])
+        self._round.cancel()
+        await asyncio.wait([self._round])
         try:
-            await self._database.write(ingestion.give_back, self._process_id)
+            await self._database.write(ingestion.requeue_own, self._process_id)
         except DatabaseUnavailable:
-            log.warning("cannot give a document back: the database is out of reach; the lease's end does so too")
+            log.warning("cannot queue a document again: the database is out of reach; the lease's end does so too")
 
-    async def _work(self, reader: DocumentReader) -> None:
-        async def read_new() -> None:
-            if self._nudged.is_set():
-                self._nudged.clear()
-                await self._read_waiting(reader)
+    async def _process(self, reader: DocumentReader) -> None:
+        async def ingest_new() -> None:
+            if self._wakeup.is_set():
+                self._wakeup.clear()
+                await self._ingest_queued(reader)
 
-        await self._read_waiting(reader)
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._look_for_outdated_at:
-            reembedding = Reembedding(self._database, self._embedder, self._process_id, self._timings, first=read_new)
+        await self._ingest_queued(reader)
+        now = asyncio.get_running_loop().time
+        if now() >= self._reembedding_due_at:
+            reembedding = Reembedding(self._database, self._embedder, self._process_id, self._timings, ingest_new)
             while await reembedding.run():
-                await read_new()
-            self._look_for_outdated_at = loop.time() + self._timings.reembedding
+                await ingest_new()
+            self._reembedding_due_at = now() + self._timings.reembedding
 
-    async def _read_waiting(self, reader: DocumentReader) -> None:
-        """Reads documents until none waits."""
-        while (job := await self._database.write(ingestion.claim_next, self._process_id, self._in_turn)) is not None:
-            self._note_turn(job.owner_id)
-            await IngestionJob(self._database, reader, self._embedder, job, self._timings).run()
+    async def _ingest_queued(self, reader: DocumentReader) -> None:
+        while (claim := await self.claim_next()) is not None:
+            await IngestionJob(self._database, reader, self._embedder, claim, self._timings).run()
 
-    def _note_turn(self, owner_id: str) -> None:
-        self._served[owner_id] = max(self._served.values(), default=0) + 1
+    async def claim_next(self) -> IngestionClaim | None:
+        """Claim the oldest document of the user whose turn it is; None if none is queued."""
+        claim = await self._database.write(self._claim_next)
+        if claim is not None:
+            self._last_served[claim.owner_id] = max(self._last_served.values(), default=0) + 1
+        return claim
 
-    def _in_turn(self, waiting: Sequence[QueuedUser]) -> list[QueuedUser]:
-        """The users as they are served: whose last turn is longest ago comes first, then whose oldest upload is."""
-        self._served = {each.owner_id: self._served.get(each.owner_id, 0) for each in waiting}
-        return sorted(waiting, key=lambda each: (self._served[each.owner_id], each.document_id))
+    def _claim_next(self) -> Transaction[IngestionClaim | None]:
+        # A document that this process has claimed already is one of a commit whose acknowledgement was lost.
+        yield from ingestion.requeue_own(self._process_id)
+        for user in self._round_robin((yield from ingestion.queued_users())):
+            claim = yield from ingestion.claim_document(user.document_id, self._process_id)
+            if claim is not None:
+                return claim
+        return None
+
+    def _round_robin(self, users: Sequence[QueuedUser]) -> list[QueuedUser]:
+        """Sort users by their last turn, the longest ago first, then by their oldest upload."""
+        self._last_served = {user.owner_id: self._last_served.get(user.owner_id, 0) for user in users}
+        return sorted(users, key=lambda user: (self._last_served[user.owner_id], user.document_id))
 
 
 class IngestionRecovery:
-    """Takes up what dead processes have left of documents: half arrived, half read, half removed."""
+    """Takes over the documents of dead processes: queues those in progress, finishes deletions, discards uploads."""
 
     def __init__(
         self,
         database: Database,
         lease: ProcessLease,
-        removals: DocumentDeleter,
-        ingest: IngestionWorker,
+        deleter: DocumentDeleter,
+        worker: IngestionWorker,
         timings: Timings,
     ) -> None:
         self._database = database
         self._lease = lease
-        self._removals = removals
-        self._ingest = ingest
+        self._deleter = deleter
+        self._worker = worker
         self._timings = timings
 
     def poller(self) -> Poller:
-        """Make the poller that takes it up; to remove large documents takes its time."""
-        return Poller("recovery of documents", self.sweep, self._timings.recovery, bounded=False, required=False)
+        """Return a poller whose rounds may take long, as deletions of large documents do."""
+        return Poller("recovery of documents", self.recover, self._timings.recovery, bounded=False, required=False)
 
-    async def sweep(self) -> None:
-        """Take up all there is, and wake this process's own work on documents."""
-        if self._lease.may_judge:
+    async def recover(self) -> None:
+        """Take over the documents of dead processes, and wake this process's worker."""
+        if self._lease.may_recover:
             await self._database.write(ingestion.requeue_stalled, self._lease.process_id)
-            self._ingest.nudge()
-            await self._removals.sweep()
+            self._worker.wake()
+            await self._deleter.recover()
         else:
-            self._ingest.nudge()
+            self._worker.wake()

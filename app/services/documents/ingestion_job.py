@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db import documents, ingestion
 from app.db.database import Database
-from app.db.ingestion import Batch, ClaimLost, IngestionClaim, Progress
+from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, Progress
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
@@ -26,8 +26,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 EMBEDDED_AT_ONCE = 32
 STORED_AT_ONCE = 2
-"""For so many chunks others wait two or three milliseconds: the event loop for their words, writers for their rows."""
+"""Chunks in one transaction, which delays the event loop and other writers by two or three milliseconds."""
 MAX_DEATHS = 3
+"""Processes that may die while they ingest a document, before it fails."""
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
 NOT_EMBEDDED = DocumentFailure("embedding-failed", "The embedding model does not answer.", True)
@@ -38,57 +39,57 @@ log = logging.getLogger(__name__)
 
 
 class IngestionJob:
-    """A document on its way from bytes to chunks that can be found: extracted, embedded, stored, made ready."""
+    """Ingests a claimed document: extracts, embeds and stores its chunks, and marks it as ready or failed."""
 
     def __init__(
         self,
         database: Database,
         reader: DocumentReader,
         embedder: Embedder | None,
-        job: IngestionClaim,
+        claim: IngestionClaim,
         timings: Timings,
     ) -> None:
         self._database = database
         self._reader = reader
         self._embedder = embedder
-        self._job = job
+        self._claim = claim
         self._timings = timings
         self._retry = DatabaseRetry(database, timings)
         self._progress = Progress(Stage.EXTRACTING)
 
     async def run(self) -> None:
-        """Brings the work to its end, unless it is lost to a deletion or another process, or cancelled."""
-        work = asyncio.create_task(self._bring_to_end())
-        keeping = asyncio.create_task(self._keep())
+        """Ingest the document; stops early once the claim is lost, to a deletion or another process."""
+        work = asyncio.create_task(self._run())
+        heartbeat = asyncio.create_task(self._heartbeat())
         try:
-            await asyncio.wait([work, keeping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, heartbeat], return_when=asyncio.FIRST_COMPLETED)
         finally:
             work.cancel()
-            keeping.cancel()
-            await asyncio.wait([work, keeping])
+            heartbeat.cancel()
+            await asyncio.wait([work, heartbeat])
         if not work.cancelled():
             work.result()
 
-    async def _bring_to_end(self) -> None:
+    async def _run(self) -> None:
         began = time.monotonic()
         try:
-            failure = await self._failure()
+            failure = await self._ingest()
         except ClaimLost:
             return
         except Exception:
             log.exception("a document cannot be read")
             failure = BROKEN
         if failure is not None:
-            await self._fail(failure)
-        log_document_end(self._job, failure, self._progress.total, time.monotonic() - began)
+            await self._mark_failed(failure)
+        log_document_end(self._claim, failure, self._progress.total, time.monotonic() - began)
 
-    async def _failure(self) -> DocumentFailure | None:
-        """Does the work; gives why it could not be done."""
-        await self._remove(ingestion.remove_other_chunks)
-        if self._job.deaths >= MAX_DEATHS:
+    async def _ingest(self) -> DocumentFailure | None:
+        """Return None once the document is ready, else the reason why it cannot be."""
+        await self._delete(ingestion.delete_other_generations)
+        if self._claim.deaths >= MAX_DEATHS:
             return INTERRUPTED
         try:
-            extracted = await self._extracted()
+            extracted = await self._extract()
             if not extracted.chunks:
                 return EMPTY
             await self._store(extracted)
@@ -98,14 +99,14 @@ class IngestionJob:
             return NOT_EMBEDDED
         return None
 
-    async def _extracted(self) -> ExtractedDocument:
+    async def _extract(self) -> ExtractedDocument:
         parts: list[bytes] = []
         while (part := await self._part(len(parts))) is not None:
             parts.append(part)
-        return await self._reader.read(b"".join(parts), self._job.media_type, self._note_pages)
+        return await self._reader.read(b"".join(parts), self._claim.media_type, self._note_pages)
 
     async def _part(self, position: int) -> bytes | None:
-        return await self._retry.write(documents.part, self._job.document_id, position)
+        return await self._retry.write(documents.part, self._claim.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
         self._progress = Progress(Stage.EXTRACTING, done, total)
@@ -116,37 +117,38 @@ class IngestionJob:
         await self._write(ingestion.store_text, extracted.text)
         for first in range(0, total, EMBEDDED_AT_ONCE):
             chunks = extracted.chunks[first : first + EMBEDDED_AT_ONCE]
-            vectors = await self._vectors(chunks)
+            vectors = await self._embed(chunks)
             for place in range(0, len(chunks), STORED_AT_ONCE):
                 part = slice(place, place + STORED_AT_ONCE)
                 began = time.monotonic()
                 await self._store_chunks(first + place, chunks[part], vectors[part])
-                await asyncio.sleep(time.monotonic() - began)  # half of the time is the turns'
+                await asyncio.sleep(time.monotonic() - began)  # leaves half of the time to turns
         self._progress = Progress(Stage.STORING, total, total)
-        await self._retry.write(ingestion.finish, self._job, extracted, self._embedding)
+        await self._retry.write(ingestion.mark_ready, self._claim, extracted, self._embedding)
 
     @property
     def _embedding(self) -> str | None:
         return None if self._embedder is None else self._embedder.name
 
-    async def _vectors(self, chunks: Sequence[Chunk]) -> Sequence[Vector]:
+    async def _embed(self, chunks: Sequence[Chunk]) -> Sequence[Vector]:
         if self._embedder is None:
             return []
         texts = [embedding_text(each.heading, each.content) for each in chunks]
         return await embed_with_retry(self._embedder, texts, self._timings.embedding_retries)
 
     async def _store_chunks(self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector]) -> None:
-        found_by = await asyncio.to_thread(indexed_chunks, self._job, chunks)
+        indexed_chunks = await asyncio.to_thread(with_terms, self._claim, chunks)
         self._progress = self._progress._replace(done=first + len(chunks))
-        await self._write(ingestion.store_chunks, Batch(self._database.kind, first, found_by, self._embedding, vectors))
+        batch = ChunkBatch(self._database.kind, first, indexed_chunks, self._embedding, vectors)
+        await self._write(ingestion.store_chunks, batch)
 
-    async def _fail(self, failure: DocumentFailure) -> None:
+    async def _mark_failed(self, failure: DocumentFailure) -> None:
         with contextlib.suppress(ClaimLost):
-            await self._remove(ingestion.remove_all_chunks)
-            await self._retry.write(ingestion.fail, self._job, failure)
+            await self._delete(ingestion.delete_text_and_chunks)
+            await self._retry.write(ingestion.mark_failed, self._claim, failure)
 
-    async def _remove(self, some: Callable[[IngestionClaim, Progress], Transaction[bool]]) -> None:
-        while not await self._write(some):
+    async def _delete(self, delete_batch: Callable[[IngestionClaim, Progress], Transaction[bool]]) -> None:
+        while not await self._write(delete_batch):
             pass
 
     async def _write(
@@ -155,21 +157,23 @@ class IngestionJob:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        return await self._retry.write(transaction, self._job, self._progress, *args, **kwargs)
+        return await self._retry.write(transaction, self._claim, self._progress, *args, **kwargs)
 
-    async def _keep(self) -> None:
-        """Tells how far the work is, until it is lost: to a deletion, or to another process."""
+    async def _heartbeat(self) -> None:
+        """Store the progress at intervals, and return once the claim is lost."""
         while True:
             await asyncio.sleep(self._timings.ingestion_heartbeat)
             try:
-                await self._database.write(ingestion.advance, self._job, self._progress)
+                await self._database.write(ingestion.store_progress, self._claim, self._progress)
             except ClaimLost:
                 return
             except DatabaseUnavailable:
-                log.warning("cannot tell how far a document is: the database is out of reach")
+                log.warning("cannot store the progress of a document: the database is out of reach")
+            except Exception:  # whatever it is, the next heartbeat may succeed
+                log.exception("cannot store the progress of a document")
 
 
-def indexed_chunks(job: IngestionClaim, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
-    """Chunks with the words that they are found by."""
-    owner_id, document_id = job.owner_id, job.document_id
+def with_terms(claim: IngestionClaim, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
+    """Return each chunk with its terms and their counts; blocks for about a millisecond."""
+    owner_id, document_id = claim.owner_id, claim.document_id
     return [(each, *indexed(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]

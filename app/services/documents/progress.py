@@ -11,29 +11,29 @@ from app.services.runtime.timings import Timings
 
 
 class WatchedDocument:
-    """A document as it was last seen, and a wait for its next state."""
+    """The last known state of a document, with a wait for the next one."""
 
     def __init__(self, document: Document) -> None:
         self.document: Document | None = document
         """None once it is deleted."""
         self.closing = False
-        """Whether its readers are to follow it elsewhere."""
+        """True once readers have to follow it at another process."""
         self._changed = asyncio.Event()
 
-    def show(self, document: Document | None) -> None:
-        """Lets the readers see another state, if it is one."""
+    def publish(self, document: Document | None) -> None:
+        """Set the document's state, and wake its readers if that has changed."""
         if document != self.document:
             self.document = document
             self._wake()
 
     def close(self) -> None:
-        """Sends the readers away."""
+        """Send the readers to another process."""
         self.closing = True
         self._wake()
 
-    async def after(self, seen: Document) -> None:
-        """Waits until the document is in another state than one that was seen."""
-        while self.document == seen and not self.closing:
+    async def wait_change(self, known: Document) -> None:
+        """Wait until the document's state differs from a known one, or readers have to leave."""
+        while self.document == known and not self.closing:
             await self._changed.wait()
 
     def _wake(self) -> None:
@@ -42,46 +42,45 @@ class WatchedDocument:
 
 
 class DocumentFeed:
-    """Follows documents for readers, whoever works on them: a look at all of them twice a second.
+    """Publishes the states of documents to readers, whichever process ingests them, by polling their rows.
 
-    A document is watched for as long as somebody holds it.
+    A document is polled while a reader holds its `WatchedDocument`.
     """
 
     def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
         self._timings = timings
         self._watched: weakref.WeakValueDictionary[str, WatchedDocument] = weakref.WeakValueDictionary()
-        self._nudged = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._closed = False
 
     def follow(self, document: Document) -> WatchedDocument:
-        """A document whose states are shown as they change."""
+        """Return the document with its states from now on."""
         watched = self._watched.get(document.document_id) or WatchedDocument(document)
-        if document.status.terminal:  # nothing more is to be seen, and what is shared may be older
+        if document.status.terminal:  # its last state, while the shared one may be older
             return WatchedDocument(document)
         if self._closed:
             watched.close()
             return watched
         self._watched[document.document_id] = watched
-        self._nudged.set()
+        self._wakeup.set()
         return watched
 
     async def close(self) -> None:
-        """Sends all readers away, to follow elsewhere."""
+        """Send all readers to other processes."""
         self._closed = True
         for watched in list(self._watched.values()):
             watched.close()
         self._watched.clear()
 
     def poller(self) -> Poller:
-        """Make the poller that reads the rows of followed documents."""
-        return Poller("following of documents", self.look, self._timings.document_poll, wakeup=self._nudged)
+        return Poller("following of documents", self.poll, self._timings.document_poll, wakeup=self._wakeup)
 
-    async def look(self) -> None:
-        """Shows the readers what the rows say."""
+    async def poll(self) -> None:
+        """Publish the states of all followed documents."""
         watched = dict(self._watched)
         if not watched:
             return
-        found = await self._database.read(documents.present, list(watched))
+        found = await self._database.read(documents.by_ids, list(watched))
         for document_id, each in watched.items():
-            each.show(found.get(document_id))
+            each.publish(found.get(document_id))

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Reembedding:
-    """Gives documents new vectors when the embedder is another one than theirs; they stay ready meanwhile."""
+    """Replaces the vectors of documents after a change of the embedder; the documents stay ready meanwhile."""
 
     def __init__(
         self,
@@ -25,49 +25,55 @@ class Reembedding:
         embedder: Embedder | None,
         process_id: str,
         timings: Timings,
-        first: Callable[[], Awaitable[None]],
+        before_batch: Callable[[], Awaitable[None]],
     ) -> None:
+        """Set the parts.
+
+        Args:
+            database: Has the documents and their vectors.
+            embedder: Makes the new vectors; None to finish only what dead processes have begun.
+            process_id: Of the process that claims documents.
+            timings: The pauses between retries.
+            before_batch: Called before each batch of chunks, so that uploads do not wait for whole documents.
+        """
         self._database = database
         self._embedder = embedder
         self._process_id = process_id
         self._timings = timings
+        self._before_batch = before_batch
         self._retry = DatabaseRetry(database, timings)
-        self._first = first
-        """Done before each batch: what is uploaded does not wait for this."""
 
     async def run(self) -> bool:
-        """Brings one document up to date; False when there is none to be."""
+        """Re-embed one document; return False if none is outdated, or the embedder fails."""
         name = None if self._embedder is None else self._embedder.name
-        outdated = await self._database.write(reembedding.take, self._process_id, name)
-        if outdated is None:
+        claim = await self._database.write(reembedding.claim_next, self._process_id, name)
+        if claim is None:
             return False
         try:
-            await self._bring_up_to_date(outdated)
+            await self._update(claim)
         except ClaimLost:
-            log.info("a document was deleted, or taken over, while it was given new vectors")
+            log.info("a document was deleted, or claimed by another process, while it was re-embedded")
         except EmbeddingFailed:
-            log.warning("documents cannot be given new vectors: the embedding model does not answer")
+            log.warning("documents cannot be re-embedded: the embedding model does not answer")
             return False
         return True
 
-    async def _bring_up_to_date(self, outdated: ReembeddingClaim) -> None:
-        embedding = outdated.embedding
-        if self._embedder is not None and embedding != self._embedder.name and outdated.deaths < MAX_DEATHS:
-            await self._embed(outdated, self._embedder)
+    async def _update(self, claim: ReembeddingClaim) -> None:
+        embedding = claim.embedding
+        if self._embedder is not None and embedding != self._embedder.name and claim.deaths < MAX_DEATHS:
+            await self._embed(claim, self._embedder)
             embedding = self._embedder.name
         if self._database.vectors_stored:
-            while not await self._retry.write(reembedding.remove_others, outdated, embedding):
+            while not await self._retry.write(reembedding.delete_other_vectors, claim, embedding):
                 pass
-        await self._retry.write(reembedding.release, outdated)
+        await self._retry.write(reembedding.release, claim)
 
-    async def _embed(self, outdated: ReembeddingClaim, embedder: Embedder) -> None:
-        position = -1
-        while (passages := await self._retry.write(reembedding.following, outdated, position)).keys:
-            await self._first()
-            position = passages.last
-            vectors = await embed_with_retry(
-                embedder, [embedding_text(*each) for each in passages.texts], self._timings.embedding_retries
-            )
-            given = (self._database.kind, passages.keys, embedder.name, vectors)
-            await self._retry.write(reembedding.store, outdated, *given)
-        await self._retry.write(reembedding.activate, outdated, embedder.name)
+    async def _embed(self, claim: ReembeddingClaim, embedder: Embedder) -> None:
+        pauses, position = self._timings.embedding_retries, -1
+        while (chunks := await self._retry.write(reembedding.next_chunks, claim, position)).keys:
+            await self._before_batch()
+            position = chunks.last
+            vectors = await embed_with_retry(embedder, [embedding_text(*each) for each in chunks.texts], pauses)
+            batch = (self._database.kind, chunks.keys, embedder.name, vectors)
+            await self._retry.write(reembedding.store_vectors, claim, *batch)
+        await self._retry.write(reembedding.activate, claim, embedder.name)

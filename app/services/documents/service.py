@@ -15,59 +15,58 @@ from app.services.search.service import DocumentSearch
 
 
 class DocumentService:
-    """Documents of a principal; every method raises DocumentNotFound for one that is not theirs."""
+    """Documents of a principal; every method raises DocumentNotFound for a document of another user."""
 
     def __init__(
         self,
         database: Database,
-        ingest: IngestionWorker,
-        removals: DocumentDeleter,
-        watches: DocumentFeed,
-        retrieval: DocumentSearch,
+        worker: IngestionWorker,
+        deleter: DocumentDeleter,
+        feed: DocumentFeed,
+        search: DocumentSearch,
         process_id: str,
         *,
         max_bytes: int,
     ) -> None:
         self._database = database
-        self._ingest = ingest
-        self._removals = removals
-        self._watches = watches
-        self._retrieval = retrieval
+        self._worker = worker
+        self._deleter = deleter
+        self._feed = feed
+        self._search = search
         self._process_id = process_id
         self.max_bytes = max_bytes
-        """How large a document may be."""
+        """The size of a document at most."""
 
     def receive(self) -> Upload:
-        """A document that is about to arrive.
+        """Begin an upload.
 
         Raises:
-            NotInstalled: documents are not read here.
+            NotInstalled: this process cannot read documents.
             Draining: the process is going away.
         """
-        if not self._ingest.installed:
+        if not self._worker.installed:
             raise NotInstalled
-        if self._ingest.draining:
+        if self._worker.draining:
             raise Draining
-        return Upload(self._database, self._removals, self._process_id, self._ingest.nudge)
+        return Upload(self._database, self._deleter, self._process_id, self._worker.wake)
 
-    async def page(self, user_id: str, behind: str | None, limit: int) -> list[Document]:
-        """A user's documents, the newest first, from behind the one of that id."""
-        return await self._database.read(documents.page, user_id, behind, limit)
+    async def page(self, user_id: str, after: str | None, limit: int) -> list[Document]:
+        """List a user's documents, newest first, after the document of that id; from the newest where it is None."""
+        return await self._database.read(documents.page, user_id, after, limit)
 
     async def get(self, who: Principal, document_id: str) -> Document:
-        """One document."""
         return await self._database.read(documents.get, who.user_id, document_id)
 
     async def text(self, who: Principal, document_id: str) -> str:
-        """The text that was read out of a document.
+        """Return the text that was extracted from a document.
 
         Raises:
-            DocumentNotReady: it has not been read.
+            DocumentNotReady: it is not ready.
         """
         return await self._database.read(documents.text, who.user_id, document_id)
 
     async def content(self, document: Document) -> AsyncIterator[bytes]:
-        """The bytes of a document that was got before, in parts; fewer than it has when it is deleted meanwhile."""
+        """Yield the bytes of a document in parts; ends early if it is deleted meanwhile."""
         position = 0
         while (part := await self._database.read(documents.part, document.document_id, position)) is not None:
             yield part
@@ -76,23 +75,23 @@ class DocumentService:
     async def search(
         self, user_id: str, query: str, limit: int, document_ids: Sequence[str] | None
     ) -> Sequence[Passage]:
-        """The passages that answer best to a query, the best first; of all documents that are ready, or only of some.
+        """Return the best passages for a query, best first, from all ready documents or those with the given ids.
 
         Raises:
-            NotInstalled: documents are not read here.
+            NotInstalled: this process cannot read documents.
         """
-        if not self._ingest.installed:
+        if not self._worker.installed:
             raise NotInstalled
-        return await self._retrieval.search_for(user_id, query, limit, document_ids)
+        return await self._search.search_for_user(user_id, query, limit, document_ids)
 
     async def follow(self, who: Principal, document_id: str) -> WatchedDocument:
-        """A document, and its states from now on."""
-        return self._watches.follow(await self.get(who, document_id))
+        """Return a document with its states from now on."""
+        return self._feed.follow(await self.get(who, document_id))
 
     async def delete(self, who: Principal, document_id: str) -> None:
-        """Deletes a document with all that was read out of it: gone from all reads at once, removed when this returns.
+        """Delete a document: hidden from all reads at once, with all of its rows gone when this returns.
 
-        Whoever reads it stops; what cites it keeps its citations.
+        Its ingestion stops; citations of it stay.
         """
-        await self._database.write(documents.delete, who.user_id, document_id, self._process_id)
-        await self._removals.remove(document_id)
+        await self._database.write(documents.mark_deleted, who.user_id, document_id, self._process_id)
+        await self._deleter.delete(document_id)

@@ -40,7 +40,7 @@ async def select_evidence(
         retrieval = RetrievalResult(status, queries, candidates_of(openings))
         return Evidence(retrieval, openings, canned_answer=outline_answer(openings))
     quotes = quotes_of(passages)
-    similarities = await search.nearness(queries, [each.sentence for each in quotes])
+    similarities = await search.similarities(queries, [each.sentence for each in quotes])
     quote = None if similarities is None else closest_quote(quotes, similarities, queries[0])
     if quote is None and (similarities is not None or not is_evidence(passages, STRICT)):
         return Evidence(RetrievalResult(RetrievalStatus.EMPTY, queries))

@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class DatabaseRetry:
-    """Runs transactions, and retries them until the database answers.
+    """Runs idempotent transactions, and retries them until the database answers.
 
-    A transaction that writes has to find its own work done, where only the acknowledgement of an earlier try was lost.
+    A transaction that writes has to detect that an earlier try was committed, whose acknowledgement was lost.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class DatabaseRetry:
         Args:
             database: Runs the transactions.
             timings: The pauses between the tries.
-            retried: The errors that are retried; all of them for what may not be lost. Others are raised.
+            retried: The errors that are retried; `Exception` for work that may not be lost. Others are raised.
             on_failure: Called with each error that is retried.
         """
         self._database = database
@@ -45,11 +45,9 @@ class DatabaseRetry:
         self._on_failure = on_failure
 
     async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.write`."""
         return await self._retry(lambda: self._database.write(transaction, *args, **kwargs))
 
     async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.read`."""
         return await self._retry(lambda: self._database.read(transaction, *args, **kwargs))
 
     async def _retry(self, run: Callable[[], Awaitable[T]]) -> T:

@@ -2,22 +2,28 @@ from __future__ import annotations
 
 from app.db import idempotency
 from app.db.database import Database
+from app.db.vector_indexes import update_vector_indexes
 from app.domain.ids import now_ms
 from app.services.runtime.polling import Poller
 from app.services.runtime.timings import Timings
 
 
-class KeyExpiry:
-    """Lets go of what is kept for a time only."""
+class Maintenance:
+    """Keeps the database in shape: deletes expired idempotency keys, and updates vector indexes."""
 
     def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
         self._timings = timings
 
-    def poller(self) -> Poller:
-        """Make the poller that deletes idempotency keys."""
-        return Poller("retention", self.forget, self._timings.maintenance, bounded=False, required=False)
+    def pollers(self) -> list[Poller]:
+        """Return a poller for each job; turns need none of them, so that they are not required."""
+        jobs = {"retention": self.delete_expired_keys, "indexing": self.update_vector_indexes}
+        interval = self._timings.maintenance
+        return [Poller(name, job, interval, bounded=False, required=False) for name, job in jobs.items()]
 
-    async def forget(self) -> None:
-        """Delete the idempotency keys whose time is over."""
+    async def delete_expired_keys(self) -> None:
         await self._database.write(idempotency.expire, now_ms())
+
+    async def update_vector_indexes(self) -> None:
+        """Create missing indexes and drop obsolete ones; searches without one are slower, but complete."""
+        await update_vector_indexes(self._database)

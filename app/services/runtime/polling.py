@@ -1,4 +1,4 @@
-"""Background work that goes on as long as the process: pollers, and the supervisor that runs them."""
+"""Background loops of the process: pollers, and the supervisor that runs them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Poller:
-    """A function that is called again and again; one call is a round."""
+    """A function that is called at intervals; one call is a round."""
 
     name: str
     poll: Callable[[], Awaitable[None]]
-    """Does one round. Whatever it raises is logged, and the next round is tried."""
+    """Does one round. Any error that it raises is logged, and the next round is tried."""
     interval: float
     """Seconds between the end of a round and the start of the next."""
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     """Starts the next round at once when it is set; cleared before each round. It does not shorten a backoff."""
     longest_retry: float | None = None
-    """The longest pause after failed rounds, in seconds; by default the interval, but at least twice the first retry
+    """The longest pause after failed rounds, in seconds; by default the interval, but at least twice the first pause
     and at most `Timings.longest_poller_retry`."""
     bounded: bool = True
-    """True if a round that is longer than `Timings.longest_round` is aborted; False for work that may take any time."""
+    """True if a round is aborted after `Timings.longest_round`; False for work that may take any time."""
     required: bool = True
     """True if the process cannot serve while the rounds fail."""
 
@@ -44,24 +44,23 @@ class Poller:
 
 
 class Supervisor:
-    """Runs pollers until it is stopped, whatever happens in their rounds or to their tasks."""
+    """Runs pollers until it is stopped: a failed round is retried, an ended task restarted."""
 
     def __init__(self, timings: Timings, now: Callable[[], float] = time.monotonic) -> None:
         self._timings = timings
         self._now = now
         self._tasks: dict[Poller, asyncio.Task[None]] = {}
         self._unfinished_since: dict[Poller, float] = {}
-        """Time at which the first round began that has not been finished well, for pollers whose last round was not."""
+        """Start of the first round since the last finished one; without pollers whose last round has finished."""
         self._outage_logged_at: float | None = None
         self._stopped = False
 
     def start(self, pollers: Sequence[Poller]) -> None:
-        """Start pollers."""
         for poller in pollers:
             self._start(poller)
 
     async def stop(self) -> None:
-        """End all pollers, in the middle of a round too."""
+        """Cancel all pollers, in the middle of a round too, and wait for their end."""
         self._stopped = True
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -69,10 +68,10 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def not_running(self) -> list[str]:
-        """Name the pollers that do not do their work now.
+        """Return the names of pollers that do not work now.
 
-        Those are the ones whose task has ended, and the required ones that have not finished a round for far longer
-        than a round takes: they hang, or fail each time.
+        Those are the ones whose task has ended, and the required ones that have finished no round for
+        `Timings.longest_round`: they hang, or each round fails.
         """
         late = self._now() - self._timings.longest_round
         return [
@@ -89,7 +88,7 @@ class Supervisor:
         self._tasks[poller] = task
 
     def _restart(self, poller: Poller, task: asyncio.Task[None]) -> None:
-        # Only a stop may end a task: one that ends otherwise was cancelled by mistake, or has met a fault of ours here.
+        # Only a stop may end a task: otherwise it was cancelled by mistake, or there is a bug in this class.
         if self._stopped:
             return
         error = None if task.cancelled() else task.exception()
@@ -100,7 +99,7 @@ class Supervisor:
         backoff = poller.backoff(self._timings)
         while not self._stopped:
             poller.wakeup.clear()
-            if await self._finishes_round(poller):
+            if await self._run_round(poller):
                 backoff.reset()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(poller.interval):  # wait_for loses a stop that meets the wakeup
@@ -108,7 +107,8 @@ class Supervisor:
             else:
                 await asyncio.sleep(backoff.pause())
 
-    async def _finishes_round(self, poller: Poller) -> bool:
+    async def _run_round(self, poller: Poller) -> bool:
+        """Run one round, and return whether it finished without an error."""
         self._unfinished_since.setdefault(poller, self._now())
         try:
             async with asyncio.timeout(self._timings.longest_round if poller.bounded else None):
@@ -119,8 +119,8 @@ class Supervisor:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            log.exception("a round of the poller %r was cancelled", poller.name)  # something that it waited for was
-        except Exception:  # whatever it is, the next round may be well
+            log.exception("a round of the poller %r was cancelled", poller.name)  # a task that it awaited was
+        except Exception:  # whatever it is, the next round may succeed
             log.exception("a round of the poller %r failed", poller.name)
         else:
             del self._unfinished_since[poller]

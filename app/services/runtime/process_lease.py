@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class ProcessLease:
-    """The lease of this process, by which others know that it lives."""
+    """The lease of this process, by which other processes know that it is alive."""
 
     def __init__(
         self, database: Database, process_id: str, timings: Timings, now: Callable[[], float] = time.monotonic
@@ -22,44 +22,46 @@ class ProcessLease:
         self._database = database
         self._timings = timings
         self._now = now
-        self._renewed_at = self._may_judge_at = now()
+        self._renewed_at = self._grace_until = now()
 
     @property
     def expired(self) -> bool:
-        """Return whether this process's own lease may be over, so that others may end its turns."""
+        """True if the lease may be over, so that other processes may take over the work of this one."""
         return self._now() >= self._renewed_at + LEASE_MS / 1000
 
     @property
-    def may_judge(self) -> bool:
-        """Return whether the other processes have had the time to renew their leases, so that one without is dead."""
-        return not self.expired and self._now() >= self._may_judge_at
+    def may_recover(self) -> bool:
+        """True if work without a lease may be taken over.
+
+        This process holds its own lease, and the others have had the time to renew theirs after an outage.
+        """
+        return not self.expired and self._now() >= self._grace_until
 
     def poller(self) -> Poller:
-        """Make the poller that renews the lease."""
         longest_retry = self._timings.longest_heartbeat_retry
         return Poller("lease renewal", self.renew, self._timings.heartbeat, longest_retry=longest_retry)
 
     async def start(self) -> None:
-        """Make the lease; from here on others see that this process lives."""
+        """Take the lease."""
         if self._database.kind == "sqlite":
             await self._database.write(process_leases.delete_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
         await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
-        self._may_judge_at = self._now() + self._timings.lease_grace
+        self._grace_until = self._now() + self._timings.lease_grace
 
     async def renew(self) -> None:
-        """Renew the lease, and note when that came so late that others may have come too late."""
+        """Renew the lease; begin a grace period if that is so late that other leases may have expired too."""
         began_at = self._now()
         held = await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         gap = self._now() - self._renewed_at
         if not held:  # by the database's clock: it was set, or this host stood still, and others may have too
-            self._may_judge_at = self._now() + LEASE_MS / 1000
+            self._grace_until = self._now() + LEASE_MS / 1000
         elif gap > 2 * self._timings.heartbeat:  # an outage: leases renewed earlier than this one have expired in it
-            self._may_judge_at = self._now() + gap
+            self._grace_until = self._now() + gap
         self._renewed_at = began_at
 
-    async def resign(self) -> None:
-        """End the lease, so that others take over at once what is left."""
+    async def release(self) -> None:
+        """End the lease, so that other processes take over at once; logs a failure, as the lease expires anyway."""
         try:
             await self._database.write(process_leases.release, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed

@@ -1,4 +1,4 @@
-"""What this process knows of users' documents: how frequent their words are and, on SQLite, their vectors."""
+"""Per-user cache of term statistics and, on SQLite, of vectors."""
 
 from __future__ import annotations
 
@@ -6,103 +6,115 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from app.db import search
 from app.db.database import Database
-from app.db.search import Searchable
-from app.db.transaction import Row, Transaction
+from app.db.search import ChunkTerms, SearchableDocument
+from app.db.transaction import Transaction
 from app.rag.models.embedder import Vector
 from app.rag.ranking.bm25 import Candidate, Collected, Ranked, collected
 from app.rag.ranking.vectors import Block, Matrix, best, block, nearest
 
 SAMPLE = 2_000
-"""Chunks in which words are counted, spread over all of a user's documents."""
+"""Chunks in which terms are counted, spread over all of a user's documents."""
 DRIFT = 0.1
-"""The share of chunks that may come or go before words are counted again."""
-BYTES_OF_A_WORD = 150
+"""The share of chunks that may be added or deleted before terms are counted again."""
+BYTES_OF_A_TERM = 150
 CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class UserCorpus:
-    """A user's documents at one moment."""
+    """A user's searchable documents at one version."""
 
     version: int
-    documents: Sequence[Searchable]
+    documents: Sequence[SearchableDocument]
     statistics: Collected
     matrix: Matrix | None
-    """None where vectors are not compared here, or are too many to be kept."""
+    """None where the database compares vectors, and where they are too many to be kept in memory."""
 
     @property
     def size(self) -> int:
-        """In bytes, about."""
-        return len(self.statistics.holding) * BYTES_OF_A_WORD + (self.matrix.size if self.matrix else 0)
+        """Approximate size in bytes."""
+        return len(self.statistics.holding) * BYTES_OF_A_TERM + (self.matrix.size if self.matrix else 0)
 
-    def within(self, document_ids: Collection[str] | None) -> Sequence[Searchable]:
-        """Its documents, or those of them that are named."""
+    def select(self, document_ids: Collection[str] | None) -> Sequence[SearchableDocument]:
+        """Return the documents with these ids, or all of them where `document_ids` is None."""
         if document_ids is None:
             return self.documents
-        named = set(document_ids)
-        return [each for each in self.documents if each.document_id in named]
+        selected = set(document_ids)
+        return [each for each in self.documents if each.document_id in selected]
+
+
+class CorpusChange(NamedTuple):
+    """A new version of a corpus, as read from the database."""
+
+    version: int
+    documents: Sequence[SearchableDocument]
+    sample: Sequence[ChunkTerms] | None
+    """None where the known statistics are still good enough."""
+    matrix: Matrix | None
 
 
 class CorpusCache:
-    """The libraries of the users who searched last, within a bound of memory.
+    """The corpora of the users who searched last, within a limit of memory.
 
-    Each is asked for its version before each use, so that what another process has stored or deleted is seen at once.
+    The version of a corpus is read before each use, so that changes by other processes are seen at once.
     """
 
     def __init__(self, database: Database, embedder: str | None, cache_bytes: int = CACHE_BYTES) -> None:
         self._database = database
         self._embedder = embedder if database.kind == "sqlite" else None
         self._cache_bytes = cache_bytes
-        self._kept: OrderedDict[str, UserCorpus] = OrderedDict()
+        self._corpora: OrderedDict[str, UserCorpus] = OrderedDict()
+        """By owner, the one used last at the end."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def size(self) -> int:
-        """Of all that is kept, in bytes."""
-        return sum(each.size for each in self._kept.values())
+        """Size of all corpora in bytes."""
+        return sum(each.size for each in self._corpora.values())
 
-    async def of(self, owner_id: str) -> UserCorpus:
-        """A user's library as it is now; searches of one user wait for each other here, to read it once."""
+    async def get(self, owner_id: str) -> UserCorpus:
+        """Return a user's current corpus; parallel searches of one user wait for each other, to read it once."""
         async with self._locks.setdefault(owner_id, asyncio.Lock()):
-            library = await self._current(owner_id, self._kept.get(owner_id))
-            self._keep(owner_id, library)
-            return library
+            corpus = await self._load(owner_id, self._corpora.get(owner_id))
+            self._store(owner_id, corpus)
+            return corpus
 
     async def nearest(
-        self, documents: Sequence[Searchable], embedder: str, query: Vector, limit: int
+        self, documents: Sequence[SearchableDocument], embedder: str, query: Vector, limit: int
     ) -> Sequence[Ranked]:
-        """The nearest chunks where there is no matrix, on SQLite: read document by document."""
-        return await self._database.read_snapshot(nearest_one_by_one, documents, embedder, query, limit)
+        """Return the chunks nearest to a query where a corpus has no matrix, on SQLite: reads each document in turn."""
+        return await self._database.read_snapshot(nearest_by_document, documents, embedder, query, limit)
 
-    async def _current(self, owner_id: str, known: UserCorpus | None) -> UserCorpus:
-        read = await self._database.read_snapshot(self._read, owner_id, known)
-        if isinstance(read, UserCorpus):
-            return read
-        version, documents, sample, matrix = read
-        if sample is None and known is not None:
-            return UserCorpus(version, documents, known.statistics, matrix)
-        candidates = [Candidate(*row) for row in sample or ()]
-        statistics = await asyncio.to_thread(collected, chunks_of(documents), candidates)
-        return UserCorpus(version, documents, statistics, matrix)
+    async def _load(self, owner_id: str, known: UserCorpus | None) -> UserCorpus:
+        change = await self._database.read_snapshot(self._read, owner_id, known)
+        if isinstance(change, UserCorpus):
+            return change
+        if change.sample is None and known is not None:
+            return UserCorpus(change.version, change.documents, known.statistics, change.matrix)
+        candidates = [Candidate(*each) for each in change.sample or ()]
+        statistics = await asyncio.to_thread(collected, chunk_count(change.documents), candidates)
+        return UserCorpus(change.version, change.documents, statistics, change.matrix)
 
-    def _read(
-        self, owner_id: str, known: UserCorpus | None
-    ) -> Transaction[UserCorpus | tuple[int, Sequence[Searchable], list[Row] | None, Matrix | None]]:
+    def _read(self, owner_id: str, known: UserCorpus | None) -> Transaction[UserCorpus | CorpusChange]:
+        """Return the known corpus if it is current, else its new version."""
         version = yield from search.corpus_version(owner_id)
         if known is not None and known.version == version:
             return known
         documents = yield from search.searchable(owner_id)
         sample = None
-        if known is None or drifted(known.statistics, chunks_of(documents)):
-            sample = yield from search.sample(self._database.kind, list(places(documents)))
-        matrix = yield from self._matrix(documents, known)
-        return version, documents, sample, matrix
+        if known is None or needs_recount(known.statistics, chunk_count(documents)):
+            sample = yield from search.terms_at(self._database.kind, list(sample_positions(documents)))
+        matrix = yield from self._read_matrix(documents, known)
+        return CorpusChange(version, documents, sample, matrix)
 
-    def _matrix(self, documents: Sequence[Searchable], known: UserCorpus | None) -> Transaction[Matrix | None]:
+    def _read_matrix(
+        self, documents: Sequence[SearchableDocument], known: UserCorpus | None
+    ) -> Transaction[Matrix | None]:
         if self._embedder is None:
             return None
         before = {(each.document_id, each.generation) for each in known.documents} if known else set()
@@ -111,47 +123,47 @@ class CorpusCache:
         for each in documents:
             if each.embedding != self._embedder:
                 continue
-            same = known is not None and known.matrix is not None and (each.document_id, each.generation) in before
-            found = known.matrix.block(each.document_id) if same and known and known.matrix else None
+            unchanged = (each.document_id, each.generation) in before
+            found = known.matrix.block(each.document_id) if unchanged and known and known.matrix else None
             if found is None:
-                found = block((yield from search.vectors(each, self._embedder)))
+                found = block((yield from search.document_vectors(each, self._embedder)))
             blocks[each.document_id] = found
             left -= found.size
             if left < 0:
                 return None
         return Matrix(blocks)
 
-    def _keep(self, owner_id: str, library: UserCorpus) -> None:
-        self._kept[owner_id] = library
-        self._kept.move_to_end(owner_id)
-        while self.size > self._cache_bytes and len(self._kept) > 1:
-            self._kept.popitem(last=False)
+    def _store(self, owner_id: str, corpus: UserCorpus) -> None:
+        self._corpora[owner_id] = corpus
+        self._corpora.move_to_end(owner_id)
+        while self.size > self._cache_bytes and len(self._corpora) > 1:
+            self._corpora.popitem(last=False)
 
 
-def nearest_one_by_one(
-    documents: Sequence[Searchable], embedder: str, query: Vector, limit: int
+def nearest_by_document(
+    documents: Sequence[SearchableDocument], embedder: str, query: Vector, limit: int
 ) -> Transaction[Sequence[Ranked]]:
-    """The nearest chunks, with no more than one document's vectors in memory."""
+    """Return the chunks nearest to a query, with the vectors of one document in memory at a time."""
     found: list[Ranked] = []
     for each in documents:
-        rows = yield from search.vectors(each, embedder)
-        found = best([*found, *nearest(block(rows), query, limit)], limit)
+        vectors = yield from search.document_vectors(each, embedder)
+        found = best([*found, *nearest(block(vectors), query, limit)], limit)
     return found
 
 
-def chunks_of(documents: Sequence[Searchable]) -> int:
-    """How many chunks documents have."""
+def chunk_count(documents: Sequence[SearchableDocument]) -> int:
+    """Return the number of all chunks of documents."""
     return sum(each.chunks for each in documents)
 
 
-def drifted(statistics: Collected, chunks: int) -> bool:
-    """Whether words have to be counted again, now that there are so many chunks."""
+def needs_recount(statistics: Collected, chunks: int) -> bool:
+    """Return whether term statistics are outdated for a corpus of so many chunks."""
     return abs(statistics.chunks - chunks) > DRIFT * statistics.chunks
 
 
-def places(documents: Sequence[Searchable]) -> Iterator[tuple[str, int, int]]:
-    """Document, generation and position of chunks at even distances, all of them where they are few."""
-    step = max(1.0, chunks_of(documents) / SAMPLE)
+def sample_positions(documents: Sequence[SearchableDocument]) -> Iterator[tuple[str, int, int]]:
+    """Yield document, generation and position of `SAMPLE` chunks at even distances, or of all if they are fewer."""
+    step = max(1.0, chunk_count(documents) / SAMPLE)
     before, wanted = 0, 0.0
     for each in documents:
         while wanted < before + each.chunks:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from app.db import search
 from app.db.database import Database
-from app.db.search import FoundChunk, Searchable
+from app.db.search import FoundChunk, SearchableDocument
 from app.db.vector_indexes import LARGE
 from app.domain.documents import Passage
 from app.domain.retrieval import RetrievalStatus, SearchResult
@@ -21,24 +20,25 @@ from app.rag.ranking.bm25 import Candidate, Collected, Postings, Ranked, coverag
 from app.rag.ranking.candidates import AT_MOST, rare_term_clauses
 from app.rag.ranking.fusion import DEPTH, Ranking, fused
 from app.rag.ranking.vectors import cosines
-from app.services.search.corpus_cache import CACHE_BYTES, CorpusCache, UserCorpus, chunks_of
+from app.services.search.corpus_cache import CACHE_BYTES, CorpusCache, UserCorpus, chunk_count
 
-MAX_WORDS = 48
-"""Words of a query that are searched for, the rarest: a pasted page is no query."""
+MAX_TERMS = 48
+"""Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
 RERANKED = 32
+"""Passages that are given to a reranker."""
 
 logger = logging.getLogger(__name__)
 
 
 class LexicalResult(NamedTuple):
-    """What words have found for a query, and what each of its words tells."""
+    """The chunks that match a query's terms, best first, and the weight of each term."""
 
     ranking: Sequence[Ranked]
     weights: Mapping[str, float]
 
 
 class DocumentSearch:
-    """Searches a user's documents by words and, where there is an embedder, by meaning, and fuses what both find."""
+    """Searches a user's documents by terms and, with an embedder, by vectors, and fuses both rankings."""
 
     def __init__(
         self,
@@ -50,48 +50,48 @@ class DocumentSearch:
         self._database = database
         self._embedder = embedder
         self._reranker = reranker
-        self._libraries = CorpusCache(database, embedder.name if embedder else None, cache_bytes)
+        self._corpora = CorpusCache(database, embedder.name if embedder else None, cache_bytes)
 
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
     ) -> SearchResult:
-        """The passages that answer best to all of some queries for the same thing, at most `limit`.
+        """Return the best passages, at most `limit`, for several queries that mean the same.
 
-        Only the user's own documents are searched, or those of them that are named; what is not ready is not found.
+        Only ready documents of the user are searched: all of them, or those with the given ids.
         """
-        library = await self._libraries.of(owner_id)
-        documents = library.within(document_ids)
+        corpus = await self._corpora.get(owner_id)
+        documents = corpus.select(document_ids)
         if not documents:
             return SearchResult((), RetrievalStatus.EMPTY)
-        scope = SearchScope(owner_id, library, documents, whole=document_ids is None)
-        by_words, by_meaning = await asyncio.gather(
-            asyncio.gather(*(self._by_words(scope, each) for each in queries)), self._by_meaning(scope, queries)
+        scope = SearchScope(owner_id, corpus, documents, whole=document_ids is None)
+        lexical, nearest = await asyncio.gather(
+            asyncio.gather(*(self._search_terms(scope, each) for each in queries)), self._search_vectors(scope, queries)
         )
         wanted = max(limit, RERANKED) if self._reranker else limit
-        passages = await self._passages(scope, by_words, by_meaning or (), wanted)
+        passages = await self._passages(scope, lexical, nearest or (), wanted)
         if self._reranker is not None and passages:
-            passages = await self._reranked(self._reranker, queries[-1], passages)
-        degraded = by_meaning is None and self._embedder is not None
-        return SearchResult(passages[:limit], status_of(passages, degraded=degraded))
+            passages = await self._rerank(self._reranker, queries[-1], passages)
+        degraded = nearest is None and self._embedder is not None
+        return SearchResult(passages[:limit], retrieval_status(passages, degraded=degraded))
 
-    async def search_for(
+    async def search_for_user(
         self, user_id: str, query: str, limit: int, document_ids: Sequence[str] | None = None
     ) -> Sequence[Passage]:
-        """The passages that answer best to a query, for a user by the caller's own id; none for one never heard of.
+        """Return the best passages for a query, best first; `user_id` is the caller's, and may be unknown.
 
         Raises:
-            DocumentNotFound: a document is named that the user does not have.
+            DocumentNotFound: the user does not have one of the documents.
         """
-        owner_id = await self._database.read(search.owner_of, user_id)
-        owned = await self._database.read(search.owned, owner_id) if owner_id and document_ids else set()
+        owner_id = await self._database.read(search.owner_id_of, user_id)
+        owned = await self._database.read(search.document_ids_of, owner_id) if owner_id and document_ids else set()
         if not owned.issuperset(document_ids or ()):
             raise DocumentNotFound
         if owner_id is None:
             return ()
         return (await self.search(owner_id, [query], limit, document_ids)).passages
 
-    async def nearness(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
-        """The cosine of each text and the query that is nearest to it; None where meanings are not compared."""
+    async def similarities(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
+        """Return the cosine of each text and the query nearest to it; None without an embedder, or if it fails."""
         if (embedder := self._embedder) is None:
             return None
         try:
@@ -101,18 +101,19 @@ class DocumentSearch:
             return None
         return await asyncio.to_thread(cosines, vectors[: len(queries)], vectors[len(queries) :])
 
-    async def _by_words(self, scope: SearchScope, query: str) -> LexicalResult:
+    async def _search_terms(self, scope: SearchScope, query: str) -> LexicalResult:
         kind, frequencies = self._database.kind, scope.frequencies(query)
         if not frequencies:
             return LexicalResult((), {})
-        chosen = rare_term_clauses(frequencies, scope.chunks)
-        rows = await self._database.read_snapshot(
-            search.having_words, kind, scope.owner_id, chosen, scope.document_marks, AT_MOST
+        clauses = rare_term_clauses(frequencies, scope.chunks)
+        found = await self._database.read_snapshot(
+            search.matching_terms, kind, scope.owner_id, clauses, scope.document_marks, AT_MOST
         )
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, chosen, [Candidate(*row) for row in rows])
+        candidates = [Candidate(*each) for each in found]
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, candidates)
 
-    async def _by_meaning(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
-        """The nearest chunks for each query; None where vectors cannot be compared, or not with all documents."""
+    async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
+        """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
         if (embedder := self._embedder) is None:
             return None
         if not self._database.vectors_stored or any(each.embedding != embedder.name for each in scope.documents):
@@ -127,104 +128,107 @@ class DocumentSearch:
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
         within = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            large = scope.whole and scope.chunks > LARGE
-            rows = await self._database.read_snapshot(
-                functools.partial(search.nearest, indexed=large), scope.owner_id, embedder.name, vector, DEPTH, within
+            indexed = scope.whole and scope.chunks > LARGE
+            found = await self._database.read_snapshot(
+                search.nearest_chunks, scope.owner_id, embedder.name, vector, DEPTH, within, indexed=indexed
             )
-            return [Ranked(*row) for row in rows]
-        if (matrix := scope.library.matrix) is None:
-            return await self._libraries.nearest(scope.documents, embedder.name, vector, DEPTH)
+            return [Ranked(*each) for each in found]
+        if (matrix := scope.corpus.matrix) is None:
+            return await self._corpora.nearest(scope.documents, embedder.name, vector, DEPTH)
         return await asyncio.to_thread(matrix.nearest, vector, DEPTH, within)
 
     async def _passages(
-        self, scope: SearchScope, by_words: Sequence[LexicalResult], by_meaning: Sequence[Sequence[Ranked]], limit: int
+        self, scope: SearchScope, lexical: Sequence[LexicalResult], nearest: Sequence[Sequence[Ranked]], limit: int
     ) -> list[Passage]:
-        dense = self._embedder.weight if self._embedder else 0.0
-        rankings = [Ranking(each.ranking) for each in by_words]
-        scores = fused([*rankings, *(Ranking(each, dense) for each in by_meaning)])
-        wanted = list(scores)[:limit]
-        found = await self._database.read_snapshot(search.found, self._database.kind, scope.owner_id, wanted)
-        cosines = {key: cosine for ranking in reversed(by_meaning) for key, cosine in ranking}
-        weights = [each.weights for each in by_words]
-        return [passage(found[key], scores[key], cosines.get(key), weights) for key in wanted if key in found]
+        vector_weight = self._embedder.weight if self._embedder else 0.0
+        rankings = [Ranking(each.ranking) for each in lexical]
+        scores = fused([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
+        keys = list(scores)[:limit]
+        found = await self._database.read_snapshot(search.chunks_by_key, self._database.kind, scope.owner_id, keys)
+        similarities = {key: cosine for ranking in reversed(nearest) for key, cosine in ranking}
+        weights = [each.weights for each in lexical]
+        return [passage_of(found[key], scores[key], similarities.get(key), weights) for key in keys if key in found]
 
-    async def _reranked(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
+    async def _rerank(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
+        """Return the passages in the reranker's order; in their own if it fails."""
         try:
             scores = await reranker.scores(query, [each.text for each in passages])
         except EmbeddingFailed as error:
             logger.warning("what was found is not reranked: %s", error.detail)
             return passages
-        again = [replace(each, score=score) for each, score in zip(passages, scores, strict=True)]
-        return sorted(again, key=lambda each: -each.score)
+        reranked = [replace(each, score=score) for each, score in zip(passages, scores, strict=True)]
+        return sorted(reranked, key=lambda each: -each.score)
 
 
 class SearchScope:
-    """What one search looks through."""
+    """The documents that a search covers, of one user."""
 
-    def __init__(self, owner_id: str, library: UserCorpus, documents: Sequence[Searchable], *, whole: bool) -> None:
+    def __init__(
+        self, owner_id: str, corpus: UserCorpus, documents: Sequence[SearchableDocument], *, whole: bool
+    ) -> None:
         self.owner_id = owner_id
-        self.library = library
+        self.corpus = corpus
         self.documents = documents
         self.whole = whole
-        """Whether it is all that the user has."""
-        self.chunks = chunks_of(documents)
+        """True if it covers the whole corpus."""
+        self.chunks = chunk_count(documents)
 
     @property
     def statistics(self) -> Collected:
-        """How frequent the user's words are."""
-        return self.library.statistics
+        """Term statistics of the whole corpus."""
+        return self.corpus.statistics
 
     @property
     def document_marks(self) -> list[str]:
-        """The marks of its documents, where it is not all of them."""
+        """Hashed ids of its documents; empty if it covers the whole corpus."""
         return [] if self.whole else [terms.document_mark(each.document_id) for each in self.documents]
 
     def frequencies(self, query: str) -> dict[str, float]:
-        """The marks of what is searched for, and about how many chunks of this scope have each; the rarest ones."""
+        """Return the hashed terms of a query with the estimated number of chunks that have each, the rarest first."""
         share = self.chunks / max(self.statistics.chunks, 1)
-        marks = terms.term_hashes(self.owner_id, terms.query_stems(query))
-        frequencies = {each: share * self.statistics.frequency(each) for each in marks}
-        return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_WORDS])
+        hashes = terms.term_hashes(self.owner_id, terms.query_stems(query))
+        frequencies = {each: share * self.statistics.frequency(each) for each in hashes}
+        return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_TERMS])
 
 
 def lexical_ranking(
     scope: SearchScope,
     frequencies: Mapping[str, float],
-    chosen: Sequence[Sequence[str]],
+    clauses: Sequence[Sequence[str]],
     candidates: Sequence[Candidate],
 ) -> LexicalResult:
-    """The candidates in order; blocks for some milliseconds."""
+    """Rank the candidates that match the clauses of a query; blocks for some milliseconds."""
     statistics, postings = scope.statistics, Postings(candidates)
     weights = {}
-    for mark in frequencies:
-        frequency = statistics.frequency(mark)
-        if scope.whole and not statistics.complete and [mark] in chosen and len(candidates) < AT_MOST:
-            frequency = postings.holding(mark)  # all that have it are candidates: no need to estimate
-        weights[mark] = weight(frequency, statistics.chunks)
+    for term in frequencies:
+        frequency = statistics.frequency(term)
+        if scope.whole and not statistics.complete and [term] in clauses and len(candidates) < AT_MOST:
+            frequency = postings.holding(term)  # exact, since all chunks with the term are candidates
+        weights[term] = weight(frequency, statistics.chunks)
     return LexicalResult(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
 
 
-def passage(
-    found: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[str, float]]
+def passage_of(
+    chunk: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[str, float]]
 ) -> Passage:
-    """A chunk as a passage."""
+    """Build the passage of a chunk; `weights` are of each query's terms."""
     return Passage(
-        chunk_id=f"{found.document_id}:{found.position}",
-        document_id=found.document_id,
-        document_name=found.name,
-        page=found.page,
-        start=found.start,
-        end=found.end,
-        text=found.content,
+        chunk_id=f"{chunk.document_id}:{chunk.position}",
+        document_id=chunk.document_id,
+        document_name=chunk.name,
+        page=chunk.page,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.content,
         score=score,
-        heading=found.heading,
+        heading=chunk.heading,
         similarity=similarity,
-        coverage=max((coverage(found.words, each) for each in weights), default=0.0),
+        coverage=max((coverage(chunk.words, each) for each in weights), default=0.0),
     )
 
 
-def status_of(passages: Sequence[Passage], *, degraded: bool) -> RetrievalStatus:
-    """What came of a search."""
+def retrieval_status(passages: Sequence[Passage], *, degraded: bool) -> RetrievalStatus:
+    """Return the status of a search; `degraded` if it could not compare vectors."""
     if not passages:
         return RetrievalStatus.EMPTY
     return RetrievalStatus.DEGRADED if degraded else RetrievalStatus.OK

@@ -35,7 +35,7 @@ class TurnRecovery:
 
     async def run(self) -> None:
         """Interrupt or adopt all stalled turns."""
-        if not self._lease.may_judge or self._executor.draining:
+        if not self._lease.may_recover or self._executor.draining:
             return
         with contextlib.suppress(Draining, Overloaded):  # then others adopt the queued turns
             while await self._recover_batch() == BATCH_TURNS:

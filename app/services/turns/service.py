@@ -23,7 +23,7 @@ from app.errors import (
     Overloaded,
 )
 from app.llm.router import Router
-from app.services.messages import get
+from app.services.messages import require_message
 from app.services.replies.stream import ReplyStream
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
@@ -199,7 +199,7 @@ class StoredTurn(NamedTuple):
 
 def stored_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[StoredTurn]:
     """Read a turn by its reply; for a user's message, one without a question."""
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     title = yield from conversations.title(conversation_id)
     if message.answers is None:
         return StoredTurn(title, None, message, None)
@@ -212,8 +212,8 @@ def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -
     """Cancel a queued turn, or request the end of a running one; raises what `TurnService.cancel` does."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
-    message = yield from get(owner, conversation_id, message_id)
+    message = yield from require_message(owner, conversation_id, message_id)
     if message.status.terminal:
         raise AlreadyFinished
     yield from turns.cancel(message, now)
-    return (yield from get(owner, conversation_id, message_id))
+    return (yield from require_message(owner, conversation_id, message_id))

@@ -1,0 +1,139 @@
+"""Groups of settings: the server, the database, limits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_settings import NoDecode
+
+from app.db.postgres import url as postgres_url
+from app.setting_types import LogLevel, LowerCase, Pooler, Seconds, Trimmed, parse_json
+
+SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).+")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+"""Ports that browsers leave out of an origin."""
+ROOT_PATH = re.compile(r"([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?")
+
+
+class ServerSettings(BaseModel):
+    """The HTTP server."""
+
+    host: str = Field("127.0.0.1", description="Address to serve on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
+    web_concurrency: int = Field(1, ge=1, le=64, description="Number of serving processes.")
+    log_level: Annotated[LogLevel, LowerCase] = Field(
+        LogLevel.INFO, description="Minimum severity of logged events: debug, info, warning or error."
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Origins whose pages may call the service from browsers, as https://host or http://host:port, "
+        "comma-separated or as JSON; * allows any.",
+    )
+    root_path: str = Field(
+        "",
+        description="Path prefix under which a proxy publishes the service, such as /parley; the proxy may strip it "
+        "from paths or leave it.",
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _parse_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return parse_json(value)
+        return [each.strip() for each in value.split(",") if each.strip()]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _normalise_origins(cls, value: list[str]) -> list[str]:
+        """Write origins as browsers send them: in lower case, without the scheme's default port."""
+        origins = [each.lower() for each in value]
+        for number, each in enumerate(origins, 1):
+            if each != "*" and not ORIGIN.fullmatch(each):
+                raise ValueError(
+                    f"entry {number} is no origin: it has to be https://host or http://host:port, with no path"
+                )
+        return [each.removesuffix(DEFAULT_PORTS.get(each.partition(":")[0], "")) for each in origins]
+
+    @field_validator("root_path")
+    @classmethod
+    def _normalise_root_path(cls, value: str) -> str:
+        path = value.strip("/")
+        if not ROOT_PATH.fullmatch(path):
+            raise ValueError("has to be a path such as /parley, of letters, digits and - . _ ~")
+        return f"/{path}" if path else ""
+
+
+class DatabaseSettings(BaseModel):
+    """The database."""
+
+    data_dir: Path = Field(Path("data"), description="Directory of the SQLite database.")
+    database_url: Annotated[str | None, Trimmed] = Field(
+        None, description="sqlite:///path or postgresql://…; default: parley.db in DATA_DIR."
+    )
+    database_pooler: Annotated[Pooler, LowerCase] = Field(
+        Pooler.NONE,
+        description="Pooler in front of PostgreSQL: none, session, or transaction, which gives each transaction "
+        "another connection, as pgbouncer does in transaction mode.",
+    )
+    database_pool_size: int = Field(10, ge=1, le=100, description="Maximum database connections of a process.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str | None) -> str | None:
+        if value is None or SQLITE_URL.fullmatch(value):
+            return value
+        if not postgres_url.SCHEME.match(value):
+            raise ValueError("has to be sqlite:///path or postgresql://…")
+        postgres_url.parse(value)
+        return value
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'parley.db'}"
+
+
+class LimitSettings(BaseModel):
+    """Limits of turns and connections, and timeouts in seconds."""
+
+    max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process generates at once.")
+    max_turns_waiting: int = Field(1_024, ge=0, description="Turns queued in a process; more are refused.")
+    max_turns_waiting_per_user: int | None = Field(
+        None,
+        ge=1,
+        description="Turns of one user queued in a process; default: MAX_TURNS_WAITING / 4, at least 1.",
+    )
+    max_output_characters: int = Field(
+        500_000, ge=1, description="Characters of a reply, after which it ends with finish_reason length."
+    )
+    connect_seconds: Seconds = Field(5, description="Timeout for connecting to a provider.")
+    first_token_seconds: Seconds = Field(60, description="Timeout for a model's first token.")
+    first_token_reasoning_seconds: Seconds = Field(180, description="The same for reasoning models.")
+    idle_seconds: Seconds = Field(30, description="Longest pause within a model's reply.")
+    turn_seconds: Seconds = Field(300, description="Timeout for a turn, from its start.")
+    drain_seconds: Seconds = Field(
+        25,
+        description="Time in which running turns may finish after SIGTERM. The supervisor has to wait some seconds "
+        "longer before it kills the process: docker stop waits for 10, so give it --time 30.",
+    )
+    header_seconds: Seconds = Field(
+        10,
+        description="Timeout for a request's headers, from the connection or their first byte.",
+    )
+    body_seconds: Seconds = Field(30, description="Longest pause within a request's body.")
+    keep_alive_seconds: Seconds = Field(75, description="Timeout for a connection without a request.")
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum connections of clients to a process; more are refused. Default: its limit of open files "
+        "(ulimit -n) minus 128.",
+    )
+
+    @property
+    def effective_max_turns_waiting_per_user(self) -> int:
+        return self.max_turns_waiting_per_user or max(1, self.max_turns_waiting // 4)
