@@ -50,9 +50,9 @@ def recorded_prompt(reply: Message) -> Transaction[RecordedPrompt | None]:
     """Read the prompt of a reply; None where no model was called."""
     row = yield from first_row(Statement(RECORD, (reply.message_id,)))
     record = parse_record(row[0]) if row else None
-    if record is None or record.context is None:
+    if record is None or record.prompt is None:
         return None
-    prompt = record.context
+    prompt = record.prompt
     summary = None if prompt.summary_id is None else (yield from summaries.summary_by_id(prompt.summary_id))
     after = max(prompt.dropped_up_to, prompt.summarised_up_to)
     rows = yield Statement(NEARBY, (reply.conversation_id, after, reply.sequence_number))
@@ -62,7 +62,7 @@ def recorded_prompt(reply: Message) -> Transaction[RecordedPrompt | None]:
 
 def dump_record(record: TurnRecord) -> str | None:
     """Serialise provider, model and prompt of a turn; None where no model was called."""
-    prompt = record.context
+    prompt = record.prompt
     if prompt is None:
         return None
     context = {key: getattr(prompt, field) for key, field in PROMPT_FIELDS.items()}
@@ -77,4 +77,4 @@ def parse_record(stored: str | None) -> TurnRecord | None:
     record = orjson.loads(stored)
     fields = {PROMPT_FIELDS[key]: value for key, value in record["context"].items()}
     fields["sent"] = tuple((first, last) for first, last in fields["sent"])
-    return TurnRecord(record["provider"], record["model"], context=PromptRecord(**fields))
+    return TurnRecord(record["provider"], record["model"], prompt=PromptRecord(**fields))

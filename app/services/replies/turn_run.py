@@ -120,7 +120,7 @@ class TurnRun:
             provider,
             model,
             reasoning=self.stream.reasoning() or None,
-            context=self._call.prompt and self._call.prompt.record,
+            prompt=self._call.prompt and self._call.prompt.record,
             attempts=tuple(self._call.attempts),
             retrieval=self.retrieval,
         )

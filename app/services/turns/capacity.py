@@ -34,7 +34,7 @@ class Capacity:
         """Return a reservation for one more turn; it may be refused later, when its provider and user are known.
 
         Raises:
-            Overloaded: there is no room, whoever the user is.
+            Overloaded: there is no room for any user.
         """
         with self._lock:
             if self._waiting >= self._limits.waiting and self._at_work.total() >= self._limits.at_work:

@@ -18,7 +18,7 @@ class SavedState(NamedTuple):
 
     length: int = 0
     target: Target | None = None
-    context: PromptRecord | None = None
+    prompt: PromptRecord | None = None
     """Of the prompt that was sent last: with a fallback it changes."""
 
 

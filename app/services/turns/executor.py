@@ -74,7 +74,7 @@ class TurnExecutor:
         Raises:
             Draining: the process is shutting down.
             DatabaseUnavailable: the lease of the process has expired, so others would end the turn.
-            Overloaded: the process has no room, whoever the user is.
+            Overloaded: the process has no room for any user.
         """
         if self.draining:
             raise Draining
