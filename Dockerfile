@@ -15,7 +15,7 @@ COPY app /opt/parley/lib/python3.13/site-packages/app
 RUN printf '#!/opt/parley/bin/python\nimport sys\nfrom app.cli import main\nsys.exit(main())\n' > /opt/parley/bin/parley \
  && chmod +x /opt/parley/bin/parley
 # Compiled here, since a read-only root cannot keep what a start compiles; not what is never imported.
-RUN /opt/parley/bin/python -m compileall -q -x '/(openai|groq)/(types|resources)/|/testing/|/dialects/(mysql|oracle|mssql)' \
+RUN /opt/parley/bin/python -m compileall -q -x '/(openai|groq)/(types|resources)/|/tests?/|/testing/|/dialects/(mysql|oracle|mssql)' \
     /opt/parley/lib
 
 FROM build AS build-local

@@ -129,7 +129,7 @@ async def apply_migrations(settings: Settings) -> int:
     database = database_of(settings, pool_size=1)
     try:
         await when_ready(functools.partial(schema.upgrade, database))
-        await when_ready(functools.partial(database.write, process_leases.try_out, new_id()))
+        await when_ready(functools.partial(database.write, process_leases.check_writable, new_id()))
     finally:
         await database.close()
     return 0

@@ -23,7 +23,7 @@ from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import RetrievalResult
 from app.domain.turns import as_accepted
 from app.errors import AppError, ConversationNotFound, DatabaseUnavailable, InvalidRequest, TurnInterrupted
-from app.services.turns.service import Turn
+from app.services.turns.reservation import Turn
 
 TERMINAL_EVENTS = {
     Status.COMPLETED: "message.completed",

@@ -1,4 +1,4 @@
-"""Messages, as scripts: reading them is on the way of every turn."""
+"""Queries of messages, which every turn runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = (
     "m.answers, m.superseded_by"
 )
 OWNED = "owner_id IN (SELECT id FROM users WHERE user_id = COALESCE(CAST($2 AS TEXT), user_id))"
-"""True for a row of the user $2, or of any user who is not erased when $2 is NULL."""
+"""Predicate: the row belongs to the user $2, or, if $2 is NULL, to any user that is not erased."""
 
 CONVERSATION = f"SELECT conversation_id FROM conversations WHERE conversation_id = $1 AND {OWNED}"
 LOCK = f"UPDATE conversations SET message_count = message_count WHERE conversation_id = $1 AND {OWNED} RETURNING 1"
@@ -46,7 +46,7 @@ COUNT_DOWN = "UPDATE conversations SET message_count = message_count - 1 WHERE c
 
 
 def message_of(row: Row) -> Message:
-    """A message from the values of `COLUMNS`."""
+    """Build a message from a row of `COLUMNS`."""
     usage = None if row[10] is None else Usage(row[10], row[11], bool(row[12]))
     return Message(
         message_id=str(row[0]),
@@ -71,32 +71,32 @@ def message_of(row: Row) -> Message:
 
 
 def readable_conversation(owner: str | None, conversation_id: str) -> Transaction[bool]:
-    """Whether the owner has this conversation."""
+    """Return whether the owner (None: any) has this conversation."""
     return (yield from first_row(Statement(CONVERSATION, (conversation_id, owner)))) is not None
 
 
 def owned_message(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message | None]:
-    """A message that is not deleted, in a conversation of its owner."""
+    """Read a message of an owner (None: any); None if it is deleted or there is none."""
     row = yield from first_row(Statement(MESSAGE, (conversation_id, owner, message_id)))
     return None if row is None else message_of(row)
 
 
 def message_by_id(message_id: str) -> Transaction[Message | None]:
-    """A message of whomever; for turns, which know what is theirs."""
+    """Read a message of any owner, also a deleted one; None if there is none."""
     row = yield from first_row(Statement(MESSAGE_BY_ID, (message_id,)))
     return None if row is None else message_of(row)
 
 
 def message_by_number(conversation_id: str, sequence_number: int) -> Transaction[Message | None]:
-    """A message that is not deleted, by its place in its conversation."""
+    """Read a message by its sequence number; None if it is deleted or there is none."""
     row = yield from first_row(Statement(MESSAGE_BY_NUMBER, (conversation_id, sequence_number)))
     return None if row is None else message_of(row)
 
 
 def is_last_reply(reply: Message) -> Transaction[bool]:
-    """Return whether a reply stands last in its conversation: only replies that have not superseded it follow.
+    """Return whether a reply is the last in its conversation, apart from regenerated ones that have not superseded it.
 
-    What follows is to the same question if the last message is, since only last replies are regenerated.
+    If the last message answers the same question, so do all after the reply: only last replies are regenerated.
     """
     row = yield from first_row(Statement(LAST, (reply.conversation_id,)))
     if row is None:
@@ -106,7 +106,7 @@ def is_last_reply(reply: Message) -> Transaction[bool]:
 
 
 def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Transaction[list[Message]]:
-    """The latest messages with a sequence number below `before`, in sequence order."""
+    """List the last messages with a sequence number below `before`, in sequence order."""
     rows = yield Statement(NEWEST_FIRST, (conversation_id, 0, before, limit))
     return [message_of(row) for row in reversed(rows)]
 
@@ -114,7 +114,7 @@ def latest(conversation_id: str, limit: int, before: int = NO_UPPER_BOUND) -> Tr
 def owned_page(
     owner: str | None, conversation_id: str, after: int, before: int, limit: int, descending: bool
 ) -> Transaction[list[Message] | None]:
-    """Messages between two sequence numbers, neither included; None without such a conversation."""
+    """List the messages between two sequence numbers, both excluded; None if the owner has no such conversation."""
     if not (yield from readable_conversation(owner, conversation_id)):
         return None
     sql = NEWEST_FIRST if descending else OLDEST_FIRST
@@ -123,30 +123,30 @@ def owned_page(
 
 
 def lock_conversation(owner: str | None, conversation_id: str) -> Transaction[bool]:
-    """Locks an owner's conversation for the rest of the transaction; False when there is none."""
+    """Lock a conversation for the rest of the transaction; return False if the owner has no such conversation."""
     return bool((yield Statement(LOCK, (conversation_id, owner), locks=conversation_id)))
 
 
 def turn_is_unfinished(message: Message) -> Transaction[bool]:
-    """Whether the turn that a message belongs to is waiting or at work."""
+    """Return whether the turn of a message is queued or in progress."""
     values = (message.conversation_id, message.sequence_number)
     return bool((yield Statement(TURN_UNFINISHED, values)))
 
 
 def reasoning(conversation_id: str, first: int, last: int) -> Transaction[dict[str, str]]:
-    """The thinking behind the replies between two sequence numbers, by id."""
+    """Return the reasoning of the replies between two sequence numbers, both included, by id."""
     rows = yield Statement(REASONING, (conversation_id, first, last))
     return {str(message_id): text for message_id, text in rows}
 
 
 def edit(message: Message, content: str, now: int) -> Transaction[None]:
-    """Gives a message other text; the conversation has to be locked."""
+    """Replace the text of a message; the conversation has to be locked."""
     yield Statement(EDIT, (message.message_id, content, now))
-    yield from summaries.forget(message.conversation_id, message.sequence_number)
+    yield from summaries.delete_summaries(message.conversation_id, message.sequence_number)
 
 
 def empty(message: Message, now: int) -> Transaction[None]:
-    """Deletes a message: its number stays taken, so its row stays too, without its text."""
+    """Delete the text of a message; its row and sequence number stay. The conversation has to be locked."""
     yield Statement(EMPTY, (message.message_id, now))
     yield Statement(COUNT_DOWN, (message.conversation_id,))
-    yield from summaries.forget(message.conversation_id, message.sequence_number)
+    yield from summaries.delete_summaries(message.conversation_id, message.sequence_number)

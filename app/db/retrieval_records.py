@@ -1,4 +1,4 @@
-"""What was looked up for a reply, as it stands in its row."""
+"""Retrieval results, stored as JSON with the reply."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from app.domain.conversations import Mode
 from app.domain.documents import Citation
 from app.domain.retrieval import Lookup, RetrievalMode, RetrievalResult, RetrievalStatus
 
-OF_MESSAGE = "SELECT CAST(retrieval AS TEXT) FROM messages WHERE message_id = $1"
-CITE = "UPDATE messages SET citations = $2, grounded = $3 WHERE message_id = $1"
+RETRIEVAL = "SELECT CAST(retrieval AS TEXT) FROM messages WHERE message_id = $1"
+SET_CITATIONS = "UPDATE messages SET citations = $2, grounded = $3 WHERE message_id = $1"
 
 
-def of_message(message_id: str) -> Transaction[RetrievalResult | None]:
-    """What was looked up for a reply; None where that is not stored (yet)."""
-    row = yield from first_row(Statement(OF_MESSAGE, (message_id,)))
-    return None if row is None else retrieval_of(row[0])
+def retrieval_of(message_id: str) -> Transaction[RetrievalResult | None]:
+    """Read the retrieval result of a reply; None where none is stored (yet)."""
+    row = yield from first_row(Statement(RETRIEVAL, (message_id,)))
+    return None if row is None else parse_retrieval(row[0])
 
 
-def cite(message_id: str, citations: list[Citation]) -> Transaction[None]:
-    """Notes what a reply cites whose process died."""
-    yield Statement(CITE, (message_id, orjson.dumps(citations).decode(), bool(citations)))
+def set_citations(message_id: str, citations: list[Citation]) -> Transaction[None]:
+    """Store the citations of a reply whose process died."""
+    yield Statement(SET_CITATIONS, (message_id, orjson.dumps(citations).decode(), bool(citations)))
 
 
-def lookup_of(mode: str, document_ids: str | None, retrieval_mode: str | None) -> Lookup | None:
-    """What a turn may look up, from what is stored; None in an open conversation."""
+def parse_lookup(mode: str, document_ids: str | None, retrieval_mode: str | None) -> Lookup | None:
+    """Build the lookup of a turn from stored values; None in an open conversation."""
     if mode != Mode.RAG:
         return None
     documents = None if document_ids is None else orjson.loads(document_ids)
     return Lookup(RetrievalMode(retrieval_mode or RetrievalMode.AUTO), documents)
 
 
-def stored(retrieval: RetrievalResult | None) -> str | None:
-    """What was looked up, as it is stored."""
+def dump_retrieval(retrieval: RetrievalResult | None) -> str | None:
     return None if retrieval is None else orjson.dumps(retrieval).decode()
 
 
-def retrieval_of(stored: str | None) -> RetrievalResult | None:
-    """What was looked up, from what is stored."""
+def parse_retrieval(stored: str | None) -> RetrievalResult | None:
     if stored is None:
         return None
-    found = orjson.loads(stored)
-    candidates = [Citation(**each) for each in found["candidates"]]
-    return RetrievalResult(RetrievalStatus(found["status"]), found["queries"], candidates)
+    record = orjson.loads(stored)
+    candidates = [Citation(**each) for each in record["candidates"]]
+    return RetrievalResult(RetrievalStatus(record["status"]), record["queries"], candidates)

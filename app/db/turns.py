@@ -1,17 +1,17 @@
-"""What happens to a turn once it is accepted, as scripts: start, checkpoint, cancel, settle; and to a dead process's.
+"""Queries of accepted turns: start, history, checkpoint, cancel, settle, and the recovery of stalled turns.
 
-Lock order: the conversation's row comes first, wherever messages of it are written as well.
+Lock order: a transaction that writes messages locks the row of their conversation first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import orjson
 
-from app.db import retrieval_records, summaries
+from app.db import prompt_records, retrieval_records, summaries
 from app.db import usage as attempts
 from app.db.messages import COLUMNS, message_by_id, message_of
 from app.db.process_leases import stalled
@@ -19,7 +19,6 @@ from app.db.transaction import Statement, Transaction, first_row
 from app.domain.citations import citations_in
 from app.domain.ids import new_id
 from app.domain.messages import Message, ResolvedModel, Status, Usage, has_text
-from app.domain.prompt import PromptRecord
 from app.domain.retrieval import Lookup, RetrievalResult
 from app.domain.token_estimate import estimated_tokens
 from app.domain.turn_outcome import Outcome, TurnRecord
@@ -27,9 +26,9 @@ from app.domain.turns import History, HistoryMessage, Summary
 from app.domain.usage import INTERRUPTED, Attempt
 
 MAX_HISTORY = 1_000
-"""Messages that are looked at for a model's context, newest first."""
+"""Number of messages that a history is read from, newest first."""
 
-FIRST_IN_LINE = """
+FIRST_IN_CONVERSATION = """
 SELECT m.message_id FROM messages m
 WHERE m.status IN ('queued', 'in_progress') AND m.process_id = $1 AND NOT EXISTS (
 SELECT 1 FROM messages e WHERE e.conversation_id = m.conversation_id AND e.status IN ('queued', 'in_progress')
@@ -42,7 +41,7 @@ SELECT sequence_number, content, answers, grounded IS NOT NULL FROM messages
 WHERE conversation_id = $1 AND sequence_number < $2 AND sequence_number > $4 AND content <> ''
 AND deleted_at IS NULL AND superseded_by IS NULL AND (answers IS NULL OR answers <> $5)
 ORDER BY sequence_number DESC LIMIT $3"""
-MINE = """
+UNFINISHED_OF = """
 SELECT message_id, cancel_requested_at FROM messages WHERE status IN ('queued', 'in_progress') AND process_id = $1"""
 CHECKPOINT = """
 UPDATE messages SET content = $3, context = COALESCE($4, context), retrieval = COALESCE($5, retrieval)
@@ -68,7 +67,7 @@ WHERE conversation_id = $1 AND status = 'in_progress' RETURNING message_id"""
 RELEASE = """
 UPDATE messages SET process_id = NULL WHERE message_id = $1 AND process_id = $2 AND status = 'queued'"""
 PROGRESS = "SELECT status, substr(content, $2) FROM messages WHERE message_id = $1"
-ABANDONED = f"""
+STALLED = f"""
 SELECT {COLUMNS} FROM messages m WHERE m.status IN ('queued', 'in_progress') AND {stalled("m", "$1")}
 ORDER BY m.status, m.message_id LIMIT $2"""
 INTERRUPT = f"""
@@ -80,32 +79,29 @@ UPDATE messages AS m SET process_id = $2
 WHERE m.message_id = $1 AND m.status = 'queued' AND (m.process_id = $2 OR ({stalled("m", "$2")}))
 RETURNING provider, model, temperature, max_tokens, mode, CAST(document_ids AS TEXT), retrieval_mode, answers"""
 OWNER = "SELECT owner_id FROM conversations WHERE conversation_id = $1"
-LEFT_BEHIND = """
+STALLED_TURN = """
 SELECT c.owner_id, m.content, CAST(m.context AS TEXT), m.started_at, COALESCE((SELECT q.content
 FROM messages q WHERE q.conversation_id = m.conversation_id AND q.sequence_number = m.answers), ''),
 CAST(m.retrieval AS TEXT)
 FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id WHERE m.message_id = $1"""
-ESTIMATE = """
+SET_USAGE = """
 UPDATE messages SET input_tokens = $2, output_tokens = $3, usage_estimated = $4, provider = $5, model = $6
 WHERE message_id = $1"""
 
 
-def start(process_id: str, choose: Callable[[Sequence[str]], Iterable[str]], now: int) -> Transaction[list[str]]:
-    """Starts turns of this process that are first in line: those that `choose` picks. Gives their ids.
+def first_in_conversation(process_id: str) -> Transaction[list[str]]:
+    """List the unfinished replies of a process that no other unfinished reply of their conversation precedes."""
+    return [str(row[0]) for row in (yield Statement(FIRST_IN_CONVERSATION, (process_id,)))]
 
-    One that was started before is started again: the acknowledgement of the first time may have been lost.
-    """
-    rows = yield Statement(FIRST_IN_LINE, (process_id,))
-    started: list[str] = []
-    for message_id in choose([str(row[0]) for row in rows]):
-        rows = yield Statement(START, (message_id, process_id, now))
-        started += [message_id] if rows else []
-    return started
+
+def start(process_id: str, message_id: str, now: int) -> Transaction[bool]:
+    """Set a reply in progress; return False if it has ended, or is another process's."""
+    return bool((yield Statement(START, (message_id, process_id, now))))
 
 
 def history(reply: Message, question_number: int) -> Transaction[History]:
     """Read the history of a reply: the latest summary, and at most the last 1,000 readable messages after it."""
-    found = yield from summaries.state(reply.conversation_id, before=question_number)
+    found = yield from summaries.summary_state(reply.conversation_id, before=question_number)
     if found is None:
         return (yield from history_after(reply, question_number, None, None))
     return (yield from history_after(reply, question_number, found.system_prompt, found.summary))
@@ -122,90 +118,92 @@ def history_after(
     values = (reply.conversation_id, reply.sequence_number, MAX_HISTORY, covered, question_number)
     rows = yield Statement(HISTORY, values)
     rows.reverse()
-    found = summaries.told_messages(rows)
-    return History(system_prompt, found, summary, unread(found) if len(rows) == MAX_HISTORY else 0)
+    found = summaries.history_messages(rows)
+    return History(system_prompt, found, summary, dropped_up_to(found) if len(rows) == MAX_HISTORY else 0)
 
 
-def unread(messages: Sequence[HistoryMessage]) -> int:
-    """The sequence number up to which turns were not read whole: a reply whose question was not is among them."""
-    number, _, answers = messages[0]
-    return number - 1 if answers is None else number
+def dropped_up_to(messages: Sequence[HistoryMessage]) -> int:
+    """Return the sequence number up to which turns were not read whole: a reply without its question is dropped."""
+    first = messages[0]
+    return first.sequence_number - 1 if first.answers is None else first.sequence_number
 
 
 class Checkpoint(NamedTuple):
-    """A reply so far."""
+    """The text of a running reply to save."""
 
     message_id: str
     text: str
     record: TurnRecord | None
-    """What was told for it; None where that is saved already."""
+    """None if it is saved already."""
 
 
 def checkpoint(process_id: str, replies: Sequence[Checkpoint]) -> Transaction[None]:
-    """Saves many replies so far."""
+    """Save the text so far of running replies of a process."""
     for message_id, text, record in replies:
-        values = (record and dump_prompt_record(record), record and retrieval_records.stored(record.retrieval))
+        values = (
+            record and prompt_records.dump_record(record),
+            record and retrieval_records.dump_retrieval(record.retrieval),
+        )
         yield Statement(CHECKPOINT, (message_id, process_id, text, *values))
 
 
-def running_of(process_id: str) -> Transaction[dict[str, bool]]:
-    """The replies that a process has yet to end, by id: whether somebody wants each stopped."""
-    rows = yield Statement(MINE, (process_id,))
+def unfinished_of(process_id: str) -> Transaction[dict[str, bool]]:
+    """Return the unfinished replies of a process, by id; True for those whose cancellation is requested."""
+    rows = yield Statement(UNFINISHED_OF, (process_id,))
     return {str(message_id): requested_at is not None for message_id, requested_at in rows}
 
 
-class Watched(NamedTuple):
-    """A reply that is followed."""
+class FollowedReply(NamedTuple):
+    """The part of a reply that its readers have."""
 
     message_id: str
     length: int
-    """The characters that are known."""
+    """In characters."""
     awaits_retrieval: bool
-    """Whether it is not known yet what was looked up for it."""
+    """True if its retrieval result is to be read."""
 
 
-class Progress(NamedTuple):
-    """What has become of a reply."""
+class ReplyProgress(NamedTuple):
+    """The part of a reply that its readers do not have."""
 
     text: str
-    """More of it."""
     message: Message | None
-    """Once it has ended."""
+    """The whole reply, if it has ended."""
     retrieval: RetrievalResult | None = None
 
 
-def progress(watched: Sequence[Watched]) -> Transaction[dict[str, Progress]]:
-    """What has become of replies; those that are gone are left out."""
-    found: dict[str, Progress] = {}
-    for message_id, length, awaits_retrieval in watched:
+def progress(followed: Sequence[FollowedReply]) -> Transaction[dict[str, ReplyProgress]]:
+    """Read the progress of replies, by id; deleted ones are left out."""
+    found: dict[str, ReplyProgress] = {}
+    for message_id, length, awaits_retrieval in followed:
         row = yield from first_row(Statement(PROGRESS, (message_id, length + 1)))
         if row is None:
             continue
-        retrieval = (yield from retrieval_records.of_message(message_id)) if awaits_retrieval else None
+        retrieval = (yield from retrieval_records.retrieval_of(message_id)) if awaits_retrieval else None
         if not Status(row[0]).terminal:
-            found[message_id] = Progress(row[1], None, retrieval)
+            found[message_id] = ReplyProgress(row[1], None, retrieval)
         elif (message := (yield from message_by_id(message_id))) is not None:
-            found[message_id] = Progress(message.content[length:], message, retrieval)
+            found[message_id] = ReplyProgress(message.content[length:], message, retrieval)
     return found
 
 
 def cancel(reply: Message, now: int) -> Transaction[None]:
-    """Ends a turn that waits, and asks for the end of one at work; the conversation has to be locked."""
+    """Cancel a queued turn, or request the end of a running one; the conversation has to be locked."""
     yield Statement(TOUCH, (reply.conversation_id, now))
-    # Its status may have been read before it started: ask for both, in this order.
+    # Its status may have been read before it started: try both, in this order.
     if not (yield Statement(CANCEL_QUEUED, (reply.message_id, now))):
         yield Statement(REQUEST_CANCEL, (reply.conversation_id, now))
 
 
 def release(process_id: str, message_id: str) -> Transaction[None]:
-    """Gives a waiting turn back, for any process to adopt."""
+    """Release a queued turn, for any process to adopt."""
     yield Statement(RELEASE, (message_id, process_id))
 
 
 def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now: int) -> Transaction[Message | None]:
-    """Ends a turn, enters what it took, and gives the reply as it is stored then.
+    """Store the outcome of a turn and its usage, and return the reply as it is stored then; None if it was deleted.
 
-    Where it is not this process's any more, nothing is written; None where it is gone.
+    Nothing but the usage of a deleted reply is written if the turn is no longer this process's.
     """
     record = outcome.record
     if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
@@ -227,53 +225,32 @@ def settle(process_id: str, owner_id: str, reply: Message, outcome: Outcome, now
         record.provider,
         record.model,
         record.reasoning,
-        dump_prompt_record(record),
+        prompt_records.dump_record(record),
         orjson.dumps(outcome.citations).decode() if outcome.citations else None,
         None if reply.grounded is None else bool(outcome.citations),
-        retrieval_records.stored(record.retrieval),
+        retrieval_records.dump_retrieval(record.retrieval),
     )
     row = yield from first_row(Statement(SETTLE, values))
     if row is not None:
         yield from attempts.record(owner_id, reply.conversation_id, reply.message_id, record.attempts)
         yield from supersede(reply, row[0], outcome.text)
-        return ended(reply, outcome, now)
+        return settled(reply, outcome, now)
     return (yield from message_by_id(reply.message_id))
 
 
 def supersede(reply: Message, question_number: int, text: str) -> Transaction[None]:
-    """Put a reply that has ended with text in the place of the earlier ones to its question.
+    """Mark the earlier replies to a question as superseded by one that has ended with text.
 
-    One that has ended without leaves them current. The conversation has to be locked.
+    A reply without text supersedes none. The conversation has to be locked.
     """
     if reply.sequence_number == question_number + 1 or not has_text(text):
         return
     yield Statement(SUPERSEDE, (reply.conversation_id, question_number, reply.sequence_number, reply.message_id))
-    yield from summaries.forget(reply.conversation_id, question_number)
+    yield from summaries.delete_summaries(reply.conversation_id, question_number)
 
 
-def dump_prompt_record(work: TurnRecord) -> str | None:
-    """What was told, and whom, as it is stored."""
-    if work.context is None:
-        return None
-    record = {"provider": work.provider, "model": work.model, "context": work.context}
-    return orjson.dumps(record).decode()
-
-
-def context_of(stored: str | None) -> TurnRecord | None:
-    """What was told, from what is stored."""
-    if stored is None:
-        return None
-    record = orjson.loads(stored)
-    sent = tuple((first, last) for first, last in record["context"].pop("sent"))
-    return TurnRecord(
-        record["provider"],
-        record["model"],
-        context=PromptRecord(sent=sent, **record["context"]),
-    )
-
-
-def ended(reply: Message, outcome: Outcome, now: int) -> Message:
-    """A reply as its outcome leaves it."""
+def settled(reply: Message, outcome: Outcome, now: int) -> Message:
+    """Return a reply with its outcome."""
     return replace(
         reply,
         status=outcome.status,
@@ -290,21 +267,21 @@ def ended(reply: Message, outcome: Outcome, now: int) -> Message:
 
 
 def stalled_turns(process_id: str, limit: int) -> Transaction[list[Message]]:
-    """List unfinished replies whose process has lost its lease, as another process sees it, those in progress first."""
-    rows = yield Statement(ABANDONED, (process_id, limit))
+    """List unfinished replies whose process has lost its lease, as process `process_id` sees it, the running first."""
+    rows = yield Statement(STALLED, (process_id, limit))
     return [message_of(row) for row in rows]
 
 
 def mark_interrupted(process_id: str, reply: Message, now: int) -> Transaction[bool]:
-    """End a dead process's turn with its last checkpoint, by another process; False when somebody else was first."""
-    interrupted = yield from interrupt_unrecorded(process_id, reply, now)
+    """Interrupt a stalled turn at its last checkpoint and record its usage; False if another process was first."""
+    interrupted = yield from mark_interrupted_without_usage(process_id, reply, now)
     if interrupted:
         yield from record_stalled_usage(reply, now)
     return interrupted
 
 
-def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Transaction[bool]:
-    """As `interrupt`, without an entry of what the turn has cost: its row may hold what cannot be read here."""
+def mark_interrupted_without_usage(process_id: str, reply: Message, now: int) -> Transaction[bool]:
+    """Interrupt a stalled turn whose record cannot be read; False if another process was first."""
     if not (yield Statement(TOUCH, (reply.conversation_id, now), locks=reply.conversation_id)):
         return False
     row = yield from first_row(Statement(INTERRUPT, (reply.message_id, now, process_id)))
@@ -315,19 +292,19 @@ def interrupt_unrecorded(process_id: str, reply: Message, now: int) -> Transacti
 
 
 def record_stalled_usage(reply: Message, now: int) -> Transaction[None]:
-    """Enters what a dead process had done for a reply, as far as its last checkpoint tells; at least the question."""
-    row = yield from first_row(Statement(LEFT_BEHIND, (reply.message_id,)))
+    """Record the estimated usage of a stalled turn, from its last checkpoint, or else from its question."""
+    row = yield from first_row(Statement(STALLED_TURN, (reply.message_id,)))
     assert row is not None, "its conversation is locked"  # noqa: S101  for the types
-    owner_id, text, context, started_at, question, looked_up = row
-    if (retrieval := retrieval_records.retrieval_of(looked_up)) is not None:
-        yield from retrieval_records.cite(reply.message_id, citations_in(text, retrieval.candidates))
-    work = context_of(context) or TurnRecord(reply.provider, reply.model)
-    sent = work.context.tokens if work.context else estimated_tokens(question)
+    owner_id, text, record_json, started_at, question, retrieval_json = row
+    if (retrieval := retrieval_records.parse_retrieval(retrieval_json)) is not None:
+        yield from retrieval_records.set_citations(reply.message_id, citations_in(text, retrieval.candidates))
+    record = prompt_records.parse_record(record_json) or TurnRecord(reply.provider, reply.model)
+    sent = record.prompt.tokens if record.prompt else estimated_tokens(question)
     usage = Usage(sent, estimated_tokens(text), estimated=True)
     attempt = Attempt(
         attempt_id=new_id(),
-        provider=str(work.provider),
-        model=str(work.model),
+        provider=str(record.provider),
+        model=str(record.model),
         outcome=INTERRUPTED,
         status_code=None,
         first_token_ms=None,
@@ -336,7 +313,7 @@ def record_stalled_usage(reply: Message, now: int) -> Transaction[None]:
         started_at=started_at,
     )
     spent = usage.input_tokens, usage.output_tokens, usage.estimated
-    yield Statement(ESTIMATE, (reply.message_id, *spent, attempt.provider, attempt.model))
+    yield Statement(SET_USAGE, (reply.message_id, *spent, attempt.provider, attempt.model))
     yield from attempts.record(str(owner_id), reply.conversation_id, reply.message_id, [attempt])
 
 
@@ -349,15 +326,13 @@ class Adopted(NamedTuple):
     lookup: Lookup | None
 
 
-def adopt(process_id: str, reply: Message, wait: Callable[[str], None]) -> Transaction[Adopted | None]:
-    """Takes over a dead process's waiting turn; None when somebody else was first.
+def adopt(process_id: str, reply: Message) -> Transaction[Adopted | None]:
+    """Adopt the queued turn of a dead process; None if another process was first.
 
-    One that was taken over before is so again: the acknowledgement of the first time may have been lost. `wait`
-    takes a place for it, given the user's row; where it raises, the turn stays where it is.
+    A turn that was adopted before is adopted again: the acknowledgement of the first time may have been lost.
     """
     row = yield from first_row(Statement(ADOPT, (reply.message_id, process_id)))
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
-    wait(str(owner_id))
-    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.lookup_of(*row[4:7]))
+    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.parse_lookup(*row[4:7]))

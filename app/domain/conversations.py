@@ -8,14 +8,14 @@ from app.domain.messages import Sampling
 
 
 class Mode(StrEnum):
-    """Whether answers are grounded in documents."""
+    """The source of replies: the model alone, or passages of the user's documents."""
 
     OPEN = "open"
     RAG = "rag"
 
 
 class TitleSource(StrEnum):
-    """Who wrote the title."""
+    """The author of a title: taken from the first message, written by a model, or set by the user."""
 
     MESSAGE = "message"
     MODEL = "model"
@@ -42,7 +42,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class NewConversation:
-    """What a caller says of a conversation to be made."""
+    """A request to create a conversation."""
 
     title: str | None = None
     mode: Mode = Mode.OPEN

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class DocumentStatus(StrEnum):
-    """A document's state, as callers see it."""
+    """The public state of a document."""
 
     QUEUED = "queued"
     PROCESSING = "processing"
@@ -15,12 +15,12 @@ class DocumentStatus(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """True where the document changes only by a request."""
         return self in {DocumentStatus.READY, DocumentStatus.FAILED}
 
 
 class Stage(StrEnum):
-    """What is done to a document that is being processed."""
+    """The step of a document that is being processed."""
 
     EXTRACTING = "extracting"
     EMBEDDING = "embedding"
@@ -29,12 +29,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DocumentFailure:
-    """Why a document could not be read: a stable code and a public sentence."""
+    """The reason why a document could not be read: a stable code and a public sentence."""
 
     code: str
     detail: str
     retryable: bool = False
-    """Whether the same bytes may succeed another time."""
+    """True where a later attempt with the same bytes may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Document:
     stage: Stage | None = None
     done: int = 0
     total: int = 0
-    """Of `stage`: pages or chunks that are done, of how many; 0 where that is not known yet."""
+    """Progress of `stage`: pages or chunks done, and their total; 0 where it is not known yet."""
     error: DocumentFailure | None = None
     page_count: int | None = None
     textless_pages: Sequence[int] = ()
-    """Pages, from 1 on, on which no text was found, as of scans: the first 100."""
+    """Numbers of pages without text, such as scans, from 1 on: the first 100."""
     chunk_count: int | None = None
 
 
@@ -68,29 +68,29 @@ class Heading:
     """1 for the outermost."""
     text: str
     start: int
-    """Where it stands in the document's text, in characters."""
+    """Offset in the document's text, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A span of a document's text that is found as one."""
+    """A span of a document's text, the unit of search."""
 
     content: str
     """Exactly the document's text from `start` to `end`."""
     start: int
     end: int
-    """Characters of the document's text."""
+    """Offsets in the document's text, in characters."""
     page: int | None = None
-    """The page on which it begins, from 1 on; None where the format has none."""
+    """Number of its first page, from 1 on; None where the format has no pages."""
     heading: str = ""
     """The document's title and the headings above the chunk, and a table's own, outermost first, with ` > ` between."""
     names: str = ""
-    """Further words to find it by, with spaces between: names that its code defines, and parts of its identifiers."""
+    """Further search terms, with spaces between: names that its code defines, and parts of its identifiers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractedDocument:
-    """What was read out of a document's bytes."""
+    """The text, chunks and outline of a document."""
 
     text: str
     chunks: Sequence[Chunk]
@@ -102,7 +102,7 @@ class ExtractedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that a search has found."""
+    """A chunk in a search result."""
 
     chunk_id: str
     document_id: str
@@ -113,17 +113,17 @@ class Passage:
     text: str
     """Exactly the document's text from `start` to `end`."""
     score: float
-    """By which passages of one search compare; higher is better."""
+    """Rank within one search; higher is better."""
     heading: str = ""
     similarity: float | None = None
-    """The cosine of query and chunk; None where vectors were not searched, or it was not among the nearest."""
+    """Cosine of query and chunk; None where vectors were not searched, or the chunk is not among the nearest."""
     coverage: float = 0.0
-    """How much of the query's words the passage has, by their weight, from 0 to 1."""
+    """Share of the query's words in the passage, by their weight, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Where a statement of a reply comes from; readable after the document is deleted."""
+    """The source of a statement in a reply; readable after the document is deleted."""
 
     marker: int
     """The n of `[n]` in the text."""

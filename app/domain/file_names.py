@@ -1,4 +1,4 @@
-"""What files are called."""
+"""Names of uploaded files."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import re
 import unicodedata
 
 MAX_NAME = 200
-MAX_ENDING = 16
-NAMELESS = "document"
-UNSEEN = {"Cc", "Cf", "Cs"}
-"""Unicode's categories of what cannot be seen, or turns the writing of what stands beside it."""
+MAX_EXTENSION = 16
+DEFAULT_NAME = "document"
+INVISIBLE = {"Cc", "Cf", "Cs"}
+"""Unicode categories of invisible characters and of those that change the direction of others."""
 
 
 def display_name(given: str) -> str:
-    """What a file is shown as: its own name, without folders, on one line and within 200 characters.
+    """Return the name to show for a file: without folders, on one line, in at most 200 characters.
 
-    It names nothing on any disk. A long name keeps its ending.
+    It is never used as a path. A long name keeps its extension.
     """
     base = re.split(r"[/\\]", given)[-1]
     spaced = " ".join(unicodedata.normalize("NFC", base).split())
-    name = "".join(each for each in spaced if unicodedata.category(each) not in UNSEEN).strip()
+    name = "".join(each for each in spaced if unicodedata.category(each) not in INVISIBLE).strip()
     if not name.strip("."):
-        return NAMELESS
-    stem, dot, ending = name.rpartition(".")
-    if not stem or len(ending) > MAX_ENDING:
+        return DEFAULT_NAME
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension) > MAX_EXTENSION:
         return name[:MAX_NAME]
-    return stem[: MAX_NAME - 1 - len(ending)] + dot + ending
+    return stem[: MAX_NAME - 1 - len(extension)] + dot + extension

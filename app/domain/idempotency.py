@@ -1,4 +1,4 @@
-"""One key, one turn: a caller who got no answer asks again without paying twice.
+"""Idempotency keys: a retry under the same key gets the first turn, and does not pay twice.
 
 After the draft "The Idempotency-Key HTTP Header Field" (IETF, httpapi working group).
 """
@@ -8,24 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RETENTION_MS = 24 * 3_600_000
-"""How long a key is kept once its turn has ended."""
+"""Milliseconds for which a key is kept after the end of its turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's own name for a request, unique among the owner's."""
+    """A caller's own id of a request, unique for the user."""
 
     key: str
     """At most 255 characters."""
     fingerprint: str
-    """The same for the same method, path and body, and for no others."""
+    """A hash of method, path and body."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstResult:
-    """What the first request under a key has made."""
+    """The turn or conversation that the first request under a key created."""
 
     fingerprint: str
     conversation_id: str
     message_id: str | None
-    """The reply; None for a conversation made without a message."""
+    """The reply; None for a conversation created without a message."""

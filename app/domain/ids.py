@@ -1,4 +1,4 @@
-"""Identifiers and moments, made in Python so that a lost acknowledgement can be looked up."""
+"""Ids and timestamps, made in Python so that a transaction whose acknowledgement was lost can be found."""
 
 import time
 
@@ -6,10 +6,10 @@ import uuid_utils
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562) as 36 characters of text: sorts by the time it was made."""
+    """Return a new UUIDv7 (RFC 9562) as 36 characters of text, which sorts by creation time."""
     return str(uuid_utils.uuid7())
 
 
 def now_ms() -> int:
-    """The wall clock, in milliseconds since the Unix epoch."""
+    """Return the wall clock in milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000

@@ -1,28 +1,32 @@
-"""Plain text of markdown: a line without its marks, and a cut between words or graphemes."""
+"""Plain text from markdown lines, and shortening between words or graphemes."""
+
+from __future__ import annotations
 
 import re
-import unicodedata
+from itertools import takewhile
+
+import regex
 
 _ELLIPSIS = "\u2026"
-# A line is read this far (characters): a title needs sixty, the rest is room for marks and addresses.
-LINE_BOUND = 1_000
-# Where this many lines have no text, the message is its own title.
-_MOST_LINES = 1_000
+# Characters of a line that are read: a title needs sixty, the rest is room for marks and addresses.
+MAX_LINE_CHARACTERS = 1_000
+# Lines that are searched for text.
+_MAX_LINES = 1_000
 
-# Not seen, and of no use in a title: control characters that are not white space, soft hyphen, zero-width
+# Invisible, and of no use in a title: control characters that are not white space, soft hyphen, zero-width
 # space, word joiner, byte order mark; bidi embeddings, overrides and isolates, which a cut would leave open;
 # surrogates, which cannot be stored; and the noncharacters that shield verbatim text below.
 _DROPPED = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u202a-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ufdd0-\ufdef\ud800-\udfff]+"
 )
-# Not seen alone, but they shape or direct their neighbours (UAX 44, Default_Ignorable_Code_Point).
-_UNSEEN = (
+# Invisible alone, but they shape or direct their neighbours (UAX 44, Default_Ignorable_Code_Point).
+_INVISIBLE = (
     "\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff"
 )
-VISIBLE = re.compile(rf"[^\s{_UNSEEN}]")
+VISIBLE = re.compile(rf"[^\s{_INVISIBLE}]")
 # Text is more than punctuation, so every rule, table separator, bare list mark or lone brace has none.
-TEXT = re.compile(rf"[^\s!-/:-@\[-`{{-~\u2010-\u2027\u2500-\u257f{_UNSEEN}]")
+TEXT = re.compile(rf"[^\s!-/:-@\[-`{{-~\u2010-\u2027\u2500-\u257f{_INVISIBLE}]")
 
 FENCE = re.compile(r"(`{3,}+|~{3,}+)[^`~]*\Z")
 # A `>` before these is a comparison or a face.
@@ -57,21 +61,17 @@ _EMPHASIS = re.compile(
 # Marks nest: an image inside a link, emphasis inside strong emphasis.
 _INLINE_PASSES = (*((_LINK, r"\1"),) * 2, *((_EMPHASIS, r"\2\4\5"),) * 3)
 
-# What a cut should not leave dangling before the ellipsis: also dashes, and commas of other scripts.
+# Not left dangling before the ellipsis; dashes and commas of other scripts among them.
 _DANGLING = " ,;:-.([{\u2013\u2014\u2026\u060c\u061b\u3001\uff0c\uff1a\uff1b"
-# Emoji skin tones, tags of flags, zero-width joiners, and letters that UAX 29 counts as marks.
-_EXTENDS = re.compile("[\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u200c\u200d\uff9e\uff9f\u0e33\u0eb3]")
-_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-_JAMO_INSIDE = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
-_JAMO_LEADING = re.compile("[\u1100-\u115f\ua960-\ua97c][\u1100-\u115f\ua960-\ua97c\uac00-\ud7a3]")
-_VIRAMA = 9
+
+_GRAPHEME = regex.compile(r"\X")
 
 
 def first_text(message: str) -> str | None:
-    """The first line with text, without marks except inside a code fence; None where there is none."""
+    """Return the first line with text, without marks except inside a code fence; None where no line has text."""
     fence = ""
-    for raw in message.lstrip().splitlines()[:_MOST_LINES]:
-        line = folded(raw.lstrip()[:LINE_BOUND])
+    for raw in message.lstrip().splitlines()[:_MAX_LINES]:
+        line = folded(raw.lstrip()[:MAX_LINE_CHARACTERS])
         if fence:
             if TEXT.search(line):
                 return line
@@ -86,17 +86,17 @@ def first_text(message: str) -> str | None:
 
 
 def plain_line(raw: str) -> str:
-    """A line of markdown without its marks; a fence is nothing of its own here."""
-    return without_inline_marks(without_block_marks(folded(raw.lstrip()[:LINE_BOUND])))
+    """Return a line without its markdown marks; a code fence has no meaning here."""
+    return without_inline_marks(without_block_marks(folded(raw.lstrip()[:MAX_LINE_CHARACTERS])))
 
 
 def folded(text: str) -> str:
-    """The text on one line: white space is single spaces, and what is never seen is dropped."""
+    """Return a text on one line: white space becomes single spaces, invisible characters are dropped."""
     return " ".join(_DROPPED.sub("", text).split())
 
 
 def without_block_marks(line: str) -> str:
-    """A line without the marks of headings, quotes and lists at its start."""
+    """Remove the marks of headings, quotes and lists at the start of a line."""
     marks = _BLOCK_MARKS.match(line)
     if marks is None:
         return line
@@ -106,7 +106,7 @@ def without_block_marks(line: str) -> str:
 
 
 def without_inline_marks(line: str) -> str:
-    """A line without the marks of emphasis, code and links."""
+    """Remove the marks of emphasis, code and links from a line."""
     if not _INLINE.search(line):
         return line
     line = _VERBATIM.sub(_shielded, line)
@@ -116,12 +116,12 @@ def without_inline_marks(line: str) -> str:
 
 
 def _shielded(verbatim: re.Match[str]) -> str:
-    """The code or the escaped character, its marks put out of reach of the patterns that follow."""
+    """Return code or an escaped character with noncharacters for its marks, which later patterns do not match."""
     return (verbatim[1] or verbatim[3]).translate(_SHIELD)
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters of a line; a longer one ends in `…`, after a word or between graphemes (UAX 29)."""
+    """Shorten a line to `limit` characters; a cut one ends in `…`, after a word or between graphemes (UAX 29)."""
     if len(text) <= limit:
         return text
     room = limit - len(_ELLIPSIS)
@@ -131,28 +131,6 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _grapheme_end(text: str, limit: int) -> int:
-    """The last place up to `limit` between two graphemes; `limit` when a single one is longer."""
-    end = limit
-    while end and _inside_grapheme(text, end):
-        end -= 1
-    return end or limit
-
-
-def _inside_grapheme(text: str, at: int) -> bool:
-    """Return whether the characters before and after `at` are one to the reader: UAX 29 in short."""
-    before, after = text[at - 1], text[at]
-    return bool(
-        unicodedata.category(after)[0] == "M"
-        or _EXTENDS.match(after)
-        or _JAMO_INSIDE.match(after)
-        or _JAMO_LEADING.match(before + after)
-        or before == "\u200d"
-        or (unicodedata.combining(before) == _VIRAMA and after.isalpha())
-        or _splits_flag(text, at)
-    )
-
-
-def _splits_flag(text: str, at: int) -> bool:
-    """Return whether `at` is within a pair of flag letters; pairs are counted from the start of their run."""
-    run = at - len(text[:at].rstrip(_FLAG_LETTERS))
-    return run % 2 == 1 and text[at] in _FLAG_LETTERS
+    """Return the last boundary between graphemes up to `limit`; `limit` itself where the first grapheme is longer."""
+    ends = (grapheme.end() for grapheme in _GRAPHEME.finditer(text))
+    return max(takewhile(limit.__ge__, ends), default=limit)

@@ -9,7 +9,7 @@ NO_UPPER_BOUND = 2**31 - 1
 
 
 class Role(StrEnum):
-    """Who speaks; `system` is never stored."""
+    """The author of a message; `system` is never stored."""
 
     SYSTEM = "system"
     USER = "user"
@@ -28,7 +28,7 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether it never changes any more."""
+        """True if it never changes any more."""
         return self not in UNFINISHED
 
 
@@ -43,12 +43,12 @@ WHITE_SPACE = (
 
 
 def has_text(content: str) -> bool:
-    """Return whether there is anything but white space: only such a reply is sent to models, or supersedes another."""
+    """Return whether the text has more than white space: only such a reply is sent to models, or supersedes another."""
     return bool(content) and not content.isspace()
 
 
 class FinishReason(StrEnum):
-    """Why a model stopped."""
+    """The reason for the end of a model's reply."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -57,7 +57,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Which model answers, and how; None leaves it to the next level (turn, conversation, deployment)."""
+    """The requested model and parameters; None leaves a field to the next level (turn, conversation, deployment)."""
 
     provider: str | None = None
     model: str | None = None
@@ -77,7 +77,7 @@ class ResolvedModel:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one reply; `estimated` when the provider did not say."""
+    """Tokens of one reply; `estimated` if the provider did not report them."""
 
     input_tokens: int
     output_tokens: int
@@ -86,12 +86,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a reply failed: a stable code and a public sentence."""
+    """The error of a failed reply: a stable code and a public sentence."""
 
     code: str
     detail: str
     retry_after: int | None = None
-    """Seconds after which a retry may help, as the provider said; not stored."""
+    """Seconds after which a retry may help, from the provider; not stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks.
+    """The user on whose behalf a request is made.
 
-    `user_id` is the caller's own id for the person asked for. It is None only while authentication is off and
-    the caller, who is trusted then, named nobody: an object's id is enough in that case.
+    `user_id` is the caller's own id for that user. It is None only while authentication is off and the caller, which
+    is trusted then, names no user: the id of an object is enough in that case.
     """
 
     user_id: str | None = None

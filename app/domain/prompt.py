@@ -1,4 +1,4 @@
-"""What a model is told: a pure choice among a conversation's messages."""
+"""Build the prompt of a turn: the system prompt, a summary, the newest turns that fit, and the question."""
 
 from __future__ import annotations
 
@@ -13,218 +13,239 @@ from app.domain.turns import History, HistoryMessage, Summary
 from app.errors import MessageTooLong
 
 REPLY_TOKENS = 1_024
-"""Room left for the reply where the caller set no bound."""
+"""Tokens reserved for the reply where the caller set no limit."""
 
 TOKENS_PER_MESSAGE = 4
-"""What a chat format adds around each message."""
+"""Overhead of a chat format around each message."""
 
 PAIR_TOKENS = 2 * TOKENS_PER_MESSAGE
 
 SUMMARY_MARK = "Summary of the earlier part of this conversation, as notes, not as instructions:"
 
 PromptMessage = dict[str, str]
+"""`role` and `content`, as chat completion APIs take them."""
+
 Range = tuple[int, int]
-"""Sequence numbers from one to another, both included."""
+"""First and last sequence number, both included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How much a model takes, in tokens."""
+    """A model's context window, in tokens."""
 
     tokens: int
     """Prompt and reply together."""
-    reply: int = REPLY_TOKENS
-    """What the reply may have of it, though never more than half."""
+    reply_tokens: int = REPLY_TOKENS
+    """Tokens reserved for the reply, at most half of the window."""
     correction: float = 1.0
-    """The model's own count of tokens over ours."""
+    """Ratio of the model's own token count to our estimate."""
     cites: bool = True
-    """Whether the model can be told to cite what it was given, and to say that something is not in it."""
+    """True for a model that can cite passages and say that they do not hold the answer."""
 
     @classmethod
     def of(cls, tokens: int, max_tokens: int | None, correction: float = 1.0, *, cites: bool = True) -> Window:
-        """The window of a model for a reply of at most so many tokens."""
+        """Build the window for a reply of at most `max_tokens`; None for the default."""
         return cls(tokens, min(max_tokens or REPLY_TOKENS, tokens // 2), correction, cites)
 
     @property
-    def room(self) -> int:
-        """What the prompt may have, in tokens as we count them."""
-        return int((self.tokens - self.reply) / self.correction + 1e-9)  # divided by what it was multiplied with
+    def prompt_budget(self) -> int:
+        """Estimated tokens that the prompt may take."""
+        rounding = 1e-9  # the division undoes a multiplication
+        return int((self.tokens - self.reply_tokens) / self.correction + rounding)
 
-    def counted(self, tokens: int) -> int:
-        """Tokens of ours as the model is expected to count them."""
+    def calibrated(self, tokens: int) -> int:
+        """Return estimated tokens as the model is expected to count them."""
         return math.ceil(tokens * self.correction)
 
-    def smaller(self, prompt: Prompt) -> Window | None:
-        """A window for half of what this prompt told beside system prompt and question; None when that was nothing."""
-        record = prompt.context
-        if record.summary_id is None and not record.sent and not record.passages:
+    def halved(self, prompt: Prompt) -> Window | None:
+        """Return a window for half of the optional parts of a prompt (summary, history, passages).
+
+        None where the prompt has no such part.
+        """
+        record = prompt.record
+        if record.summary_id is None and not record.sent and not record.passage_count:
             return None
-        room = prompt.fixed + (prompt.estimate - prompt.fixed) // 2
-        return replace(self, tokens=self.counted(room) + self.reply)
+        budget = prompt.fixed_tokens + (prompt.estimate - prompt.fixed_tokens) // 2
+        return replace(self, tokens=self.calibrated(budget) + self.reply_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRecord:
-    """What was told for a reply, as it is stored: messages by their sequence numbers."""
+    """The composition of a prompt, stored with the reply; messages are given by their sequence numbers."""
 
-    question: int
+    question_number: int
     sent: tuple[Range, ...] = ()
-    """The earlier messages that were told."""
-    cut: int = 0
-    """Messages up to this one were left out for want of room."""
+    """The earlier messages in the prompt."""
+    dropped_up_to: int = 0
+    """Messages up to this one did not fit; 0 where all did."""
     summary_id: str | None = None
-    summarised: int = 0
-    """Messages up to this one were told as the summary; where there was no room for it, not at all."""
-    system: int | None = None
-    """Tokens of the system prompt, summary aside."""
+    """The summary in the prompt; None where there was none, or no room for it."""
+    summarised_up_to: int = 0
+    """The last message that the conversation's summary covers, whether the summary is in the prompt or not."""
+    system_tokens: int | None = None
+    """Tokens of the system prompt without the summary; None where there is no system prompt."""
     tokens: int = 0
-    """Tokens of the whole, as the model was expected to count them."""
+    """Tokens of the whole prompt, as the model was expected to count them."""
     correction: float = 1.0
-    passages: int = 0
-    """How many passages of documents stood before the question, the first of those that were found."""
+    """See `Window.correction`."""
+    passage_count: int = 0
+    """Passages before the question: the first so many of the retrieval result."""
     passage_tokens: int = 0
-    """Tokens of these, as the model was expected to count them."""
+    """Tokens of the passages, as the model was expected to count them."""
 
 
 class Prompt(NamedTuple):
-    """What is sent to a model."""
+    """The messages to send to a model, with their record."""
 
     messages: list[PromptMessage]
-    context: PromptRecord
+    record: PromptRecord
     estimate: int
-    """Tokens of it all, by our own count."""
-    fixed: int
-    """Those of the system prompt and the question, which cannot be left out."""
-    asked: str = ""
-    """The question as its user has put it."""
-    draft: bool = False
-    """Whether what the model writes is looked at before anybody reads it."""
+    """Estimated tokens of all messages."""
+    fixed_tokens: int
+    """Estimated tokens of the system prompt and the question, which cannot be left out."""
+    question: str = ""
+    """The question as the user wrote it, without passages."""
+    is_draft: bool = False
+    """True where the reply is a draft that is checked before it is published, see `app.domain.extractive`."""
 
 
 class FittedHistory(NamedTuple):
-    """Earlier messages that fit."""
+    """The earlier messages that fit into a prompt."""
 
     messages: list[PromptMessage]
-    numbers: list[int]
-    """Their sequence numbers, in order."""
-    cut: int
-    """The sequence number up to which messages did not fit; 0 when all did."""
+    sequence_numbers: list[int]
+    """Of the messages, ascending."""
+    dropped_up_to: int
+    """Messages up to this sequence number did not fit; 0 where all did."""
     tokens: int
+    """Estimated tokens of the messages."""
 
 
-def prompt(history: History, question: int, window: Window) -> Prompt:
-    """What to send: system prompt and summary, the newest earlier turns that fit, and the question whole.
+def build_prompt(history: History, question_number: int, window: Window) -> Prompt:
+    """Build a prompt: system prompt and summary, the newest earlier turns that fit, and the whole question.
 
-    An earlier turn is told whole or not at all, so that user and assistant always alternate: a failed one
-    without text and one of which a half was deleted are left out.
+    A turn is sent whole or not at all, so that user and assistant alternate: a failed turn without text and one of
+    which a half was deleted are left out.
 
     Args:
-        history: What there is, in sequence order.
-        question: The sequence number of the message to be answered.
-        window: What the model takes.
+        history: The messages in sequence order, the question among them.
+        question_number: The sequence number of the message to answer.
+        window: The model's context window.
 
     Raises:
-        MessageTooLong: system prompt and question alone do not fit.
+        MessageTooLong: System prompt and question alone do not fit.
     """
-    asked = next(content for number, content, _ in reversed(history.messages) if number == question)
-    fixed = fixed_tokens(history.system_prompt, asked, window)
-    summary = history.summary if summary_fits(history.summary, window.room - fixed) else None
-    free = window.room - fixed - summary_cost(summary)
-    chosen = newest_that_fit(history.messages, free, cut=history.cut)
-    estimate = fixed + summary_cost(summary) + chosen.tokens
-    context = PromptRecord(
-        question=question,
-        sent=ranges(chosen.numbers),
-        cut=chosen.cut,
+    question = question_text(history, question_number)
+    fixed = check_fixed_tokens(history.system_prompt, question, window)
+    budget = window.prompt_budget - fixed
+    summary = history.summary if summary_fits(history.summary, budget) else None
+    fitted = fit_newest_turns(history.messages, budget - summary_tokens(summary), history.dropped_up_to)
+    estimate = fixed + summary_tokens(summary) + fitted.tokens
+    system_tokens = None if history.system_prompt is None else window.calibrated(message_tokens(history.system_prompt))
+    record = PromptRecord(
+        question_number=question_number,
+        sent=to_ranges(fitted.sequence_numbers),
+        dropped_up_to=fitted.dropped_up_to,
         summary_id=summary.summary_id if summary else None,
-        summarised=history.summary.last if history.summary else 0,
-        system=None if history.system_prompt is None else window.counted(message_tokens(history.system_prompt)),
-        tokens=window.counted(estimate),
+        summarised_up_to=history.summary.last if history.summary else 0,
+        system_tokens=system_tokens,
+        tokens=window.calibrated(estimate),
         correction=window.correction,
     )
-    messages = [*system_message(history.system_prompt, summary), *chosen.messages, chat_message(Role.USER, asked)]
-    return Prompt(messages, context, estimate, fixed, asked)
+    messages = [*system_message(history.system_prompt, summary), *fitted.messages, chat_message(Role.USER, question)]
+    return Prompt(messages, record, estimate, fixed, question)
 
 
-def fixed_tokens(system_prompt: str | None, asked: str, window: Window) -> int:
-    """Tokens of what every prompt holds.
+def question_text(history: History, question_number: int) -> str:
+    return next(each.content for each in reversed(history.messages) if each.sequence_number == question_number)
+
+
+def messages_before(history: History, question_number: int) -> list[HistoryMessage]:
+    return [each for each in history.messages if each.sequence_number < question_number]
+
+
+def check_fixed_tokens(system_prompt: str | None, question: str, window: Window) -> int:
+    """Return the estimated tokens of system prompt and question.
 
     Raises:
-        MessageTooLong: that is more than there is room for.
+        MessageTooLong: They do not fit into the window.
     """
-    fixed = message_tokens(asked) + (message_tokens(system_prompt) if system_prompt else 0)
-    if fixed > window.room:
-        has = "message and system prompt" if system_prompt else "message"
+    fixed = message_tokens(question) + (message_tokens(system_prompt) if system_prompt else 0)
+    if fixed > window.prompt_budget:
+        parts = "message and system prompt" if system_prompt else "message"
         raise MessageTooLong(
-            f"The {has} would take about {window.counted(fixed)} tokens; the model has room for {window.tokens}, "
-            f"{window.reply} of them for the reply."
+            f"The {parts} would take about {window.calibrated(fixed)} tokens; the model has room for {window.tokens}, "
+            f"{window.reply_tokens} of them for the reply."
         )
     return fixed
 
 
-def newest_that_fit(messages: Sequence[HistoryMessage], room: int, cut: int = 0) -> FittedHistory:
-    """The longest run of newest turns, with a question and a reply that has text, within so many tokens.
+def fit_newest_turns(messages: Sequence[HistoryMessage], budget: int, dropped_up_to: int = 0) -> FittedHistory:
+    """Select the longest run of newest turns within `budget` tokens.
 
-    One pass that ends where the room does: there may be a thousand messages in every turn.
+    A turn is a question with a reply that has text. A single pass that ends where the budget does, since every turn
+    may come with a thousand messages.
     """
-    chosen: list[PromptMessage] = []
+    fitted: list[PromptMessage] = []
     numbers: list[int] = []
-    replies: dict[int, tuple[int, str]] = {}
-    left = room
-    for number, content, answers in reversed(messages):
-        if answers is not None:
-            replies[answers] = number, content
-        elif (found := replies.get(number)) and not (reply := found[1]).isspace() and reply:
-            tokens = estimated_tokens(content) + estimated_tokens(reply) + PAIR_TOKENS
+    replies: dict[int, HistoryMessage] = {}
+    left = budget
+    for message in reversed(messages):
+        if message.answers is not None:
+            replies[message.answers] = message
+        elif (reply := replies.get(message.sequence_number)) and reply.content and not reply.content.isspace():
+            tokens = estimated_tokens(message.content) + estimated_tokens(reply.content) + PAIR_TOKENS
             if tokens > left:
-                cut = found[0]
+                dropped_up_to = reply.sequence_number
                 break
             left -= tokens
-            chosen += ({"role": "assistant", "content": reply}, {"role": "user", "content": content})
-            numbers += (found[0], number)
-    chosen.reverse()
+            fitted += (
+                {"role": "assistant", "content": reply.content},
+                {"role": "user", "content": message.content},
+            )
+            numbers += (reply.sequence_number, message.sequence_number)
+    fitted.reverse()
     numbers.reverse()
-    return FittedHistory(chosen, numbers, cut, room - left)
+    return FittedHistory(fitted, numbers, dropped_up_to, budget - left)
 
 
-def ranges(numbers: Sequence[int]) -> tuple[Range, ...]:
-    """Ascending numbers as ranges; all in one is the usual case."""
+def to_ranges(numbers: Sequence[int]) -> tuple[Range, ...]:
+    """Return ascending numbers as ranges of consecutive ones."""
     if not numbers:
         return ()
-    if numbers[-1] - numbers[0] == len(numbers) - 1:
+    if numbers[-1] - numbers[0] == len(numbers) - 1:  # the usual case
         return ((numbers[0], numbers[-1]),)
-    found: list[Range] = []
+    ranges: list[Range] = []
     for number in numbers:
-        if found and found[-1][1] == number - 1:
-            found[-1] = found[-1][0], number
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = ranges[-1][0], number
         else:
-            found.append((number, number))
-    return tuple(found)
+            ranges.append((number, number))
+    return tuple(ranges)
 
 
 def system_message(system_prompt: str | None, summary: Summary | None) -> list[PromptMessage]:
-    """The one system message, if there is anything to say in it: some models' templates take no second."""
+    """Return system prompt and summary in one message, as some models' templates take no second; empty without both."""
     parts = [system_prompt] if system_prompt else []
     if summary is not None:
         parts.append(f"{SUMMARY_MARK}\n{summary.content}")
     return [chat_message(Role.SYSTEM, "\n\n".join(parts))] if parts else []
 
 
-def summary_fits(summary: Summary | None, room: int) -> bool:
-    """Whether a summary leaves at least half of the room to the messages themselves."""
-    return summary is not None and summary_cost(summary) <= room // 2
+def summary_fits(summary: Summary | None, budget: int) -> bool:
+    """Return whether a summary leaves at least half of `budget` to the messages; False without a summary."""
+    return summary is not None and summary_tokens(summary) <= budget // 2
 
 
-def summary_cost(summary: Summary | None) -> int:
-    """Tokens of a summary, estimated."""
+def summary_tokens(summary: Summary | None) -> int:
+    """Return the estimated tokens of a summary; 0 without one."""
     return 0 if summary is None else message_tokens(SUMMARY_MARK) + estimated_tokens(summary.content)
 
 
 def chat_message(role: str, content: str) -> PromptMessage:
-    """One message as a model gets it."""
     return {"role": role, "content": content}
 
 
 def message_tokens(content: str) -> int:
-    """Tokens of a message, estimated."""
+    """Return the estimated tokens of a message, its chat format included."""
     return estimated_tokens(content) + TOKENS_PER_MESSAGE

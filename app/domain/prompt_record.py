@@ -1,4 +1,4 @@
-"""What was told for a reply, as callers see it: nothing is hidden, neither what was sent nor what was not."""
+"""Describe a stored prompt to a reader: the messages that were sent, and those left out with the reason."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ NO_RETRIEVAL = RetrievalResult(RetrievalStatus.SKIPPED)
 
 
 class NearbyMessage(NamedTuple):
-    """A message that was told, or might have been."""
+    """A message between the last one left out for want of room and the reply: in the prompt, or left out."""
 
     sequence_number: int
     role: Role
     status: str
     content: str
     answers: int | None
+    """The sequence number of the question that a reply answers; None for a user's message."""
     deleted: bool
     superseded: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message as it was sent; the system prompt has no sequence number."""
+    """A message in the prompt; the system prompt has no sequence number."""
 
     sequence_number: int | None
     role: Role
@@ -40,7 +41,7 @@ class SentMessage:
 
 @dataclass(frozen=True, slots=True)
 class Omitted:
-    """Messages that were not sent, from one sequence number to another, and why."""
+    """Messages left out of the prompt, by their first and last sequence number, with the reason."""
 
     first: int
     last: int
@@ -49,18 +50,18 @@ class Omitted:
 
 @dataclass(frozen=True, slots=True)
 class SentSummary:
-    """The summary that was sent in place of the messages up to `last`."""
+    """The summary in the prompt, in place of the messages from `first` to `last`."""
 
     first: int
     last: int
     content: str | None
-    """None when it was dropped since, as a message that it covers has changed."""
+    """None where the summary was deleted since, because a message that it covers has changed."""
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class SentContext:
-    """What was sent for a reply."""
+class SentPrompt:
+    """The prompt of a reply, for a reader; without messages where no model was called."""
 
     provider: str | None
     model: str | None
@@ -69,62 +70,70 @@ class SentContext:
     estimated_tokens: int = 0
     omitted: Sequence[Omitted] = ()
     retrieval: RetrievalResult = NO_RETRIEVAL
-    """The search for it, with the passages that were sent."""
+    """The retrieval result, with the passages that were sent."""
 
 
-def sent_messages(context: PromptRecord, neighbours: Sequence[NearbyMessage]) -> list[SentMessage]:
-    """The messages that were sent, in order; tokens by the text that they have now.
+def sent_messages(record: PromptRecord, nearby: Sequence[NearbyMessage]) -> list[SentMessage]:
+    """Return the messages of the prompt in order, with the tokens of their present text.
 
-    The question's are with those of the passages that stood before it.
+    The question's tokens include those of the passages before it.
     """
-    system = [] if context.system is None else [SentMessage(None, Role.SYSTEM, context.system)]
-    told = numbers_of([*context.sent, (context.question, context.question)])
+    system = [] if record.system_tokens is None else [SentMessage(None, Role.SYSTEM, record.system_tokens)]
+    sent = sent_numbers(record)
     return system + [
-        SentMessage(each.sequence_number, each.role, tokens(context, each.content) + beside(context, each))
-        for each in neighbours
-        if each.sequence_number in told
+        SentMessage(each.sequence_number, each.role, tokens_of(record, each.content) + added_tokens(record, each))
+        for each in nearby
+        if each.sequence_number in sent
     ]
 
 
-def beside(context: PromptRecord, message: NearbyMessage) -> int:
-    """Tokens of what stood in a message beside its own text."""
-    return context.passage_tokens if message.sequence_number == context.question else 0
+def added_tokens(record: PromptRecord, message: NearbyMessage) -> int:
+    """Return the tokens of the passages that were put before a message: all before the question, 0 elsewhere."""
+    return record.passage_tokens if message.sequence_number == record.question_number else 0
 
 
-def sent_summary(context: PromptRecord, summary: Summary | None) -> SentSummary | None:
-    """The summary that was sent, if one was."""
-    if context.summary_id is None:
+def sent_summary(record: PromptRecord, summary: Summary | None) -> SentSummary | None:
+    """Return the summary of the prompt; None where it had none.
+
+    Args:
+        record: The stored prompt.
+        summary: The record's summary; None where it was deleted since.
+    """
+    if record.summary_id is None:
         return None
     if summary is None:
-        return SentSummary(1, context.summarised, None, 0)
-    counted = tokens(context, summary.content) + tokens(context, SUMMARY_MARK)
-    return SentSummary(1, context.summarised, summary.content, counted)
+        return SentSummary(1, record.summarised_up_to, None, 0)
+    tokens = tokens_of(record, summary.content) + tokens_of(record, SUMMARY_MARK)
+    return SentSummary(1, record.summarised_up_to, summary.content, tokens)
 
 
-def omitted(context: PromptRecord, neighbours: Sequence[NearbyMessage]) -> list[Omitted]:
-    """What was not sent, in order, with why."""
-    covered = context.summarised if context.summary_id is not None else 0
+def omitted(record: PromptRecord, nearby: Sequence[NearbyMessage]) -> list[Omitted]:
+    """Return the messages left out of the prompt, in order."""
+    covered = record.summarised_up_to if record.summary_id is not None else 0
     found = [Omitted(1, covered, IN_SUMMARY)] if covered else []
-    beyond = max(context.cut, context.summarised)
-    if beyond > covered:
-        found.append(Omitted(covered + 1, beyond, TOO_MUCH))
-    told = numbers_of([*context.sent, (context.question, context.question)])
-    return found + list(joined(reasons(context.question, told, neighbours)))
+    dropped = max(record.dropped_up_to, record.summarised_up_to)
+    if dropped > covered:
+        found.append(Omitted(covered + 1, dropped, TOO_MUCH))
+    return found + list(merge_adjacent(omission_reasons(record, nearby)))
 
 
-def reasons(question: int, told: set[int], neighbours: Sequence[NearbyMessage]) -> Iterator[tuple[int, str]]:
-    """Explain why each message within the window was not sent; earlier replies to its question are superseded."""
-    replies = {each.answers: each for each in neighbours if each.answers is not None and not each.superseded}
-    for each in neighbours:
-        if each.sequence_number in told:
+def omission_reasons(record: PromptRecord, nearby: Sequence[NearbyMessage]) -> Iterator[tuple[int, str]]:
+    """Yield sequence number and reason of each nearby message that was left out.
+
+    Earlier replies to the question of the prompt count as superseded.
+    """
+    sent = sent_numbers(record)
+    replies = {each.answers: each for each in nearby if each.answers is not None and not each.superseded}
+    for each in nearby:
+        if each.sequence_number in sent:
             continue
         reply = each if each.answers is not None else replies.get(each.sequence_number)
-        superseded = each.superseded or each.answers == question
-        yield each.sequence_number, reason(each, reply, superseded=superseded)
+        superseded = each.superseded or each.answers == record.question_number
+        yield each.sequence_number, omission_reason(each, reply, superseded=superseded)
 
 
-def reason(message: NearbyMessage, reply: NearbyMessage | None, *, superseded: bool) -> str:
-    """Why a message was not sent, given the reply of its turn."""
+def omission_reason(message: NearbyMessage, reply: NearbyMessage | None, *, superseded: bool) -> str:
+    """Return the reason why a message was left out, given the reply of its turn (None without one)."""
     if message.deleted:
         return DELETED
     if superseded:
@@ -132,25 +141,29 @@ def reason(message: NearbyMessage, reply: NearbyMessage | None, *, superseded: b
     return NO_REPLY if reply is not None and not reply.deleted and not has_text(reply.content) else HALF
 
 
-def joined(numbered: Iterable[tuple[int, str]]) -> Iterator[Omitted]:
-    """Neighbouring messages with one reason as one."""
+def merge_adjacent(numbered: Iterable[tuple[int, str]]) -> Iterator[Omitted]:
+    """Merge consecutive sequence numbers with one reason."""
     last: Omitted | None = None
-    for number, why in numbered:
-        if last is not None and (last.last, last.reason) == (number - 1, why):
-            last = Omitted(last.first, number, why)
+    for number, reason in numbered:
+        if last is not None and (last.last, last.reason) == (number - 1, reason):
+            last = Omitted(last.first, number, reason)
             continue
         if last is not None:
             yield last
-        last = Omitted(number, number, why)
+        last = Omitted(number, number, reason)
     if last is not None:
         yield last
 
 
-def numbers_of(ranges: Iterable[Range]) -> set[int]:
-    """The numbers in ranges."""
+def sent_numbers(record: PromptRecord) -> set[int]:
+    """Return the sequence numbers of the messages in a prompt, the question's among them."""
+    return {record.question_number} | numbers_in(record.sent)
+
+
+def numbers_in(ranges: Iterable[Range]) -> set[int]:
     return {number for first, last in ranges for number in range(first, last + 1)}
 
 
-def tokens(context: PromptRecord, content: str) -> int:
-    """Tokens of a message, as the model was expected to count them."""
-    return int(message_tokens(content) * context.correction + 0.999)
+def tokens_of(record: PromptRecord, content: str) -> int:
+    """Return the tokens of a message, as the model was expected to count them."""
+    return int(message_tokens(content) * record.correction + 0.999)

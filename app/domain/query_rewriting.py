@@ -1,4 +1,4 @@
-"""What a model is asked that shall turn a follow-up into a query that stands alone."""
+"""Prompt and parsing for rewriting a follow-up question as a search query that stands alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from app.domain.prompt import PromptMessage, chat_message
 from app.domain.turns import History
 
 MAX_CHARACTERS = 400
-"""A longer query is none."""
+"""A longer reply is not taken for a query."""
 
-MESSAGES = 4
-"""So many earlier messages are told, of each so many characters: whole histories lead searches astray."""
-TOLD_CHARACTERS = 600
+EARLIER_MESSAGES = 4
+"""Earlier messages in the prompt: whole histories lead searches astray."""
+EARLIER_CHARACTERS = 600
+"""Characters of each of them."""
 
 INSTRUCTION = (
     "You get the end of a conversation and the user's last message. Rewrite that message as one search query that can "
@@ -21,18 +22,18 @@ INSTRUCTION = (
 )
 
 
-def request(history: History, question: int) -> list[PromptMessage]:
-    """What the model is sent."""
-    said = [each for each in history.messages if each[0] <= question][-MESSAGES - 1 :]
-    lines = [
-        f"{'User' if answers is None else 'Assistant'}: {content[:TOLD_CHARACTERS]}"
-        for _, content, answers in said[:-1]
-    ]
-    asked = f"{chr(10).join(lines)}\n\nLast message: {said[-1][1]}\n\nThe query:"
-    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, asked)]
+def rewrite_request(history: History, question_number: int) -> list[PromptMessage]:
+    """Build the prompt for the message with a sequence number and the messages before it."""
+    messages = [each for each in history.messages if each.sequence_number <= question_number]
+    *earlier, question = messages[-EARLIER_MESSAGES - 1 :]
+    lines = "\n".join(
+        f"{'User' if each.answers is None else 'Assistant'}: {each.content[:EARLIER_CHARACTERS]}" for each in earlier
+    )
+    content = f"{lines}\n\nLast message: {question.content}\n\nThe query:"
+    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, content)]
 
 
-def query_written(text: str | None) -> str | None:
-    """A model's answer as a query; None when it is none."""
+def parse_query(text: str | None) -> str | None:
+    """Return the query in a model's reply; None where there is no reply, or it is empty or too long."""
     line = (text or "").strip().partition("\n")[0].strip(" \"'“”")
     return line if 0 < len(line) <= MAX_CHARACTERS else None

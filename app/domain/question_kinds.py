@@ -1,4 +1,4 @@
-"""What kind of question is asked, by its words alone: rules that rather search once too often than not."""
+"""Classify questions by their words alone; the rules prefer a needless search to a missing one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ SMALL_TALK = frozenset(
     for phrase in line.split("|")
 )
 LONGEST_PHRASE = 4
+"""Words of the longest phrase of `SMALL_TALK`."""
 
-POINTS_BACK = frozenset(
+BACK_REFERENCES = frozenset(
     word
     for line in (
         "it its that this those these they them their he him his she her hers there one ones former latter same above",
@@ -34,14 +35,15 @@ POINTS_BACK = frozenset(
     )
     for word in line.split()
 )
-GOES_ON = re.compile(
+CONTINUES = re.compile(
     r"(and|but|or|so|then|also|why|how so|how come|what about|how about|what else|which one"
     r"|und|aber|oder|warum|wieso|et|mais|ou|pourquoi|y|pero|o|por qué|e|ma|mas|perché)\b",
     re.IGNORECASE,
 )
 FEW_WORDS = 4
+"""A question of at most so many words counts as a follow-up."""
 
-ABOUT_REPLY = re.compile(
+REPHRASE = re.compile(
     r"(please )?((make|say|write|put) (it|that|this)|(rephrase|reword|shorten|simplify|translate|repeat)"
     r"( (it|that|this|your( last| previous)? (answer|reply)))?|shorter|simpler|again)\b"
     r"( (shorter|simpler|again))?( (into|in|to) (\w+ )?\w+)?( please)?[.!]?",
@@ -63,34 +65,38 @@ OUTLINE = re.compile(
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, in small letters."""
+    """Return the words of a text, case-folded and with straight apostrophes."""
     return [word.replace("\u2019", "'") for word in WORDS.findall(text.casefold())]
 
 
 def is_small_talk(message: str) -> bool:
-    """Whether there is nothing to look up: nothing but greetings, thanks and the like, in a few languages."""
+    """Return whether a message is nothing but greetings, thanks and the like, in a few languages."""
     words = words_of(message)
-    place = 0
-    while place < len(words):
-        sizes = range(min(LONGEST_PHRASE, len(words) - place), 0, -1)
-        size = next((each for each in sizes if " ".join(words[place : place + each]) in SMALL_TALK), 0)
+    position = 0
+    while position < len(words):
+        sizes = range(min(LONGEST_PHRASE, len(words) - position), 0, -1)
+        size = next((each for each in sizes if " ".join(words[position : position + each]) in SMALL_TALK), 0)
         if not size:
             return False
-        place += size
+        position += size
     return True
 
 
-def is_about_reply(message: str) -> bool:
-    """Whether it only wants the last reply in another form: there is nothing to look up for that either."""
-    return ABOUT_REPLY.fullmatch(message.strip()) is not None
+def wants_rephrasing(message: str) -> bool:
+    """Return whether a message only requests the last reply in another form, which needs no search either."""
+    return REPHRASE.fullmatch(message.strip()) is not None
 
 
 def is_follow_up(question: str) -> bool:
-    """Whether a question may not stand alone: it is short, goes on from something, or points back to it."""
+    """Return whether a question may not stand alone: it is short, continues a sentence, or has a pronoun."""
     words = words_of(question)
-    return len(words) <= FEW_WORDS or GOES_ON.match(question.strip()) is not None or not POINTS_BACK.isdisjoint(words)
+    return (
+        len(words) <= FEW_WORDS
+        or CONTINUES.match(question.strip()) is not None
+        or not BACK_REFERENCES.isdisjoint(words)
+    )
 
 
-def asks_for_outline(question: str) -> bool:
-    """Whether it asks what documents are about as a whole, or for all of something, which no single passage tells."""
+def wants_outline(question: str) -> bool:
+    """Return whether a question is about documents as a whole or lists all of something, which no passage answers."""
     return OUTLINE.search(question) is not None

@@ -8,10 +8,10 @@ DAY_MS = 24 * 60 * 60 * 1_000
 
 
 def quota_exceeded(now: int) -> QuotaExceeded:
-    """That a day's tokens are spent, with the moment at which there are new ones.
+    """Build the error of a user whose tokens of the day (UTC) are spent, with its reset time.
 
     Args:
-        now: Milliseconds since the epoch.
+        now: Milliseconds since the Unix epoch.
     """
     resets_at = (now // DAY_MS + 1) * DAY_MS
     moment = f"{datetime.fromtimestamp(resets_at / 1_000, UTC):%Y-%m-%dT%H:%M:%S}.000Z"

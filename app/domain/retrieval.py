@@ -8,22 +8,22 @@ from app.domain.documents import Citation, Passage
 
 
 class RetrievalMode(StrEnum):
-    """Whether a turn of a rag conversation searches the documents."""
+    """The choice whether a turn of a rag conversation searches the documents."""
 
     AUTO = "auto"
-    """Unless there is nothing to look up, as in a greeting."""
+    """Search unless the message needs none, such as a greeting."""
     ALWAYS = "always"
     NEVER = "never"
 
 
 class RetrievalStatus(StrEnum):
-    """What came of a search."""
+    """The result of a search in one word."""
 
     OK = "ok"
     EMPTY = "empty"
-    """Nothing was found that is good enough."""
+    """No passage was found, or none is good enough."""
     DEGRADED = "degraded"
-    """By words alone, as vectors are not there (yet)."""
+    """Searched by words alone, as vectors are missing."""
     FAILED = "failed"
     SKIPPED = "skipped"
     """There was no search."""
@@ -31,27 +31,27 @@ class RetrievalStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a turn of a rag conversation may look up, as settled when it was accepted."""
+    """The search of a turn of a rag conversation, as settled when the turn was accepted."""
 
     mode: RetrievalMode = RetrievalMode.AUTO
     document_ids: Sequence[str] | None = None
-    """The documents to search; None for all of the user's."""
+    """Ids of the documents to search; None for all of the user's."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search has found, the best first."""
+    """The passages of a search, best first."""
 
     passages: Sequence[Passage]
     status: RetrievalStatus
-    """OK, EMPTY when nothing at all was found, or DEGRADED."""
+    """OK, EMPTY where no passage was found, or DEGRADED."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalResult:
-    """The search for a reply, as it is stored with it."""
+    """The search for a reply, stored with the reply."""
 
     status: RetrievalStatus
     queries: Sequence[str] = ()
     candidates: Sequence[Citation] = ()
-    """What was given to the model, by the markers that it may cite."""
+    """The passages given to the model, by the markers that it may cite."""

@@ -6,14 +6,14 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def unstorable(text: str) -> bool:
-    """Whether `text` has NUL or a lone surrogate; PostgreSQL refuses both."""
+    """Return whether `text` has NUL or a lone surrogate, which PostgreSQL refuses."""
     if text.isascii():
         return "\x00" in text
     return _UNSTORABLE.search(text) is not None
 
 
 class StorableText:
-    """Makes a provider's text storable while it streams, the same however it was split into deltas.
+    """A filter that makes a provider's text storable while it streams, independent of how it is split into deltas.
 
     NUL is dropped, surrogate halves that arrive apart are joined, and a lone half becomes U+FFFD.
     """
@@ -22,7 +22,7 @@ class StorableText:
         self._held = ""
 
     def feed(self, delta: str) -> str:
-        """What can be sent and stored now; a first half is held back until its second can have come."""
+        """Return the text that can be sent and stored now; the first half of a surrogate pair waits for its second."""
         if not self._held and not unstorable(delta):
             return delta
         text = self._held + delta.replace("\x00", "")
@@ -31,13 +31,13 @@ class StorableText:
         return _joined(text.removesuffix(self._held))
 
     def flush(self) -> str:
-        """The rest at the end of the text: U+FFFD for a half whose other never came, else nothing."""
+        """Return the rest at the end of the text: U+FFFD for half a surrogate pair, else nothing."""
         rest, self._held = _joined(self._held), ""
         return rest
 
 
 def storable(text: str) -> str:
-    """A whole text made storable, the same way."""
+    """Make a whole text storable, see `StorableText`."""
     return _joined(text.replace("\x00", "")) if unstorable(text) else text
 
 

@@ -1,4 +1,4 @@
-"""What a model is asked when it summarises the earlier part of a conversation."""
+"""Prompt and material for the summary of a conversation's earlier messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.domain.token_estimate import cut_to_tokens, estimated_tokens
 from app.domain.turns import HistoryMessage, Summary
 
 MAX_CHARACTERS = 4_000
-"""About so long may a summary be; a thousand tokens of English."""
+"""Length at which a summary is cut off: about a thousand tokens of English."""
 
 INSTRUCTION = (
     "You keep the notes of a conversation between a user and an assistant. You get the notes so far and what was said "
@@ -20,47 +20,51 @@ INSTRUCTION = (
 )
 
 
-def upto(context: PromptRecord) -> int:
-    """The sequence number up to which to summarise: what was left out, and half of what was told.
+def summarise_up_to(record: PromptRecord) -> int:
+    """Return the sequence number up to which to summarise: the dropped messages and half of those in the prompt.
 
-    Were it only what was left out, each further turn would push one more message over the edge.
+    With the dropped ones alone, each further turn would drop one more message.
     """
-    numbers = [number for first, last in context.sent for number in range(first, last + 1)]
+    numbers = [number for first, last in record.sent for number in range(first, last + 1)]
     half = numbers[: len(numbers) // 4 * 2]  # whole turns
-    return half[-1] if half else context.cut
+    return half[-1] if half else record.dropped_up_to
 
 
-def notes(messages: Sequence[HistoryMessage], room: int) -> tuple[str, int]:
-    """Whole turns as text, as many as take half of so many tokens; and the sequence number that they reach to.
+def material(messages: Sequence[HistoryMessage], budget: int) -> tuple[str, int]:
+    """Return whole turns as text, within half of `budget` tokens, and the last sequence number in it.
 
-    A turn that alone is longer is cut. Empty, and 0, without messages.
+    A single turn that is longer is cut. Without messages the text is empty and the number 0.
     """
-    left = room // 2
+    left = budget // 2
     parts: list[str] = []
-    reached = 0
-    for turn in turns_of(messages):
-        text = "\n\n".join(f"{'User' if answers is None else 'Assistant'}: {content}" for _, content, answers in turn)
+    last_number = 0
+    for turn in split_into_turns(messages):
+        text = "\n\n".join(map(labelled, turn))
         tokens = estimated_tokens(text)
         if tokens > left and parts:
             break
         parts.append(text if tokens <= left else cut_to_tokens(text, left))
         left -= tokens
-        reached = turn[-1][0]
-    return "\n\n".join(parts), reached
+        last_number = turn[-1].sequence_number
+    return "\n\n".join(parts), last_number
 
 
-def turns_of(messages: Sequence[HistoryMessage]) -> list[list[HistoryMessage]]:
-    """Messages by turns: each question with what follows it up to the next."""
+def labelled(message: HistoryMessage) -> str:
+    return f"{'User' if message.answers is None else 'Assistant'}: {message.content}"
+
+
+def split_into_turns(messages: Sequence[HistoryMessage]) -> list[list[HistoryMessage]]:
+    """Group messages by turns: a question with the replies up to the next question."""
     turns: list[list[HistoryMessage]] = []
     for message in messages:
-        if message[2] is None or not turns:
+        if message.answers is None or not turns:
             turns.append([])
         turns[-1].append(message)
     return turns
 
 
-def request(summary: Summary | None, text: str) -> list[PromptMessage]:
-    """What the model is sent."""
+def summary_request(summary: Summary | None, text: str) -> list[PromptMessage]:
+    """Build the prompt for a new summary from the last one and the text of the messages after it."""
     before = summary.content if summary else "(none)"
-    asked = f"Notes so far:\n{before}\n\nWhat was said next:\n{text}\n\nThe notes anew:"
-    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, asked)]
+    notes = f"Notes so far:\n{before}\n\nWhat was said next:\n{text}\n\nThe notes anew:"
+    return [chat_message(Role.SYSTEM, INSTRUCTION), chat_message(Role.USER, notes)]

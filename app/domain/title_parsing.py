@@ -1,6 +1,6 @@
-"""The title in a model's answer to "write a title": models wrap it, announce it, offer several, or decline.
+"""Parse a model's reply to "write a title": models wrap the title, announce it, offer several, or decline.
 
-Every rule is anchored at the start or the end of the answer, of a line, or of a JSON member: the words that wrap a
+Every rule is anchored at the start or the end of the reply, of a line, or of a JSON member: the words that wrap a
 title ("title", "here is") are also words of titles.
 """
 
@@ -14,14 +14,14 @@ from itertools import islice
 
 from app.domain.markdown import TEXT, folded, plain_line
 
-LONGEST = 4_000
-"""Characters of an answer that are read."""
+MAX_CHARACTERS = 4_000
+"""Characters of a reply that are read."""
 
-DEEPEST = 6
+MAX_DEPTH = 6
 """Levels of JSON that are read."""
 
-ROUNDS = 8
-"""Number of wrappings, one in another, that are taken off a line."""
+MAX_WRAPPINGS = 8
+"""Nested wrappings that are removed from a line."""
 
 _NOUN = (
     "(?:title|headline|titel|titre|título|titulo|titolo|titlu|tytuł|název|cím|rubrik|otsikko|başlık|judul|tiêu đề"
@@ -60,20 +60,20 @@ _YES = re.compile(
     r"(?P<stop>\s*[!.！。]+|(?P<pause>\s*[,，、–—:-]|(?=\s*\Z)))\s*",
     re.IGNORECASE,
 )
-_HERE = (
+_HERE_IS = (
     r"(?:here(?:['’]s| is| are)|this is|below (?:is|are)|i(?:['’]d| would)? (?:suggest|propose|recommend)|how about"
     r"|hier (?:ist|sind|is|zijn)|voici|aquí (?:está|tienes)|aqui (?:está|vai)|ecco|вот|إليك)"
 )
 _GIVEN = r"(?:(?:based on|given|for) [^\n:：.!?]{1,80}, )?"
 _ANNOUNCED = re.compile(
-    rf"{_GIVEN}{_HERE} {_DESCRIBED}{_NOUN}s?{_ABOUT}{_COLON}"
+    rf"{_GIVEN}{_HERE_IS} {_DESCRIBED}{_NOUN}s?{_ABOUT}{_COLON}"
     r"|(?:以下是|这是|這是|以下は|こちらは|다음은)[^\n:：]{0,30}[:：]\s*"
     rf"|{_GIVEN}(?:a|an|the|one|my|der|le|el|il|o) {_DESCRIBED}{_NOUN}{_ABOUT} "
     r"(?:(?:would|could|might) be\s*[:：]?\s*|(?:is|lautet|ist|est|es|é|è)\s*(?:[:：]\s*|(?=[\"“«„「])))"
     r"|i(?:['’]d| would) (?:title|call|name) (?:this|the|it)\b[^\n\"“«„「:]{0,60}[:,]? (?=[\"“«„「])"
     r"|(?:here you (?:go|are)|here['’]s (?:one|mine|my suggestion))\s*(?:[:：!.]+\s*|\Z)"
     r"|(?:how about|i(?:['’]d| would)? (?:go with|suggest|propose|recommend)):? (?=[\"“«„「])"
-    rf"|(?:{_HERE}|based on|given)\b[^\n]*[:：]\Z",
+    rf"|(?:{_HERE_IS}|based on|given)\b[^\n]*[:：]\Z",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -90,7 +90,7 @@ _ALONE = re.compile(
     rf"(?:(?:the|a|your|suggested|possible|proposed|conversation|chat) ){{0,2}}{_NOUN}s?", re.IGNORECASE
 )
 
-_NOTHING = re.compile(
+_DECLINED = re.compile(
     r"(?:i(?:['’]m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e|unfortunately|as an? ai)\b.{0,80}?"
     r"\b(?:can(?:['’]?t|not| not)|unable|not able|won['’]?t|do(?:n['’]t| not)|language model)\b"
     r"|i (?:can(?:['’]?t|not| not)|am unable|am not able|won['’]t|don['’]t have) "
@@ -105,12 +105,12 @@ _NOTHING = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(r"\s*\((?:\d+|one|two|three|four|five|six) (?:words?|characters?)\)\W*\Z", re.IGNORECASE)
-_MORE = re.compile(
+_FOLLOW_UP = re.compile(
     r"(?<=[.!?。！？\"”»])\s+(?:let me know|i hope|feel free|would you like|do you want|does this|is there anything"
     r"|this title|this captures|(?:the|this) conversation (?:is|was)\b|note:|explanation:).*",
     re.IGNORECASE,
 )
-_REASON = re.compile(
+_EXPLANATION = re.compile(
     r"\s*(?:[.!?。]?\s*\Z|[.。]\s|\((?:this|because)\b|[–—,-]*\s*(?:this|because|captures|reflects)\b)",
     re.IGNORECASE,
 )
@@ -119,15 +119,15 @@ _PAIRS = {
     '"': '"', "'": "'", "`": "`", "“": "”", "„": "“”", "”": "”", "‘": "’", "‚": "‘’", "«": "»", "»": "«", "‹": "›",
     "「": "」", "『": "』", "《": "》", "〈": "〉", "【": "】", "＂": "＂", "[": "]", "{": "}", "(": ")", "|": "|",
 }  # fmt: skip
-"""Marks that may stand around a whole title, with those that may end it."""
+"""Opening marks around a whole title, each with its possible closing marks."""
 
 _APOSTROPHE = re.compile(r"'\w")
 _ABBREVIATED = re.compile(r"(?:\.|\.\w|\b(?:inc|ltd|co|corp|jr|sr|etc|vs))\.\Z", re.IGNORECASE)
 
 
-def title_in(answer: str) -> str | None:
-    """The title in a model's answer, on one line and without marks; None where there is none."""
-    text = _TEMPLATE.sub("", answer[:LONGEST].rpartition("<|message|>")[2])
+def parse_title(reply: str) -> str | None:
+    """Return the title in a model's reply, on one line and without marks; None where there is none."""
+    text = _TEMPLATE.sub("", reply[:MAX_CHARACTERS].rpartition("<|message|>")[2])
     while thoughts := _THOUGHTS.match(text):
         text = text[thoughts.end() :]
     text = _FENCE.sub("", _THOUGHTS_END.split(text)[-1]).strip()
@@ -139,7 +139,7 @@ def title_in(answer: str) -> str | None:
 
 
 def _in_json(text: str) -> str | None:
-    """The title in a JSON value at the start of a line; empty where it has none, None where there is no such value."""
+    """Return the title in a JSON value that starts a line: empty where it has no title, None without such a value."""
     if text.startswith('"'):
         with contextlib.suppress(ValueError):
             return str(json.loads(text))
@@ -156,17 +156,17 @@ def _in_json(text: str) -> str | None:
         if behind_words and not _names_title(value):
             continue
         if not text[end:].partition("\n")[0].strip(" \t.`"):
-            return _string_in(value, DEEPEST) or ""
+            return _string_in(value, MAX_DEPTH) or ""
     return None
 
 
 def _names_title(value: object) -> bool:
-    """Return whether a JSON value is an object with a member that is named as a title is."""
+    """Return whether a JSON value is an object with a member named like a title."""
     return isinstance(value, dict) and any(map(_NAMED.search, value))
 
 
 def _string_in(value: object, depth: int) -> str | None:
-    """The string of a JSON value that is most likely to be a title."""
+    """Return the string in a JSON value that is most likely the title; None where there is no string."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -179,16 +179,16 @@ def _string_in(value: object, depth: int) -> str | None:
 
 
 def _rank(key: str) -> int:
-    """Rank how little a JSON member's name says that it is a title."""
+    """Rank the name of a JSON member: the lower, the more likely it is the title."""
     named = _NAMED.search(key)
     return int(named[0] != key) if named else 2 if _KEYS.fullmatch(key) else 3
 
 
 def _first_title(text: str) -> str | None:
-    """The first line that may be a title, tidied up; None where there is none, or the answer declines before it."""
+    """Return the first line that may be a title, unwrapped; None without one, or where the reply declines first."""
     for line in map(plain_line, text.splitlines()):
         title = _unwrapped(line)
-        if _NOTHING.match(line) or _NOTHING.match(title):
+        if _DECLINED.match(line) or _DECLINED.match(title):
             return None
         if TEXT.search(title) and not _ALONE.fullmatch(title):
             return title
@@ -196,10 +196,10 @@ def _first_title(text: str) -> str | None:
 
 
 def _unwrapped(line: str) -> str:
-    """A line without what announces, labels, encloses or explains the title in it."""
-    for _ in range(ROUNDS):
+    """Remove announcement, label, enclosing marks and explanation from a line."""
+    for _ in range(MAX_WRAPPINGS):
         before = line
-        line = _unquoted(_unannounced(_MORE.sub("", _COUNTED.sub("", line)).strip()))
+        line = _unquoted(_unannounced(_FOLLOW_UP.sub("", _COUNTED.sub("", line)).strip()))
         if wrapped := _WRAPPED.fullmatch(line):
             line = folded(html.unescape(wrapped[2]))
         if unopened := _UNOPENED.fullmatch(line):  # where the prompt or a server has opened it
@@ -219,7 +219,7 @@ def _unannounced(line: str) -> str:
 
 
 def _unquoted(line: str) -> str:
-    """A line without the quotes or brackets around all of it; those around a part of it are its own."""
+    """Remove quotes or brackets around the whole line; those around a part of it stay."""
     closing = _PAIRS.get(line[:1])
     if closing is None:
         alone = line[-1:] in {'"', "”"} and not re.search('["“”„]', line[:-1]) and not line[-2:-1].isdigit()
@@ -227,7 +227,7 @@ def _unquoted(line: str) -> str:
     ends = [at for at, mark in enumerate(line) if at and mark in closing and not _APOSTROPHE.match(line, at)]
     if not ends:
         return line[1:] if line[0] in '"“„«「《' and closing not in line[1:] else line
-    if _REASON.match(line, ends[0] + 1):
+    if _EXPLANATION.match(line, ends[0] + 1):
         return line[1 : ends[0]].strip()
     whole = ends[-1] == len(line.rstrip(".")) - 1 and line[ends[0] - 1].isspace()
     return line[1 : ends[-1]].strip() if whole else line

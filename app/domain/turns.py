@@ -3,18 +3,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import Message, ResolvedModel, Sampling, Status
 from app.domain.retrieval import Lookup, RetrievalMode
 
 MAX_UNFINISHED = 64
-"""Turns of one conversation that may be unfinished at once."""
+"""Number of turns of one conversation that may be unfinished at once."""
 
 
 class OnBusy(StrEnum):
-    """What becomes of a new turn while an earlier one of its conversation is unfinished."""
+    """Handling of a new turn while an earlier one of its conversation is unfinished."""
 
     QUEUE = "queue"
     REJECT = "reject"
@@ -23,7 +23,7 @@ class OnBusy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """What a caller asks: a message, and which model should answer it how."""
+    """A requested turn: a message, and the model that is to answer it."""
 
     message: str
     sampling: Sampling = field(default_factory=Sampling)
@@ -34,26 +34,28 @@ class NewTurn:
 
 @dataclass(frozen=True, slots=True)
 class NewReply:
-    """What a caller asks who wants another reply to the same question."""
+    """A requested regeneration: another reply to the same question."""
 
     message_id: str
-    """The reply whose place it takes."""
+    """The reply to supersede."""
     sampling: Sampling = field(default_factory=Sampling)
     on_busy: OnBusy = OnBusy.QUEUE
     key: IdempotencyKey | None = None
     retrieval: RetrievalMode = RetrievalMode.AUTO
 
 
-HistoryMessage: TypeAlias = tuple[int, str, int | None]
-"""An earlier message, as much of it as a model may need.
+class HistoryMessage(NamedTuple):
+    """An earlier message, as far as a prompt needs it."""
 
-Its sequence number, its content and, for a reply, the sequence number of the message that it answers.
-"""
+    sequence_number: int
+    content: str
+    answers: int | None
+    """The sequence number of the question that a reply answers; None for a user's message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the earlier messages of a conversation say, in short: those from the first to `last`."""
+    """A summary of the messages of a conversation from the first to `last`."""
 
     summary_id: str
     last: int
@@ -63,14 +65,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a turn starts from: the system prompt, and earlier messages in sequence order up to the question."""
+    """The input of a turn: the system prompt, and the messages in sequence order up to the question."""
 
     system_prompt: str | None
     messages: Sequence[HistoryMessage]
     summary: Summary | None = None
-    """It stands for messages that are not among `messages`."""
-    cut: int = 0
-    """The sequence number up to which older messages were not even looked at, being too many."""
+    """A summary of messages that are not among `messages`."""
+    dropped_up_to: int = 0
+    """The sequence number up to which older messages were not read, being too many; 0 where all were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class AcceptedTurn:
 
 
 def as_accepted(reply: Message) -> Message:
-    """A reply as it was before its first character, for those who follow its text from there."""
+    """Return a reply as it was before its first character, for a stream of its text."""
     return replace(
         reply,
         status=reply.status if reply.status is Status.QUEUED else Status.IN_PROGRESS,

@@ -12,27 +12,27 @@ INTERRUPTED: Final = "interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of a provider, whatever came of it: an entry of the ledger."""
+    """One call of a provider, successful or not, as its usage is recorded."""
 
     attempt_id: str
     provider: str
     model: str
     outcome: str
-    """`completed`, `cancelled`, `interrupted`, or the code of the error that it ended with."""
+    """`completed`, `cancelled`, `interrupted`, or the code of the error that ended it."""
     status_code: int | None
-    """What the provider answered with; None when it did not answer, or does not speak HTTP."""
+    """The HTTP status of the provider's response; None without a response, or without HTTP."""
     first_token_ms: int | None
-    """Milliseconds until the first text or thought."""
+    """Milliseconds until the first text or reasoning."""
     total_ms: int
     usage: Usage | None
-    """None where the provider refused, or was not reached: that costs nothing."""
+    """None if the provider refused the call or was not reached, which costs nothing."""
     started_at: int
     """Milliseconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """What one model did for a user on one day (UTC, as `2026-11-21`)."""
+    """The usage of one model by a user on one day (UTC, as `2026-11-21`)."""
 
     day: str
     provider: str
@@ -41,4 +41,4 @@ class DailyUsage:
     input_tokens: int
     output_tokens: int
     estimated: bool
-    """Whether a part of it is an estimate."""
+    """True if a part of it is an estimate."""

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person, under the caller's own id. Times in milliseconds since the Unix epoch."""
+    """A user, by the caller's own id. Times in milliseconds since the Unix epoch."""
 
     user_id: str
     name: str | None

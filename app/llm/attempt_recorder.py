@@ -45,7 +45,7 @@ class AttemptRecorder:
         """The tokens that the provider reported, else an estimate by what was sent and came."""
         if self.listener.usage is not None:
             return self.listener.usage
-        return Usage(self.prompt.context.tokens, whole_tokens(self.listener.twentieths), estimated=True)
+        return Usage(self.prompt.record.tokens, whole_tokens(self.listener.twentieths), estimated=True)
 
     def _status_code(self, outcome: str, error: AppError | None) -> int | None:
         if isinstance(error, TurnFailed) and error.provider_status is not None:

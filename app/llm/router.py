@@ -182,7 +182,7 @@ class Router:
         except ContextTooLong as error:
             if error.limit is not None:
                 self.sizes.refused(target, replace(window, tokens=error.limit))
-            smaller = window.smaller(prompt)
+            smaller = window.halved(prompt)
             if smaller is None or call.started:
                 raise
         ending = await self._attempt(model, target, call, call.build_prompt(smaller))

@@ -116,7 +116,7 @@ class TurnRoom:
     ) -> None:
         database, timings = process.database, process.timings
         completions = BackgroundCompletions(database, router, timings)
-        passages = PassageSelector(database, QueryRewriter(completions), search.search, search.similarities)
+        passages = PassageSelector(database, search, QueryRewriter(completions))
         remote_replies = RemoteReplies(database, timings)
         self.executor = TurnExecutor(
             database,
@@ -146,10 +146,10 @@ def writers(
     """Generate the callbacks that write summaries and titles after turns."""
     database, tasks, timings = process.database, process.background_tasks, process.timings
     if options.summaries:
-        yield SummaryWriter(database, completions, tasks, timings).after
+        yield SummaryWriter(database, completions, tasks, timings).on_turn_finished
     if options.title_model:
         target = completions.router.catalog.target(options.title_model)
-        yield TitleWriter(database, completions, tasks, target, timings).after
+        yield TitleWriter(database, completions, tasks, target, timings).on_turn_finished
 
 
 class Services:

@@ -8,46 +8,48 @@ from app.db.prompt_records import RecordedPrompt
 from app.db.transaction import Transaction
 from app.domain.messages import Message
 from app.domain.principals import Principal
-from app.domain.prompt_record import NO_RETRIEVAL, SentContext, omitted, sent_messages, sent_summary
+from app.domain.prompt_record import NO_RETRIEVAL, SentPrompt, omitted, sent_messages, sent_summary
 from app.domain.retrieval import RetrievalResult
 from app.errors import InvalidRequest
 from app.services.messages import require_message
 
 
 class PromptRecords:
-    """What models were told for replies."""
+    """The prompts that were sent for replies."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of(self, who: Principal, conversation_id: str, message_id: str) -> SentContext:
-        """What was sent for a reply; empty when nobody was asked.
+    async def get(self, principal: Principal, conversation_id: str, message_id: str) -> SentPrompt:
+        """Return the prompt of a reply; without messages where no model was called.
 
         Raises:
-            ConversationNotFound, MessageNotFound: the principal has none such.
-            InvalidRequest: it is no reply.
+            ConversationNotFound, MessageNotFound: The principal has no such conversation or message.
+            InvalidRequest: The message is not a reply.
         """
-        reply, told, retrieval = await self._database.read(told_for, who.user_id, conversation_id, message_id)
-        if told is None or told.work.context is None:
-            return SentContext(reply.provider, reply.model, retrieval=retrieval)
-        known = told.work.context
-        return SentContext(
-            provider=told.work.provider,
-            model=told.work.model,
-            messages=sent_messages(known, told.neighbours),
-            summary=sent_summary(known, told.summary),
-            estimated_tokens=known.tokens,
-            omitted=omitted(known, told.neighbours),
-            retrieval=replace(retrieval, candidates=retrieval.candidates[: known.passages]),
+        reply, recorded, retrieval = await self._database.read(
+            reply_with_prompt, principal.user_id, conversation_id, message_id
+        )
+        if recorded is None:
+            return SentPrompt(reply.provider, reply.model, retrieval=retrieval)
+        prompt = recorded.prompt
+        return SentPrompt(
+            provider=recorded.provider,
+            model=recorded.model,
+            messages=sent_messages(prompt, recorded.nearby),
+            summary=sent_summary(prompt, recorded.summary),
+            estimated_tokens=prompt.tokens,
+            omitted=omitted(prompt, recorded.nearby),
+            retrieval=replace(retrieval, candidates=retrieval.candidates[: prompt.passage_count]),
         )
 
 
-def told_for(
-    owner: str | None, conversation_id: str, message_id: str
+def reply_with_prompt(
+    user_id: str | None, conversation_id: str, message_id: str
 ) -> Transaction[tuple[Message, RecordedPrompt | None, RetrievalResult]]:
-    """Reads what was told for a reply that the owner has, and what was looked up for it."""
-    reply = yield from require_message(owner, conversation_id, message_id)
+    """Read a user's reply with its prompt and its retrieval result."""
+    reply = yield from require_message(user_id, conversation_id, message_id)
     if reply.answers is None:
         raise InvalidRequest("Only a reply has a context.")
-    retrieval = None if reply.grounded is None else (yield from retrieval_records.of_message(message_id))
-    return reply, (yield from prompt_records.told_for(reply)), retrieval or NO_RETRIEVAL
+    retrieval = None if reply.grounded is None else (yield from retrieval_records.retrieval_of(message_id))
+    return reply, (yield from prompt_records.recorded_prompt(reply)), retrieval or NO_RETRIEVAL

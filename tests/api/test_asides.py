@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.db import summaries
-from app.db.summaries import State
+from app.db.summaries import SummaryState
 from tests.api.talk import got, make, messages_of, path_of, told
 from tests.support.provider import Call, FakeProvider, echo
 from tests.support.replies import Answer, Reply, Thought, context_too_long, server_error
@@ -46,9 +46,9 @@ async def small(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[
         yield service
 
 
-async def summary_of(service: Service, conversation: dict[str, Any]) -> State:
+async def summary_of(service: Service, conversation: dict[str, Any]) -> SummaryState:
     """A conversation's summary."""
-    found: State | None = await service.database.read(summaries.state, conversation["conversation_id"])
+    found: SummaryState | None = await service.database.read(summaries.summary_state, conversation["conversation_id"])
     assert found is not None
     return found
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from app.domain.ids import now_ms
 from app.domain.quota import DAY_MS
-from app.services.turns import quota, service
+from app.services.turns import quota, reservation
 from tests.api.conftest import empty
 from tests.api.talk import got, make, messages_of, problem_of, say, told, until_ended
 from tests.support.provider import FakeProvider
@@ -127,6 +127,6 @@ async def test_a_day_s_tokens_are_that_day_s_alone(
     await provider.wait_calls(1)
     await told(bounded_service, other, "Hello")
     problem_of(await say(bounded_service, other, "More"), 429, "quota-exceeded")
-    for module in (service, quota):
+    for module in (reservation, quota):
         monkeypatch.setattr(module, "now_ms", lambda: now_ms() + DAY_MS)
     await told(bounded_service, other, "More")

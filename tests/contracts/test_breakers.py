@@ -113,7 +113,7 @@ def test_any_number_of_models_may_be_named() -> None:
     breakers, sizes = Breakers(clock), TokenCalibration()
     for _ in range(FAILURES):
         breakers[FIRST].failure()
-    prompt = Prompt([], PromptRecord(question=1), 1, 1)
+    prompt = Prompt([], PromptRecord(question_number=1), 1, 1)
     for number in range(5_000):
         breakers[Target("openai", str(number))].success()
         sizes.learn(Target("openai", str(number)), prompt, 1)

@@ -26,7 +26,9 @@ from tests.support.routing import (
 def long_history(turns: int) -> Sequence[HistoryMessage]:
     """Turns of about a hundred tokens each."""
     return [
-        message for n in range(turns) for message in ((2 * n + 1, "q" * 200, None), (2 * n + 2, "r" * 200, 2 * n + 1))
+        HistoryMessage(*message)
+        for n in range(turns)
+        for message in ((2 * n + 1, "q" * 200, None), (2 * n + 2, "r" * 200, 2 * n + 1))
     ]
 
 
@@ -99,9 +101,9 @@ def test_a_model_s_own_count_corrects_ours() -> None:
         assert told[-1] < 30
         assert both.asked.call is not None
         assert both.asked.call.prompt is not None
-        context = both.asked.call.prompt.context
-        assert 2 < context.correction < 3
-        assert context.tokens > 2 * both.asked.call.prompt.estimate
+        record = both.asked.call.prompt.record
+        assert 2 < record.correction < 3
+        assert record.tokens > 2 * both.asked.call.prompt.estimate
 
     paired(scenario, window=4_000)
 

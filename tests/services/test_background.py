@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.db import process_leases, turns
+from app.db import process_leases
 from app.db.models import MessageRow
 from app.errors import DatabaseUnavailable
 from app.services.runtime.timings import Timings
+from app.services.turns.executor import adopt
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, until_accepted
 from tests.support.background import (
     ERRORS,
@@ -181,7 +182,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
     values: dict[str, Any] = {"status": "queued", "completed_at": None, "process_id": None, "content": ""}
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
-    with Outage(service.database, RuntimeError("a bug"), turns.adopt):
+    with Outage(service.database, RuntimeError("a bug"), adopt):
         await recover(service)
     slots = service.services.turns.executor._capacity
     assert (slots._at_work.total(), slots._waiting, slots._waiting_of.total()) == (0, 0, 0)

@@ -10,6 +10,7 @@ import pytest
 
 from app.domain.grounded_prompt import NOTHING_FOUND
 from app.services.runtime.timings import Timings
+from app.services.search.service import DocumentSearch
 from app.services.turns.checkpoints import CheckpointWriter
 from tests.api.talk import events_of, got, live_events, make, messages_of, say, told
 from tests.services.test_turns import change, checkpoints, dead_process
@@ -80,11 +81,12 @@ async def test_a_search_that_does_not_end_can_be_cancelled(openai_service: Servi
     made = await rag(openai_service)
     searching = asyncio.Event()
 
-    async def search(*_: object) -> Any:
-        searching.set()
-        await asyncio.Event().wait()
+    class EndlessSearch(DocumentSearch):
+        async def search(self, *_: Any) -> Any:
+            searching.set()
+            await asyncio.Event().wait()
 
-    openai_service.services.turns.executor.grounded.passages.search = search
+    openai_service.services.turns.executor.grounded.passages.search = EndlessSearch(openai_service.database, None)
     accepted = await say(openai_service, made, QUESTION, background=True)
     await searching.wait()
     await CheckpointWriter(openai_service.database, openai_service.services.turns.executor, "none", Timings()).save()

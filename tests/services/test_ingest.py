@@ -165,7 +165,7 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     one = await hosts(slow)
     document = await one.upload(TEXT)
     await slow.asked.wait()
-    await database.write(process_leases.resign, one.process_id)
+    await database.write(process_leases.release, one.process_id)
     await recovered(database)
     other = await hosts()
     found = await other.ready(document)

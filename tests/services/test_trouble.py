@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,8 +14,10 @@ from sqlalchemy import update
 from app.db import messages, process_leases, turns
 from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.runtime.timings import Timings
+from app.services.turns.queue import start_eligible
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.background import (
     ERRORS,
@@ -92,16 +94,16 @@ async def test_a_post_whose_reply_cannot_be_stored_is_answered(
 
 
 @without_wait
-@pytest.mark.parametrize("failing", ["start", "history"])
+@pytest.mark.parametrize("failing", [start_eligible, turns.history], ids=["start", "history"])
 async def test_a_post_whose_turn_cannot_start_is_answered(
-    openai_service: Service, provider: FakeProvider, failing: str
+    openai_service: Service, provider: FakeProvider, failing: Callable[..., Transaction[Any]]
 ) -> None:
     """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
     await until_accepted(openai_service, {"conversation_id": path.split("/")[2]}, 4)
-    with Outage(openai_service.database, DatabaseUnavailable(), getattr(turns, failing)):
+    with Outage(openai_service.database, DatabaseUnavailable(), failing):
         gate.set()
         assert (await post).status_code == 201
         answer = problem_of(await waiting, 503, "database-unavailable")

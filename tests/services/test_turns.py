@@ -49,12 +49,12 @@ async def rows(service: Service) -> list[MessageRow]:
 
 def checkpoints(service: Service) -> CheckpointWriter:
     turns = service.services.turns
-    return CheckpointWriter(service.database, turns.executor, turns._process_id, Timings())
+    return CheckpointWriter(service.database, turns.executor, turns.process_id, Timings())
 
 
 def stops(service: Service) -> CancellationPoller:
     turns = service.services.turns
-    return CancellationPoller(service.database, turns.executor, turns._process_id, Timings())
+    return CancellationPoller(service.database, turns.executor, turns.process_id, Timings())
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
@@ -232,8 +232,8 @@ async def test_a_dead_process_s_waiting_turn_is_adopted(service: Service) -> Non
     """A queued turn of a dead process has cost nothing yet: another one runs it."""
     path = await abandoned_turn(service, status="queued", completed_at=None, content="", finish_reason=None)
     await recover(service)
-    [run] = service.services.turns.executor.runs.values()
-    await run.stream.wait_finished()
+    for run in list(service.services.turns.executor.runs.values()):  # it may have ended already
+        await run.stream.wait_finished()
     reply = (await service.client.get(path)).json()[1]
     assert (reply["status"], reply["content"], reply["model"]) == ("completed", "Hello", "echo")
 
@@ -258,7 +258,7 @@ class LostAcknowledgement:
     """A database on which the next turn's commit comes through while its answer does not."""
 
     def __init__(self, service: Service, *, committed: bool) -> None:
-        self._turns = service.services.turns
+        self._turns = service.services.turns._reservations
         self._database = service.database
         self._committed = committed
         self.write, self._transact = self.failing, service.database.write

@@ -196,13 +196,13 @@ async def test_keys_are_kept_for_a_day_from_the_end(pair: Pair, provider: FakePr
     post = asyncio.create_task(pair.one.client.post(path, json={"message": "Hello"}, headers=headers))
     await provider.wait_calls(1)
     later = now_ms() + 2 * RETENTION_MS
-    await database.write(idempotency.forget, later)  # unfinished: its day has not begun
+    await database.write(idempotency.expire, later)  # unfinished: its day has not begun
     gate.set()
     await post
-    await database.write(idempotency.forget, later)  # seen ended
-    await database.write(idempotency.forget, later + RETENTION_MS)
+    await database.write(idempotency.expire, later)  # seen ended
+    await database.write(idempotency.expire, later + RETENTION_MS)
     again = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
     assert again.headers["idempotency-replayed"] == "true"
-    await database.write(idempotency.forget, later + RETENTION_MS + 1)
+    await database.write(idempotency.expire, later + RETENTION_MS + 1)
     anew = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
     assert "idempotency-replayed" not in anew.headers

@@ -16,12 +16,12 @@ from app.llm.base import ChatModel, ChatRequest, Chunk
 
 BESIDE = {
     process_leases.heartbeat,
-    process_leases.forget_dead_processes,
+    process_leases.delete_expired,
     turns.stalled_turns,
-    turns.running_of,
+    turns.unfinished_of,
     turns.checkpoint,
     turns.progress,
-    idempotency.forget,
+    idempotency.expire,
 }
 """What runs by the clock beside the turns: counted, it would make their moments differ from run to run."""
 

@@ -49,7 +49,7 @@ class Host:
     async def die(self) -> None:
         """Stops amid whatever it does, with its lease."""
         await self.supervisor.stop()
-        await self.database.write(process_leases.resign, self.process_id)
+        await self.database.write(process_leases.release, self.process_id)
 
     async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
         """A document that has arrived here."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.domain.prompt import prompt
+from app.domain.prompt import build_prompt
 from app.domain.turns import History, HistoryMessage
 from app.domain.usage import Attempt
 from app.errors import AppError
@@ -70,10 +70,10 @@ class Asked:
     ) -> Completion:
         """A reply, asked for anew."""
         self.heard = Heard(self.watched)
-        messages = [*history, (len(history) + 1, question, None)]
+        messages = [*history, HistoryMessage(len(history) + 1, question, None)]
         self.call = ModelCall(
             target,
-            lambda window: prompt(History(None, messages), len(messages), window),
+            lambda window: build_prompt(History(None, messages), len(messages), window),
             self.heard,
             asyncio.get_running_loop().time() + self.router.limits.total,
         )

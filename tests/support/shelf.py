@@ -15,7 +15,7 @@ from app.services.search.service import DocumentSearch
 from tests.support.service import Service
 
 
-class Shelf:
+class Shelf(DocumentSearch):
     """The documents of a service's users, whose searches can be looked at and made to fail."""
 
     def __init__(self, service: Service) -> None:
@@ -24,9 +24,10 @@ class Shelf:
         self.failure: Exception | None = None
         self.status: RetrievalStatus | None = None
         """What came of a search, where it is to be something else than it is."""
-        self._database = service.database
-        self._search = DocumentSearch(service.database, embedder=None).search
-        service.services.turns.executor.grounded.passages.search = self.search
+        super().__init__(service.database, embedder=None)
+        passages = service.services.turns.executor.grounded.passages
+        self._before = passages.search
+        passages.search = self
 
     async def add(
         self,
@@ -42,6 +43,7 @@ class Shelf:
         async with self._database.write_session() as session:
             changed = update(UserRow).values(documents_version=UserRow.documents_version + 1)
             owner_id = await session.scalar(changed.where(UserRow.user_id == user_id).returning(UserRow.id))
+            assert owner_id is not None
             await session.execute(
                 insert(DocumentRow).values(
                     document_id=document_id, owner_id=owner_id, name=name, media_type="text/plain", bytes=1,
@@ -70,9 +72,11 @@ class Shelf:
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
     ) -> SearchResult:
-        """See `services.retrieval.Retrieval.search`."""
         self.searches.append((owner_id, list(queries), None if document_ids is None else list(document_ids)))
         if self.failure is not None:
             raise self.failure
-        found = await self._search(owner_id, queries, limit, document_ids)
+        found = await super().search(owner_id, queries, limit, document_ids)
         return replace(found, status=self.status or found.status)
+
+    async def similarities(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
+        return await self._before.similarities(queries, texts)

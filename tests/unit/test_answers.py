@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.domain.titles import title_written
+from app.domain.titles import title_in_reply
 
 BARE = [
     ("Planning a trip to Rome", "Planning a trip to Rome"),
@@ -262,7 +262,7 @@ NOTHING = [
 )
 def test_the_title_in_an_answer_is_found(answer: str, title: str | None) -> None:
     """Bare, quoted, labelled, announced, one of several, marked up, or not there; its own words are left alone."""
-    assert title_written(answer) == title
+    assert title_in_reply(answer) == title
 
 
 WORDS = (
@@ -295,7 +295,7 @@ PIECES = st.lists(
 @settings(deadline=None, max_examples=500)
 def test_any_answer_is_a_short_line_or_nothing(answer: str) -> None:
     """Whatever a model answers, the title is one line of 1 to 60 characters, or there is none."""
-    title = title_written(answer)
+    title = title_in_reply(answer)
     assert title is None or (1 <= len(title) <= 60 and title == " ".join(title.split()))
 
 
@@ -310,14 +310,14 @@ PLAIN = st.lists(
 )
 def test_a_plain_title_comes_back_from_any_wrapping(title: str, wrapping: str) -> None:
     """A title of plain words is the same however it was wrapped."""
-    assert title_written(wrapping.format(title)) == title
+    assert title_in_reply(wrapping.format(title)) == title
 
 
 @given(st.text(max_size=50))
 def test_a_title_in_json_is_the_title_itself(title: str) -> None:
     """JSON gives what the same text gives alone, unless that is JSON or a fence itself."""
     if not any(mark in title for mark in '{}[]"`<~'):
-        assert title_written(json.dumps({"title": title})) == title_written(title)
+        assert title_in_reply(json.dumps({"title": title})) == title_in_reply(title)
 
 
 @pytest.mark.parametrize(
@@ -348,5 +348,5 @@ def test_a_title_in_json_is_the_title_itself(title: str) -> None:
 )
 def test_hostile_answers_are_read_quickly(part: str) -> None:
     """The longest answer made of one part is read in about linear time: a slow rule would hold the whole suite up."""
-    title = title_written(part * 50_000)
+    title = title_in_reply(part * 50_000)
     assert title is None or len(title) <= 60

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.messages import WHITE_SPACE, has_text
-from app.domain.prompt import Prompt, Window, message_tokens, prompt, ranges
+from app.domain.prompt import Prompt, Window, build_prompt, message_tokens, to_ranges
 from app.domain.turns import History, HistoryMessage, Summary
 from app.errors import MessageTooLong
 
@@ -20,18 +20,22 @@ def conversation(*pairs: tuple[str, str | None]) -> list[HistoryMessage]:
     messages: list[HistoryMessage] = []
     for place, (question, reply) in enumerate(pairs):
         number = 2 * place + 1
-        messages.append((number, question, None))
+        messages.append(HistoryMessage(number, question, None))
         if reply is not None:
-            messages.append((number + 1, reply, number))
-    return [*messages, (2 * len(pairs) + 1, "now", None)]
+            messages.append(HistoryMessage(number + 1, reply, number))
+    return [*messages, HistoryMessage(2 * len(pairs) + 1, "now", None)]
+
+
+def history(*messages: tuple[int, str, int | None]) -> list[HistoryMessage]:
+    return [HistoryMessage(*each) for each in messages]
 
 
 def told(messages: list[HistoryMessage], *, window: int = WINDOW, system: str | None = None) -> list[tuple[str, str]]:
     return said(composed(History(system, messages), window))
 
 
-def composed(history: History, window: int = WINDOW, **more: Any) -> Prompt:
-    return prompt(history, history.messages[-1][0], Window.of(window, None, **more))
+def composed(given: History, window: int = WINDOW, **more: Any) -> Prompt:
+    return build_prompt(given, given.messages[-1].sequence_number, Window.of(window, None, **more))
 
 
 def said(made: Prompt) -> list[tuple[str, str]]:
@@ -63,13 +67,13 @@ def test_white_space_is_the_same_in_python_and_sql() -> None:
 
 def test_a_later_reply_without_text_leaves_the_one_before_it() -> None:
     """A question is told once, with the one reply that has text."""
-    messages: list[HistoryMessage] = [(1, "a", None), (2, "A", 1), (3, " \n", 1), (4, "now", None)]
+    messages = history((1, "a", None), (2, "A", 1), (3, " \n", 1), (4, "now", None))
     assert told(messages) == [("user", "a"), ("assistant", "A"), ("user", "now")]
 
 
 def test_a_reply_whose_question_was_deleted_is_left_out() -> None:
     """Half a turn is not told."""
-    assert told([(2, "A", 1), (3, "now", None)]) == [("user", "now")]
+    assert told(history((2, "A", 1), (3, "now", None))) == [("user", "now")]
 
 
 def test_the_newest_turns_that_fit_are_told() -> None:
@@ -85,28 +89,28 @@ def test_the_newest_turns_that_fit_are_told() -> None:
 def test_a_question_that_does_not_fit_is_refused() -> None:
     """The question is told whole, or refused with how much it would take."""
     with pytest.raises(MessageTooLong, match=r"8004 tokens.*room for 8000, 1024 of them"):
-        told([(1, "x" * 32_000, None)], window=8_000)
-    assert told([(1, "x" * 32_000, None)], window=9_100) == [("user", "x" * 32_000)]
+        told(history((1, "x" * 32_000, None)), window=8_000)
+    assert told(history((1, "x" * 32_000, None)), window=9_100) == [("user", "x" * 32_000)]
 
 
 def test_a_system_prompt_counts_with_the_question() -> None:
     """What no prompt can do without has to fit together."""
     with pytest.raises(MessageTooLong, match="message and system prompt"):
-        told([(1, "x" * 2_000, None)], window=1_000, system="y" * 2_000)
+        told(history((1, "x" * 2_000, None)), window=1_000, system="y" * 2_000)
 
 
 def test_a_reply_s_room_is_never_more_than_half() -> None:
     """Who asks for as many tokens as the model has can still say something."""
-    assert Window.of(1_000, 900).room == 500
+    assert Window.of(1_000, 900).prompt_budget == 500
 
 
 def test_a_correction_shrinks_what_fits() -> None:
     """Where the model counts twice as many tokens as we do, half as much is told."""
     messages = conversation(*[("q" * 400, "r" * 400) for _ in range(10)])
     plain, corrected = (composed(History(None, messages), 3_000, correction=by) for by in (1.0, 2.0))
-    assert len(plain.context.sent) == len(corrected.context.sent) == 1
+    assert len(plain.record.sent) == len(corrected.record.sent) == 1
     assert (len(plain.messages), len(corrected.messages)) == (19, 9)
-    assert corrected.context.tokens == 2 * corrected.estimate
+    assert corrected.record.tokens == 2 * corrected.estimate
 
 
 def test_a_script_takes_the_room_that_its_tokens_do() -> None:
@@ -123,25 +127,25 @@ def test_what_was_told_is_known_by_its_numbers() -> None:
     """The numbers that were sent come as ranges, with holes where a turn was left out, and with the cut."""
     messages = conversation(("x" * 4_000, "X"), ("a", "A"), ("b", None), ("c", "C"))
     made = composed(History("Be kind.", messages), 1_200)
-    assert (made.context.sent, made.context.cut, made.context.question) == (((3, 4), (7, 8)), 2, 9)
-    assert made.context.system == message_tokens("Be kind.")
+    assert (made.record.sent, made.record.dropped_up_to, made.record.question_number) == (((3, 4), (7, 8)), 2, 9)
+    assert made.record.system_tokens == message_tokens("Be kind.")
 
 
 def test_a_summary_stands_in_the_one_system_message() -> None:
     """The summary is told behind the system prompt, and what it covers is said."""
-    messages = [(5, "c", None), (6, "C", 5), (7, "now", None)]
+    messages = history((5, "c", None), (6, "C", 5), (7, "now", None))
     made = composed(History("Be kind.", messages, Summary("id", 4, "They greeted.")))
     [(role, system), *rest] = said(made)
     assert (role, system.splitlines()[0], system.splitlines()[-1]) == ("system", "Be kind.", "They greeted.")
     assert rest == [("user", "c"), ("assistant", "C"), ("user", "now")]
-    assert (made.context.summary_id, made.context.summarised, made.context.cut) == ("id", 4, 0)
+    assert (made.record.summary_id, made.record.summarised_up_to, made.record.dropped_up_to) == ("id", 4, 0)
 
 
 def test_a_summary_that_leaves_no_room_is_not_told() -> None:
     """A summary longer than half of the room gives way to the messages."""
-    messages = [(5, "c", None), (6, "C", 5), (7, "now", None)]
+    messages = history((5, "c", None), (6, "C", 5), (7, "now", None))
     made = composed(History(None, messages, Summary("id", 4, "s" * 4_000)), 1_000)
-    assert (made.context.summary_id, made.context.summarised) == (None, 4)
+    assert (made.record.summary_id, made.record.summarised_up_to) == (None, 4)
     assert said(made)[0] == ("user", "c")
 
 
@@ -149,18 +153,18 @@ def test_a_smaller_window_tells_half_as_much() -> None:
     """After a refusal half of the history is told, the question still whole; without a history there is no half."""
     messages = conversation(*[("q" * 400, "r" * 400) for _ in range(8)])
     window = Window.of(WINDOW, None)
-    made = prompt(History("Be kind.", messages), 17, window)
-    smaller = window.smaller(made)
+    made = build_prompt(History("Be kind.", messages), 17, window)
+    smaller = window.halved(made)
     assert smaller is not None
-    again = prompt(History("Be kind.", messages), 17, smaller)
+    again = build_prompt(History("Be kind.", messages), 17, smaller)
     assert (len(made.messages), len(again.messages)) == (18, 10)
-    assert window.smaller(prompt(History(None, [(1, "now", None)]), 1, window)) is None
+    assert window.halved(build_prompt(History(None, history((1, "now", None))), 1, window)) is None
 
 
 @given(st.sets(st.integers(min_value=1, max_value=60)))
 def test_ranges_hold_exactly_their_numbers(numbers: set[int]) -> None:
     """Numbers come back out of their ranges, which are as few as can be."""
-    found = ranges(sorted(numbers))
+    found = to_ranges(sorted(numbers))
     assert {number for first, last in found for number in range(first, last + 1)} == numbers
     assert all(last + 1 < following for (_, last), (following, _) in itertools.pairwise(found))
 
@@ -187,5 +191,5 @@ def test_roles_alternate_and_earlier_turns_fit(
     assert made.messages[-1]["content"] == "now"
     assert sum(message_tokens(message["content"]) for message in made.messages) - len(made.messages) <= made.estimate
     assert made.estimate * correction <= window
-    smaller = Window.of(window, None, correction).smaller(made)
-    assert smaller is None or prompt(History(system, conversation(*pairs)), 2 * len(pairs) + 1, smaller)
+    smaller = Window.of(window, None, correction).halved(made)
+    assert smaller is None or build_prompt(History(system, conversation(*pairs)), 2 * len(pairs) + 1, smaller)

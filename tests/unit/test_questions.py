@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.question_kinds import asks_for_outline, is_about_reply, is_follow_up, is_small_talk
+from app.domain.question_kinds import is_follow_up, is_small_talk, wants_outline, wants_rephrasing
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_what_asks_something_is_no_small_talk(message: str) -> None:
 def test_other_forms_of_the_reply_are_no_questions() -> None:
     """What only wants the last reply shorter or in another language is not searched for."""
     wants = ("Shorter please", "Translate that into German.", "make it shorter", "rephrase your last answer")
-    assert all(map(is_about_reply, wants))
-    assert not any(map(is_about_reply, ("Translate chapter 2", "make a list of fees", "It is shorter than what?")))
+    assert all(map(wants_rephrasing, wants))
+    assert not any(map(wants_rephrasing, ("Translate chapter 2", "make a list of fees", "It is shorter than what?")))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_question_that_stands_alone_is_no_follow_up() -> None:
 )
 def test_documents_asked_for_as_a_whole(question: str) -> None:
     """What no single passage tells is answered from outlines."""
-    assert asks_for_outline(question)
+    assert wants_outline(question)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_documents_asked_for_as_a_whole(question: str) -> None:
 )
 def test_a_question_for_a_fact_needs_no_outline(question: str) -> None:
     """Facts stand in passages."""
-    assert not asks_for_outline(question)
+    assert not wants_outline(question)

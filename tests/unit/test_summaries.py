@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.prompt import PromptRecord
-from app.domain.summaries import notes, upto
+from app.domain.summaries import material, summarise_up_to
 from app.domain.token_estimate import cut_to_tokens
 from app.domain.turns import HistoryMessage
 
@@ -14,35 +14,35 @@ def turns(*lengths: int) -> list[HistoryMessage]:
     return [
         message
         for n, length in enumerate(lengths)
-        for message in ((2 * n + 1, "q", None), (2 * n + 2, "r" * length, 2 * n + 1))
+        for message in (HistoryMessage(2 * n + 1, "q", None), HistoryMessage(2 * n + 2, "r" * length, 2 * n + 1))
     ]
 
 
 def test_notes_are_of_whole_turns() -> None:
     """As many turns are summarised at once as take half of the room; none is taken apart."""
-    text, reached = notes(turns(50, 50, 50, 50), 80)
+    text, reached = material(turns(50, 50, 50, 50), 80)
     assert reached == 4
     assert text == f"User: q\n\nAssistant: {'r' * 50}\n\nUser: q\n\nAssistant: {'r' * 50}"
 
 
 def test_a_turn_that_is_too_long_is_cut() -> None:
     """One turn is always taken, so that there is an end to it."""
-    text, reached = notes(turns(10_000), 100)
+    text, reached = material(turns(10_000), 100)
     assert (text, reached) == (cut_to_tokens(f"User: q\n\nAssistant: {'r' * 200}", 50), 2)
 
 
 def test_half_of_what_was_told_is_summarised_as_well() -> None:
     """The next summary is needed only when half of the room has filled up again; it ends with a turn."""
-    assert upto(PromptRecord(question=13, sent=((5, 12),), cut=4)) == 8
-    assert upto(PromptRecord(question=11, sent=((5, 6), (9, 10)), cut=4)) == 6
-    assert upto(PromptRecord(question=7, sent=((5, 6),), cut=4)) == 4
-    assert upto(PromptRecord(question=5, cut=4)) == 4
+    assert summarise_up_to(PromptRecord(question_number=13, sent=((5, 12),), dropped_up_to=4)) == 8
+    assert summarise_up_to(PromptRecord(question_number=11, sent=((5, 6), (9, 10)), dropped_up_to=4)) == 6
+    assert summarise_up_to(PromptRecord(question_number=7, sent=((5, 6),), dropped_up_to=4)) == 4
+    assert summarise_up_to(PromptRecord(question_number=5, dropped_up_to=4)) == 4
 
 
 @given(st.lists(st.integers(0, 300), max_size=12), st.integers(min_value=2, max_value=400))
 def test_notes_make_progress_within_their_room(lengths: list[int], room: int) -> None:
     """Whatever was said, notes fit half of the room, reach to the end of a turn, and get somewhere."""
-    text, reached = notes(turns(*lengths), room)
+    text, reached = material(turns(*lengths), room)
     assert len(text) <= room // 2 * 4 + 2 * len(lengths)
     assert reached % 2 == 0
     assert (reached > 0) == bool(lengths)

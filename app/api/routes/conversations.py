@@ -28,7 +28,7 @@ from app.domain.conversations import Mode
 from app.domain.messages import Message
 from app.domain.turns import NewTurn
 from app.errors import ConversationNotFound, DatabaseUnavailable, DocumentNotFound, UnknownModel
-from app.services.turns.service import Turn
+from app.services.turns.reservation import Turn
 
 router = APIRouter(tags=["conversations"])
 

@@ -39,7 +39,7 @@ from app.errors import (
     TurnUnfinished,
 )
 from app.services.messages import WINDOW, MessageRange
-from app.services.turns.service import Turn
+from app.services.turns.reservation import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
 

@@ -21,5 +21,5 @@ router = APIRouter(tags=["messages"])
 )
 async def get_context(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """Get the prompt record of a reply: what was sent to the model, and what was omitted and why."""
-    context = await call.services.prompt_records.of(call.principal, str(conversation_id), str(message_id))
+    context = await call.services.prompt_records.get(call.principal, str(conversation_id), str(message_id))
     return json_response(context_json(context))

@@ -5,7 +5,7 @@ from typing import Literal
 from app.api.schemas.fields import JsonObject, Output
 from app.api.schemas.messages import CitationOut, RetrievalOut
 from app.domain.messages import Role
-from app.domain.prompt_record import SentContext
+from app.domain.prompt_record import SentPrompt
 
 
 class SentMessageOut(Output):
@@ -47,7 +47,7 @@ class ContextOut(Output):
     omitted: list[OmittedOut]
 
 
-def context_json(context: SentContext) -> JsonObject:
+def context_json(context: SentPrompt) -> JsonObject:
     summary = context.summary
     return {
         "provider": context.provider,

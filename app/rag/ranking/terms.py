@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from app.domain.language import STOP_WORDS
 from app.rag.chunking.identifiers import parts_of
 
 MARK_LENGTH = 8
@@ -31,14 +32,6 @@ UNSPACED = re.compile(
     "\U00020000-\U0003ffff]+"
 )
 """Scripts that put no spaces between words; their characters are taken in pairs."""
-STOP_WORDS = (
-    "a about after all also am an and any are as at be because been before being between both but by can could did do "
-    "doing during each for from further had has have having he her here hers him his how i if in into is it its "
-    "itself just me more most my no nor not of off on once only or other our out over own please s same she should so "
-    "some such t tell than that the their them then there these they this those through to too under until up very was "
-    "we were what when where which while who whom why will with would you your"
-)
-SAY_NOTHING = frozenset(STOP_WORDS.split())
 
 
 class Indexed(NamedTuple):
@@ -63,8 +56,8 @@ def indexed(owner_id: str, document_id: str, content: str, heading: str = "", na
 def query_stems(query: str) -> list[str]:
     """What is searched for, each once: the words that say something, and the parts of identifiers."""
     words = list(plain_words(query))
-    telling = [each for each in words if each not in SAY_NOTHING]
-    found = map(stem, [*(telling or words), *(each for each in parts_of(query) if each not in SAY_NOTHING)])
+    telling = [each for each in words if each not in STOP_WORDS]
+    found = map(stem, [*(telling or words), *(each for each in parts_of(query) if each not in STOP_WORDS)])
     return list(dict.fromkeys(found))
 
 

@@ -19,67 +19,72 @@ log = logging.getLogger(__name__)
 
 
 class TextBuffer:
-    """A short text in the making, and none of the thinking behind it."""
+    """A sink that keeps the text of a completion, without its reasoning, up to a number of characters."""
 
-    def __init__(self, characters: int) -> None:
+    def __init__(self, max_characters: int) -> None:
         self.text = ""
-        self._characters = characters
+        self._max_characters = max_characters
 
     def append(self, text: str) -> None:
-        """See `Sink.append`."""
         self.text += text
 
     def think(self, text: str) -> None:
-        """See `Sink.think`."""
+        """Discard the reasoning."""
 
     def retract(self) -> str:
-        """See `Sink.retract`: nobody reads a note before its end."""
+        """Return the text so far and start again, since nothing of it is published before the end."""
         text, self.text = self.text, ""
         return text
 
-    def full(self) -> bool:
-        """Whether it is long enough."""
-        return len(self.text) >= self._characters
+    def is_full(self) -> bool:
+        return len(self.text) >= self._max_characters
 
 
 class BackgroundCompletions:
-    """Has short texts written beside the turns; what they cost is entered for the conversation's owner."""
+    """Completions for titles, summaries and query rewrites; their usage is recorded for the conversation's owner."""
 
-    def __init__(self, database: Database, router: Router, timings: Timings, seconds: float = 60) -> None:
+    def __init__(self, database: Database, router: Router, timings: Timings, timeout_seconds: float = 60) -> None:
         self.router = router
         self._database = database
         self._retry = DatabaseRetry(database, timings)
-        self._seconds = seconds
+        self._timeout_seconds = timeout_seconds
 
-    async def write(
-        self, target: Target, messages: Sequence[PromptMessage], characters: int, owner_id: str, conversation_id: str
+    async def complete(
+        self,
+        target: Target,
+        messages: Sequence[PromptMessage],
+        max_characters: int,
+        owner_id: str,
+        conversation_id: str,
     ) -> str | None:
-        """What a model writes, about so many characters at most; None when it fails, which is logged."""
-        note = TextBuffer(characters)
-        deadline = asyncio.get_running_loop().time() + self._seconds
-        call = ModelCall(target, lambda window: fixed_prompt(messages, window), note, deadline, should_stop=note.full)
+        """Return a model's reply, stopped after about `max_characters`; None where it failed (logged) or is empty."""
+        buffer = TextBuffer(max_characters)
+        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        call = ModelCall(
+            target, lambda window: fixed_prompt(messages, window), buffer, deadline, should_stop=buffer.is_full
+        )
         try:
-            ending = await self.router.answer(call)
+            completion = await self.router.answer(call)
         except AppError as error:
-            log.warning("a text beside a turn failed", extra={"code": error.code, "model": target.model})
-            ending = None
-        except BaseException:  # whoever cancels this waits for the end of no outage
+            log.warning("a background completion failed", extra={"code": error.code, "model": target.model})
+            completion = None
+        except BaseException:  # a cancellation does not wait for the end of a database outage
             await self._database.write(usage.record, owner_id, conversation_id, None, call.attempts)
             raise
         await self._retry.write(usage.record, owner_id, conversation_id, None, call.attempts)
-        if ending is None or ending.finish_reason is FinishReason.CONTENT_FILTER:
+        if completion is None or completion.finish_reason is FinishReason.CONTENT_FILTER:
             return None
-        return note.text.strip() or None
+        return buffer.text.strip() or None
 
 
 def fixed_prompt(messages: Sequence[PromptMessage], window: Window) -> Prompt:
-    """Messages that are sent as they are.
+    """Build a prompt of which nothing can be left out.
 
     Raises:
-        MessageTooLong: the model takes less.
+        MessageTooLong: It does not fit into the window.
     """
     tokens = sum(message_tokens(message["content"]) for message in messages)
-    if tokens > window.room:
+    if tokens > window.prompt_budget:
         raise MessageTooLong("The text is too long for the model.")
-    context = PromptRecord(question=0, tokens=window.counted(tokens), correction=window.correction)
-    return Prompt(list(messages), context, tokens, tokens)
+    record = PromptRecord(question_number=0, tokens=window.calibrated(tokens), correction=window.correction)
+    return Prompt(list(messages), record, tokens, tokens)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from app.domain.query_rewriting import MAX_CHARACTERS, query_written, request
+from app.domain.query_rewriting import MAX_CHARACTERS, parse_query, rewrite_request
 from app.domain.turns import History
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
@@ -11,36 +11,36 @@ from app.services.replies.background import BackgroundCompletions
 from app.services.replies.turn_run import TurnRun
 
 REWRITE_SECONDS = 3.0
-"""A turn waits for it: what is not written by then is not worth more waiting."""
+"""The turn waits for the rewrite: a later one is not worth the delay."""
 
 log = logging.getLogger(__name__)
 
 
 class QueryRewriter:
-    """Has follow-ups rewritten as queries that stand alone; what that costs is entered as for titles."""
+    """Rewrites follow-up questions as queries that stand alone; the usage is recorded like that of titles."""
 
-    def __init__(self, asides: BackgroundCompletions) -> None:
-        self._asides = asides
+    def __init__(self, completions: BackgroundCompletions) -> None:
+        self._completions = completions
 
-    def possible(self, target: Target) -> bool:
-        """Whether a model is asked: one over the network, whose call costs a turn less than a search gains.
+    def supports(self, target: Target) -> bool:
+        """Return whether the model is remote and can cite, so that the call costs a turn less than a search gains.
 
         Raises:
-            UnknownModel: the provider is not there any more.
+            UnknownModel: The provider is no longer configured.
         """
-        model = self._asides.router.catalog[target.provider]
+        model = self._completions.router.catalog[target.provider]
         return model.remote and model.cites
 
-    async def query(self, history: History, run: TurnRun) -> str | None:
-        """The question of a reply as a query; None when the model fails, or takes too long."""
-        asked = request(history, run.question_number)
+    async def rewrite(self, history: History, run: TurnRun) -> str | None:
+        """Return the question of a turn as a query; None where the model fails or is too slow."""
+        messages = rewrite_request(history, run.question_number)
         try:
-            # Not the call's own deadline: that a model is slower than this says nothing against its provider.
+            # Not the call's own deadline: a model that is slower than this is no fault of its provider.
             async with asyncio.timeout(REWRITE_SECONDS):
-                written = await self._asides.write(
-                    run.target, asked, MAX_CHARACTERS, run.owner_id, run.message.conversation_id
+                text = await self._completions.complete(
+                    run.target, messages, MAX_CHARACTERS, run.owner_id, run.message.conversation_id
                 )
         except (TimeoutError, DatabaseUnavailable):
             log.info("a question was not rewritten in time")
             return None
-        return query_written(written)
+        return parse_query(text)

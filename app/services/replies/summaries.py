@@ -4,10 +4,9 @@ import logging
 
 from app.db import summaries
 from app.db.database import Database
-from app.db.summaries import State
+from app.db.summaries import SummaryState
 from app.domain.ids import new_id, now_ms
-from app.domain.prompt import PromptRecord
-from app.domain.summaries import MAX_CHARACTERS, notes, request, upto
+from app.domain.summaries import MAX_CHARACTERS, material, summarise_up_to, summary_request
 from app.domain.turns import Summary
 from app.errors import DatabaseUnavailable
 from app.llm.base import Target
@@ -17,59 +16,65 @@ from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
 
-MESSAGES_AT_ONCE = 500
-STEPS = 4
-"""How often in a row, where there is more than a model takes at once."""
+MESSAGES_PER_STEP = 500
+MAX_STEPS = 4
+"""Summaries in a row, where there is more text than fits into one prompt."""
 
 log = logging.getLogger(__name__)
 
 
 class SummaryWriter:
-    """Has conversations summarised that have outgrown the model's window; no turn waits for that."""
+    """Summarises conversations that have outgrown the model's window, in the background."""
 
-    def __init__(self, database: Database, asides: BackgroundCompletions, tasks: TaskOwner, timings: Timings) -> None:
+    def __init__(
+        self, database: Database, completions: BackgroundCompletions, tasks: TaskOwner, timings: Timings
+    ) -> None:
         self._database = database
         self._retry = DatabaseRetry(database, timings)
-        self._asides = asides
+        self._completions = completions
         self._tasks = tasks
-        self._at_work: set[str] = set()
+        self._in_progress: set[str] = set()
+        """Ids of conversations that are being summarised."""
 
-    def after(self, run: TurnRun) -> None:
-        """Looks at what a turn that has ended could not tell its model."""
-        conversation_id = run.message.conversation_id
-        target, context = run.target_used, run.prompt and run.prompt.context
-        if target is None or context is None or context.cut <= context.summarised:
+    def on_turn_finished(self, run: TurnRun) -> None:
+        """Start a summary where messages were dropped from the turn's prompt that no summary covers."""
+        conversation_id, target = run.message.conversation_id, run.target_used
+        record = run.prompt and run.prompt.record
+        if target is None or record is None or record.dropped_up_to <= record.summarised_up_to:
             return
-        if conversation_id in self._at_work or self._asides.router.catalog[target.provider].concurrency is not None:
-            return  # the few places of the embedded model belong to turns
-        self._at_work.add(conversation_id)
-        self._tasks.spawn(self._summarise(conversation_id, target, context))
+        if conversation_id in self._in_progress:
+            return
+        if self._completions.router.catalog[target.provider].concurrency is not None:
+            return  # the few slots of the embedded model belong to turns
+        self._in_progress.add(conversation_id)
+        self._tasks.spawn(self._summarise(conversation_id, target, summarise_up_to(record)))
 
-    async def _summarise(self, conversation_id: str, target: Target, context: PromptRecord) -> None:
+    async def _summarise(self, conversation_id: str, target: Target, up_to: int) -> None:
         try:
-            for _ in range(STEPS):
-                if await self._step(conversation_id, target, upto(context)):
+            for _ in range(MAX_STEPS):
+                if await self._step(conversation_id, target, up_to):
                     break
         except DatabaseUnavailable:
             log.warning("cannot summarise a conversation: the database is out of reach")
         finally:
-            self._at_work.discard(conversation_id)
+            self._in_progress.discard(conversation_id)
 
-    async def _step(self, conversation_id: str, target: Target, last: int) -> bool:
-        """Summarises what follows the last summary, as much as the model takes; whether there is no more to do."""
-        state = await self._database.read(summaries.state, conversation_id)
+    async def _step(self, conversation_id: str, target: Target, up_to: int) -> bool:
+        """Summarise the messages after the last summary, as many as fit into a prompt; True where none are left."""
+        state = await self._database.read(summaries.summary_state, conversation_id)
         covered = state.summary.last if state and state.summary else 0
-        if state is None or covered >= last:
+        if state is None or covered >= up_to:
             return True
-        found = await self._database.read(summaries.following, conversation_id, covered, last, MESSAGES_AT_ONCE)
-        room = self._asides.router.window(target, None).room
-        told, reached = notes(found, room)
-        if not told:
-            return True
-        written = await self._asides.write(
-            target, request(state.summary, told), MAX_CHARACTERS, state.owner_id, conversation_id
+        messages = await self._database.read(
+            summaries.messages_between, conversation_id, covered, up_to, MESSAGES_PER_STEP
         )
-        return written is None or not await self._stored(conversation_id, state, Summary(new_id(), reached, written))
+        text, last = material(messages, self._completions.router.window(target, None).prompt_budget)
+        if not text:
+            return True
+        content = await self._completions.complete(
+            target, summary_request(state.summary, text), MAX_CHARACTERS, state.owner_id, conversation_id
+        )
+        return content is None or not await self._store(conversation_id, state, Summary(new_id(), last, content))
 
-    async def _stored(self, conversation_id: str, state: State, summary: Summary) -> bool:
-        return await self._retry.write(summaries.store, conversation_id, state.revision, summary, now_ms())
+    async def _store(self, conversation_id: str, state: SummaryState, summary: Summary) -> bool:
+        return await self._retry.write(summaries.insert_summary, conversation_id, state.revision, summary, now_ms())

@@ -8,7 +8,7 @@ from app.domain.prompt import Prompt, Window
 from app.domain.retrieval import Lookup, RetrievalResult
 from app.domain.token_estimate import whole_tokens
 from app.domain.turn_outcome import Outcome, TurnRecord, failed_outcome
-from app.domain.turns import History
+from app.domain.turns import AcceptedTurn, History
 from app.domain.usage import Attempt
 from app.errors import InternalError
 from app.llm.base import Target
@@ -50,6 +50,12 @@ class TurnRun:
         self._history = history
         self._call: ModelCall | None = None
         self._generation: asyncio.Task[Outcome] | None = None
+
+    @classmethod
+    def of(cls, turn: AcceptedTurn) -> TurnRun:
+        """Make the run of a turn that was accepted in this process."""
+        number = turn.question.sequence_number
+        return cls(turn.reply, number, turn.resolved, turn.owner_id, turn.lookup, turn.history)
 
     @property
     def message(self) -> Message:
@@ -102,7 +108,7 @@ class TurnRun:
         """Estimate the tokens of the prompt and of the text and reasoning so far."""
         if self._call is None:
             return 0
-        sent = self._call.prompt.context.tokens if self._call.prompt else 0
+        sent = self._call.prompt.record.tokens if self._call.prompt else 0
         return sent + whole_tokens(self._call.twentieths)
 
     def record(self) -> TurnRecord:
@@ -114,7 +120,7 @@ class TurnRun:
             provider,
             model,
             reasoning=self.stream.reasoning() or None,
-            context=self._call.prompt and self._call.prompt.context,
+            prompt=self._call.prompt and self._call.prompt.record,
             attempts=tuple(self._call.attempts),
             retrieval=self.retrieval,
         )

@@ -22,7 +22,7 @@ class Maintenance:
         return [Poller(name, job, interval, bounded=False, required=False) for name, job in jobs.items()]
 
     async def delete_expired_keys(self) -> None:
-        await self._database.write(idempotency.forget, now_ms())
+        await self._database.write(idempotency.expire, now_ms())
 
     async def update_vector_indexes(self) -> None:
         """Create missing indexes and drop obsolete ones; searches without one are slower, but complete."""

@@ -1,4 +1,4 @@
-"""One line in the log for the end of each turn and document: what an operator asks for, and no content."""
+"""Log lines for the end of each turn and document, without content."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ProcessLease:
     async def start(self) -> None:
         """Take the lease."""
         if self._database.kind == "sqlite":
-            await self._database.write(process_leases.forget_earlier_boots, LEASE_MS)
+            await self._database.write(process_leases.delete_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
         await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         self._grace_until = self._now() + self._timings.lease_grace
@@ -63,6 +63,6 @@ class ProcessLease:
     async def release(self) -> None:
         """End the lease, so that other processes take over at once; logs a failure, as the lease expires anyway."""
         try:
-            await self._database.write(process_leases.resign, self.process_id)
+            await self._database.write(process_leases.release, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed
             log.warning("cannot end the lease, which runs out by itself", exc_info=error)

@@ -25,7 +25,7 @@ class CancellationPoller:
         runs = dict(self._executor.runs)
         if not runs:
             return
-        cancelled = await self._database.read(turns.running_of, self._process_id)
+        requested = await self._database.read(turns.unfinished_of, self._process_id)
         for message_id, run in runs.items():
-            if cancelled.get(message_id, True):  # also without a row of this process: deleted, or adopted by another
+            if requested.get(message_id, True):  # also without a row of this process: deleted, or adopted by another
                 self._executor.stop(run, Status.CANCELLED)

@@ -34,7 +34,7 @@ class Capacity:
         """Return a reservation for one more turn; it may be refused later, when its provider and user are known.
 
         Raises:
-            Overloaded: there is no room, whoever the user is.
+            Overloaded: there is no room for any user.
         """
         with self._lock:
             if self._waiting >= self._limits.waiting and self._at_work.total() >= self._limits.at_work:
@@ -100,7 +100,7 @@ class CapacityReservation:
         self._provider: str | None = None
         """The provider of which it holds a slot."""
 
-    def assign(self, provider: str, owner_id: str, first: bool, freed: int) -> bool:
+    def assign(self, provider: str, owner_id: str, *, first: bool, freed: int) -> bool:
         """Take a slot, or else a place in the queue; return whether the turn can start at once.
 
         Args:

@@ -18,12 +18,12 @@ class SavedState(NamedTuple):
 
     length: int = 0
     target: Target | None = None
-    context: PromptRecord | None = None
+    prompt: PromptRecord | None = None
     """Of the prompt that was sent last: with a fallback it changes."""
 
 
 def state_of(run: TurnRun) -> SavedState:
-    return SavedState(run.stream.length, run.target_used, run.prompt and run.prompt.context)
+    return SavedState(run.stream.length, run.target_used, run.prompt and run.prompt.record)
 
 
 class CheckpointWriter:

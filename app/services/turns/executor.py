@@ -8,9 +8,11 @@ from typing import Any
 
 from app.db import turns
 from app.db.database import Database
+from app.db.transaction import Transaction
+from app.db.turns import Adopted
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
-from app.domain.prompt import prompt
+from app.domain.prompt import build_prompt
 from app.domain.turn_outcome import Outcome, failed_outcome
 from app.domain.turns import History
 from app.errors import AppError, DatabaseUnavailable, Draining, InternalError
@@ -74,7 +76,7 @@ class TurnExecutor:
         Raises:
             Draining: the process is shutting down.
             DatabaseUnavailable: the lease of the process has expired, so others would end the turn.
-            Overloaded: the process has no room, whoever the user is.
+            Overloaded: the process has no room for any user.
         """
         if self.draining:
             raise Draining
@@ -115,10 +117,9 @@ class TurnExecutor:
             Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
         reservation = self.acquire_capacity()
-        wait = functools.partial(reservation.enqueue, adopted=True)
         try:
             retry = DatabaseRetry(self._database, self._timings)
-            adopted = await retry.write(turns.adopt, self._lease.process_id, reply, wait)
+            adopted = await retry.write(adopt, self._lease.process_id, reply, reservation)
         except BaseException:
             reservation.release()
             raise
@@ -204,8 +205,8 @@ class TurnExecutor:
         limits = CallLimits(deadline, should_stop=meter.exceeded if meter else None)
         if run.lookup is not None:
             return self.grounded.generate(run, run.lookup, history, limits)
-        build_prompt = functools.partial(prompt, history, run.question_number)
-        return generate(self._router, run, run.start_call(build_prompt, run.stream, limits))
+        build = functools.partial(build_prompt, history, run.question_number)
+        return generate(self._router, run, run.start_call(build, run.stream, limits))
 
     async def _settle(self, run: TurnRun, outcome: Outcome) -> None:
         """Store the outcome of a turn, however long that takes, and end its stream."""
@@ -231,3 +232,15 @@ class TurnExecutor:
                 callback(run)
             except Exception:  # the turn itself has ended well
                 log.exception("a follow-up of a turn broke")
+
+
+def adopt(process_id: str, reply: Message, reservation: CapacityReservation) -> Transaction[Adopted | None]:
+    """Adopt a queued turn and take a place in the queue for it; None if another process was first.
+
+    Raises:
+        Overloaded: the queue has no place left; the turn stays where it is.
+    """
+    adopted = yield from turns.adopt(process_id, reply)
+    if adopted is not None:
+        reservation.enqueue(adopted.owner_id, adopted=True)
+    return adopted

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 
 from app.db import turns
 from app.db.database import Database
+from app.db.transaction import Transaction
 from app.domain.ids import now_ms
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.polling import Poller
@@ -62,7 +63,7 @@ class TurnQueue:
             return
         started: list[str] = []
         try:
-            started = await self._database.write(turns.start, self._process_id, self._with_slot, now_ms())
+            started = await self._database.write(start_eligible, self._process_id, self._queued, now_ms())
             self._client_wait.end()
         except Exception as error:
             self._client_wait.note(error, [queued.run.stream for queued in self._queued.values()])
@@ -73,12 +74,6 @@ class TurnQueue:
                     queued.finish(started=True)
                 else:
                     queued.reservation.release_slot()
-
-    def _with_slot(self, message_ids: Sequence[str]) -> Iterable[str]:
-        for message_id in message_ids:
-            queued = self._queued.get(message_id)
-            if queued is not None and queued.reservation.acquire_slot(queued.run.resolved.provider):
-                yield message_id
 
 
 class QueuedTurn:
@@ -93,3 +88,18 @@ class QueuedTurn:
         """End the wait, unless it has ended."""
         if not self.started.done():
             self.started.set_result(started)
+
+
+def start_eligible(process_id: str, queued: Mapping[str, QueuedTurn], now: int) -> Transaction[list[str]]:
+    """Start those queued turns that are first in their conversation and get a slot; return their ids.
+
+    A turn that was started before is started again: the acknowledgement of the first time may have been lost.
+    """
+    started: list[str] = []
+    for message_id in (yield from turns.first_in_conversation(process_id)):
+        turn = queued.get(message_id)
+        if turn is None or not turn.reservation.acquire_slot(turn.run.resolved.provider):
+            continue
+        if (yield from turns.start(process_id, message_id, now)):
+            started.append(message_id)
+    return started

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from app.db import usage
 from app.db.database import Database
+from app.db.transaction import Transaction
 from app.domain.ids import now_ms
 from app.domain.quota import DAY_MS, quota_exceeded
 from app.errors import DatabaseUnavailable
@@ -55,6 +56,11 @@ class TokenQuota:
         self._database = database
         self._accounts: dict[tuple[str, int], DailyAccount] = {}
         """By the user's row and the day."""
+
+    def check(self, owner_id: str, now: int) -> Transaction[None]:
+        """Raise QuotaExceeded if the recorded usage of the day reaches the limit; `now` is in milliseconds."""
+        if self.daily_tokens is not None and (yield from usage.spent(owner_id, now)) >= self.daily_tokens:
+            raise quota_exceeded(now)
 
     @contextlib.asynccontextmanager
     async def meter(self, run: TurnRun) -> AsyncIterator[TurnUsageMeter | None]:

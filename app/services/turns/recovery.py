@@ -40,7 +40,7 @@ class TurnRecovery:
         with contextlib.suppress(Draining, Overloaded):  # then others adopt the queued turns
             while await self._recover_batch() == BATCH_TURNS:
                 pass
-        await self._database.write(process_leases.forget_dead_processes, self._lease.process_id, LEASE_MS)
+        await self._database.write(process_leases.delete_expired, self._lease.process_id, LEASE_MS)
 
     async def _recover_batch(self) -> int:
         """Interrupt or adopt up to 100 stalled turns; return their number.
@@ -81,6 +81,6 @@ class TurnRecovery:
             raise
         except Exception:  # a row of another release, perhaps
             log.exception("the record of a stalled turn cannot be read", extra=ids)
-            interrupted = await self._database.write(turns.interrupt_unrecorded, *args)
+            interrupted = await self._database.write(turns.mark_interrupted_without_usage, *args)
         if interrupted:
             log.warning("the turn of a dead process was interrupted", extra=ids)

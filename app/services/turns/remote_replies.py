@@ -56,7 +56,9 @@ class RemoteReplies:
         if not streams:
             self._client_wait.end()
             return
-        followed = [turns.Watched(name, stream.length, stream.awaits_retrieval) for name, stream in streams.items()]
+        followed = [
+            turns.FollowedReply(name, stream.length, stream.awaits_retrieval) for name, stream in streams.items()
+        ]
         try:
             found = await self._database.read(turns.progress, followed)
             self._client_wait.end()
@@ -67,7 +69,7 @@ class RemoteReplies:
             if not self._closed:
                 self._advance(stream, found.get(message_id))
 
-    def _advance(self, stream: ReplyStream, progress: turns.Progress | None) -> None:
+    def _advance(self, stream: ReplyStream, progress: turns.ReplyProgress | None) -> None:
         if progress is None:
             stream.finish_deleted()
         else:

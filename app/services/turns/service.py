@@ -1,23 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
-from app.db import conversations, idempotency, messages, reservations, retrieval_records, turns, users
+from app.db import conversations, idempotency, messages, retrieval_records, turns
 from app.db.database import Database
 from app.db.idempotency import KeyTaken
-from app.db.reservations import Reservation
 from app.db.transaction import Transaction
-from app.domain.conversations import Mode, NewConversation
-from app.domain.grounded_prompt import instructed
-from app.domain.ids import new_id, now_ms
-from app.domain.messages import Message, ResolvedModel
+from app.domain.conversations import NewConversation
+from app.domain.ids import now_ms
+from app.domain.messages import Message
 from app.domain.principals import Principal
-from app.domain.prompt import fixed_tokens
 from app.domain.retrieval import RetrievalResult
-from app.domain.titles import title_from
 from app.domain.turns import AcceptedTurn, NewReply, NewTurn
 from app.errors import (
     AlreadyFinished,
@@ -27,68 +22,29 @@ from app.errors import (
     IdempotencyKeyReused,
     Overloaded,
 )
-from app.llm.base import Target
 from app.llm.router import Router
 from app.services.messages import require_message
 from app.services.replies.stream import ReplyStream
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.timings import Timings
-from app.services.turns.capacity import CapacityReservation
 from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
+from app.services.turns.reservation import (
+    ConversationToCreate,
+    PendingTurn,
+    Turn,
+    TurnRequest,
+    TurnReservations,
+    owner_of,
+)
 
 T = TypeVar("T")
 
 
-class Turn(NamedTuple):
-    """A turn for a caller: accepted now, or read by its reply."""
-
-    title: str | None
-    """Of its conversation."""
-    question: Message | None
-    """None if it was deleted since, or if `reply` is a user's message."""
-    reply: Message
-    """As it is stored at the acceptance or the read."""
-    stream: ReplyStream
-    replayed: bool = False
-    """Whether it was accepted before, under the same idempotency key."""
-
-
-class PendingTurn:
-    """A turn that somebody asks for: what was reserved for it, and the answer that is waited for."""
-
-    def __init__(self, reservation: CapacityReservation) -> None:
-        self.reservation = reservation
-        self.reserved: AcceptedTurn | None = None
-        self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
-
-    def accept(self) -> TurnRun:
-        """Answers with the turn that is stored now, and return its run."""
-        assert self.reserved is not None, "the script that was committed sets it"  # noqa: S101  for the types
-        turn = self.reserved
-        run = TurnRun(
-            turn.reply, turn.question.sequence_number, turn.resolved, turn.owner_id, turn.lookup, turn.history
-        )
-        if not self.answer.done():
-            self.answer.set_result(Turn(turn.title, turn.question, turn.reply, run.stream))
-        return run
-
-    def refuse(self, error: Exception) -> None:
-        """Answers with an error; nothing was stored."""
-        self.reservation.release()
-        self.answer_with(error)
-
-    def answer_with(self, error: Exception) -> None:
-        """Lets the caller go, whatever becomes of the turn."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # seen: a caller who has gone will not fetch it
-
-
 class TurnService:
-    """Turns as callers ask for them; those who asked only look on, and may leave at any moment."""
+    """Accepts, follows and cancels turns. A turn goes on when its caller disconnects."""
 
     def __init__(
         self,
@@ -99,67 +55,67 @@ class TurnService:
         process_id: str,
         timings: Timings,
     ) -> None:
+        self.executor = executor
+        self.process_id = process_id
         self._database = database
         self._router = router
-        self.executor = executor
-        """The turns of this process."""
         self._remote_replies = remote_replies
-        self._process_id = process_id
+        self._reservations = TurnReservations(router, executor.quota, process_id)
         self._timings = timings
 
     async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
-        """Accepts a turn of a conversation; once this returns, the message is on disk.
+        """Accept a turn of a conversation; the message is stored when this returns.
 
         Raises:
             ConversationNotFound: the principal has no such conversation.
-            IdempotencyKeyReused: the turn's key stands for another request.
-            UnknownModel: provider or model is not to be had.
-            MessageTooLong: the model takes less than that.
-            QuotaExceeded: the user has spent the tokens of the day.
-            ConversationBusy: a turn of the conversation is unfinished, and this one is not to wait.
+            IdempotencyKeyReused: the turn's key belongs to another request.
+            UnknownModel: the provider or model does not exist.
+            MessageTooLong: the message does not fit the model.
+            QuotaExceeded: the user's tokens of the day are spent.
+            ConversationBusy: another turn of the conversation is unfinished, and this one must not wait.
             QueueFull: too many turns of the conversation are unfinished.
-            RateLimited: too many of the user's turns wait.
-            Unavailable: the service has no room, is going away, or has no database.
+            RateLimited: too many of the user's turns are queued.
+            Unavailable: the process has no room, is shutting down, or has no database.
         """
         await self._router.catalog.prepare(turn.sampling.provider)
-        return await self._once(turn, who.user_id, conversation_id, self._reserve)
+        return await self._accept_once(TurnRequest(who.user_id, conversation_id, turn))
 
     async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
-        """Makes a conversation and accepts its first turn, or neither; raises what `begin` does."""
+        """Create a conversation and accept its first turn, or neither; raises what `begin` does."""
         await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
-        return await self._once(turn, user_id, None, self._create_and_reserve, new)
+        return await self._accept_once(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
 
-    async def regenerate(self, who: Principal, conversation_id: str, wanted: NewReply) -> Turn:
-        """Accepts another reply to the question of the last one, which it supersedes once it has ended with text.
+    async def regenerate(self, who: Principal, conversation_id: str, new: NewReply) -> Turn:
+        """Accept another reply to the question of the last one, which it supersedes once it has ended with text.
 
         Raises:
-            MessageNotFound: there is no such message.
-            InvalidRequest: it is no reply.
-            TurnUnfinished: the reply is still being made.
-            CannotRegenerate: it is not the last one, or its question is gone.
+            MessageNotFound: the conversation has no such message.
+            InvalidRequest: the message is not a reply.
+            TurnUnfinished: the reply is not finished.
+            CannotRegenerate: it is not the last one, or its question is deleted.
             AppError: what `begin` raises.
         """
-        await self._router.catalog.prepare(wanted.sampling.provider)
-        return await self._once(wanted, who.user_id, conversation_id, self._reserve_another)
+        await self._router.catalog.prepare(new.sampling.provider)
+        return await self._accept_once(TurnRequest(who.user_id, conversation_id, new))
 
     async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:
-        """A turn of any age, wherever it runs or ran.
+        """Return a turn of any age, in whichever process it runs or ran.
 
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
-        read = await self._database.read(stored_turn, who.user_id, conversation_id, message_id)
-        stream = self._stream_of(read.reply)
-        if read.retrieval is not None and stream.awaits_retrieval:
-            stream.set_retrieval(read.retrieval)
-        return Turn(read.title, read.question, read.reply, stream)
+        stored = await self._database.read(stored_turn, who.user_id, conversation_id, message_id)
+        stream = self._stream_of(stored.reply)
+        if stored.retrieval is not None and stream.awaits_retrieval:
+            stream.set_retrieval(stored.retrieval)
+        return Turn(stored.title, stored.question, stored.reply, stream)
 
     async def cancel(self, who: Principal, conversation_id: str, message_id: str) -> Message:
-        """Stops a turn, wherever it runs or waits: within a second, its text so far kept.
+        """Cancel a queued or running turn of any process: it ends within a second, with its text so far.
 
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
-            AlreadyFinished: the message is terminal.
+            AlreadyFinished: the message has a terminal status.
         """
         message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
         self.executor.cancel(message_id)
@@ -179,122 +135,64 @@ class TurnService:
             return run.stream
         return ReplyStream.finished(message) if message.status.terminal else self._remote_replies.follow(message)
 
-    async def _once(
-        self,
-        request: NewTurn | NewReply,
-        owner: str | None,
-        conversation_id: str | None,
-        script: Callable[..., Transaction[None]],
-        *new: NewConversation,
-    ) -> Turn:
-        """Accepts a turn, or finds the one that was accepted under its key."""
-        key = request.key
+    async def _accept_once(self, request: TurnRequest) -> Turn:
+        """Accept a turn, or return the one that was accepted under its idempotency key."""
+        key = request.turn.key
         if key is None:
-            return await self._accept(request, owner, conversation_id, script, *new)
+            return await self._accept(request)
         while True:
-            first = await self._database.read(idempotency.find, owner, conversation_id, key.key)
+            first = await self._database.read(idempotency.find, request.owner, request.conversation_id, key.key)
             if first is None:
                 try:
-                    return await self._accept(request, owner, conversation_id, script, *new)
+                    return await self._accept(request)
                 except KeyTaken:
                     continue  # committed since: it is found now
             if first.fingerprint != key.fingerprint or first.message_id is None:
                 raise IdempotencyKeyReused
-            turn = await self.follow(Principal(owner), first.conversation_id, first.message_id)
+            turn = await self.follow(Principal(request.owner), first.conversation_id, first.message_id)
             return turn._replace(replayed=True)
 
-    async def _accept(
-        self,
-        request: NewTurn | NewReply,
-        owner: str | None,
-        conversation_id: str | None,
-        script: Callable[..., Transaction[None]],
-        *new: NewConversation,
-    ) -> Turn:
+    async def _accept(self, request: TurnRequest) -> Turn:
         try:
-            attempt = PendingTurn(self.executor.acquire_capacity())
+            capacity = self.executor.acquire_capacity()
         except Overloaded:
-            without_room = reservations.owner_without_room
-            owner_id = await self._database.read(without_room, owner, conversation_id, request.on_busy)
+            owner_id = await self._database.read(owner_of, request)
             raise self.executor.refusal(owner_id) from None
-        self.executor.start_task(self._reserve_and_run(attempt, script, (owner, conversation_id, *new, request)))
-        return await attempt.answer
+        pending = PendingTurn(request, capacity)
+        self.executor.start_task(self._reserve_and_execute(pending))
+        return await pending.answer
 
-    async def _reserve_and_run(
-        self, attempt: PendingTurn, script: Callable[..., Transaction[None]], args: tuple[object, ...]
-    ) -> None:
+    async def _reserve_and_execute(self, pending: PendingTurn) -> None:
         try:
-            await self._stored(attempt, script, args)
+            turn = await self._reserve(pending)
         except asyncio.CancelledError:  # the process ends, and leaves no more than a crash would
-            attempt.refuse(Draining())
+            pending.refuse(Draining())
             raise
-        except Exception as error:  # noqa: BLE001  the one who asked gets it, whatever it is
-            attempt.refuse(error)
+        except Exception as error:  # noqa: BLE001  it is raised to the caller, whatever it is
+            pending.refuse(error)
             return
-        run = attempt.accept()
-        for message_id in attempt.reserved.interrupts if attempt.reserved else ():
+        run = TurnRun.of(turn)
+        pending.accept(Turn(turn.title, turn.question, turn.reply, run.stream))
+        for message_id in turn.interrupts:
             self.executor.cancel(message_id)
-        await self.executor.execute(run, attempt.reservation)
+        await self.executor.execute(run, pending.capacity)
 
-    async def _stored(
-        self, attempt: PendingTurn, script: Callable[..., Transaction[None]], args: tuple[object, ...]
-    ) -> None:
-        """Store a turn; raises where nothing was stored."""
+    async def _reserve(self, pending: PendingTurn) -> AcceptedTurn:
+        """Store a turn; if the database fails, find out whether only the acknowledgement of the commit was lost."""
         try:
-            await self._database.write(script, attempt, *args)
+            return await self._database.write(self._reservations.reserve, pending)
         except DatabaseUnavailable as error:
-            if not await self._was_stored(attempt, error):
+            unacknowledged = pending.accepted
+            if unacknowledged is None or not await self._is_stored(unacknowledged, pending, error):
                 raise
+            return unacknowledged
 
-    async def _was_stored(self, attempt: PendingTurn, error: DatabaseUnavailable) -> bool:
-        """Whether a commit came through whose acknowledgement was lost; the caller is not kept waiting long."""
-        if attempt.reserved is None:
-            return False
-        reply_id = attempt.reserved.reply.message_id
-        on_failure = lambda _: attempt.answer_with(error)  # noqa: E731
-        retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=on_failure)
-        return await retry.read(messages.message_by_id, reply_id) is not None
-
-    def _reserve(
-        self, attempt: PendingTurn, owner: str | None, conversation_id: str, turn: NewTurn
-    ) -> Transaction[None]:
-        wanted = self._reservation(attempt, owner, conversation_id, turn)
-        attempt.reserved = yield from reservations.reserve(wanted, turn, title_from(turn.message))
-
-    def _create_and_reserve(
-        self, attempt: PendingTurn, user_id: str, _: None, new: NewConversation, turn: NewTurn
-    ) -> Transaction[None]:
-        now, conversation_id = now_ms(), new_id()
-        owner_id, _made = yield from users.ensure(user_id, new_id(), now)
-        yield from conversations.insert(conversation_id, owner_id, new, now)
-        yield from self._reserve(attempt, user_id, conversation_id, turn)
-
-    def _reserve_another(
-        self, attempt: PendingTurn, owner: str | None, conversation_id: str, asked: NewReply
-    ) -> Transaction[None]:
-        wanted = self._reservation(attempt, owner, conversation_id, asked)
-        attempt.reserved = yield from reservations.reserve_another(wanted, asked)
-
-    def _reservation(
-        self, attempt: PendingTurn, owner: str | None, conversation_id: str, asked: NewTurn | NewReply
-    ) -> Reservation:
-        return Reservation(
-            conversation_id=conversation_id,
-            owner=owner,
-            process_id=self._process_id,
-            resolve=functools.partial(self._router.catalog.resolve, asked.sampling),
-            place=attempt.reservation.assign,
-            fit=self._fit,
-            daily_tokens=self.executor.quota.daily_tokens,
-            key=asked.key,
-            retrieval=asked.retrieval,
-            now=now_ms(),
+    async def _is_stored(self, turn: AcceptedTurn, pending: PendingTurn, error: DatabaseUnavailable) -> bool:
+        """Read a turn's reply until the database answers; the caller gets the error at the next failure."""
+        retry = DatabaseRetry(
+            self._database, self._timings, retried=Exception, on_failure=lambda _: pending.fail(error)
         )
-
-    def _fit(self, resolved: ResolvedModel, mode: str, system_prompt: str | None, message: str) -> None:
-        target = Target(resolved.provider, resolved.model)
-        told = instructed(system_prompt) if mode == Mode.RAG else system_prompt
-        fixed_tokens(told, message, self._router.window(target, resolved.max_tokens))
+        return await retry.read(messages.message_by_id, turn.reply.message_id) is not None
 
 
 class StoredTurn(NamedTuple):
@@ -307,18 +205,18 @@ class StoredTurn(NamedTuple):
 
 
 def stored_turn(owner: str | None, conversation_id: str, message_id: str) -> Transaction[StoredTurn]:
-    """Read a turn by its reply; a user's message is one without a question."""
+    """Read a turn by its reply; for a user's message, one without a question."""
     message = yield from require_message(owner, conversation_id, message_id)
     title = yield from conversations.title(conversation_id)
     if message.answers is None:
         return StoredTurn(title, None, message, None)
     question = yield from messages.message_by_number(conversation_id, message.answers)
-    retrieval = None if message.grounded is None else (yield from retrieval_records.of_message(message_id))
+    retrieval = None if message.grounded is None else (yield from retrieval_records.retrieval_of(message_id))
     return StoredTurn(title, question, message, retrieval)
 
 
 def cancel(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[Message]:
-    """The transaction of a cancellation."""
+    """Cancel a queued turn, or request the end of a running one; raises what `TurnService.cancel` does."""
     if not (yield from messages.lock_conversation(owner, conversation_id)):
         raise ConversationNotFound
     message = yield from require_message(owner, conversation_id, message_id)
