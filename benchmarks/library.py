@@ -13,7 +13,7 @@ from app.db import documents, ingestion, schema
 from app.db.connect import connect
 from app.db.database import Database
 from app.db.documents import CompletedUpload
-from app.db.ingestion import Progress
+from app.db.ingestion import IngestionProgress
 from app.db.vector_indexes import update_vector_indexes
 from app.domain.documents import Chunk, ExtractedDocument, Stage
 from app.domain.ids import new_id, now_ms
@@ -79,7 +79,10 @@ async def stored(
         document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest()
     )
     await database.write(documents.queue_upload, user_id, upload, now_ms())
-    claim, progress = await database.write(ingestion.claim_document, document_id, process_id), Progress(Stage.STORING)
+    claim, progress = (
+        await database.write(ingestion.claim_document, document_id, process_id),
+        IngestionProgress(Stage.STORING),
+    )
     await database.write(ingestion.store_text, claim, progress, document.text)
     found_by = with_terms(claim, document.chunks)
     for first in range(0, len(found_by), BATCH):

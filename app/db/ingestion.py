@@ -81,8 +81,8 @@ class ClaimLost(Exception):
     """The document is gone, or another process has claimed it."""
 
 
-class Progress(NamedTuple):
-    """Progress of an ingestion: pages or chunks, by stage."""
+class IngestionProgress(NamedTuple):
+    """IngestionProgress of an ingestion: pages or chunks, by stage."""
 
     stage: Stage
     done: int = 0
@@ -128,7 +128,7 @@ def requeue_own(process_id: str) -> Transaction[None]:
     yield Statement(REQUEUE_OWN, (process_id,))
 
 
-def store_progress(claim: IngestionClaim, progress: Progress) -> Transaction[None]:
+def store_progress(claim: IngestionClaim, progress: IngestionProgress) -> Transaction[None]:
     """Store the progress of a claimed document.
 
     Raises:
@@ -138,14 +138,14 @@ def store_progress(claim: IngestionClaim, progress: Progress) -> Transaction[Non
         raise ClaimLost
 
 
-def delete_other_generations(claim: IngestionClaim, progress: Progress) -> Transaction[bool]:
+def delete_other_generations(claim: IngestionClaim, progress: IngestionProgress) -> Transaction[bool]:
     """Delete a batch of the chunks of earlier attempts; return True if none are left."""
     yield from store_progress(claim, progress)
     deleted = yield Statement(DELETE_OTHER_GENERATIONS, (claim.document_id, claim.attempt, BATCH_CHUNKS))
     return len(deleted) < BATCH_CHUNKS
 
 
-def delete_text_and_chunks(claim: IngestionClaim, progress: Progress) -> Transaction[bool]:
+def delete_text_and_chunks(claim: IngestionClaim, progress: IngestionProgress) -> Transaction[bool]:
     """Delete a document's text and a batch of its chunks; return True if none are left."""
     yield from store_progress(claim, progress)
     yield Statement(DELETE_TEXT, (claim.document_id,))
@@ -153,14 +153,14 @@ def delete_text_and_chunks(claim: IngestionClaim, progress: Progress) -> Transac
     return len(deleted) < BATCH_CHUNKS
 
 
-def store_text(claim: IngestionClaim, progress: Progress, content: str) -> Transaction[None]:
+def store_text(claim: IngestionClaim, progress: IngestionProgress, content: str) -> Transaction[None]:
     """Store a document's text, in place of an earlier attempt's."""
     yield from store_progress(claim, progress)
     yield Statement(DELETE_TEXT, (claim.document_id,))
     yield Statement(INSERT_TEXT, (claim.document_id, content))
 
 
-def store_chunks(claim: IngestionClaim, progress: Progress, batch: ChunkBatch) -> Transaction[None]:
+def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: ChunkBatch) -> Transaction[None]:
     """Store chunks with their vectors, in place of those of a try whose acknowledgement was lost."""
     yield from store_progress(claim, progress)
     yield Statement(DELETE_POSITIONS, (claim.document_id, claim.attempt, batch.first, batch.first + len(batch.chunks)))

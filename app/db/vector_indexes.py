@@ -53,7 +53,7 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-async def update_vector_indexes(database: Database) -> None:
+async def update_vector_indexes(database: Database, large: int = LARGE) -> None:
     """Create the missing indexes and drop those that are not needed, unless another process does so now.
 
     Each takes minutes, on a connection of its own; uploads and searches go on meanwhile.
@@ -70,15 +70,15 @@ async def update_vector_indexes(database: Database) -> None:
             if not await keeper.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
                 return
             await keeper.execute("SELECT 1")  # ends the query above, for whose snapshot CONCURRENTLY would wait
-            if statements := await server.read(index_changes):
+            if statements := await server.read(index_changes, large):
                 async with server.dedicated(maintenance_work_mem=BUILD_MEMORY) as builder:
                     for statement in statements:
                         await builder.execute(statement)
 
 
-def index_changes() -> Transaction[list[str]]:
-    """List the statements after which the users with very many vectors have an index, and no others."""
-    wanted = {each.name: each for each in (yield from large_corpora())}
+def index_changes(large: int) -> Transaction[list[str]]:
+    """List the statements after which the users with more than `large` vectors have an index, and no others."""
+    wanted = {each.name: each for each in (yield from large_corpora(large))}
     existing = yield from existing_indexes()
     # An invalid index was left by a process that was killed while it built it.
     obsolete = [name for name, valid in existing.items() if name not in wanted or not valid]
@@ -98,9 +98,9 @@ def create_statement(index: VectorIndex, dimension: int) -> str:
     )
 
 
-def large_corpora() -> Transaction[list[VectorIndex]]:
-    """List the users and embedders with enough vectors for an index."""
-    rows = yield Statement(LARGE_CORPORA, (LARGE,))
+def large_corpora(large: int) -> Transaction[list[VectorIndex]]:
+    """List the users and embedders with more than `large` vectors."""
+    rows = yield Statement(LARGE_CORPORA, (large,))
     return [VectorIndex(str(row[0]), row[1]) for row in rows]
 
 

@@ -69,25 +69,21 @@ async def degraded(database: Database) -> None:
     assert result.status is RetrievalStatus.DEGRADED
 
 
-async def test_a_large_library_gets_an_index_and_loses_it(
-    postgres_template: PostgresTemplate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_library_gets_an_index_and_loses_it(postgres_template: PostgresTemplate) -> None:
     """The index is one user's, is what the search uses, finds the same, and goes with the documents."""
-    for module in ("app.db.vector_indexes", "app.services.search.service"):
-        monkeypatch.setattr(f"{module}.LARGE", 3)
     with postgres_template.copy() as url:
         database, embedder = connect(url, pool_size=2), Directions("it's:one")
         await schema.upgrade(database)
         owner, other = await new_owner(database), await new_owner(database, "eve")
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)
         await new_document(database, other, "eve's cat", embedder=embedder)
-        search = DocumentSearch(database, embedder)
+        search = DocumentSearch(database, embedder, large=3)
         before = set((await search.search(owner, ["cat"], 4)).passages)
-        await asyncio.gather(*(update_vector_indexes(database) for _ in range(2)))
+        await asyncio.gather(*(update_vector_indexes(database, large=3) for _ in range(2)))
         assert list((await database.read(existing_indexes)).values()) == [True]
         assert set((await search.search(owner, ["cat"], 4)).passages) == before  # two are equally near
         async with database.write_session() as session:
             await session.execute(text("DELETE FROM documents"))
-        await update_vector_indexes(database)
+        await update_vector_indexes(database, large=3)
         assert await database.read(existing_indexes) == {}
         await database.close()

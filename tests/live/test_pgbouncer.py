@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import select, text
 
-from app.db import schema, vector_indexes
+from app.db import schema
 from app.db.connect import connect
 from app.db.database import Database
 from app.db.models import UserRow
@@ -140,14 +140,13 @@ async def test_many_clients_share_few_servers(pooled: Pooled) -> None:
         assert await counted(databases[0], "users") == 40
 
 
-async def test_a_large_library_gets_an_index(pooled: Pooled, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_library_gets_an_index(pooled: Pooled) -> None:
     """Its lock ends with the work, of two processes one makes it, and search goes on."""
-    monkeypatch.setattr(vector_indexes, "LARGE", 3)
     async with pooled.database() as database:
         await schema.upgrade(database)
         owner = await new_owner(database)
         await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=Directions())
-        await asyncio.gather(*(update_vector_indexes(database) for _ in range(2)))
+        await asyncio.gather(*(update_vector_indexes(database, large=3) for _ in range(2)))
         assert list((await database.read(existing_indexes)).values()) == [True]
         assert pooled.cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", pooled.name) == "0"
 

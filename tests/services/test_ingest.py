@@ -13,7 +13,7 @@ from app.db.checks import conversations
 from app.db.connect import connect
 from app.db.database import LEASE_MS, Database
 from app.db.transaction import Statement, Transaction
-from app.domain.documents import Document, DocumentStatus
+from app.domain.documents import Document, DocumentStatus, Stage
 from app.errors import DocumentNotFound
 from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
@@ -22,6 +22,7 @@ from app.services.documents.ingestion_job import NOT_EMBEDDED
 from app.services.documents.upload import Upload
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
+from tests.support.faults import Outage
 from tests.support.hosts import Host, recovered
 from tests.support.uploads import NOTHING, counts
 
@@ -175,6 +176,23 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
 
 
+async def test_a_heartbeat_that_fails_does_not_end_the_work(
+    database: Database, hosts: Any, embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Progress that cannot be stored is logged with its traceback, and stored later; the document becomes ready."""
+    needs_vectors(database)
+    embedder.open.clear()
+    host = await hosts(timings=Timings(ingestion_heartbeat=0.01))
+    with Outage(database, ZeroDivisionError(), ingestion.store_progress) as outage:
+        document = await host.upload(TEXT)
+        await embedder.asked.wait()
+        await outage.failed.wait()
+    assert any(record.exc_info for record in caplog.records)
+    await host.until(document, lambda found: found.stage is Stage.EMBEDDING)
+    embedder.open.set()
+    assert (await host.ready(document)).status is DocumentStatus.READY
+
+
 async def test_a_document_that_kills_processes_is_given_up(
     database: Database, hosts: Any, embedder: FakeEmbedder
 ) -> None:
@@ -282,9 +300,9 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
         await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
     order = []
-    while (job := await host.worker.claim_next()) is not None:
-        order.append((await database.read(documents.by_id, job.document_id)).sha256)
-        await database.write(ingestion.mark_failed, job, NOT_EMBEDDED)
+    while (claim := await host.worker.claim_next()) is not None:
+        order.append((await database.read(documents.by_id, claim.document_id)).sha256)
+        await database.write(ingestion.mark_failed, claim, NOT_EMBEDDED)
     assert order == [
         hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
     ]

@@ -206,13 +206,12 @@ async def test_memory_is_bounded(sqlite_template) -> None:
         await database.close()
 
 
-async def test_the_best_of_many_is_found_by_its_rare_word(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_best_of_many_is_found_by_its_rare_word(database: Database) -> None:
     """Where words are counted in a sample and few chunks are ranked, rare words and several common ones still lead."""
-    monkeypatch.setattr("app.services.search.corpus_cache.SAMPLE", 20)
     owner = await new_owner(database)
     filler = [f"common words about topic{n % 7} and item{n % 5}" for n in range(300)]
     await new_document(database, owner, *filler, "common words and a zebra", "topic3 item2 together common")
-    search = DocumentSearch(database, None)
+    search = DocumentSearch(database, None, sample=20)
     assert (await found(search, owner, "common zebra words"))[0] == "common words and a zebra"
     assert "topic3" in (await found(search, owner, "topic3 item2"))[0]
 

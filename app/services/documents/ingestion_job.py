@@ -9,11 +9,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db import documents, ingestion
 from app.db.database import Database
-from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, Progress
+from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, IngestionProgress
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
-from app.rag.extraction.errors import ExtractionError
+from app.rag.extraction.errors import EMPTY, ExtractionError
 from app.rag.models.embedder import Embedder, Vector
 from app.rag.ranking.terms import indexed
 from app.rag.sandbox.client import DocumentReader
@@ -32,8 +32,7 @@ MAX_DEATHS = 3
 
 INTERRUPTED = DocumentFailure("ingest-interrupted", "The work on the document was interrupted again and again.", True)
 NOT_EMBEDDED = DocumentFailure("embedding-failed", "The embedding model does not answer.", True)
-EMPTY = DocumentFailure("document-empty", "The document has no text.")
-BROKEN = DocumentFailure("internal-error", "Something went wrong on the server.", True)
+INTERNAL_ERROR = DocumentFailure("internal-error", "Something went wrong on the server.", True)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class IngestionJob:
         self._claim = claim
         self._timings = timings
         self._retry = DatabaseRetry(database, timings)
-        self._progress = Progress(Stage.EXTRACTING)
+        self._progress = IngestionProgress(Stage.EXTRACTING)
 
     async def run(self) -> None:
         """Ingest the document; stops early once the claim is lost, to a deletion or another process."""
@@ -78,7 +77,7 @@ class IngestionJob:
             return
         except Exception:
             log.exception("a document cannot be read")
-            failure = BROKEN
+            failure = INTERNAL_ERROR
         if failure is not None:
             await self._mark_failed(failure)
         log_document_end(self._claim, failure, self._progress.total, time.monotonic() - began)
@@ -109,11 +108,11 @@ class IngestionJob:
         return await self._retry.write(documents.part, self._claim.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
-        self._progress = Progress(Stage.EXTRACTING, done, total)
+        self._progress = IngestionProgress(Stage.EXTRACTING, done, total)
 
     async def _store(self, extracted: ExtractedDocument) -> None:
         total = len(extracted.chunks)
-        self._progress = Progress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
+        self._progress = IngestionProgress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
         await self._write(ingestion.store_text, extracted.text)
         for first in range(0, total, EMBEDDED_AT_ONCE):
             chunks = extracted.chunks[first : first + EMBEDDED_AT_ONCE]
@@ -123,7 +122,7 @@ class IngestionJob:
                 began = time.monotonic()
                 await self._store_chunks(first + place, chunks[part], vectors[part])
                 await asyncio.sleep(time.monotonic() - began)  # leaves half of the time to turns
-        self._progress = Progress(Stage.STORING, total, total)
+        self._progress = IngestionProgress(Stage.STORING, total, total)
         await self._retry.write(ingestion.mark_ready, self._claim, extracted, self._embedding)
 
     @property
@@ -147,13 +146,13 @@ class IngestionJob:
             await self._delete(ingestion.delete_text_and_chunks)
             await self._retry.write(ingestion.mark_failed, self._claim, failure)
 
-    async def _delete(self, delete_batch: Callable[[IngestionClaim, Progress], Transaction[bool]]) -> None:
+    async def _delete(self, delete_batch: Callable[[IngestionClaim, IngestionProgress], Transaction[bool]]) -> None:
         while not await self._write(delete_batch):
             pass
 
     async def _write(
         self,
-        transaction: Callable[Concatenate[IngestionClaim, Progress, P], Transaction[T]],
+        transaction: Callable[Concatenate[IngestionClaim, IngestionProgress, P], Transaction[T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:

@@ -64,10 +64,13 @@ class CorpusCache:
     The version of a corpus is read before each use, so that changes by other processes are seen at once.
     """
 
-    def __init__(self, database: Database, embedder: str | None, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, database: Database, embedder: str | None, cache_bytes: int = CACHE_BYTES, sample: int = SAMPLE
+    ) -> None:
         self._database = database
         self._embedder = embedder if database.kind == "sqlite" else None
         self._cache_bytes = cache_bytes
+        self._sample = sample
         self._corpora: OrderedDict[str, UserCorpus] = OrderedDict()
         """By owner, the one used last at the end."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -96,8 +99,7 @@ class CorpusCache:
             return change
         if change.sample is None and known is not None:
             return UserCorpus(change.version, change.documents, known.statistics, change.matrix)
-        candidates = [Candidate(*each) for each in change.sample or ()]
-        statistics = await asyncio.to_thread(collected, chunk_count(change.documents), candidates)
+        statistics = await asyncio.to_thread(count_terms, chunk_count(change.documents), change.sample or ())
         return UserCorpus(change.version, change.documents, statistics, change.matrix)
 
     def _read(self, owner_id: str, known: UserCorpus | None) -> Transaction[UserCorpus | CorpusChange]:
@@ -108,7 +110,7 @@ class CorpusCache:
         documents = yield from search.searchable(owner_id)
         sample = None
         if known is None or needs_recount(known.statistics, chunk_count(documents)):
-            sample = yield from search.terms_at(self._database.kind, list(sample_positions(documents)))
+            sample = yield from search.terms_at(self._database.kind, list(sample_positions(documents, self._sample)))
         matrix = yield from self._read_matrix(documents, known)
         return CorpusChange(version, documents, sample, matrix)
 
@@ -156,14 +158,19 @@ def chunk_count(documents: Sequence[SearchableDocument]) -> int:
     return sum(each.chunks for each in documents)
 
 
+def count_terms(chunks: int, sample: Sequence[ChunkTerms]) -> Collected:
+    """Estimate the term statistics of so many chunks from a sample; blocks for some milliseconds."""
+    return collected(chunks, [Candidate(*each) for each in sample])
+
+
 def needs_recount(statistics: Collected, chunks: int) -> bool:
     """Return whether term statistics are outdated for a corpus of so many chunks."""
     return abs(statistics.chunks - chunks) > DRIFT * statistics.chunks
 
 
-def sample_positions(documents: Sequence[SearchableDocument]) -> Iterator[tuple[str, int, int]]:
-    """Yield document, generation and position of `SAMPLE` chunks at even distances, or of all if they are fewer."""
-    step = max(1.0, chunk_count(documents) / SAMPLE)
+def sample_positions(documents: Sequence[SearchableDocument], sample: int) -> Iterator[tuple[str, int, int]]:
+    """Yield document, generation and position of so many chunks at even distances, or of all if they are fewer."""
+    step = max(1.0, chunk_count(documents) / sample)
     before, wanted = 0, 0.0
     for each in documents:
         while wanted < before + each.chunks:

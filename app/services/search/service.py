@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.db import search
 from app.db.database import Database
-from app.db.search import FoundChunk, SearchableDocument
+from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
 from app.db.vector_indexes import LARGE
 from app.domain.documents import Passage
 from app.domain.retrieval import RetrievalStatus, SearchResult
@@ -20,7 +20,7 @@ from app.rag.ranking.bm25 import Candidate, Collected, Postings, Ranked, coverag
 from app.rag.ranking.candidates import AT_MOST, rare_term_clauses
 from app.rag.ranking.fusion import DEPTH, Ranking, fused
 from app.rag.ranking.vectors import cosines
-from app.services.search.corpus_cache import CACHE_BYTES, CorpusCache, UserCorpus, chunk_count
+from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, UserCorpus, chunk_count
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
@@ -45,12 +45,26 @@ class DocumentSearch:
         database: Database,
         embedder: Embedder | None,
         reranker: Reranker | None = None,
+        *,
         cache_bytes: int = CACHE_BYTES,
+        sample: int = SAMPLE,
+        large: int = LARGE,
     ) -> None:
+        """Set the parts and limits.
+
+        Args:
+            database: Has the documents and, on PostgreSQL, compares vectors.
+            embedder: Embeds queries; None to search by terms alone.
+            reranker: Reorders the best passages; None to leave them as they are.
+            cache_bytes: Memory for the corpora of users, in bytes.
+            sample: Chunks of a corpus in which terms are counted.
+            large: Vectors of a user above which a vector index is used, see `app.db.vector_indexes`.
+        """
         self._database = database
         self._embedder = embedder
         self._reranker = reranker
-        self._corpora = CorpusCache(database, embedder.name if embedder else None, cache_bytes)
+        self._large = large
+        self._corpora = CorpusCache(database, embedder.name if embedder else None, cache_bytes, sample)
 
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
@@ -107,10 +121,9 @@ class DocumentSearch:
             return LexicalResult((), {})
         clauses = rare_term_clauses(frequencies, scope.chunks)
         found = await self._database.read_snapshot(
-            search.matching_terms, kind, scope.owner_id, clauses, scope.document_marks, AT_MOST
+            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, AT_MOST
         )
-        candidates = [Candidate(*each) for each in found]
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, candidates)
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, found)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
         """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
@@ -128,7 +141,7 @@ class DocumentSearch:
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
         within = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            indexed = scope.whole and scope.chunks > LARGE
+            indexed = scope.whole and scope.chunks > self._large
             found = await self._database.read_snapshot(
                 search.nearest_chunks, scope.owner_id, embedder.name, vector, DEPTH, within, indexed=indexed
             )
@@ -179,7 +192,7 @@ class SearchScope:
         return self.corpus.statistics
 
     @property
-    def document_marks(self) -> list[str]:
+    def document_hashes(self) -> list[str]:
         """Hashed ids of its documents; empty if it covers the whole corpus."""
         return [] if self.whole else [terms.document_mark(each.document_id) for each in self.documents]
 
@@ -195,15 +208,15 @@ def lexical_ranking(
     scope: SearchScope,
     frequencies: Mapping[str, float],
     clauses: Sequence[Sequence[str]],
-    candidates: Sequence[Candidate],
+    found: Sequence[ChunkTerms],
 ) -> LexicalResult:
-    """Rank the candidates that match the clauses of a query; blocks for some milliseconds."""
-    statistics, postings = scope.statistics, Postings(candidates)
+    """Rank the chunks that match the clauses of a query; blocks for some milliseconds."""
+    statistics, postings = scope.statistics, Postings([Candidate(*each) for each in found])
     weights = {}
     for term in frequencies:
         frequency = statistics.frequency(term)
-        if scope.whole and not statistics.complete and [term] in clauses and len(candidates) < AT_MOST:
-            frequency = postings.holding(term)  # exact, since all chunks with the term are candidates
+        if scope.whole and not statistics.complete and [term] in clauses and len(found) < AT_MOST:
+            frequency = postings.holding(term)  # exact, since all chunks with the term were found
         weights[term] = weight(frequency, statistics.chunks)
     return LexicalResult(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
 
