@@ -1,4 +1,4 @@
-"""The limit of open files, which sockets are too: raised at the start, and recognised where it is met."""
+"""The limit of open files, sockets included: raised at the start, and recognised in errors."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import os
 import resource
 import socket
 
-MOST_OPEN_FILES = 2**20
-"""Limit for an unlimited process: a system may grant a thousand times as many, which nothing here needs."""
+MAX_OPEN_FILES = 2**20
+"""Number for an unlimited process, and the highest that is used of a limit."""
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one; return the limit that holds."""
-    soft, hard = (limited(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
+    """Raise the soft limit of open files to the hard one; return the limit in force."""
+    soft, hard = (bounded_limit(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
     if soft < hard:
-        with contextlib.suppress(OSError, ValueError):  # macOS has a lower limit than the one that it names
+        with contextlib.suppress(OSError, ValueError):  # macOS reports a higher limit than it grants
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    return limited(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return bounded_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def limited(files: int) -> int:
-    """A limit of open files as a number, also where there is none."""
-    return MOST_OPEN_FILES if files == resource.RLIM_INFINITY else min(files, MOST_OPEN_FILES)
+def bounded_limit(files: int) -> int:
+    """Return a limit of open files as a number up to `MAX_OPEN_FILES`; that number for no limit."""
+    return MAX_OPEN_FILES if files == resource.RLIM_INFINITY else min(files, MAX_OPEN_FILES)
 
 
 def out_of_files(error: BaseException | None) -> bool:
     """Return whether an error comes from a limit of open files, this process's or the system's."""
     while error is not None:
-        if isinstance(error, socket.gaierror):  # which does not say why a name could not be looked up
-            return not may_open_files()
+        if isinstance(error, socket.gaierror):  # it hides the reason why a name does not resolve
+            return not can_open_file()
         if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def may_open_files() -> bool:
+def can_open_file() -> bool:
     """Return whether one more file can be opened now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))

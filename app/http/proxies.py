@@ -13,10 +13,10 @@ SCHEMES = {"http", "https"}
 
 
 class Proxy(NamedTuple):
-    """A proxy that an address is reached through; its URL may hold a password, and belongs in no log."""
+    """A proxy for an address; its URL may hold a password, so it is never logged."""
 
     variable: str
-    """The variable that names it."""
+    """Environment variable that names it."""
     url: str
 
     @property
@@ -24,7 +24,7 @@ class Proxy(NamedTuple):
         """Reason why it cannot be used; None when it can."""
         try:
             parts = urlsplit(self.url)
-            parts.port  # noqa: B018  raises what is no port
+            parts.port  # noqa: B018  raises for an invalid port
         except ValueError:
             return f"{self.variable} is no URL"
         if not self.url.isprintable() or " " in self.url:
@@ -37,7 +37,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(base_url: str) -> Proxy | None:
-    """The proxy that the environment names for an address; None where it is reached without one."""
+    """Return the proxy that the environment names for an address; None for a direct connection."""
     parts = urlsplit(base_url)
     proxies = getproxies_environment()
     host = parts.hostname or ""
@@ -49,9 +49,9 @@ def proxy_for(base_url: str) -> Proxy | None:
     return None
 
 
-def is_exempt(host: str, port: int | None, named: str) -> bool:
+def is_exempt(host: str, port: int | None, no_proxy: str) -> bool:
     """Return whether NO_PROXY names a host: itself, its domain or network, with or without a port, or `*`."""
-    names = [each.strip().lower().lstrip(".") for each in named.split(",")]
+    names = [each.strip().lower().lstrip(".") for each in no_proxy.split(",")]
     address = numeric_address(host)
     return any(
         name == "*"
@@ -64,12 +64,12 @@ def is_exempt(host: str, port: int | None, named: str) -> bool:
 
 
 def matches(name: str, host: str) -> bool:
-    """Return whether a host has this name, or one below it."""
+    """Return whether a host has this name or is a subdomain of it."""
     return host == name or host.endswith(f".{name}")
 
 
 def is_within(address: str, name: str) -> bool:
-    """Return whether an address is that one, or in that network of addresses (10.0.0.0/8)."""
+    """Return whether an address equals another or is in a network such as 10.0.0.0/8."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(name.strip("[]"), strict=False)
     except ValueError:

@@ -14,48 +14,48 @@ from app.llm.stream_consumer import StreamConsumer
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecorder:
-    """An attempt on its way into the ledger."""
+    """Builds the usage record of one attempt at a model."""
 
     target: Target
     prompt: Prompt
-    listener: StreamConsumer
+    consumer: StreamConsumer
     remote: bool
-    """Whether it goes over HTTP."""
-    began: float
-    """By the event loop's clock, in seconds."""
+    """True if it goes over HTTP."""
+    start_time: float
+    """Seconds, by the event loop's clock."""
     started_at: int
     """Milliseconds since the Unix epoch."""
 
-    def attempt(self, now: float, outcome: str, error: AppError | None) -> Attempt:
-        """The attempt, ended."""
-        first_at = self.listener.first_at
+    def record(self, end_time: float, outcome: str, error: AppError | None) -> Attempt:
+        """Return the record of the attempt, which ended at `end_time` by the event loop's clock."""
+        first_at = self.consumer.first_at
         return Attempt(
             attempt_id=new_id(),
             provider=self.target.provider,
             model=self.target.model,
             outcome=outcome,
             status_code=self._status_code(outcome, error),
-            first_token_ms=None if first_at is None else milliseconds(first_at - self.began),
-            total_ms=milliseconds(now - self.began),
-            usage=None if self._refused(error) else self.usage(),
+            first_token_ms=None if first_at is None else milliseconds(first_at - self.start_time),
+            total_ms=milliseconds(end_time - self.start_time),
+            usage=None if self._cost_nothing(error) else self.usage(),
             started_at=self.started_at,
         )
 
     def usage(self) -> Usage:
-        """The tokens that the provider reported, else an estimate by what was sent and came."""
-        if self.listener.usage is not None:
-            return self.listener.usage
-        return Usage(self.prompt.record.tokens, whole_tokens(self.listener.twentieths), estimated=True)
+        """Return the tokens that the provider reported, else an estimate from the texts sent and received."""
+        if self.consumer.usage is not None:
+            return self.consumer.usage
+        return Usage(self.prompt.record.tokens, whole_tokens(self.consumer.twentieths), estimated=True)
 
     def _status_code(self, outcome: str, error: AppError | None) -> int | None:
         if isinstance(error, TurnFailed) and error.provider_status is not None:
             return error.provider_status
-        answered = outcome == COMPLETED or self.listener.first_at is not None or isinstance(error, EmptyReply)
+        answered = outcome == COMPLETED or self.consumer.first_at is not None or isinstance(error, EmptyReply)
         return 200 if self.remote and answered else None
 
-    def _refused(self, error: AppError | None) -> bool:
-        """Whether the provider has surely not worked: where it took the request and fell silent, it may have."""
-        if error is None or self.listener.first_at is not None or self.listener.usage is not None:
+    def _cost_nothing(self, error: AppError | None) -> bool:
+        """Return whether the provider surely did no work; one that accepted the request and sent nothing may have."""
+        if error is None or self.consumer.first_at is not None or self.consumer.usage is not None:
             return False
         if isinstance(error, ProviderTimeout):
             return error.phase == "connect"
@@ -63,5 +63,4 @@ class AttemptRecorder:
 
 
 def milliseconds(seconds: float) -> int:
-    """Seconds as whole milliseconds."""
     return int(seconds * 1_000)

@@ -1,4 +1,4 @@
-"""The seam to every language model: one protocol, one request, one kind of chunk."""
+"""The protocol of language models: one request, one kind of chunk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.prompt import PromptMessage
 
 
 class Target(NamedTuple):
-    """Who is asked."""
+    """A model at a provider."""
 
     provider: str
     model: str
@@ -19,7 +19,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What is asked of a model; temperature and max_tokens are left to it when None."""
+    """A request for a reply; the model chooses temperature and max_tokens when they are None."""
 
     model: str
     messages: Sequence[PromptMessage]
@@ -46,52 +46,52 @@ class ChatModel(Protocol):
 
     @property
     def name(self) -> str:
-        """The provider's name, as requests give it."""
+        """The provider's name in requests."""
         ...
 
     @property
     def default_model(self) -> str:
-        """The model that answers when none is named."""
+        """The model for requests that name none."""
         ...
 
     @property
     def models(self) -> Sequence[str] | None:
-        """The models that may be named; None when only the provider knows."""
+        """Names of all models; None when only the provider knows them."""
         ...
 
     @property
     def concurrency(self) -> int | None:
-        """How many turns may be at work at once in this process; None for no bound of its own."""
+        """Maximum of running turns in this process; None for no limit of its own."""
         ...
 
     @property
     def remote(self) -> bool:
-        """Whether it is asked over HTTP."""
+        """True if requests go over HTTP."""
         ...
 
     @property
     def cites(self) -> bool:
-        """Whether it can be told to cite what it was given, and to say that something is not in it.
+        """True if it follows instructions to cite its sources, and to say when they hold no answer.
 
-        One that cannot answers from a single passage, and the service quotes that.
+        For another one the service quotes the best passage itself.
         """
         ...
 
     @property
     def present(self) -> bool:
-        """Whether it can be asked at all, as far as is known without asking."""
+        """False if its libraries or files are missing."""
         ...
 
     def context_window(self, model: str) -> int:
-        """Tokens of prompt and reply together that a model takes, as far as is known."""
+        """Return the tokens of prompt and reply together that a model accepts, as far as is known."""
         ...
 
     async def prepare(self) -> None:
-        """Finds out what has to be known before a turn, such as the model that answers; soon done, and never fails."""
+        """Discover what a turn needs to know first, such as the default model; takes seconds at most, never raises."""
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """Asks for a reply and gives it piece by piece; closing the generator stops the model.
+        """Generate a reply piece by piece; closing the generator stops the model.
 
         Raises:
             TurnFailed: one of its subclasses, when the provider fails or the reply ends without a finish reason.
@@ -99,5 +99,5 @@ class ChatModel(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Frees connections and threads."""
+        """Free connections and threads."""
         ...

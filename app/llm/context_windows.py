@@ -1,8 +1,9 @@
-"""How much well-known models take, by what their names begin with; as their makers said in November 2026."""
+"""Context windows of well-known models, by prefixes of their names; published by their makers, November 2026."""
 
 from __future__ import annotations
 
 DEFAULT_WINDOW = 128_000
+"""Tokens that a model of unknown name is assumed to accept."""
 
 TOKENS = {
     "gpt-5": 400_000,
@@ -25,7 +26,7 @@ TOKENS = {
 LONGEST_FIRST = sorted(TOKENS, key=len, reverse=True)
 
 
-def known_window(model: str, otherwise: int = DEFAULT_WINDOW) -> int:
-    """Tokens of prompt and reply together; `otherwise` for a model of which nothing is known."""
+def known_window(model: str) -> int:
+    """Return the tokens of prompt and reply together; `DEFAULT_WINDOW` for an unknown model."""
     name = model.rpartition("/")[2].lower()
-    return next((TOKENS[prefix] for prefix in LONGEST_FIRST if name.startswith(prefix)), otherwise)
+    return next((TOKENS[prefix] for prefix in LONGEST_FIRST if name.startswith(prefix)), DEFAULT_WINDOW)

@@ -1,4 +1,4 @@
-"""OpenAI's harmony format, as servers leave it in the text of gpt-oss models when they do not take it apart."""
+"""OpenAI's harmony format, which servers without a parser for it leave in the text of gpt-oss models."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 OPENINGS = ("<|start|>", "<|channel|>")
 MESSAGE = "<|message|>"
 MARKS = ("<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>")
-"""Each ends the message before it."""
+"""Marks that end the message before them."""
 
 MAX_HEADER = 200
-"""Characters; more are no header of a message."""
+"""Characters of the longest header of a message."""
 
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 FIRST_MARK = re.compile("|".join(map(re.escape, MARKS)))
 
 
-class Harmony:
-    """Parts the messages of a reply: those of the channel `final` are text, all others thinking."""
+class HarmonyParser:
+    """Splits the messages of a reply: those of the channel `final` are text, all others thinking."""
 
     def __init__(self) -> None:
         self._header: str | None = ""
@@ -25,7 +25,7 @@ class Harmony:
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str]:
-        """More text and more thinking; the beginning of a mark is held back."""
+        """Return the new text and the new thinking; a possible beginning of a mark is held back."""
         said, thought = "", ""
         rest = self._held + text
         self._held = ""
@@ -43,12 +43,12 @@ class Harmony:
         return said, thought
 
     def flush(self) -> tuple[str, str]:
-        """Return what was held back, at the end of the reply; a header that never ended is nothing."""
+        """Return the text and the thinking held back, at the end of the reply; an unfinished header is dropped."""
         held, self._held = self._held, ""
         return (held, "") if self._final else ("", held)
 
     def _read_header(self, text: str) -> str:
-        """Return what follows the header; empty while that has not ended."""
+        """Return the rest behind the header; empty while that has not ended."""
         header, mark, rest = text.partition(MESSAGE)
         if mark:
             channel = CHANNEL.search(header)

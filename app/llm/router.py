@@ -1,4 +1,4 @@
-"""Who is asked for a reply, how often, and who is asked instead: the only loop that retries."""
+"""Retries, circuit breakers and fallbacks around model calls: the only place where calls are retried."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ from app.llm.attempt_recorder import AttemptRecorder
 from app.llm.base import ChatModel, ChatRequest, Target
 from app.llm.calls import ModelCall
 from app.llm.catalog import Catalog
-from app.llm.circuit_breaker import Breaker, Breakers
+from app.llm.circuit_breaker import CircuitBreaker, CircuitBreakers
 from app.llm.retry_budget import RetryBudget
 from app.llm.stream_consumer import StreamConsumer, StreamLimits
-from app.llm.think_tags import Unopened
+from app.llm.think_tags import UnopenedThinking
 from app.llm.token_calibration import TokenCalibration
 
-PAUSES = (0.25, 0.5, None)
-"""The longest pause, in seconds, behind each attempt at one provider; there is none behind the last."""
+MAX_DELAYS = (0.25, 0.5, None)
+"""Longest delay behind each attempt at one model, in seconds; None behind the last attempt."""
 
-PATIENCE_SECONDS = 2
-"""A `Retry-After` up to this is waited for even where somebody else could be asked."""
+MAX_REQUESTED_DELAY = 2
+"""Seconds up to which a provider's `Retry-After` is waited for even where a fallback could be called."""
 
 
 class Completion(NamedTuple):
-    """How a reply ended well."""
+    """The end of a successful reply."""
 
     finish_reason: FinishReason | None
     usage: Usage
 
 
 class ModelInfo(NamedTuple):
-    """A model that may be asked for."""
+    """A model that clients may name."""
 
     provider: str
     model: str
     context_window: int
     """Tokens of prompt and reply together."""
     default: bool
-    """Whether it answers when nobody is named."""
+    """True for the model of requests that name none."""
     available: bool
-    """Whether it is there, and has not just failed again and again."""
+    """False if its provider is not installed, or its circuit breaker is open."""
 
 
 class Router:
-    """Gets a reply from the first provider that begins one.
+    """Calls models for replies, with retries, circuit breakers and fallbacks.
 
-    Until a text or a thought has come, a provider that fails by no fault of the request is asked again after a pause
-    of random length (Brooker, "Exponential Backoff and Jitter"), then the next one is. After that nobody is: what was
-    begun is paid for, and has been read.
+    Until text or a thought has come, a failure that is no fault of the request is retried after a delay of random
+    length (Brooker, "Exponential Backoff and Jitter"), then the next fallback is called. After that the failure is
+    final: a reply that has begun is paid for, and may have been read.
     """
 
     def __init__(
@@ -72,163 +72,166 @@ class Router:
         catalog: Catalog,
         fallbacks: Sequence[Target] = (),
         limits: StreamLimits | None = None,
-        chance: Callable[[], float] = random.random,
+        random_fraction: Callable[[], float] = random.random,
     ) -> None:
         self.catalog = catalog
         self.limits = limits or StreamLimits()
-        self.sizes = TokenCalibration()
         self._fallbacks = fallbacks
-        self._chance = chance
+        self._random_fraction = random_fraction
         self._now = asyncio.get_running_loop().time
-        self.breakers = Breakers(self._now)
-        self._budget = RetryBudget(self._now)
-        self._unopened = Unopened()
+        self._unopened_thinking = UnopenedThinking()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget failures, retries and calibrations; tests begin with it."""
+        self._breakers = CircuitBreakers(self._now)
+        self._retry_budget = RetryBudget(self._now)
+        self._calibration = TokenCalibration()
 
     def window(self, target: Target, max_tokens: int | None) -> Window:
-        """How much a model is believed to take.
+        """Return the window for a prompt to a model; `max_tokens` of it are the reply's.
 
         Raises:
-            UnknownModel: the provider is not there.
+            UnknownModel: the provider is not configured.
         """
-        return self.sizes.window(self.catalog[target.provider], target, max_tokens)
+        return self._calibration.window(self.catalog[target.provider], target, max_tokens)
 
     @property
     def fallbacks(self) -> list[Target]:
-        """The targets after a failure, in order; where no model is named it is the provider's default."""
+        """The fallbacks in order; one without a model has the provider's default model."""
         return [Target(name, model or self.catalog[name].default_model) for name, model in self._fallbacks]
 
-    def offers(self) -> list[ModelInfo]:
-        """What may be asked for by name, and whether it is well."""
+    def models(self) -> list[ModelInfo]:
+        """List the models that are known by name, fallbacks included."""
         default = Target(self.catalog.default.name, self.catalog.default.default_model)
         return [
             ModelInfo(
                 *target,
                 context_window=self.catalog[target.provider].context_window(target.model),
                 default=target == default,
-                available=self.catalog[target.provider].present and not self.breakers.open(target),
+                available=self.catalog[target.provider].present and not self._breakers.is_open(target),
             )
             for target in dict.fromkeys([*self.catalog.targets(), *self.fallbacks])
         ]
 
-    async def answer(self, call: ModelCall) -> Completion:
-        """Has a reply written; gives why it ended, and its tokens.
-
-        Whatever happens, `call` tells what was done and what was sent.
+    async def complete(self, call: ModelCall) -> Completion:
+        """Generate a reply into the call's sink; the call records the attempts, even when it fails.
 
         Raises:
-            MessageTooLong: no model takes so much.
-            UnknownModel: the provider is not there, or says that its model is not.
-            TurnFailed: why the last one that was asked failed.
+            MessageTooLong: the prompt fits no model.
+            UnknownModel: the provider is not configured, or has no such model.
+            TurnFailed: the failure of the first model, or of a fallback that failed later with a transient error.
         """
         failure: AppError = ProviderUnavailable()
-        chain = self._chain(call.target)
-        for place, target in enumerate(chain):
-            others = any(not self.breakers.open(each) for each in chain[place + 1 :])
-            made = len(call.attempts)
+        chain = list(dict.fromkeys([call.target, *self.fallbacks]))
+        for index, target in enumerate(chain):
+            has_fallback = any(not self._breakers.is_open(each) for each in chain[index + 1 :])
+            attempts_before = len(call.attempts)
             try:
-                return await self._ask(target, call, fallback=others)
+                return await self._call_with_retries(target, call, has_fallback=has_fallback)
             except (TurnFailed, MessageTooLong) as error:
-                if place == 0:
-                    failure = self._told(error, target)
-                elif len(call.attempts) > made and is_transient(error):
-                    failure = error  # who was not even asked, or is set up wrong, says less than who failed before
-                if call.started or self._now() >= call.deadline or not (place or may_be_answered_elsewhere(error)):
+                if index == 0:
+                    failure = self._with_known_models(error, target)
+                elif len(call.attempts) > attempts_before and is_transient(error):
+                    failure = error  # a fallback that was not called, or is misconfigured, explains less
+                if call.started or self._now() >= call.deadline or not (index or allows_fallback(error)):
                     raise
         raise failure
 
-    def _told(self, error: AppError, target: Target) -> AppError:
-        """An error as its caller is told it, who has named the target."""
+    def _with_known_models(self, error: AppError, target: Target) -> AppError:
+        """Add the known models to a ModelNotFound error, for the client that named the target."""
         if isinstance(error, ModelNotFound):
-            known = [offer.model for offer in self.offers() if offer.provider == target.provider]
+            known = [info.model for info in self.models() if info.provider == target.provider]
             error.detail = f"{target.provider} has no model {target.model!r}; choose {' or '.join(known)}."
         return error
 
-    def _chain(self, first: Target) -> list[Target]:
-        return list(dict.fromkeys([first, *self.fallbacks]))
-
-    async def _ask(self, target: Target, call: ModelCall, *, fallback: bool) -> Completion:
-        """Asks one provider, at most three times."""
+    async def _call_with_retries(self, target: Target, call: ModelCall, *, has_fallback: bool) -> Completion:
+        """Call one model, with as many attempts as `MAX_DELAYS` has entries."""
         model = self.catalog[target.provider]
-        self._budget.count_call()
-        for pause in PAUSES:
+        self._retry_budget.count_call()
+        for max_delay in MAX_DELAYS:
             try:
-                return await self._fitted(model, target, call)
+                return await self._attempt_with_fit(model, target, call)
             except TurnFailed as error:
-                seconds = self._seconds(error, pause, call, fallback=fallback)
-                if seconds is None or self.breakers.open(target) or not self._budget.take():
+                delay = self._retry_delay(error, max_delay, call, has_fallback=has_fallback)
+                if delay is None or self._breakers.is_open(target) or not self._retry_budget.take():
                     raise
-            await asyncio.sleep(seconds)
-        raise AssertionError("the last pause is None")
+            await asyncio.sleep(delay)
+        raise AssertionError("the last delay is None")
 
-    def _seconds(self, error: TurnFailed, pause: float | None, call: ModelCall, *, fallback: bool) -> float | None:
-        """How long to wait before the same provider is asked again; None for not at all."""
-        if pause is None or call.started or not error.transient:
+    def _retry_delay(
+        self, error: TurnFailed, max_delay: float | None, call: ModelCall, *, has_fallback: bool
+    ) -> float | None:
+        """Return the seconds before the same model is called again; None for no retry."""
+        if max_delay is None or call.started or not error.transient:
             return None
-        if fallback and (error.elsewhere or (isinstance(error, ProviderTimeout) and error.phase == "first-token")):
-            return None  # that was long enough
-        seconds = pause * self._chance()
+        timed_out = isinstance(error, ProviderTimeout) and error.phase == "first-token"
+        if has_fallback and (error.elsewhere or timed_out):
+            return None
+        delay = max_delay * self._random_fraction()
         if error.provider_retry_after is not None:
-            if fallback and error.provider_retry_after > PATIENCE_SECONDS:
+            if has_fallback and error.provider_retry_after > MAX_REQUESTED_DELAY:
                 return None
-            seconds += error.provider_retry_after
-        return seconds if self._now() + seconds < call.deadline else None
+            delay += error.provider_retry_after
+        return delay if self._now() + delay < call.deadline else None
 
-    async def _fitted(self, model: ChatModel, target: Target, call: ModelCall) -> Completion:
-        """One attempt; where the provider finds the prompt too long, a second with half of the history."""
-        window = self.sizes.window(model, target, call.max_tokens)
+    async def _attempt_with_fit(self, model: ChatModel, target: Target, call: ModelCall) -> Completion:
+        """Make an attempt; where the provider refuses the prompt as too long, another with half of the history."""
+        window = self._calibration.window(model, target, call.max_tokens)
         prompt = call.build_prompt(window)
         try:
             return await self._attempt(model, target, call, prompt)
         except ContextTooLong as error:
             if error.limit is not None:
-                self.sizes.refused(target, replace(window, tokens=error.limit))
+                self._calibration.lower_limit(target, replace(window, tokens=error.limit))
             smaller = window.halved(prompt)
             if smaller is None or call.started:
                 raise
-        ending = await self._attempt(model, target, call, call.build_prompt(smaller))
-        self.sizes.refused(target, smaller)
-        return ending
+        completion = await self._attempt(model, target, call, call.build_prompt(smaller))
+        self._calibration.lower_limit(target, smaller)
+        return completion
 
     async def _attempt(self, model: ChatModel, target: Target, call: ModelCall, prompt: Prompt) -> Completion:
-        breaker = self.breakers[target]
-        breaker.enter()
+        """Send one request to a model, and record it in the call, the breaker and the calibration."""
+        breaker = self._breakers[target]
+        breaker.begin_call()
         call.target_used, call.prompt = target, prompt
-        listener = StreamConsumer(call, self.limits, hold=target in self._unopened)
-        entry = AttemptRecorder(target, prompt, listener, model.remote, self._now(), now_ms())
+        consumer = StreamConsumer(call, self.limits, hold=target in self._unopened_thinking)
+        recorder = AttemptRecorder(target, prompt, consumer, model.remote, self._now(), now_ms())
         outcome, error = CANCELLED, None
         try:
             request = ChatRequest(target.model, prompt.messages, call.temperature, call.max_tokens)
-            await listener.listen(model, request)
+            await consumer.consume(model, request)
             outcome = COMPLETED
         except Exception as failed:
             error = failed if isinstance(failed, AppError) else InternalError()
             outcome = error.code
             raise
         finally:
-            call.attempts.append(entry.attempt(self._now(), outcome, error))
-            update_breaker(breaker, listener, outcome, error)
-            if listener.unopened:
-                self._unopened.learn(target)
-        if listener.usage is not None:
-            self.sizes.learn(target, prompt, listener.usage.input_tokens)
-        return Completion(listener.finish_reason, entry.usage())
+            call.attempts.append(recorder.record(self._now(), outcome, error))
+            update_breaker(breaker, consumer, outcome, error)
+            if consumer.closed_unopened_thinking:
+                self._unopened_thinking.add(target)
+        if consumer.usage is not None:
+            self._calibration.observe(target, prompt, consumer.usage.input_tokens)
+        return Completion(consumer.finish_reason, recorder.usage())
 
 
 def is_transient(error: AppError) -> bool:
-    """Whether somebody else may do better: another provider, or one with a larger window."""
+    """Return whether the same request may succeed later, or at another model with a larger window."""
     return isinstance(error, MessageTooLong) or (isinstance(error, TurnFailed) and error.transient)
 
 
-def may_be_answered_elsewhere(error: AppError) -> bool:
-    """Return whether the fallbacks are tried: also where this provider refuses what others may accept (no funds)."""
+def allows_fallback(error: AppError) -> bool:
+    """Return whether fallbacks are tried: also where only this provider refuses, as without funds."""
     return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
 
 
-def update_breaker(breaker: Breaker, listener: StreamConsumer, outcome: str, error: AppError | None) -> None:
-    """Tells a breaker what an attempt says about its provider."""
+def update_breaker(breaker: CircuitBreaker, consumer: StreamConsumer, outcome: str, error: AppError | None) -> None:
+    """Record an attempt in its breaker."""
     if isinstance(error, TurnFailed) and error.transient:
-        breaker.failure()
-    elif outcome == COMPLETED or listener.first_at is not None:
-        breaker.success()
+        breaker.record_failure()
+    elif outcome == COMPLETED or consumer.first_at is not None:
+        breaker.record_success()
     else:
-        breaker.leave()
+        breaker.record_neither()

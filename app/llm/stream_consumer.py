@@ -1,3 +1,5 @@
+"""One attempt's stream: timeouts, length limits, and the split of thinking from text."""
+
 from __future__ import annotations
 
 import asyncio
@@ -10,15 +12,15 @@ from app.domain.token_estimate import twentieths
 from app.errors import EmptyReply, Phase, ProviderTimeout
 from app.llm.base import ChatModel, ChatRequest, Chunk
 from app.llm.calls import ModelCall
-from app.llm.think_tags import Split, Thinking
+from app.llm.think_tags import Split, ThinkingSplitter
 
 USAGE_SECONDS = 2.0
-"""What a provider has, once it has said why the model stopped, to report the usage and end the stream."""
+"""Seconds behind the finish reason in which a provider may report the usage and end the stream."""
 
 HOLD_SECONDS = 2.0
-"""Seconds for which the beginning of a reply is held back where the model closes thinking that it never opened."""
+"""Seconds for which a reply's beginning is held back where the model closes thinking that it never opened."""
 
-SAYING_WHY = {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}
+EXPLAINING_REASONS = {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}
 """Finish reasons that explain an empty reply."""
 
 REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IGNORECASE)
@@ -26,132 +28,132 @@ REASONING_MODEL = re.compile(r"(^|/)(o\d|gpt-5|gpt-oss)|reason|think|-r1", re.IG
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How long a model may take, in seconds, and how much it may say; the whole turn counts from its start."""
+    """Timeouts of a model, in seconds, and the length of its reply; `total` counts from the turn's start."""
 
     first_token: float = 60
     first_token_reasoning: float = 180
     idle: float = 30
     total: float = 300
     characters: int = 500_000
-    """Of text, and of thinking; what comes after that is not waited for."""
+    """Characters of text, and again of thinking, at which the reply is cut off."""
 
-    def before_first(self, model: str) -> float:
-        """Seconds until the first token of this model."""
+    def first_token_of(self, model: str) -> float:
+        """Return the timeout for this model's first token."""
         return self.first_token_reasoning if REASONING_MODEL.search(model) else self.first_token
 
 
 class StreamConsumer:
-    """Follows one attempt against three clocks, and hands on what it says, up to a length."""
+    """Reads the stream of one attempt within its timeouts, and passes text and thinking to the call's sink."""
 
     def __init__(self, call: ModelCall, limits: StreamLimits, *, hold: bool = False) -> None:
         self.first_at: float | None = None
-        """When the first text or thought came, by the event loop's clock."""
+        """Time of the first text or thought, by the event loop's clock."""
         self.usage: Usage | None = None
-        """What the provider has reported; None again while more has come of the reply since."""
+        """The usage that the provider reported; None again once more of the reply has come behind it."""
         self.finish_reason: FinishReason | None = None
-        """Why the model stopped, once it has."""
         self._call = call
         self._limits = limits
         self._now = asyncio.get_running_loop().time
-        self._rewind_at = 0.0
-        self._written = False
-        self._thinking = Thinking(self._retract, hold=hold)
-        self._release_at: asyncio.TimerHandle | None = None
+        self._reset_at = 0.0
+        self._has_text = False
+        self._splitter = ThinkingSplitter(self._retract, hold=hold)
+        self._release_timer: asyncio.TimerHandle | None = None
         self._text_left = self._thoughts_left = limits.characters
 
     @property
     def twentieths(self) -> int:
-        """Size of what came, as `Call.twentieths`; once something has, there is no other attempt to have got it."""
+        """Size of the received text as `ModelCall.twentieths`: the call retries only while nothing has come."""
         return self._call.twentieths
 
-    async def listen(self, model: ChatModel, request: ChatRequest) -> None:
-        """Lets the model write until it stops, or has said enough.
+    async def consume(self, model: ChatModel, request: ChatRequest) -> None:
+        """Read the reply to its end, or until a limit of the call is reached.
 
         Raises:
-            ProviderTimeout: one of the clocks ran out.
-            EmptyReply: the model has stopped without a text, and has not said why.
-            TurnFailed: what the model raises.
+            ProviderTimeout: one of the timeouts has passed.
+            EmptyReply: the model has stopped without text, and without a reason for that.
+            TurnFailed: as the model raises it.
         """
-        first_token_at = self._now() + self._limits.before_first(request.model)
+        first_token_at = self._now() + self._limits.first_token_of(request.model)
         try:
             async with asyncio.timeout_at(min(first_token_at, self._call.deadline)) as clock:
-                await self._follow(model, request, clock)
+                await self._read_chunks(model, request, clock)
         except TimeoutError as error:
             if self.finish_reason is None:
-                raise ProviderTimeout(self._phase()) from error
+                raise ProviderTimeout(self._timeout_phase()) from error
         finally:
-            if self._release_at is not None:
-                self._release_at.cancel()
-            self._hand_on(self._thinking.flush())
-        if not self._written and self.finish_reason not in SAYING_WHY:
+            if self._release_timer is not None:
+                self._release_timer.cancel()
+            self._emit(self._splitter.flush())
+        if not self._has_text and self.finish_reason not in EXPLAINING_REASONS:
             raise EmptyReply
 
-    async def _follow(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> None:
+    async def _read_chunks(self, model: ChatModel, request: ChatRequest, clock: asyncio.Timeout) -> None:
         async with contextlib.aclosing(model.stream(request)) as chunks:
             async for chunk in chunks:
-                if self._take(chunk):
+                if self._handle(chunk):
                     self.finish_reason = FinishReason.LENGTH
                     return
-                self._wind(clock, chunk)
+                self._reset_timeout(clock, chunk)
 
-    def _wind(self, clock: asyncio.Timeout, chunk: Chunk) -> None:
-        """Gives the model its idle time again; not for each of a thousand tokens a second, so up to 1/16 more."""
+    def _reset_timeout(self, clock: asyncio.Timeout, chunk: Chunk) -> None:
+        """Give the model its idle time again; not for each of a thousand tokens a second, so up to 1/16 more."""
         now = self._now()
         if chunk.finish_reason is None and (chunk.text or chunk.reasoning):
-            if self.finish_reason is not None:  # it goes on all the same
-                self.finish_reason, self._rewind_at = None, 0.0
+            if self.finish_reason is not None:  # the reply continues behind its finish reason
+                self.finish_reason, self._reset_at = None, 0.0
         else:
             self.finish_reason = chunk.finish_reason or self.finish_reason
-        said = self.first_at is not None or self.finish_reason in SAYING_WHY
-        if self.finish_reason is not None and said:  # some say `stop` with their first, empty chunk (Open WebUI)
+        said = self.first_at is not None or self.finish_reason in EXPLAINING_REASONS
+        if self.finish_reason is not None and said:  # Open WebUI sends `stop` with its first, empty chunk
             clock.reschedule(min(now + USAGE_SECONDS, self._call.deadline))
-        elif self.first_at is not None and now >= self._rewind_at:
-            self._rewind_at = now + self._limits.idle / 16
-            clock.reschedule(min(self._rewind_at + self._limits.idle, self._call.deadline))
+        elif self.first_at is not None and now >= self._reset_at:
+            self._reset_at = now + self._limits.idle / 16
+            clock.reschedule(min(self._reset_at + self._limits.idle, self._call.deadline))
 
-    def _take(self, chunk: Chunk) -> bool:
-        """Hands a chunk on; whether the reply is to end here."""
+    def _handle(self, chunk: Chunk) -> bool:
+        """Emit a chunk; return True to end the reply here."""
         said = chunk.text or chunk.reasoning
         self.usage = chunk.usage or (None if said else self.usage)
         if self.first_at is None and said:
             self._call.started = True
             self.first_at = self._now()
-        text, thought = self._thinking.feed(chunk.text)
-        self._hand_on(Split(text, chunk.reasoning + thought))
-        if self._thinking.holds and self._release_at is None:
-            self._release_at = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
+        text, thought = self._splitter.feed(chunk.text)
+        self._emit(Split(text, chunk.reasoning + thought))
+        if self._splitter.is_holding and self._release_timer is None:
+            self._release_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
         if self._text_left < 0 or self._thoughts_left < 0:
             return True
         return chunk.finish_reason is None and self._call.should_stop is not None and self._call.should_stop()
 
-    def _hand_on(self, parted: Split) -> None:
-        text, reasoning = parted.text[: max(0, self._text_left)], parted.reasoning[: max(0, self._thoughts_left)]
-        self._text_left -= len(parted.text)
-        self._thoughts_left -= len(parted.reasoning)
+    def _emit(self, split: Split) -> None:
+        """Pass text and thinking to the sink, cut to the characters left."""
+        text, reasoning = split.text[: max(0, self._text_left)], split.reasoning[: max(0, self._thoughts_left)]
+        self._text_left -= len(split.text)
+        self._thoughts_left -= len(split.reasoning)
         self._call.twentieths += twentieths(text) + twentieths(reasoning)
-        self._written = self._written or text != ""
+        self._has_text = self._has_text or text != ""
         self._call.sink.append(text)
         if reasoning:
             self._call.sink.think(reasoning)
 
     def _release(self) -> None:
-        self._hand_on(self._thinking.release())
+        self._emit(self._splitter.release())
 
     def _retract(self) -> str | None:
-        """Takes the text back, as what turns out to be thinking."""
+        """Take the emitted text back, because it was thinking; None if the sink cannot."""
         text = self._call.sink.retract()
         if text is not None:
             self._text_left += len(text)
             self._call.twentieths -= twentieths(text)
-            self._written = False
+            self._has_text = False
         return text
 
     @property
-    def unopened(self) -> bool:
-        """Return whether the model has closed its thinking without having opened it."""
-        return self._thinking.unopened
+    def closed_unopened_thinking(self) -> bool:
+        """True if the model has closed its thinking without having opened it."""
+        return self._splitter.closed_unopened
 
-    def _phase(self) -> Phase:
+    def _timeout_phase(self) -> Phase:
         if self._now() >= self._call.deadline:
             return "total"
         return "first-token" if self.first_at is None else "idle"

@@ -1,4 +1,4 @@
-"""Separate the thinking that servers leave in a reply's text, by the marks around it."""
+"""The thinking that servers leave in a reply's text, split from it by the marks around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.llm.base import Target
 from app.llm.harmony import OPENINGS as HARMONY_OPENINGS
-from app.llm.harmony import Harmony, held_back
+from app.llm.harmony import HarmonyParser, held_back
 
 MARKS = {
     "<think>": "</think>",  # DeepSeek R1, Qwen 3, QwQ and most, on servers without a parser for it
@@ -23,41 +23,41 @@ MARKS = {
     "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere Command A
     "<|begin_of_thought|>": "<|end_of_thought|>",  # OpenThinker
 }
-"""Each opening mark with its closing one; at the beginning of a reply alone, since later on they may be its subject."""
+"""Opening marks with their closing ones, read at the beginning of a reply only: later they may be its subject."""
 
 OPENINGS = (*MARKS, *HARMONY_OPENINGS)
 
 BARE, BARE_CLOSING = "analysis", "assistantfinal"
-"""Remains of harmony where a server takes out its marks alone: `analysisThe user … assistantfinalHi`."""
+"""Remains of harmony where a server removes only its marks: `analysisThe user … assistantfinalHi`."""
 
 UNOPENED = {"</think>": "<think>", "</thinking>": "<thinking>", "[/THINK]": "[THINK]", "<channel|>": "<|channel>"}
-"""Closing marks that come without the opening one, which templates of some models put into the prompt."""
+"""Closing marks that may come alone, because some models' templates put the opening one into the prompt."""
 
 CLOSING = re.compile(r"(?<![`'\"“«])(?:" + "|".join(map(re.escape, UNOPENED)) + ")")
-"""One of them, unless it is quoted."""
+"""A closing mark that is not quoted."""
 
 LONGEST = max(map(len, UNOPENED))
-MANY = 1_000
+MAX_TARGETS = 1_000
 
 
 class Split(NamedTuple):
-    """What a piece of a reply holds."""
+    """Text and thinking of a piece of a reply."""
 
     text: str = ""
     reasoning: str = ""
 
 
-class Thinking:
-    """Parts thinking from text, however a reply is split.
+class ThinkingSplitter:
+    """Splits thinking from text, however the reply is cut into pieces.
 
     Args:
-        retract: Takes back the text so far, which turns out to be thinking; None where a reader has received any of it.
-        hold: Whether the beginning is held back, until a mark comes or it is released.
+        retract: Takes the text so far back as thinking and returns it; None if a reader has received any of it.
+        hold: Whether the beginning is held back, until a mark comes or `release` is called.
     """
 
     def __init__(self, retract: Callable[[], str | None], *, hold: bool = False) -> None:
-        self.unopened = False
-        """True if a closing mark came that had no opening one."""
+        self.closed_unopened = False
+        """True if a closing mark came without an opening one."""
         self._retract = retract
         self._feed: Callable[[str], Split] = self._at_start
         self._held = ""
@@ -65,25 +65,25 @@ class Thinking:
         self._before = ""
         self._opened: set[str] = set()
         self._closing = ""
-        self._harmony = Harmony()
+        self._harmony = HarmonyParser()
 
     @property
-    def holds(self) -> bool:
-        """Return whether a beginning is held back that `release` would give."""
+    def is_holding(self) -> bool:
+        """True if a beginning is held back that `release` would return."""
         return self._hold and self._feed == self._watching and self._held != ""
 
     def feed(self, text: str) -> Split:
-        """What is known by now; a part of a mark is held back until the rest of it can have come."""
+        """Return the text and thinking known by now; a possible part of a mark is held back until the next piece."""
         held, self._held = self._held, ""
         return self._feed(held + text)
 
     def release(self) -> Split:
-        """Return what was held back of the beginning, from which on nothing is."""
+        """Stop holding the beginning back, and return it."""
         self._hold = False
         return self.feed("")
 
     def flush(self) -> Split:
-        """What was held back, at the end of the reply."""
+        """Return the text or thinking held back, at the end of the reply."""
         held, self._held = self._held, ""
         if self._feed == self._in_harmony:
             return Split(*self._harmony.flush())
@@ -120,7 +120,7 @@ class Thinking:
         return Split(*self._harmony.feed(text))
 
     def _watching(self, text: str) -> Split:
-        """Text, in which a closing mark may come that had no opening one."""
+        """Pass text through, up to a closing mark without an opening one."""
         seen = self._before + text
         self._opened |= {opening for opening in UNOPENED.values() if opening in seen}
         for found in CLOSING.finditer(seen, len(self._before)):
@@ -137,7 +137,7 @@ class Thinking:
 
     def _closed(self, before: str, rest: str) -> Split:
         """Turn the text before a mark into thinking, if no reader has received any of it; else remove only the mark."""
-        self.unopened = True
+        self.closed_unopened = True
         retracted = self._retract()
         if retracted is None:
             self._feed = Split
@@ -152,8 +152,8 @@ class Thinking:
         return Split(begins)
 
 
-class Unopened:
-    """The models that were seen to close their thinking without having opened it."""
+class UnopenedThinking:
+    """The models that have closed thinking without having opened it."""
 
     def __init__(self) -> None:
         self._targets: dict[Target, None] = {}
@@ -161,8 +161,8 @@ class Unopened:
     def __contains__(self, target: Target) -> bool:
         return target in self._targets
 
-    def learn(self, target: Target) -> None:
-        """Takes one in; the oldest is forgotten where there are many, since callers may name any model."""
-        if len(self._targets) >= MANY:
+    def add(self, target: Target) -> None:
+        """Add a model; beyond `MAX_TARGETS` the oldest is forgotten, since callers may name any model."""
+        if len(self._targets) >= MAX_TARGETS:
             del self._targets[next(iter(self._targets))]
         self._targets[target] = None

@@ -1,3 +1,5 @@
+"""Corrections of the service's token estimates, learnt from the counts that providers report."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,60 +8,61 @@ from app.domain.prompt import Prompt, Window
 from app.llm.base import ChatModel, Target
 
 PRIOR_TOKENS = 2_000
-"""What our own count weighs beside what providers report: a few words say little about a model's tokens."""
+"""Weight of the service's own estimate: a few words show little about a model's tokens."""
 
 MEMORY_TOKENS = 200_000
-"""Reports older than so many tokens fade."""
+"""Estimated tokens after which older reports count half."""
 
-LEAST, MOST = 0.5, 4.0
-MANY = 1_000
+MIN_CORRECTION, MAX_CORRECTION = 0.5, 4.0
+MAX_MODELS = 1_000
 
 
 @dataclass(slots=True)
 class ModelCalibration:
-    """What has been learnt about one model."""
+    """The sums of estimated and reported tokens of one model, and its known limit."""
 
-    counted: float = PRIOR_TOKENS
+    estimated: float = PRIOR_TOKENS
     reported: float = PRIOR_TOKENS
-    ceiling: int | None = None
-    """Tokens, reply and all, below which prompts were not too long for it."""
+    limit: int | None = None
+    """Tokens of prompt and reply that it accepted after refusing more; None before a refusal."""
 
-    def learn(self, counted: int, reported: int) -> None:
-        """Takes a report in."""
-        self.counted += counted
+    def observe(self, estimated: int, reported: int) -> None:
+        """Add a report to the sums."""
+        self.estimated += estimated
         self.reported += reported
-        if self.counted > MEMORY_TOKENS:
-            self.counted /= 2
+        if self.estimated > MEMORY_TOKENS:
+            self.estimated /= 2
             self.reported /= 2
 
     @property
     def correction(self) -> float:
-        """The model's tokens over ours."""
-        return min(MOST, max(LEAST, self.reported / self.counted))
+        """The model's tokens per estimated token, between `MIN_CORRECTION` and `MAX_CORRECTION`."""
+        return min(MAX_CORRECTION, max(MIN_CORRECTION, self.reported / self.estimated))
 
 
 class TokenCalibration:
-    """How much each model takes: what is known of it, corrected by what it reports."""
+    """The calibrations of all models, by target."""
 
     def __init__(self) -> None:
-        self._sizes: dict[Target, ModelCalibration] = {}
+        self._calibrations: dict[Target, ModelCalibration] = {}
 
     def window(self, model: ChatModel, target: Target, max_tokens: int | None) -> Window:
-        """The window for a prompt to this model."""
-        size = self._sizes.get(target) or ModelCalibration()
+        """Return the window for a prompt to this model; `max_tokens` of it are the reply's."""
+        calibration = self._calibrations.get(target) or ModelCalibration()
         tokens = model.context_window(target.model)
-        return Window.of(min(tokens, size.ceiling or tokens), max_tokens, size.correction, cites=model.cites)
+        limit = min(tokens, calibration.limit or tokens)
+        return Window.of(limit, max_tokens, calibration.correction, cites=model.cites)
 
-    def learn(self, target: Target, prompt: Prompt, input_tokens: int) -> None:
-        """Takes in what a provider has counted of a prompt; one that counts nothing does not count."""
+    def observe(self, target: Target, prompt: Prompt, input_tokens: int) -> None:
+        """Learn from a prompt's reported tokens; a report of zero is ignored."""
         if input_tokens > 0:
-            self._of(target).learn(prompt.estimate, input_tokens)
+            self._calibration(target).observe(prompt.estimate, input_tokens)
 
-    def refused(self, target: Target, window: Window) -> None:
-        """Takes in that no more than this window holds fitted, so that the next prompt is not refused first."""
-        self._of(target).ceiling = window.tokens
+    def lower_limit(self, target: Target, window: Window) -> None:
+        """Lower the model's known limit to a window, after it refused a longer prompt."""
+        self._calibration(target).limit = window.tokens
 
-    def _of(self, target: Target) -> ModelCalibration:
-        if target not in self._sizes and len(self._sizes) >= MANY:
-            del self._sizes[next(iter(self._sizes))]  # the oldest: callers may name any model
-        return self._sizes.setdefault(target, ModelCalibration())
+    def _calibration(self, target: Target) -> ModelCalibration:
+        if target not in self._calibrations and len(self._calibrations) >= MAX_MODELS:
+            del self._calibrations[next(iter(self._calibrations))]  # the oldest: callers may name any model
+        return self._calibrations.setdefault(target, ModelCalibration())

@@ -14,4 +14,4 @@ class ModelService:
     async def list_models(self) -> Sequence[ModelInfo]:
         """List the known models, once the providers have fetched their lists."""
         await self._router.catalog.prepare_all()
-        return self._router.offers()
+        return self._router.models()

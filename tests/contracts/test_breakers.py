@@ -7,8 +7,8 @@ import asyncio
 from app.domain.prompt import Prompt, PromptRecord
 from app.errors import ProviderUnavailable
 from app.llm.base import Target
-from app.llm.circuit_breaker import FAILURES, OPEN_SECONDS, WITHIN_SECONDS, Breaker, Breakers
-from app.llm.retry_budget import ALWAYS_A_MINUTE, RetryBudget
+from app.llm.circuit_breaker import FAILURE_THRESHOLD, OPEN_SECONDS, WINDOW_SECONDS, CircuitBreaker, CircuitBreakers
+from app.llm.retry_budget import MIN_RETRIES, RetryBudget
 from app.llm.token_calibration import TokenCalibration
 from tests.support.replies import (
     Reply,
@@ -33,11 +33,11 @@ def test_a_provider_that_fails_again_and_again_is_left_alone() -> None:
         both.first.default = server_error()
         for _ in range(2):
             await both.asked.reply(FIRST)
-        assert len(both.first.calls) == FAILURES
+        assert len(both.first.calls) == FAILURE_THRESHOLD
         for _ in range(3):
             await both.asked.reply(FIRST)
             assert both.asked.outcomes == [("groq", "completed")]
-        assert [offer.available for offer in both.asked.router.offers()] == [False, True]
+        assert [model.available for model in both.asked.router.models()] == [False, True]
         await asyncio.sleep(OPEN_SECONDS)
         await both.asked.reply(FIRST)  # the probe, which fails
         assert both.asked.outcomes == [("openai", "provider-error"), ("groq", "completed")]
@@ -45,7 +45,7 @@ def test_a_provider_that_fails_again_and_again_is_left_alone() -> None:
         both.first.default = Reply(["Well again"])
         await both.asked.reply(FIRST)
         assert both.asked.outcomes == [("openai", "completed")]
-        assert all(offer.available for offer in both.asked.router.offers())
+        assert all(model.available for model in both.asked.router.models())
 
     paired(scenario)
 
@@ -110,15 +110,15 @@ def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
 def test_any_number_of_models_may_be_named() -> None:
     """Callers who name ever other models do not fill the memory; what is open stays so."""
     clock = Clock()
-    breakers, sizes = Breakers(clock), TokenCalibration()
-    for _ in range(FAILURES):
-        breakers[FIRST].failure()
+    breakers, calibration = CircuitBreakers(clock), TokenCalibration()
+    for _ in range(FAILURE_THRESHOLD):
+        breakers[FIRST].record_failure()
     prompt = Prompt([], PromptRecord(question_number=1), 1, 1)
     for number in range(5_000):
-        breakers[Target("openai", str(number))].success()
-        sizes.learn(Target("openai", str(number)), prompt, 1)
-    assert breakers.open(FIRST)
-    assert max(len(breakers._breakers), len(sizes._sizes)) <= 1_000
+        breakers[Target("openai", str(number))].record_success()
+        calibration.observe(Target("openai", str(number)), prompt, 1)
+    assert breakers.is_open(FIRST)
+    assert max(len(breakers._breakers), len(calibration._calibrations)) <= 1_000
 
 
 def test_a_breaker_is_one_model_s() -> None:
@@ -142,11 +142,11 @@ def test_retries_have_a_budget() -> None:
         both.first.default = server_error()
         for number in range(8):
             await both.asked.reply(Target("openai", f"gpt-{number}"))
-        assert len(both.first.calls) == 8 + ALWAYS_A_MINUTE
+        assert len(both.first.calls) == 8 + MIN_RETRIES
         assert len(both.second.calls) == 8
         await asyncio.sleep(70)
         await both.asked.reply(Target("openai", "gpt-x"))
-        assert len(both.first.calls) == 8 + ALWAYS_A_MINUTE + 3
+        assert len(both.first.calls) == 8 + MIN_RETRIES + 3
 
     paired(scenario)
 
@@ -164,19 +164,19 @@ class Clock:
 def test_failures_that_are_far_apart_open_nothing() -> None:
     """Five failures open a breaker only within thirty seconds, and only without a success between them."""
     clock = Clock()
-    breaker = Breaker(clock)
-    for _ in range(FAILURES + 3):
-        breaker.failure()
-        clock.seconds += WITHIN_SECONDS / 4 + 1
-    assert not breaker.open
-    for _ in range(FAILURES - 2):
-        breaker.failure()
-    breaker.success()
-    for _ in range(FAILURES - 1):
-        breaker.failure()
-    assert not breaker.open
-    breaker.failure()
-    assert breaker.open
+    breaker = CircuitBreaker(clock)
+    for _ in range(FAILURE_THRESHOLD + 3):
+        breaker.record_failure()
+        clock.seconds += WINDOW_SECONDS / 4 + 1
+    assert not breaker.is_open
+    for _ in range(FAILURE_THRESHOLD - 2):
+        breaker.record_failure()
+    breaker.record_success()
+    for _ in range(FAILURE_THRESHOLD - 1):
+        breaker.record_failure()
+    assert not breaker.is_open
+    breaker.record_failure()
+    assert breaker.is_open
 
 
 def test_the_budget_grows_with_the_calls() -> None:
@@ -188,4 +188,4 @@ def test_the_budget_grows_with_the_calls() -> None:
         budget.count_call()
     assert sum(budget.take() for _ in range(200)) == 50
     clock.seconds += 120
-    assert sum(budget.take() for _ in range(200)) == ALWAYS_A_MINUTE
+    assert sum(budget.take() for _ in range(200)) == MIN_RETRIES

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.errors import Overloaded
-from app.llm.circuit_breaker import FAILURES
+from app.llm.circuit_breaker import FAILURE_THRESHOLD
 from tests.support.provider import FakeProvider
 from tests.support.routing import Asked, asked, failing
 
@@ -41,7 +41,7 @@ def test_own_want_of_files_is_no_fault_of_the_provider(name: str) -> None:
         first = asyncio.create_task(ask())
         await provider.wait_calls(1)  # on the one connection that there is
         with no_more_files():
-            for _ in range(FAILURES):
+            for _ in range(FAILURE_THRESHOLD):
                 error = await failing(ask)
                 assert isinstance(error, Overloaded)
                 assert router.outcomes == [(name, "overloaded")]

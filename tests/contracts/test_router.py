@@ -257,7 +257,7 @@ def test_pauses_are_of_random_length() -> None:
             model = OpenAIModel(KEY, provider.openai_base_url, "gpt")
             async with asking(model) as asked:
                 chances = iter([0.0, 0.5])
-                asked.router._chance = lambda: next(chances)
+                asked.router._random_fraction = lambda: next(chances)
                 assert isinstance(await failed(asked), ProviderFailed)
             assert seconds() == 0.25
 

@@ -113,5 +113,5 @@ def test_a_correction_stays_within_reason(reports: list[tuple[int, int]]) -> Non
     """Whatever providers report, our count is at most halved and at most taken four times."""
     size = ModelCalibration()
     for counted, reported in reports:
-        size.learn(counted, reported)
+        size.observe(counted, reported)
         assert 0.5 <= size.correction <= 4

@@ -77,7 +77,7 @@ class Asked:
             self.heard,
             asyncio.get_running_loop().time() + self.router.limits.total,
         )
-        return await self.router.answer(self.call)
+        return await self.router.complete(self.call)
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:
@@ -107,7 +107,7 @@ async def asking(
     """A router over these models whose pauses are as long as they can be."""
     catalog = Catalog(models, models[0].name)
     try:
-        yield Asked(Router(catalog, fallbacks, limits, chance=lambda: 1.0))
+        yield Asked(Router(catalog, fallbacks, limits, random_fraction=lambda: 1.0))
     finally:
         await catalog.aclose()
 

@@ -12,7 +12,6 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
-from app.llm.router import Router
 from app.main import create_app
 from app.services.container import Services
 from app.services.runtime.timings import Timings
@@ -48,9 +47,7 @@ def asking(provider: FakeProvider, **overrides: Any) -> Settings:
 
 def forget_failures(service: Service) -> None:
     """Closes all breakers and fills the budget of retries up: a test that lets providers fail is alone with that."""
-    router = service.services.resources.router
-    fresh = Router(router.catalog, router._fallbacks, router.limits)
-    router.breakers, router._budget, router.sizes = fresh.breakers, fresh._budget, fresh.sizes
+    service.services.resources.router.reset()
 
 
 async def quiet(service: Service) -> None:

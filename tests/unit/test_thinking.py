@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.think_tags import MARKS, Thinking
+from app.llm.think_tags import MARKS, ThinkingSplitter
 
 HARMONY = "<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>Hi you<|return|>"
 TOOLS = "<|start|>assistant<|channel|>commentary to=f <|constrain|>json<|message|>{}<|call|>"
@@ -46,7 +46,7 @@ class Reader:
     def __init__(self, *, sent: bool = False, hold: bool = False) -> None:
         self.text = self.reasoning = ""
         self.sent = sent
-        self.thinking = Thinking(self.retract, hold=hold)
+        self.thinking = ThinkingSplitter(self.retract, hold=hold)
 
     def retract(self) -> str | None:
         if self.sent and self.text:
@@ -95,16 +95,16 @@ def test_harmony_without_its_marks_is_parted() -> None:
 def test_what_was_sent_stays_text() -> None:
     """Where somebody has been sent the beginning, only the mark is taken out, the blanks behind it are not."""
     reader = Reader(sent=True).read("hmm\n", "</think>", "\n\nHi")
-    assert (reader.text, reader.reasoning, reader.thinking.unopened) == ("hmm\n\n\nHi", "", True)
+    assert (reader.text, reader.reasoning, reader.thinking.closed_unopened) == ("hmm\n\n\nHi", "", True)
 
 
 def test_a_beginning_is_held_until_it_is_released() -> None:
     """A model that is known for it shows nothing before the mark or the release; then as any other."""
     reader = Reader(sent=True, hold=True)
     reader.take(*reader.thinking.feed("hmm "))
-    assert (reader.text, reader.thinking.holds) == ("", True)
+    assert (reader.text, reader.thinking.is_holding) == ("", True)
     reader.take(*reader.thinking.release())
-    assert (reader.text, reader.thinking.holds) == ("hmm ", False)
+    assert (reader.text, reader.thinking.is_holding) == ("hmm ", False)
     reader.read("so</think>Hi")
     assert (reader.text, reader.reasoning) == ("hmm soHi", "")
 
@@ -114,4 +114,4 @@ def test_other_beginnings_are_not_held() -> None:
     reader = Reader()
     for piece in ("Hi", " <", "b>", " you"):
         reader.take(*reader.thinking.feed(piece))
-    assert (reader.text, reader.thinking.holds) == ("Hi <b> you", False)
+    assert (reader.text, reader.thinking.is_holding) == ("Hi <b> you", False)

@@ -1,8 +1,8 @@
-"""The wire that OpenAI and everyone compatible speaks: a JSON request, an answer in Server-Sent Events.
+"""The wire format of OpenAI's chat completions: a JSON request, a response in Server-Sent Events.
 
 The official SDKs build a model per streamed chunk and walk every message of a request in Python (measured:
-245 ms at 1,000 messages). Here they do what they are good at, which is URLs, credentials, connections and
-errors, while body and events go through orjson.
+245 ms at 1,000 messages). Here they handle URLs, credentials, connections and errors, while body and events
+go through orjson.
 """
 
 from __future__ import annotations
@@ -27,48 +27,48 @@ from app.llm.providers.response_fields import (
     FAILURE_REASONS,
     FINISH_REASONS,
     LOST_TEXT,
-    Said,
-    reason_of,
-    said_in,
-    usage_in,
+    Content,
+    normalise_reason,
+    read_content,
+    read_usage,
 )
 
-END_SECONDS = 0.25
-"""Seconds that a provider has to end the body behind `[DONE]`, so that its connection can be used again."""
+DRAIN_SECONDS = 0.25
+"""Seconds in which a provider may end the body behind `[DONE]`, so that its connection can be reused."""
 
-FLOODED_TEXT = re.compile(
+OVERSIZED_TEXT = re.compile(
     rb'"(content|reasoning(?:_content)?)"\s*:\s*"((?:[^"\\\x00-\x1f]|\\(?:[^u]|u[0-9a-fA-F]{4}))*+)'
 )
-"""A text in an event that was cut amid it; possessive, so that it never backtracks."""
+"""A text in an event that was cut off within it; possessive, so that it never backtracks."""
 
-NOT_A_COMPLETION = "The provider sent something that is not a chat completion."
+NOT_A_COMPLETION = "The provider sent no chat completion."
 DONE = {b"[DONE]", b"[done]", b'"[DONE]"'}
-"""The mark behind the last event; as JSON too, from gateways that encode every payload."""
+"""The mark behind the last event; also as JSON, from gateways that encode every payload."""
 
 MALFORMED: Any = object()
-MAX_JOINS = 100
+MAX_JOINED_LINES = 100
 
 log = logging.getLogger(__name__)
 
 
 def request_body(request: ChatRequest, **optional: Any) -> bytes:
-    """The body of a streamed chat completion; what is not given stays the provider's own choice."""
+    """Return the body of a streamed chat completion; the provider chooses the optional members that are left out."""
     return orjson.dumps({"model": request.model, "messages": request.messages, "stream": True, **optional})
 
 
 async def read_chunks(
     received: AsyncIterator[bytes], lost: tuple[type[Exception], ...] = (), encoding: str = ""
 ) -> AsyncIterator[Chunk]:
-    """Chunks out of the bytes of an answer: one for all the events that arrive together.
+    """Read chunks from the bytes of a response: one for all events that arrive together.
 
     Args:
-        received: The bytes, however they are cut.
-        lost: What is raised when the connection is lost; that takes nothing from a reply that had its finish reason.
-        encoding: The answer's `Content-Encoding`.
+        received: The bytes, cut anywhere.
+        lost: Exceptions for a lost connection; they are ignored once the reply has its finish reason.
+        encoding: The response's `Content-Encoding`.
 
     Raises:
-        ProviderTruncated: the answer ended before the reply was whole, see `ReplyReader.end`.
-        TurnFailed: it held an error, or something that is not a chat completion.
+        ProviderTruncated: the response ended before the reply was complete, see `ReplyReader.end`.
+        TurnFailed: it held an error, or is not a chat completion.
     """
     stream, reply = EventStream(), ReplyReader()
     body = inflated(received, encoding)
@@ -81,10 +81,10 @@ async def read_chunks(
             reply.check()
             if reply.done:
                 yield reply.end()
-                await ended(body, lost)
+                await drain(body, lost)
                 return
-            if stream.flooded is not None:
-                yield reply.cut(stream.flooded)
+            if stream.oversized is not None:
+                yield reply.cut(stream.oversized)
                 return
     except lost as error:
         broken = error
@@ -97,78 +97,78 @@ async def read_chunks(
     yield reply.end(foreign=stream.foreign)
 
 
-async def ended(body: AsyncIterator[bytes], lost: tuple[type[Exception], ...]) -> None:
-    """Waits a moment for the end of a body of which nothing more is wanted."""
+async def drain(body: AsyncIterator[bytes], lost: tuple[type[Exception], ...]) -> None:
+    """Read the rest of a body for `DRAIN_SECONDS` at most, and discard it."""
     with contextlib.suppress(TimeoutError, *lost):
-        async with asyncio.timeout(END_SECONDS):
+        async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in body:
                 pass
 
 
-class Payloads:
-    """Reads payloads as JSON, and passes over those that are none."""
+class JsonPayloads:
+    """Parses payloads as JSON, and skips invalid ones."""
 
     def __init__(self) -> None:
-        self.passed_over = 0
-        """Number of payloads that were no object, and nothing of the reply."""
+        self.skipped = 0
+        """Number of payloads that were not an object."""
         self.lost_text = False
-        """True if one of them was an event with text, or the beginning of one, which cannot be read."""
+        """True if one of them was an event with text, or the beginning of one, that cannot be parsed."""
         self._broken: list[bytes] = []
         self._size = 0
 
     def objects(self, payloads: Sequence[bytes]) -> Iterator[dict[str, Any]]:
-        """The objects in payloads; those of a list one by one."""
+        """Yield the objects in payloads, those of a list one by one."""
         for event in self._parsed(payloads):
             for each in event if isinstance(event, list) else [event]:
                 if isinstance(each, dict):
                     yield each
                 else:
-                    self.passed_over += 1
+                    self.skipped += 1
 
     def end(self) -> None:
-        """Gives up what was waited for: the rest of an object in several lines."""
+        """Skip an object in several lines whose rest is missing."""
         if self._broken:
-            self.passed_over += 1
+            self.skipped += 1
             self.lost_text = self.lost_text or LOST_TEXT.search(b"\n".join(self._broken)) is not None
             self._broken, self._size = [], 0
 
     def _parsed(self, payloads: Sequence[bytes]) -> Iterator[Any]:
-        """Parsed in one go, since that costs half of one by one."""
+        """Yield the parsed payloads; parsing them together costs half as much as one by one."""
         if not self._broken:
             with contextlib.suppress(orjson.JSONDecodeError):
                 yield from orjson.loads(b"[%b]" % b",".join(payloads))
                 return
         for payload in payloads:
-            event = parsed(payload)
+            event = parse_payload(payload)
             if not self._broken or isinstance(event, dict):
                 self.end()
             if event is MALFORMED or self._broken:
-                event = self._joined(payload)
+                event = self._join(payload)
             if event is not MALFORMED:
                 yield event
 
-    def _joined(self, payload: bytes) -> Any:
-        """An object that came in several lines, once it is whole."""
+    def _join(self, payload: bytes) -> Any:
+        """Return an object that came in several lines once it is complete, else MALFORMED."""
         if not self._broken and payload[:1] not in {b"{", b"["}:
-            self.passed_over += 1
+            self.skipped += 1
             self.lost_text = self.lost_text or LOST_TEXT.search(payload) is not None
             return MALFORMED
         self._broken.append(payload)
         self._size += len(payload)
-        if self._size > MAX_EVENT_BYTES or len(self._broken) > MAX_JOINS:
+        if self._size > MAX_EVENT_BYTES or len(self._broken) > MAX_JOINED_LINES:
             self.end()
             return MALFORMED
-        event = parsed(b"\n".join(self._broken)) if payload.endswith((b"}", b"]")) else MALFORMED
+        event = parse_payload(b"\n".join(self._broken)) if payload.endswith((b"}", b"]")) else MALFORMED
         if event is not MALFORMED:
             self._broken, self._size = [], 0
         return event
 
 
-def parsed(payload: bytes) -> Any:
-    """A payload as JSON, or MALFORMED.
+def parse_payload(payload: bytes) -> Any:
+    """Parse a payload as JSON; MALFORMED if it is not.
 
-    With the parser that accepts halves of surrogate pairs and bare control characters; bytes that are no UTF-8, as of
-    a character that a server has cut in two, become U+FFFD.
+    The parser accepts lone surrogates and bare control characters. Invalid UTF-8, as of a character that a server has
+    cut in two, becomes U+FFFD.
     """
     try:
         return json.loads(payload.decode(errors="replace"), strict=False)
@@ -177,7 +177,7 @@ def parsed(payload: bytes) -> Any:
 
 
 def plain_text(event: dict[str, Any]) -> str | None:
-    """The text of an event that holds nothing else, as nearly all do; None of another, which is read with care."""
+    """Return the text of an event that holds nothing else, as most do; None for others, which take the slow path."""
     choices = event.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or event.get("usage") or event.get("error"):
         return None
@@ -190,16 +190,16 @@ def plain_text(event: dict[str, Any]) -> str | None:
 
 
 class ReplyReader:
-    """Puts events together to chunks, and knows whether the reply is whole.
+    """Turns events into chunks, and checks that the reply is complete.
 
     Some servers put a finish reason on every chunk (older FastChat, several gateways): once text has followed one,
-    those of this reply no longer say that it is finished.
+    this reply's finish reasons no longer end it.
     """
 
     def __init__(self) -> None:
         self.done = False
         """True if `[DONE]` was read."""
-        self._payloads = Payloads()
+        self._payloads = JsonPayloads()
         self._text = StorableText()
         self._message = ""
         self._by_deltas = self._by_message = self._refused = False
@@ -210,28 +210,28 @@ class ReplyReader:
         self._failure: TurnFailed | None = None
 
     def read(self, payloads: Sequence[bytes]) -> Chunk | None:
-        """One chunk for these payloads, or None when they hold no text, no thinking, no usage and no end.
+        """Return one chunk for these payloads; None when they hold no text, thinking, usage or end.
 
-        What stands before an error is part of the reply, so the error waits for `check`.
+        Text before an error is part of the reply, so `check` raises the error later.
         """
         if not payloads or self._failure is not None:
             return None
         text, thinking = "", ""
         unfinished, known = not self.finished, self._usage
-        place = next((n for n, payload in enumerate(payloads) if len(payload) < 9 and payload in DONE), None)
-        for event in self._payloads.objects(payloads[:place]):
+        index = next((n for n, payload in enumerate(payloads) if len(payload) < 9 and payload in DONE), None)
+        for event in self._payloads.objects(payloads[:index]):
             if self._payloads.lost_text:
                 self._note_lost_text()
             elif self._finish_reason is None and (plain := plain_text(event)):
                 self._by_deltas = True
                 text += plain
                 continue
-            said = self._take(event) if self._failure is None else Said()
-            text += said.text
-            thinking += said.thinking
+            content = self._read_event(event) if self._failure is None else Content()
+            text += content.text
+            thinking += content.thinking
             if self._failure is not None:
                 break
-        self.done = place is not None
+        self.done = index is not None
         self._note_lost_text()
         ends = self._finish_reason if unfinished and self.finished else None
         usage = None if self._usage is known else self._usage
@@ -241,48 +241,48 @@ class ReplyReader:
 
     @property
     def finished(self) -> bool:
-        """Return whether it had its finish reason, and no text behind it."""
+        """True after a finish reason that no text has followed."""
         return self._finish_reason is not None and not self._resumed
 
     def check(self) -> None:
-        """Raises the TurnFailed that was read, if there was one."""
+        """Raise the TurnFailed in the events read so far, if there was one."""
         if self._failure is not None:
             raise self._failure
 
     def cut(self, line: bytes) -> Chunk:
-        """The last chunk, where a line was too long to be read to its end: what there is of its text.
+        """Return the last chunk from the beginning of an oversized line: the text received of it.
 
         Raises:
-            TurnFailed: it is no text that is so long.
+            TurnFailed: the line's length is not that of a text.
         """
         if self.finished:
             return self.end()
-        found = max(FLOODED_TEXT.finditer(line), key=lambda each: len(each[2]), default=None)
+        found = max(OVERSIZED_TEXT.finditer(line), key=lambda each: len(each[2]), default=None)
         if not line.startswith((b"data:", b"{")) or found is None:
             raise ProviderFailed(NOT_A_COMPLETION)
-        said: str = json.loads(b'"%b"' % found[2].decode(errors="ignore").encode())
-        text, thought = (said, "") if found[1] == b"content" else ("", said)
+        content: str = json.loads(b'"%b"' % found[2].decode(errors="ignore").encode())
+        text, thought = (content, "") if found[1] == b"content" else ("", content)
         last = self._text.feed(text) + self._text.flush()
         return Chunk(last, storable(thought), FinishReason.LENGTH, self._usage)
 
     def end(self, *, foreign: bool = False) -> Chunk:
-        """The last chunk, once the answer has ended.
+        """Return the last chunk, at the end of the response.
 
-        Whole is what had `[DONE]`; or a finish reason without text behind it; or, where text has followed one, a
-        finish reason on its very last chunk; or what came as one JSON document.
+        A reply is complete with `[DONE]`; or a finish reason without text behind it; or, where text has followed one,
+        a finish reason on the very last chunk; or as one JSON document.
 
         Args:
-            foreign: Whether there was something in the answer that is no event stream.
+            foreign: Whether a part of the response was not an event stream.
 
         Raises:
-            ProviderTruncated: it is not whole.
-            TurnFailed: it was no chat completion at all.
+            ProviderTruncated: the reply is not complete.
+            TurnFailed: the response was not a chat completion at all.
         """
         self._payloads.end()
-        if self._payloads.passed_over:
-            log.warning("payloads of a reply were passed over", extra={"payloads": self._payloads.passed_over})
-        whole = self.done or self.finished or self._ending or (foreign and self._by_message)
-        if not whole:
+        if self._payloads.skipped:
+            log.warning("payloads of a reply were passed over", extra={"payloads": self._payloads.skipped})
+        complete = self.done or self.finished or self._ending or (foreign and self._by_message)
+        if not complete:
             if foreign and not (self._choices or self._by_deltas):
                 raise TurnFailed(NOT_A_COMPLETION)
             raise ProviderTruncated
@@ -293,51 +293,51 @@ class ReplyReader:
             reason = FinishReason.CONTENT_FILTER
         return Chunk(text=self._text.flush(), finish_reason=reason, usage=self._usage)
 
-    def _take(self, event: dict[str, Any]) -> Said:
-        """Return an event's chunk; its end, its usage and its error are noted."""
+    def _read_event(self, event: dict[str, Any]) -> Content:
+        """Return an event's content; keep its finish reason, usage and error."""
         text = thinking = ""
         try:
             if not self.finished and (error := error_in(event)):
                 self._failure = failure_of(error)
-                return Said()
+                return Content()
             self._note_usage(event)
             for choice in event.get("choices") or ():
                 self._note_usage(choice)  # Moonshot reports it there
-                said = self._said(choice)
-                text += said.text + said.refusal
-                thinking += said.thinking
-                self._refused = self._refused or bool(said.refusal)
+                content = self._choice_content(choice)
+                text += content.text + content.refusal
+                thinking += content.thinking
+                self._refused = self._refused or bool(content.refusal)
                 reason = choice.get("finish_reason") or choice.get("finishReason")  # Gemini's gateways
-                self._note_end(reason_of(reason), more=bool(text or thinking))
-        except (AttributeError, TypeError):  # members of other types than a completion's
+                self._note_finish_reason(normalise_reason(reason), more=bool(text or thinking))
+        except (AttributeError, TypeError):  # members of unexpected types
             if not self.finished:
                 self._failure = ProviderFailed(NOT_A_COMPLETION)
-        return Said(text, thinking)
+        return Content(text, thinking)
 
-    def _said(self, choice: dict[str, Any]) -> Said:
+    def _choice_content(self, choice: dict[str, Any]) -> Content:
         """Return a choice's content: its delta, else its message or its text, which some servers repeat at the end."""
         self._choices += 1
         delta = choice.get("delta")
-        said = said_in(delta) if isinstance(delta, dict) else Said(delta or "")
-        if any(said):
+        content = read_content(delta) if isinstance(delta, dict) else Content(delta or "")
+        if any(content):
             self._by_deltas = True
-            return said
+            return content
         if self._by_deltas:
-            return said
+            return content
         message = choice.get("message")
         if not isinstance(message, dict):
-            return Said(choice.get("text") or "")  # completions without chat
-        whole = said_in(message)
+            return Content(choice.get("text") or "")  # completions without chat
+        whole = read_content(message)
         if not any(whole):
-            return said
+            return content
         self._by_message = True
-        # Each may hold all that was said so far (Perplexity), or only what is new.
+        # Each may hold the whole text so far (Perplexity), or only the new part.
         before = self._message if whole.text.startswith(self._message) else ""
         self._message = whole.text if before else self._message + whole.text
         return whole._replace(text=whole.text.removeprefix(before))
 
-    def _note_end(self, reason: str, *, more: bool) -> None:
-        """Takes note of why a choice says that it ends; behind an end `more` text takes that back."""
+    def _note_finish_reason(self, reason: str, *, more: bool) -> None:
+        """Keep a choice's finish reason; text behind an earlier one (`more`) revokes that."""
         if more and self._finish_reason is not None:
             self._resumed = True
         if reason in FAILURE_REASONS:
@@ -350,7 +350,7 @@ class ReplyReader:
 
     def _note_usage(self, reporting: dict[str, Any]) -> None:
         if reporting.get("usage") or reporting.get("x_groq"):
-            self._usage = usage_in(reporting) or self._usage
+            self._usage = read_usage(reporting) or self._usage
 
     def _note_lost_text(self) -> None:
         if self._payloads.lost_text and not self.finished and self._failure is None:

@@ -1,6 +1,6 @@
-"""Meanings of providers' errors: by their status, by their codes and types, and by what they say.
+"""Map providers' errors to the service's own, by status, by codes and types, and by their words.
 
-What a provider says is read and goes nowhere: it may hold a key or another customer's data.
+The words are never passed on: they may hold a key or another customer's data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORDS = (
     "metadata",  # OpenRouter, whose `raw` is the error of the provider behind it
     "raw",
 )
-"""Members of an error that are read for what it says; others may repeat what the user has written."""
+"""Members of an error whose words are read; others may repeat the user's own."""
 
 NAMES = ("param", "loc")
 """Members that name a parameter: OpenAI's, and FastAPI's path to it."""
@@ -106,10 +106,10 @@ CONTEXT_TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 OF_THE_REPLY = re.compile(r"^\W{0,3}max_\w*tokens\b", re.IGNORECASE)
-"""Beginning of an error that is about the bound of the reply, whatever it says of contexts (Groq)."""
+"""Beginning of an error about the limit of the reply, even where it mentions contexts (Groq)."""
 
-TOO_LARGE_A_MINUTE = re.compile(r"too large.{0,200}tokens per min", re.IGNORECASE | re.DOTALL)
-"""A request of more tokens than may be sent in a minute (Groq with 413, OpenAI with 429): no wait makes it fit."""
+OVER_MINUTE_LIMIT = re.compile(r"too large.{0,200}tokens per min", re.IGNORECASE | re.DOTALL)
+"""A request with more tokens than are allowed per minute (Groq with 413, OpenAI with 429): no delay makes it fit."""
 LIMIT = re.compile(r"\bLimit:? (\d{1,9})\b", re.IGNORECASE)
 
 NO_SUCH_MODEL = re.compile(
@@ -136,18 +136,18 @@ STATUS = re.compile(r"[45][0-9][0-9]")
 
 
 class Refusal(NamedTuple):
-    """An error as far as it is understood."""
+    """A parsed error of a provider."""
 
     words: str
-    """All that it says."""
+    """The texts of its messages, joined."""
     kinds: set[str]
-    """Its codes and types, in small letters."""
+    """Its codes and types, in lower case."""
     parameters: set[str]
-    """The parameters that it names, apart from those that it speaks of."""
+    """The parameters in members that name one, apart from those within its words."""
 
     @classmethod
     def of(cls, error: Any) -> Refusal:
-        """Read an error: an object, a list of objects, or a text."""
+        """Parse an error: an object, a list of objects, or a text."""
         found = list(leaves(error))
         words = " ".join(text for name, text in found if name not in (*KINDS, *NAMES))
         kinds = {text.lower() for name, text in found if name in KINDS}
@@ -155,12 +155,12 @@ class Refusal(NamedTuple):
 
     @property
     def status(self) -> int | None:
-        """The HTTP status that a code is, as in an event of a stream that began well."""
+        """The HTTP status among its codes, as in an event behind status 200; None for none."""
         return next((int(kind) for kind in sorted(self.kinds) if STATUS.fullmatch(kind)), None)
 
 
 def leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """The texts of an error that are read, each with the name of its member."""
+    """Yield the texts of an error as name of the member and text."""
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, int) and not isinstance(value, bool) and name in KINDS:
@@ -175,17 +175,17 @@ def leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, st
 
 
 def failure_of(error: Any, status: int | None = None) -> TurnFailed:
-    """An error as ours, whether it came with a status or within a stream."""
+    """Map an error with an HTTP status, or within a stream (`status` is None then)."""
     refusal = Refusal.of(error)
     return named_failure(refusal, status or refusal.status) or other_failure(refusal, status)
 
 
 def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
-    """The failure that has a name of its own; None where it is just an error."""
+    """Return the failure with a specific class; None for a general error."""
     words, kinds, parameters = refusal
     failure: TurnFailed | None = None
-    if status in {None, 413, 429} and TOO_LARGE_A_MINUTE.search(words):
-        failure = too_large_a_minute(words)
+    if status in {None, 413, 429} and OVER_MINUTE_LIMIT.search(words):
+        failure = minute_limit_failure(words)
     elif status in {429, 498} or (status is None and kinds & RATE_LIMIT_KINDS):
         failure = ProviderRateLimited()
         failure.elsewhere = status == 498 or bool(kinds & FUNDS_KINDS)
@@ -194,7 +194,7 @@ def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
         failure.elsewhere = True
     elif status in {401, 403}:
         failure = ProviderAuth()
-    elif status == 413 or kinds & CONTEXT_KINDS or speaks_of_context(words):
+    elif status == 413 or kinds & CONTEXT_KINDS or concerns_context(words):
         failure = ContextTooLong()
     elif kinds & MODEL_KINDS or "model" in parameters or NO_SUCH_MODEL.search(words):
         failure = ModelNotFound()
@@ -203,22 +203,22 @@ def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
     return failure
 
 
-def other_failure(refusal: Refusal, answered: int | None) -> TurnFailed:
-    """An error that is either the request's or the provider's own."""
-    said = f"The provider answered with status {answered}." if answered else None
-    status = answered or refusal.status
+def other_failure(refusal: Refusal, http_status: int | None) -> TurnFailed:
+    """Return the failure for a general error: TurnFailed for the request's fault, ProviderFailed for the provider's."""
+    detail = f"The provider answered with status {http_status}." if http_status else None
+    status = http_status or refusal.status
     if status is None:
         return TurnFailed() if refusal.kinds & REQUEST_KINDS else ProviderFailed()
-    return ProviderFailed(said) if status in {408, 425} or status >= 500 else TurnFailed(said)
+    return ProviderFailed(detail) if status in {408, 425} or status >= 500 else TurnFailed(detail)
 
 
-def speaks_of_context(words: str) -> bool:
-    """Return whether it is the prompt that is too long."""
+def concerns_context(words: str) -> bool:
+    """Return whether an error says that the prompt is too long."""
     return CONTEXT_TOO_LONG.search(words) is not None and OF_THE_REPLY.search(words) is None
 
 
-def too_large_a_minute(words: str) -> ContextTooLong:
-    """The failure of a request that is larger than what may be sent in a minute."""
+def minute_limit_failure(words: str) -> ContextTooLong:
+    """Build the failure for a request over the limit of tokens per minute, with that limit where it is named."""
     failure = ContextTooLong()
     failure.elsewhere = True
     if limit := LIMIT.search(words):
@@ -227,7 +227,7 @@ def too_large_a_minute(words: str) -> ContextTooLong:
 
 
 def error_in(event: dict[str, Any]) -> Any:
-    """The error that an event is, in any of its forms; None where it is none."""
+    """Return the error in an event, in any of its forms; None for an event without one."""
     x_groq = event.get("x_groq")
     if error := event.get("error") or (x_groq.get("error") if isinstance(x_groq, dict) else None):
         return error  # OpenAI and most; Groq's own member
@@ -240,5 +240,5 @@ def error_in(event: dict[str, Any]) -> Any:
         failed or named or event.get("object") == "error" or event.get("type") == "error"
     ):  # Cloudflare …; vLLM, Anthropic
         return event
-    says = isinstance(event.get("message") or event.get("msg"), str)
-    return event if says and ("code" in event or "status" in event) else None  # Zhipu, gateways
+    has_message = isinstance(event.get("message") or event.get("msg"), str)
+    return event if has_message and ("code" in event or "status" in event) else None  # Zhipu, gateways

@@ -1,13 +1,13 @@
-"""Payloads out of the bytes of an answer: an event stream, JSON by lines, or one JSON document, as servers really send.
+"""The payloads of a response: an event stream, JSON by lines, or one JSON document, as servers really send them.
 
 | accepted form | seen at |
 |---|---|
-| `data:` with and without a blank behind it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
+| `data:` with and without a space behind it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
 | a last line without a newline; `[DONE]` in one, before the body ends | proxies that trim; LM Studio |
-| a byte order mark before the first line, or any other | gateways in .NET and Java, that encode each event by itself |
-| `data: data:` | gateways that frame again what was framed |
+| a byte order mark before the first line, or any other | gateways in .NET and Java, that encode each event separately |
+| `data: data:` | gateways that frame events twice |
 | `event: error` before a payload | OpenRouter, Anthropic, Groq |
-| a field `error:` in place of `data:` | llama.cpp until 2025 |
+| a field `error:` instead of `data:` | llama.cpp until 2025 |
 | JSON without `data:`, in one line or many | servers that ignore `stream`, LiteLLM's errors within a stream |
 | gzip or deflate although the request forbids it | Cloudflare, nginx in front of vLLM |
 """
@@ -21,55 +21,55 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 MAX_EVENT_BYTES = 2 * 2**20
-"""Longest event of a provider; one that sends more floods us, and its reply ends there."""
+"""Longest event in bytes; the reply ends at a longer one."""
 
 INFLATED_BYTES = 2**16
-"""Bytes that are unpacked at a time, however little of it there is."""
+"""Bytes that are uncompressed at a time, which bounds memory against compression bombs."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f"
-"""The first byte of gzip's two, with which no text begins."""
+"""First of the two bytes that begin gzip data; no text begins with it."""
 
 LAST_LINE = re.compile(rb"data:\s*\[DONE\]\s*")
-LONGEST_LAST_LINE = 32
+MAX_LAST_LINE_BYTES = 32
 
 UNREAD_FIELDS = {b"id", b"retry"}
 
 
 class EventStream:
-    """Takes an answer apart into the payloads of its lines, however its bytes are cut."""
+    """Splits a response into the payloads of its lines, wherever its bytes are cut."""
 
     def __init__(self) -> None:
-        self.flooded: bytes | None = None
-        """The beginning of a line that is too long; nothing after it is read."""
+        self.oversized: bytes | None = None
+        """The beginning of a line over `MAX_EVENT_BYTES`, with which reading ends; None before one has come."""
         self.foreign = False
-        """True if a line came that has no place in an event stream."""
+        """True if a line came that does not belong into an event stream."""
         self._parts: list[bytes] = []
         self._size = 0
         self._after_return = False
         self._failing = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads of the lines that are whole by now."""
+        """Return the payloads of the lines that are complete now."""
         data = self._with_newlines(data)
         lines: list[bytes] = []
         if b"\n" in data:
             *lines, data = b"".join([*self._parts, data]).split(b"\n")
             self._parts, self._size = [], 0
-        self._keep(data)
+        self._store(data)
         payloads = self._payloads(lines)
-        return payloads + self.rest() if self._ends else payloads
+        return payloads + self.rest() if self._is_done else payloads
 
     def rest(self) -> list[bytes]:
-        """The payload of the last line, once there is no more to come."""
+        """Return the payload of the last line, at the end of the response."""
         line = b"".join(self._parts)
         self._parts, self._size = [], 0
         return self._payloads([line])
 
     @property
-    def _ends(self) -> bool:
-        """Return whether what has come of a line is `[DONE]`, whose newline nobody has to wait for."""
-        return 0 < self._size <= LONGEST_LAST_LINE and LAST_LINE.fullmatch(b"".join(self._parts)) is not None
+    def _is_done(self) -> bool:
+        """True if the incomplete line is `[DONE]`, which needs no newline."""
+        return 0 < self._size <= MAX_LAST_LINE_BYTES and LAST_LINE.fullmatch(b"".join(self._parts)) is not None
 
     def _with_newlines(self, data: bytes) -> bytes:
         if self._after_return and data.startswith(b"\n"):
@@ -80,12 +80,12 @@ class EventStream:
             return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
 
-    def _keep(self, data: bytes) -> None:
-        """Keeps what may be the beginning of a line, without copying it again with each piece."""
+    def _store(self, data: bytes) -> None:
+        """Store the beginning of a line as parts: joining them each time would copy it again and again."""
         self._parts.append(data)
         self._size += len(data)
         if self._size > MAX_EVENT_BYTES:
-            self.flooded = b"".join(self._parts)
+            self.oversized = b"".join(self._parts)
 
     def _payloads(self, lines: list[bytes]) -> list[bytes]:
         found = []
@@ -98,7 +98,7 @@ class EventStream:
         return found
 
     def _field(self, line: bytes) -> bytes:
-        """The payload of a line that does not begin with `data:`; empty where it has none."""
+        """Return the payload of a line that does not begin with `data:`; empty where it has none."""
         if not line:
             self._failing = False
             return b""
@@ -122,14 +122,14 @@ class EventStream:
 
 
 def error_payload(value: bytes) -> bytes:
-    """An error as the payload that it would be as an event of its own."""
+    """Return an error as the payload of an error event."""
     if value[:1] in {b"{", b"[", b'"'}:
         return b'{"error":%b}' % value
     return json.dumps({"error": value.decode(errors="replace")}).encode()
 
 
 async def inflated(received: AsyncIterator[bytes], encoding: str = "") -> AsyncIterator[bytes]:
-    """Bytes as they are, or uncompressed where they begin as gzip or are said to be deflated.
+    """Yield the bytes unchanged, or uncompressed where they begin as gzip or `encoding` is deflate.
 
     Raises:
         OSError: they cannot be uncompressed.
@@ -148,18 +148,18 @@ async def inflated(received: AsyncIterator[bytes], encoding: str = "") -> AsyncI
             for piece in inflater.feed(data):
                 yield piece
         except zlib.error as error:
-            raise OSError("the answer cannot be uncompressed") from error
+            raise OSError("the response cannot be uncompressed") from error
 
 
 class Inflater:
-    """Uncompresses a stream of gzip, of several one after another, or of deflate with or without zlib's head."""
+    """Uncompresses gzip, also several streams one after another, or deflate with or without zlib's header."""
 
     def __init__(self) -> None:
         self._head = b""
         self._stream: Any = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Unpack the data, in pieces of a bounded size."""
+        """Uncompress the data, in pieces of `INFLATED_BYTES` at most."""
         if self._stream is None:
             data = self._head = self._head + data
             if len(data) < 2:
@@ -178,8 +178,8 @@ class Inflater:
 
 
 def wbits_of(head: bytes) -> int:
-    """The `wbits` with which zlib reads gzip, zlib's own form (RFC 1950, section 2.2) or bare deflate."""
+    """Return zlib's `wbits` for gzip, zlib's own format (RFC 1950, section 2.2) or raw deflate."""
     if head.startswith(GZIP):
         return zlib.MAX_WBITS | 16
-    with_head = head[0] & 15 == 8 and int.from_bytes(head[:2], "big") % 31 == 0
-    return zlib.MAX_WBITS if with_head else -zlib.MAX_WBITS
+    has_header = head[0] & 15 == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS

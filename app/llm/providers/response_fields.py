@@ -1,4 +1,4 @@
-"""The forms in which servers send text, thinking, finish reasons and usage, each with its source."""
+"""Forms in which servers send text, thinking, finish reasons and usage, each with its source."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from app.domain.messages import FinishReason, Usage
 
 MAX_TOKENS = 2**40
-"""More than any reply can have; a database holds no number without end."""
+"""Limit of reported counts, above any real one: databases bound their integers."""
 
-NOTHING: dict[str, Any] = {}
+EMPTY: dict[str, Any] = {}
 
 FINISH_REASONS = {
     "length": FinishReason.LENGTH,  # OpenAI and most
@@ -36,7 +36,7 @@ FINISH_REASONS = {
     "sensitive": FinishReason.CONTENT_FILTER,  # Zhipu
     "error_toxic": FinishReason.CONTENT_FILTER,  # Cohere (ERROR_TOXIC)
 }
-"""Finish reasons of models, in small letters; all others, as `stop`, `eos` or `COMPLETE`, are ordinary ends."""
+"""Finish reasons in lower case; all others, such as `stop`, `eos` or `COMPLETE`, are ordinary ends."""
 
 FAILURE_REASONS = {
     "error",  # OpenRouter, Cohere (ERROR)
@@ -48,7 +48,7 @@ FAILURE_REASONS = {
     "cancelled",  # gateways
     "timeout",  # Cohere (TIMEOUT)
 }
-"""With these a reply ends that could not be brought to its end."""
+"""Finish reasons of replies that failed."""
 
 NO_REASONS = {
     "",  # llama.cpp's older servers and several gateways, on every chunk
@@ -65,73 +65,72 @@ THINKING_FIELDS = (
 )
 
 TEXT_PARTS = {"text", "output_text"}
-"""Types of parts of a content that is a list: Mistral, Cohere; OpenAI's Responses through gateways."""
+"""Types of text parts in a content list: Mistral, Cohere; OpenAI's Responses through gateways."""
 
 THINKING_PARTS = {"thinking", "reasoning", "reasoning_text", "summary_text", "reasoning.text", "reasoning.summary"}
-"""Types of parts that are thinking: Mistral (Magistral), Anthropic's and OpenRouter's."""
+"""Types of thinking parts: Mistral (Magistral), Anthropic's and OpenRouter's."""
 
 LOST_TEXT = re.compile(rb"""["'](content|text|refusal|thinking|reasoning(?:_content)?)["']\s*:\s*["'](?!["'])""")
-"""The beginning of a text in an event that cannot be read."""
+"""Beginning of a text in an event that cannot be parsed."""
 
 
-class Said(NamedTuple):
-    """Content of a choice."""
+class Content(NamedTuple):
+    """The content of a choice."""
 
     text: str = ""
     thinking: str = ""
     refusal: str = ""
-    """Text in place of the requested reply (OpenAI)."""
+    """Text instead of the requested reply (OpenAI)."""
 
 
-def said_in(members: dict[str, Any]) -> Said:
-    """Read a delta or a message.
+def read_content(members: dict[str, Any]) -> Content:
+    """Read the members of a delta or a message.
 
     Raises:
-        TypeError: its content is of a kind that cannot be read, so that text would be lost.
+        TypeError: its content has an unknown form, so that text would be lost.
     """
     content = members.get("content")
-    text, thinking, refusal = (content or "", "", "") if isinstance(content, str | None) else parts_of(content)
+    text, thinking, refusal = (content or "", "", "") if isinstance(content, str | None) else read_parts(content)
     for field in THINKING_FIELDS:
         if thought := members.get(field):
-            thinking += thought if isinstance(thought, str) else "".join(parts_of(thought)[:2])
+            thinking += thought if isinstance(thought, str) else "".join(read_parts(thought)[:2])
             break
     else:
         if details := members.get("reasoning_details"):  # OpenRouter, with `reasoning` or alone
-            thinking += parts_of(details).thinking
+            thinking += read_parts(details).thinking
     if refused := members.get("refusal"):
-        refusal += refused if isinstance(refused, str) else "".join(parts_of(refused))
-    return Said(text, thinking, refusal)
+        refusal += refused if isinstance(refused, str) else "".join(read_parts(refused))
+    return Content(text, thinking, refusal)
 
 
-def parts_of(content: Any) -> Said:
-    """Read a content that is an object or a list of parts, of texts, thoughts and others that are passed over.
+def read_parts(content: Any) -> Content:
+    """Read a content that is a text, a part or a list of parts; parts other than text and thinking are skipped.
 
     Raises:
         TypeError: it is none of these.
     """
     if isinstance(content, str):
-        return Said(content)
+        return Content(content)
     if isinstance(content, list):
-        return joined(map(parts_of, content))
+        return concatenate(map(read_parts, content))
     if not isinstance(content, dict):
         raise TypeError("a content has to be text or parts of it")
     kind = content.get("type", "text")
     inner = next((content[name] for name in ("text", "thinking", "summary", "content") if content.get(name)), "")
     if kind in THINKING_PARTS:
-        return Said(thinking="".join(parts_of(inner)))
+        return Content(thinking="".join(read_parts(inner)))
     if kind == "refusal":
-        return Said(refusal=str(content.get("refusal") or inner))
-    return parts_of(inner) if kind in TEXT_PARTS else Said()
+        return Content(refusal=str(content.get("refusal") or inner))
+    return read_parts(inner) if kind in TEXT_PARTS else Content()
 
 
-def joined(parts: Iterable[Said]) -> Said:
-    """Parts as one."""
+def concatenate(parts: Iterable[Content]) -> Content:
     texts, thoughts, refusals = zip(*parts, strict=True) if (parts := list(parts)) else ((), (), ())
-    return Said("".join(texts), "".join(thoughts), "".join(refusals))
+    return Content("".join(texts), "".join(thoughts), "".join(refusals))
 
 
-def reason_of(value: Any) -> str:
-    """A finish reason in small letters; empty where there is none."""
+def normalise_reason(value: Any) -> str:
+    """Return a finish reason in lower case; empty for none."""
     if isinstance(value, dict):  # TGI's and OpenAI's older `finish_details`
         value = value.get("type") or value.get("reason")
     if not isinstance(value, str):
@@ -140,14 +139,14 @@ def reason_of(value: Any) -> str:
     return "" if reason in NO_REASONS else reason
 
 
-def usage_in(reporting: dict[str, Any]) -> Usage | None:
-    """The tokens that an event or a choice reports in `usage`, or in `x_groq` (Groq).
+def read_usage(reporting: dict[str, Any]) -> Usage | None:
+    """Return the tokens that an event or a choice reports in `usage`, or in `x_groq` (Groq).
 
-    None where a count is missing or is none, or where prompt and reply are said to be empty both.
+    None where a count is missing or invalid, or both counts are zero.
     """
     usage = members(reporting.get("usage")) or members(members(reporting.get("x_groq")).get("usage"))
-    sent = first_of(usage, "prompt_tokens", "input_tokens")
-    received = first_of(usage, "completion_tokens", "output_tokens")
+    sent = first_value(usage, "prompt_tokens", "input_tokens")
+    received = first_value(usage, "completion_tokens", "output_tokens")
     total = usage.get("total_tokens")
     if received is None and is_count(sent) and is_count(total):
         received = total - sent  # Gemini leaves out what is zero
@@ -156,16 +155,16 @@ def usage_in(reporting: dict[str, Any]) -> Usage | None:
     return Usage(sent, received)
 
 
-def first_of(values: dict[str, Any], *names: str) -> Any:
-    """The first of these members that is there and not null."""
+def first_value(values: dict[str, Any], *names: str) -> Any:
+    """Return the first of these members that is not null; None for none."""
     return next((values[name] for name in names if values.get(name) is not None), None)
 
 
 def is_count(value: Any) -> bool:
-    """Return whether a value can be a number of tokens."""
+    """Return whether a value is a number of tokens."""
     return type(value) is int and 0 <= value < MAX_TOKENS
 
 
 def members(value: Any) -> dict[str, Any]:
-    """The members of a JSON object; none of what is something else."""
-    return value if isinstance(value, dict) else NOTHING
+    """Return the members of a JSON object; none for any other value."""
+    return value if isinstance(value, dict) else EMPTY

@@ -39,7 +39,7 @@ class ModelOptions(NamedTuple):
     model: str
     """LLM_MODEL for the default provider, else the provider's own default model."""
     is_named: bool
-    """Whether LLM_MODEL names it."""
+    """True if LLM_MODEL names it."""
     context_window: int | None
     """LLM_CONTEXT_WINDOW in tokens; None where it is unset, or the provider is not the default one."""
     connect_seconds: float
@@ -56,7 +56,7 @@ class Server(Generic[S_contra]):
     path_warnings: Callable[[str, str], Iterator[str]]
     """Warnings about the path of a base URL, called with the setting's name and its value."""
     needs_key: bool = True
-    """Whether a base URL without a key is too little."""
+    """False if a base URL suffices."""
     embedding_model: str = ""
     """Its default embedding model; empty where it has no `/embeddings` of OpenAI's API."""
 
@@ -75,11 +75,11 @@ class ProviderSpec(Generic[S_contra]):
     models: Callable[[S_contra], Sequence[str]] | None = None
     """Names of all its models; None when only the provider knows them."""
     ignores_llm_model: bool = False
-    """Whether its own settings choose the model, not LLM_MODEL."""
+    """True if its own settings choose the model instead of LLM_MODEL."""
     only_when_named: bool = False
-    """Whether it is offered only where LLM_PROVIDER or LLM_FALLBACKS names it."""
+    """True if it is offered only where LLM_PROVIDER or LLM_FALLBACKS names it."""
     is_present: Callable[[S_contra], bool] | None = None
-    """Whether its libraries and files are there; None for a provider that needs none."""
+    """Returns whether its libraries and files are installed; None for a provider that needs none."""
     warnings: Callable[[S_contra], Iterator[str]] | None = None
     """Warnings about its settings, each beginning with a setting's name."""
     loggers: tuple[str, ...] = ()

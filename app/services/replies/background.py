@@ -64,7 +64,7 @@ class BackgroundCompletions:
             target, lambda window: fixed_prompt(messages, window), buffer, deadline, should_stop=buffer.is_full
         )
         try:
-            completion = await self.router.answer(call)
+            completion = await self.router.complete(call)
         except AppError as error:
             log.warning("a background completion failed", extra={"code": error.code, "model": target.model})
             completion = None

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 async def generate(router: Router, run: TurnRun, call: ModelCall) -> Outcome:
     """Complete a run's model call and return the outcome; raise nothing but a cancellation."""
     try:
-        completion = await router.answer(call)
+        completion = await router.complete(call)
     except AppError as error:
         return log_failure(run, call, error)
     except Exception:
