@@ -1,4 +1,4 @@
-"""Parley: a conversation service for everyone who builds on language models."""
+"""Parley: a conversation service for applications built on language models."""
 
 NAME = "Parley"
 VERSION = "0.1.0"

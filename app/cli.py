@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except DatabaseUnavailable as error:
         return refuse([f"{error.detail.rstrip('.')}: {error.reason}" if error.reason else error.detail])
-    except (AppError, schema.SchemaRefused, OSError) as error:
+    except (AppError, schema.SchemaError, OSError) as error:
         return refuse([str(error)])
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -146,8 +146,8 @@ async def check(settings: Settings) -> int:
     """Print broken invariants of the stored data; return 1 if there are any."""
     database = database_of(settings, pool_size=1)
     try:
-        await when_ready(functools.partial(schema.require, database))
-        findings = await database.damage() or await database.read(conversations.findings, database.kind)
+        await when_ready(functools.partial(schema.require_current, database))
+        findings = await database.integrity_errors() or await database.read(conversations.findings, database.kind)
     finally:
         await database.close()
     for finding in findings:

@@ -392,9 +392,9 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database-unavailable"
 
-    def __init__(self, detail: str | None = None, *, reason: str | None = None, passing: bool = True) -> None:
+    def __init__(self, detail: str | None = None, *, reason: str | None = None, transient: bool = True) -> None:
         super().__init__(detail)
         self.reason = reason
         """The database's own message in one line, for operators: logged, but never in a response."""
-        self.passing = passing
+        self.transient = transient
         """True if the outage may end by itself, so that a retry can help."""

@@ -7,7 +7,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from app.db import schema
-from app.db.connect import connect, place_of
+from app.db.connect import connect, describe_location
 from app.db.database import Database
 from app.db.startup import when_ready
 from app.http.openai_client import openai_client
@@ -36,7 +36,7 @@ def describe(settings: Settings) -> str:
     """Summarise database, model, embedder and document support in one line, without secrets."""
     model, embedder = catalog_of(settings).default, embedder_of(settings)
     parts = {
-        "database": place_of(settings.effective_database_url),
+        "database": describe_location(settings.effective_database_url),
         "replies by": f"{model.name} {model.default_model}",
         "embedder": "none" if embedder is None else embedder.name,
         "documents": "on" if client.installed() else "off",
@@ -80,8 +80,8 @@ def service_options(settings: Settings) -> ServiceOptions:
 
 def database_of(settings: Settings, *, pool_size: int) -> Database:
     """Build the database; no connection is opened yet."""
-    by_transaction = settings.database_pooler is Pooler.TRANSACTION
-    return connect(settings.effective_database_url, pool_size=pool_size, by_transaction=by_transaction)
+    transaction_pooling = settings.database_pooler is Pooler.TRANSACTION
+    return connect(settings.effective_database_url, pool_size=pool_size, transaction_pooling=transaction_pooling)
 
 
 def catalog_of(settings: Settings) -> Catalog:

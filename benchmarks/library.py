@@ -1,4 +1,4 @@
-"""A user with very many chunks, put there by the scripts that ingest itself uses."""
+"""A user with very many chunks, stored by the transactions that ingestion itself uses."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Factory of databases: from a URL to SQLite or PostgreSQL."""
+
 from __future__ import annotations
 
 import logging
@@ -11,13 +13,13 @@ from app.db.postgres import url as postgres_url
 log = logging.getLogger(__name__)
 
 
-def connect(url: str, *, pool_size: int, by_transaction: bool = False) -> Database:
-    """Make the database at a URL, `sqlite:///path` or `postgresql://…`, whichever driver it names.
+def connect(url: str, *, pool_size: int, transaction_pooling: bool = False) -> Database:
+    """Build the database of a URL, `sqlite:///path` or `postgresql://…` with any driver name; no connection is opened.
 
-    `by_transaction` says that a pooler stands before PostgreSQL and gives each transaction another server.
+    With `transaction_pooling` a pooler in front of PostgreSQL may give each transaction another server connection.
 
     Raises:
-        DatabaseUnavailable: the URL is not one, or of another kind.
+        ValueError: the PostgreSQL URL cannot be read, or has parameters that are not supported.
     """
     if url.startswith("sqlite"):
         from app.db.sqlite.database import SqliteDatabase
@@ -26,13 +28,13 @@ def connect(url: str, *, pool_size: int, by_transaction: bool = False) -> Databa
     from app.db.postgres.database import PostgresDatabase
 
     parsed = postgres_url.parse(url)
-    if parsed.binds_channel and parsed.tls.get("sslmode") != "verify-full":
+    if parsed.requires_channel_binding and parsed.tls.get("sslmode") != "verify-full":
         log.warning("channel_binding=require of DATABASE_URL is not checked: sslmode=verify-full gives as much")
-    return PostgresDatabase(parsed, pool_size=pool_size, by_transaction=by_transaction)
+    return PostgresDatabase(parsed, pool_size=pool_size, transaction_pooling=transaction_pooling)
 
 
-def place_of(url: str) -> str:
-    """Say which database a URL leads to, without its user, password and parameters."""
+def describe_location(url: str) -> str:
+    """Return kind, name and servers of the database at a URL, for logs: without user, password and parameters."""
     if url.startswith("sqlite"):
         return f"sqlite {make_url(url).database}"
     parsed = postgres_url.parse(url)

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import documents
-from app.db.models import THERE, ConversationRow, DocumentRow, UserRow
+from app.db.models import VISIBLE, ConversationRow, DocumentRow, UserRow
 from app.db.transaction import Statement, Transaction, first_row
 from app.domain.conversations import Conversation, NewConversation
 from app.domain.messages import Sampling
@@ -123,7 +123,7 @@ async def has_documents(session: AsyncSession, user_id: str, document_ids: Seque
         select(func.count())
         .select_from(DocumentRow)
         .join(UserRow, UserRow.id == DocumentRow.owner_id)
-        .where(UserRow.user_id == user_id, DocumentRow.document_id.in_(wanted), THERE)
+        .where(UserRow.user_id == user_id, DocumentRow.document_id.in_(wanted), VISIBLE)
     )
     return not wanted or await session.scalar(query) == len(wanted)
 

@@ -19,48 +19,47 @@ T = TypeVar("T")
 Kind: TypeAlias = Literal["sqlite", "postgresql"]
 STATEMENT_SECONDS = 5
 POOL_WAIT_SECONDS = 3
-LOCK_SECONDS = 60
-"""How long a start waits for another process that migrates."""
+MIGRATION_LOCK_SECONDS = 60
+"""Seconds that a start waits for another process to finish its migration."""
 LEASE_MS = 15_000
 
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
 
 
 class Database(ABC):
-    """One database, whichever it is.
+    """A SQLite or PostgreSQL database.
 
-    All of its methods raise DatabaseUnavailable when the database is out of reach or a connection cannot be
-    had in three seconds.
+    All methods raise DatabaseUnavailable when the database cannot be reached, or when no connection is free within 3
+    seconds.
     """
 
     kind: Kind
     vectors_stored: bool = False
-    """Whether there is a table for vectors, which PostgreSQL has with the extension `vector` alone; known from the
-    schema's upgrade on."""
+    """True if there is a table for vectors: on PostgreSQL only with the extension `vector`. Set by `schema.upgrade`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
 
     @contextlib.asynccontextmanager
     async def read_session(self) -> AsyncIterator[AsyncSession]:
-        """Open a session for one short reading transaction."""
-        with self.translated():
+        """Open a session for one short transaction that only reads."""
+        with self.translate_errors():
             async with self._session() as session, session.begin():
                 yield session
 
     @contextlib.asynccontextmanager
     async def write_session(self, locks: str | None = None) -> AsyncIterator[AsyncSession]:
-        """Open a session for one short transaction: committed when the block ends well, else rolled back.
+        """Open a session for one short transaction: committed at the block's end, rolled back on an exception.
 
-        `locks` is the conversation whose row it locks first, if it does.
+        `locks` is the id of the conversation whose row the transaction locks first; None if it locks none.
         """
-        with self.translated(), not_nested():
-            async with self._turn_to_write(locks), self._session(writing=True) as session, session.begin():
+        with self.translate_errors(), forbid_nesting():
+            async with self._write_lock(locks), self._session(writing=True) as session, session.begin():
                 yield session
 
     @abstractmethod
     async def prepare(self) -> None:
-        """Does what has to be done once to an empty database, before its schema."""
+        """Configure an empty database before its schema is created; do nothing where that is done."""
 
     @abstractmethod
     async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,51 +71,51 @@ class Database(ABC):
 
     @abstractmethod
     async def read_snapshot(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a transaction that reads much, without delaying short ones; on SQLite it reads one snapshot."""
+        """Run a long transaction that only reads, without delaying short ones; SQLite reads one snapshot."""
 
-    async def damage(self) -> list[str]:
-        """A sentence for each place where what is stored is damaged, at most 20; reads all of it.
+    async def integrity_errors(self) -> list[str]:
+        """Check the whole stored file; return a sentence for each damaged place, at most 20.
 
-        A server finds that out by itself, with checksums and tools of its own.
+        Empty for a PostgreSQL server, which has checksums and tools of its own.
         """
         return []
 
-    async def require_room(self, size: int) -> None:  # noqa: B027  a server has an operator who watches its disks
-        """Does nothing where so many bytes can be stored in bulk, with room left for all else.
+    async def require_space(self, size: int) -> None:  # noqa: B027  a server has an operator who watches its disks
+        """Raise unless so many bytes can be stored in bulk while space is left for everything else.
 
         Raises:
-            DatabaseUnavailable: there is not enough room.
+            DatabaseUnavailable: there is not enough disk space.
         """
 
-    async def release_room(self) -> None:  # noqa: B027  as above
-        """Gives back what was taken on the disk for writing, once what was stored in bulk is removed."""
+    async def release_space(self) -> None:  # noqa: B027  as above
+        """Free disk space used for writing, after bulk data was deleted."""
 
     @abstractmethod
     def driver_outage(self, error: BaseException) -> Outage | None:
-        """The outage that an error of the driver stands for; None for a fault of ours."""
+        """Classify an error of the driver; None if it is no outage but a fault of the statement or its values."""
 
     @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """Within the block every way to say that the database cannot serve now is a DatabaseUnavailable."""
+    def translate_errors(self) -> Iterator[None]:
+        """Turn every outage in the block into DatabaseUnavailable; other errors pass unchanged."""
         try:
             yield
         except AppError:
             raise
         except Exception as error:
-            made_of = tuple(causes(error))
-            outages = (look(each) for look in (self.driver_outage, common_outage) for each in made_of)
+            chain = tuple(causes(error))
+            outages = (classify(each) for classify in (self.driver_outage, common_outage) for each in chain)
             outage = next((each for each in outages if each is not None), None)
             if outage is None:
                 raise
-            raise DatabaseUnavailable(reason=outage.reason, passing=outage.passing) from error
+            raise DatabaseUnavailable(reason=outage.reason, transient=outage.transient) from error
 
     async def close(self) -> None:
-        """Closes every connection."""
+        """Close all connections."""
         await self.engine.dispose()
 
     @property
     def connections_in_use(self) -> int:
-        """How many connections are checked out of the pool."""
+        """Number of connections checked out of the pool."""
         return self.engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]  # QueuePool has it
 
     def _session(self, *, writing: bool = False) -> AsyncSession:
@@ -124,13 +123,13 @@ class Database(ABC):
         return AsyncSession(engine, expire_on_commit=False, autoflush=False)
 
     @abstractmethod
-    def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
-        """Whatever a writer has to wait for within this process."""
+    def _write_lock(self, conversation_id: str | None) -> contextlib.AbstractAsyncContextManager[object]:
+        """Lock that a session which writes holds within this process."""
 
 
 @contextlib.contextmanager
-def not_nested() -> Iterator[None]:
-    """A second transaction inside a first would wait for itself on SQLite: refuse it where it is written."""
+def forbid_nesting() -> Iterator[None]:
+    """Raise RuntimeError for a write session inside another, which would deadlock on SQLite."""
     if _writing.get():
         raise RuntimeError("a write transaction is open in this task already")
     token = _writing.set(True)

@@ -1,6 +1,8 @@
-"""The tables. Ids are UUIDv7 text in Python, native in PostgreSQL; moments are milliseconds since the epoch.
+"""Tables of the database.
 
-Both are the same values in both databases, so that one statement serves the two (decision 0002).
+Ids are UUIDv7: text in Python and SQLite, native in PostgreSQL. Times are milliseconds since the epoch.
+
+Statements use the same values with both databases (decision 0002).
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 Id = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Key = BigInteger().with_variant(Integer, "sqlite")
-"""A number that the database gives: SQLite knows only one type of column for that."""
+"""Type of a generated integer key: SQLite generates values only for INTEGER."""
 UNFINISHED = text("status IN ('queued', 'in_progress')")
-THERE = text("status IN ('queued', 'processing', 'ready', 'failed')")
+VISIBLE = text("status IN ('queued', 'processing', 'ready', 'failed')")
 
 
 class Base(DeclarativeBase):
-    """What all tables share."""
+    """Base of the tables: naming conventions of constraints and indexes."""
 
     metadata = MetaData(
         naming_convention={
@@ -46,7 +48,7 @@ class Base(DeclarativeBase):
 
 
 class UserRow(Base):
-    """A person. `user_id`, the caller's own id, is taken away first when the user is erased."""
+    """A user. `user_id`, the caller's own id, is cleared first when the user is erased."""
 
     __tablename__ = "users"
 
@@ -54,12 +56,12 @@ class UserRow(Base):
     user_id: Mapped[str | None] = mapped_column(Text, unique=True)
     name: Mapped[str | None] = mapped_column(Text)
     documents_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    """Counts the changes to what can be found: what processes keep of a user's vectors is of one version."""
+    """Counter of changes to the searchable documents, by which processes invalidate their caches of them."""
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class ConversationRow(Base):
-    """A conversation. Its row is the lock of all that happens in it, and `last_sequence` numbers messages."""
+    """A conversation. Its row is the lock for changes to its messages; `last_sequence` is their last number."""
 
     __tablename__ = "conversations"
     __table_args__ = (Index(None, "owner_id", "updated_at", "conversation_id"),)
@@ -68,7 +70,7 @@ class ConversationRow(Base):
     owner_id: Mapped[str] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
     last_sequence: Mapped[int] = mapped_column(default=0)
     revision: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Counts the changes to messages that were there already: a summary is stored against the one it has read."""
+    """Counter of changes to existing messages; a summary is stored only if it is unchanged since they were read."""
     message_count: Mapped[int] = mapped_column(default=0)
     title: Mapped[str | None] = mapped_column(Text)
     title_source: Mapped[str | None] = mapped_column(Text)
@@ -85,7 +87,7 @@ class ConversationRow(Base):
 
 
 class MessageRow(Base):
-    """A message; an assistant's is also the state of its turn, owned by a process while it is unfinished."""
+    """A message; a reply's row is also the state of its turn, owned by a process while unfinished."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -113,10 +115,10 @@ class MessageRow(Base):
     content: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text)
     answers: Mapped[int | None]
-    """The sequence number of the user message that this reply answers."""
+    """Sequence number of the user message that this reply answers; None for a user message."""
     superseded_by: Mapped[str | None] = mapped_column(Id)
     process_id: Mapped[str | None] = mapped_column(Id)
-    """The process whose lease covers the turn; written by it alone while the turn is in progress."""
+    """The process whose lease covers the turn; only it writes the row while the turn is in progress."""
     cancel_requested_at: Mapped[int | None] = mapped_column(BigInteger)
     provider: Mapped[str | None] = mapped_column(Text)
     model: Mapped[str | None] = mapped_column(Text)
@@ -130,7 +132,7 @@ class MessageRow(Base):
     usage_estimated: Mapped[bool | None]
     retrieval_mode: Mapped[str | None] = mapped_column(Text)
     retrieval: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    """What was searched and found for this reply: `domain.retrieval.Retrieval`."""
+    """The retrieval result of this reply: `domain.retrieval.Retrieval`."""
     citations: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
     grounded: Mapped[bool | None]
     error_code: Mapped[str | None] = mapped_column(Text)
@@ -142,11 +144,11 @@ class MessageRow(Base):
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
     reasoning: Mapped[str | None] = mapped_column(Text)
     context: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    """What the model was told for this reply: `domain.context.Context`, and who was asked."""
+    """The prompt record of this reply (`domain.prompt_record`), with provider and model."""
 
 
 class AttemptRow(Base):
-    """A call of a provider. It outlives its conversation: the ledger goes with the user alone."""
+    """A call of a provider. It outlives its conversation and is deleted with its user."""
 
     __tablename__ = "attempts"
     __table_args__ = (Index(None, "owner_id", "day"),)
@@ -170,7 +172,7 @@ class AttemptRow(Base):
 
 
 class SummaryRow(Base):
-    """What a conversation's messages from the first to `last_sequence` say, in short."""
+    """A summary of a conversation's messages from the first to `last_sequence`."""
 
     __tablename__ = "summaries"
     __table_args__ = (Index(None, "conversation_id", "last_sequence"),)
@@ -183,10 +185,10 @@ class SummaryRow(Base):
 
 
 class DocumentRow(Base):
-    """A document. While it is queued or processed its row is also the state of its ingest, owned by a process.
+    """A document. While it is queued or processed its row is also the state of its ingestion, owned by a process.
 
-    Beside the states that callers see there are `uploading`, while its bytes arrive and its owner may be unknown yet,
-    and `deleting`: both are hidden from all reads, and finished or removed by whoever finds their process dead.
+    Two states are hidden from all reads: `uploading`, while its bytes arrive and its owner may not be known, and
+    `deleting`. A document left in one of them by a dead process is deleted by another.
     """
 
     __tablename__ = "documents"
@@ -197,8 +199,8 @@ class DocumentRow(Base):
             "owner_id",
             "sha256",
             unique=True,
-            sqlite_where=THERE,
-            postgresql_where=THERE,
+            sqlite_where=VISIBLE,
+            postgresql_where=VISIBLE,
         ),
         Index("ix_documents_status", "status", "document_id"),
     )
@@ -217,18 +219,18 @@ class DocumentRow(Base):
     error_detail: Mapped[str | None] = mapped_column(Text)
     retryable: Mapped[bool | None]
     process_id: Mapped[str | None] = mapped_column(Id)
-    """The process whose lease covers the work on it."""
+    """The process whose lease covers the work on the document."""
     attempt: Mapped[int] = mapped_column(default=0)
-    """Counts the times that its ingest was begun: the generation of the chunks that are being written."""
+    """Number of ingestions begun: the generation of the chunks being written."""
     deaths: Mapped[int] = mapped_column(default=0)
-    """Counts the processes that have died over it."""
+    """Number of processes that died while ingesting it."""
     generation: Mapped[int] = mapped_column(default=0)
-    """The generation of chunks that is found; 0 for none."""
+    """The generation of chunks that searches use; 0 for none."""
     embedding: Mapped[str | None] = mapped_column(Text)
-    """The embedder of that generation's vectors; None where it has none."""
+    """Name of the embedder of that generation's vectors; None if it has none."""
     title: Mapped[str | None] = mapped_column(Text)
     outline: Mapped[list[Any] | None] = mapped_column(Json)
-    """Its headings, as [level, text, start]."""
+    """Headings, each as [level, text, start]; `start` is a position in the text, in characters."""
     page_count: Mapped[int | None]
     textless_pages: Mapped[list[int] | None] = mapped_column(Json)
     chunk_count: Mapped[int | None]
@@ -236,7 +238,7 @@ class DocumentRow(Base):
 
 
 class DocumentContentRow(Base):
-    """A part of a document's bytes, at most 256 KB: long rows would keep other writers waiting."""
+    """A part of a document's bytes, at most 256 KB, since writing longer rows would delay other writers."""
 
     __tablename__ = "document_contents"
 
@@ -248,7 +250,7 @@ class DocumentContentRow(Base):
 
 
 class DocumentTextRow(Base):
-    """The text that was read out of a document, which chunks and citations are spans of."""
+    """The extracted text of a document; chunks and citations are spans of it."""
 
     __tablename__ = "document_texts"
 
@@ -259,10 +261,10 @@ class DocumentTextRow(Base):
 
 
 class ChunkRow(Base):
-    """A span of a document's text, found where `generation` is its document's.
+    """A span of a document's text, searched if `generation` is its document's.
 
-    `words` is indexed beside the model: by an FTS5 table that triggers keep on SQLite, by a GIN index over its
-    lexemes on PostgreSQL. Vectors stand in a table beside, by the embedder's name (`app.db.vectors`).
+    `words` has an index that is not part of this model: an FTS5 table kept by triggers on SQLite, a GIN index over
+    its lexemes on PostgreSQL. Vectors are in a table of their own, by the embedder's name (`app.db.vectors`).
     """
 
     __tablename__ = "chunks"
@@ -280,13 +282,13 @@ class ChunkRow(Base):
     heading: Mapped[str] = mapped_column(Text)
     names: Mapped[str] = mapped_column(Text)
     words: Mapped[str] = mapped_column(Text)
-    """What it is found by, as `app.rag.ranking.terms.indexed` gives it."""
+    """Hashed search terms, as `app.rag.ranking.terms` builds them, each once, separated by spaces."""
     counts: Mapped[bytes] = mapped_column(LargeBinary)
-    """How often each of its words occurs."""
+    """Number of occurrences of each term."""
 
 
 class IdempotencyKeyRow(Base):
-    """A caller's key, and what was made under it; it outlives the conversation."""
+    """A caller's idempotency key and the turn or conversation created under it; it outlives the conversation."""
 
     __tablename__ = "idempotency_keys"
 
@@ -297,11 +299,11 @@ class IdempotencyKeyRow(Base):
     message_id: Mapped[str | None] = mapped_column(Id)
     created_at: Mapped[int] = mapped_column(BigInteger)
     ended_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    """When the turn was first seen ended."""
+    """Time at which the turn was first seen ended; None until then."""
 
 
 class ProcessRow(Base):
-    """The lease of a serving process, by PostgreSQL's clock or the monotonic one of SQLite's host, in milliseconds."""
+    """The lease of a serving process, in ms of PostgreSQL's clock, or of the monotonic clock of SQLite's host."""
 
     __tablename__ = "processes"
 

@@ -1,4 +1,4 @@
-"""Outages of a database, as its driver reports them: what both databases have in common."""
+"""Outages of a database: how drivers report them, as far as both databases have it in common."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import NamedTuple
 from sqlalchemy import exc
 
 MAX_CAUSES = 20
-MAX_REASON = 300
+MAX_REASON_CHARACTERS = 300
 
 
 class Outage(NamedTuple):
-    """A database that cannot serve now, by no fault of the statement."""
+    """An error of the database that no statement is to blame for."""
 
     reason: str
-    """For the operator alone: one line, with the driver's code where it has one, without statements and values."""
-    passing: bool = True
+    """For the operator only: one line, with the driver's code if there is one, without statements and values."""
+    transient: bool = True
     """True if it may end by itself, so that a start waits for it."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it was made from, by `__cause__` and by SQLAlchemy's `orig`, each once.
+    """Yield an error and its causes, by `__cause__` and SQLAlchemy's `orig`, each once and at most 20.
 
-    No more than 20: a chain that drivers build may lead back into itself.
+    Drivers build chains that lead back into themselves.
     """
     pending: list[BaseException] = [error]
     seen: list[BaseException] = []
@@ -33,14 +33,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.append(each)
         yield each
-        pending += [made for made in (each.__cause__, getattr(each, "orig", None)) if made is not None]
+        pending += [cause for cause in (each.__cause__, getattr(each, "orig", None)) if cause is not None]
 
 
 def common_outage(error: BaseException) -> Outage | None:
-    """Recognise an outage of either database: the network, files, and a pool without a free connection."""
+    """Classify an error that either database may raise: of the network, of files, or a pool without a free connection.
+
+    None if the error is no outage, or is the driver's own.
+    """
     if isinstance(error, exc.TimeoutError):
         return Outage("no connection of the pool was free in time")
-    if isinstance(error, OSError):  # time-outs, names that are not resolved and TLS are among them
+    if isinstance(error, OSError):  # includes time-outs, unresolved names and TLS errors
         return Outage(reason_of(error))
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return Outage("the connection was closed")
@@ -48,7 +51,9 @@ def common_outage(error: BaseException) -> Outage | None:
 
 
 def reason_of(error: BaseException, code: str | None = None) -> str:
-    """Return an error's message in one line, with a code behind it."""
-    said = str(error.args[0]) if code is not None and error.args else str(error)
-    line = " ".join(said.split())[:MAX_REASON] or ("no answer in time" if isinstance(error, TimeoutError) else "")
+    """Return an error's message as one line of at most 300 characters, followed by its code in parentheses."""
+    message = str(error.args[0]) if code is not None and error.args else str(error)
+    line = " ".join(message.split())[:MAX_REASON_CHARACTERS]
+    if not line and isinstance(error, TimeoutError):
+        line = "no answer in time"
     return f"{line or type(error).__name__} ({code})" if code else line or type(error).__name__

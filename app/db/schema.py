@@ -1,4 +1,4 @@
-"""The schema's version: brought up to date at the start, under a lock, by whichever process comes first."""
+"""Version of the database's schema: migrated at the start under a lock, by the first process that takes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import vectors
-from app.db.database import LOCK_SECONDS, STATEMENT_SECONDS, Database
+from app.db.database import MIGRATION_LOCK_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import reason_of
 from app.db.transaction import Statement, Transaction, first_row
 from app.errors import DatabaseUnavailable
@@ -24,62 +24,62 @@ HEAD = "0005"
 """The newest revision that this release knows."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK_KEY = 0x9A51E7
-ASK_AGAIN_SECONDS = 0.2
+ADVISORY_LOCK_KEY = 0x9A51E7
+LOCK_RETRY_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"
-NO_SUCH_SCHEMA = "3F000"
-"""Code with which PostgreSQL says that no schema of the search_path exists."""
-VERSION = "SELECT version_num FROM alembic_version"
+INVALID_SCHEMA_NAME = "3F000"
+"""SQLSTATE of PostgreSQL when no schema of the search_path exists."""
+SELECT_REVISION = "SELECT version_num FROM alembic_version"
 
 
-class SchemaRefused(Exception):
-    """The database is not one that this release works with as it is; the message says what to do."""
+class SchemaError(Exception):
+    """This release cannot work with the database's schema; the message says what to do."""
 
 
-class SchemaTooNew(SchemaRefused):
-    """The database was written by a newer release."""
+class SchemaTooNew(SchemaError):
+    """The database was migrated by a newer release."""
 
 
-class SchemaTooOld(SchemaRefused):
+class SchemaTooOld(SchemaError):
     """The database has to be migrated first."""
 
 
 async def upgrade(database: Database) -> None:
-    """Brings the schema up to date; does nothing, quickly, where it is already.
+    """Migrate the database to this release's schema; a few milliseconds if it is current.
 
     Raises:
-        SchemaRefused: the database's user may not read or change it.
-        SchemaTooNew: the database is of a revision that this release does not know.
-        DatabaseUnavailable: it is out of reach.
+        SchemaError: the database's user lacks the privileges to read or change it.
+        SchemaTooNew: the database has a revision that this release does not know.
+        DatabaseUnavailable: it cannot be reached.
     """
     await database.prepare()
-    with refused_without_privilege():
+    with translate_privilege_errors():
         if await revision_of(database) != HEAD:
-            with database.translated():
-                async with locked(database) as connection:
-                    await connection.run_sync(migrate)
-        with database.translated():
-            database.vectors_stored = await vectors_stored(database)
+            with database.translate_errors():
+                async with migration_lock(database) as connection:
+                    await connection.run_sync(run_migrations)
+        with database.translate_errors():
+            database.vectors_stored = await ensure_vector_table(database)
 
 
 @contextlib.contextmanager
-def refused_without_privilege() -> Iterator[None]:
-    """Says what to do where the database's user may not make tables, as in PostgreSQL's schema `public` by default.
+def translate_privilege_errors() -> Iterator[None]:
+    """Raise SchemaError if the database's user may not create tables, as by default in PostgreSQL's schema `public`.
 
-    Nor may it read those that another user has made, nor make any where its search_path names no schema that is there.
+    The same for tables of another user that it may not read, and for a search_path without an existing schema.
     """
     try:
         yield
     except exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in {INSUFFICIENT_PRIVILEGE, NO_SUCH_SCHEMA}:
+        if getattr(error.orig, "sqlstate", None) not in {INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME}:
             raise
-        raise SchemaRefused(
+        raise SchemaError(
             f"the database's user may not read or change its schema: {reason_of(error.orig or error)}"
         ) from error
 
 
-async def vectors_stored(database: Database) -> bool:
-    """Whether there is a table for vectors, which is made where it can be: the extension may have come later."""
+async def ensure_vector_table(database: Database) -> bool:
+    """Create PostgreSQL's table for vectors if the extension has become available; return whether the table exists."""
     if database.kind == "sqlite":
         return True
     async with database.engine.connect() as connection:
@@ -87,60 +87,64 @@ async def vectors_stored(database: Database) -> bool:
             return True
         if not await connection.run_sync(vectors.extension_available):
             return False
-    async with locked(database) as connection:
+    async with migration_lock(database) as connection:
         return await connection.run_sync(vectors.create_table)
 
 
-async def require(database: Database) -> None:
-    """Does nothing where the schema is the one of this release.
+async def require_current(database: Database) -> None:
+    """Raise unless the schema is this release's.
 
     Raises:
-        SchemaRefused: it is another one, or there is none.
-        DatabaseUnavailable: the database is out of reach.
+        SchemaError: it is another one, or there is none.
+        DatabaseUnavailable: the database cannot be reached.
     """
     revision = await revision_of(database)
     if revision == HEAD:
         return
-    refuse_unknown(revision)
-    has = f"has schema {revision}" if revision else "is empty"
-    raise SchemaTooOld(f"the database {has}: `parley migrate` brings it to schema {HEAD}")
+    require_known(revision)
+    state = f"has schema {revision}" if revision else "is empty"
+    raise SchemaTooOld(f"the database {state}: `parley migrate` brings it to schema {HEAD}")
 
 
 async def revision_of(database: Database) -> str | None:
-    """The revision of a database; None when it is empty."""
-    with database.translated():
+    """Read the database's revision; None if it is empty."""
+    with database.translate_errors():
         async with database.engine.connect() as connection:
             return await connection.run_sync(read_revision)
 
 
 def read_revision(connection: Connection) -> str | None:
-    """The revision of a database; None when it is empty."""
+    """Read the database's revision; None if it is empty."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
-    return connection.execute(text(VERSION)).scalar_one_or_none()
+    return connection.execute(text(SELECT_REVISION)).scalar_one_or_none()
 
 
-def current() -> Transaction[bool]:
-    """Whether the schema is the one that this release works with."""
-    row = yield from first_row(Statement(VERSION))
+def is_current() -> Transaction[bool]:
+    """Return whether the schema is this release's."""
+    row = yield from first_row(Statement(SELECT_REVISION))
     return row is not None and row[0] == HEAD
 
 
-def migrate(connection: Connection) -> None:
-    """Runs the migrations that are missing; blocks, and imports Alembic, which takes half a second."""
+def run_migrations(connection: Connection) -> None:
+    """Run the missing migrations; blocks, and imports Alembic, which takes half a second.
+
+    Raises:
+        SchemaTooNew: the database has a revision that this release does not know.
+    """
     from alembic import command
 
-    refuse_unknown(read_revision(connection))
-    config = configuration()
+    require_known(read_revision(connection))
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-def refuse_unknown(revision: str | None) -> None:
-    """Raises SchemaTooNew for a revision that is not among this release's migrations."""
+def require_known(revision: str | None) -> None:
+    """Raise SchemaTooNew for a revision that is not among this release's migrations."""
     from alembic.script import ScriptDirectory
 
-    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaTooNew(
             f"the database has schema {revision}, which is newer than this release of Parley knows ({HEAD}): "
@@ -148,8 +152,8 @@ def refuse_unknown(revision: str | None) -> None:
         )
 
 
-def configuration() -> Config:
-    """Alembic's, without a file."""
+def alembic_config() -> Config:
+    """Build Alembic's configuration, which has no file."""
     from alembic.config import Config
 
     config = Config()
@@ -158,31 +162,36 @@ def configuration() -> Config:
 
 
 @contextlib.asynccontextmanager
-async def locked(database: Database) -> AsyncIterator[AsyncConnection]:
-    """A transaction that only one process at a time is in; the others wait up to a minute for it."""
+async def migration_lock(database: Database) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that one process at a time may hold; others wait for it for up to a minute.
+
+    Raises:
+        DatabaseUnavailable: another process has held PostgreSQL's lock for too long.
+        sqlalchemy.exc.OperationalError: the same of SQLite's.
+    """
     if database.engine.dialect.name == "sqlite":
         async with database.engine.execution_options(writing=True).connect() as connection:
-            await wait_for_lock(connection)
+            await begin_sqlite_write(connection)
             yield connection
             await connection.commit()
     else:
         async with database.engine.begin() as connection:
-            await wait_for_advisory_lock(connection)
+            await take_advisory_lock(connection)
             yield connection
 
 
-async def wait_for_advisory_lock(connection: AsyncConnection) -> None:
-    """Asks for PostgreSQL's lock until it is free: to wait in one statement, its time-outs are too short."""
-    for _ in range(int(LOCK_SECONDS / ASK_AGAIN_SECONDS)):
-        if (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"))).scalar_one():
+async def take_advisory_lock(connection: AsyncConnection) -> None:
+    """Poll for PostgreSQL's lock; waiting in one statement would exceed the statement's time limit."""
+    for _ in range(int(MIGRATION_LOCK_SECONDS / LOCK_RETRY_SECONDS)):
+        if (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK_KEY})"))).scalar_one():
             return
-        await asyncio.sleep(ASK_AGAIN_SECONDS)
+        await asyncio.sleep(LOCK_RETRY_SECONDS)
     raise DatabaseUnavailable("Another process has been migrating the database for too long.")
 
 
-async def wait_for_lock(connection: AsyncConnection) -> None:
-    """Begins SQLite's writing transaction as late as another process lets it."""
-    for attempts_left in reversed(range(LOCK_SECONDS // STATEMENT_SECONDS)):
+async def begin_sqlite_write(connection: AsyncConnection) -> None:
+    """Begin SQLite's writing transaction; retry for up to a minute while another process holds the lock."""
+    for attempts_left in reversed(range(MIGRATION_LOCK_SECONDS // STATEMENT_SECONDS)):
         try:
             await connection.begin()
         except exc.OperationalError:

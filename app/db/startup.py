@@ -1,4 +1,4 @@
-"""The patience of a start: a database that is not ready yet, as while it starts or recovers, is waited for."""
+"""Retry of a start's steps while the database is not ready, as when it is starting or recovering."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from app.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 WAIT_SECONDS = 60.0
-LINE_SECONDS = 5.0
+LOG_INTERVAL_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
 
 async def when_ready(step: Callable[[], Awaitable[T]], seconds: float = WAIT_SECONDS) -> T:
-    """The result of a step, which is tried again while the database may become ready; a line every 5 seconds says why.
+    """Retry a step until the database is ready and return its result; log the reason every 5 seconds.
 
     Raises:
-        DatabaseUnavailable: it was not within so many seconds, or waiting does not help.
+        DatabaseUnavailable: the database is not ready within so many seconds, or the outage does not end by itself.
     """
     began = time.monotonic()
-    line_at = began
+    log_at = began
     while True:
         try:
             return await step()
         except DatabaseUnavailable as error:
             now = time.monotonic()
-            if not error.passing or now - began >= seconds:
+            if not error.transient or now - began >= seconds:
                 raise
-            if now >= line_at:
+            if now >= log_at:
                 log.warning("waiting for the database: %s", error.reason or error.detail)
-                line_at = now + LINE_SECONDS
+                log_at = now + LOG_INTERVAL_SECONDS
         await asyncio.sleep(RETRY_SECONDS)

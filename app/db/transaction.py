@@ -1,8 +1,8 @@
-"""Transactions as generators: each yields statements and is sent the rows of each.
+"""Transactions as generator functions: each yields SQL statements and is sent the rows of each.
 
-The hot path of a turn is written this way, once for both databases: SQLite runs a transaction in one hop to its
-thread, many of them to a commit; PostgreSQL runs it on a connection of the pool (decision 0002). Nothing but SQL can
-be waited for in a transaction, since there is no await in it.
+The hot path of a turn uses them, written once for both databases: SQLite runs a transaction in one hop to its thread
+and commits many of them together; PostgreSQL runs it on a pooled connection (decision 0002). A transaction can wait
+for nothing but SQL, since a generator function has no `await`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Row: TypeAlias = Sequence[Any]
+"""One row: its values in the order of the statement's columns, as the driver returns them; a tuple from SQLite, an
+`asyncpg.Record` from PostgreSQL."""
 
 
 class Statement(NamedTuple):
@@ -20,13 +22,16 @@ class Statement(NamedTuple):
     sql: str
     values: tuple[Any, ...] = ()
     locks: str | None = None
-    """The conversation whose row it locks, where it is the first of its transaction and may have to wait for that."""
+    """Id of the conversation whose row the statement locks, when it is the first of its transaction; None for no lock.
+
+    PostgreSQL queues such transactions without a connection (`LockLimit`)."""
 
 
 Transaction: TypeAlias = Generator[Statement, list[Row], T]
+"""A running transaction: yields statements, is sent the rows of each (an empty list if there are none), returns T."""
 
 
 def first_row(statement: Statement) -> Transaction[Row | None]:
-    """Return the first row of a statement; None without rows."""
+    """Run a statement and return its first row; None without rows."""
     rows = yield statement
     return rows[0] if rows else None

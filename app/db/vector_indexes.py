@@ -64,14 +64,14 @@ async def update_vector_indexes(database: Database, large: int = LARGE) -> None:
     if database.kind == "sqlite" or not database.vectors_stored:
         return
     server = cast("PostgresDatabase", database)
-    with server.translated():
-        async with server.dedicated() as keeper, keeper.transaction(isolation="read_committed"):
+    with server.translate_errors():
+        async with server.dedicated_connection() as keeper, keeper.transaction(isolation="read_committed"):
             # The lock is a transaction's, which a pooler keeps at one server.
             if not await keeper.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
                 return
             await keeper.execute("SELECT 1")  # ends the query above, for whose snapshot CONCURRENTLY would wait
             if statements := await server.read(index_changes, large):
-                async with server.dedicated(maintenance_work_mem=BUILD_MEMORY) as builder:
+                async with server.dedicated_connection(maintenance_work_mem=BUILD_MEMORY) as builder:
                     for statement in statements:
                         await builder.execute(statement)
 

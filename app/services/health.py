@@ -34,7 +34,7 @@ class HealthService:
             raise Draining
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                current = await self._database.read(schema.current)
+                current = await self._database.read(schema.is_current)
         except TimeoutError as error:
             raise DatabaseUnavailable from error
         if not current:

@@ -183,7 +183,7 @@ async def events(service: Service, document: dict[str, Any]) -> str:
 async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
     """Takes a document out of everybody's hands: a process that does nothing reads it."""
 
-    def script() -> Transaction[None]:
+    def transaction() -> Transaction[None]:
         yield Statement(
             "UPDATE documents SET status = 'processing', stage = 'embedding', done = 1, total = 3, process_id = $2 "
             "WHERE document_id = $1",
@@ -192,7 +192,7 @@ async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
 
     idle = new_id()
     await service.database.write(process_leases.heartbeat, idle, LEASE_MS)
-    await service.database.write(script)
+    await service.database.write(transaction)
 
 
 async def test_a_stream_ends_with_its_document(service: Service) -> None:

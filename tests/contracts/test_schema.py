@@ -143,13 +143,13 @@ async def test_many_starts_at_once_migrate_once(tmp_path: Any) -> None:
     """Processes that start together on an empty file all end with the schema up to date."""
     databases = [connect(f"sqlite:///{tmp_path}/new.db", pool_size=1) for _ in range(4)]
     await asyncio.gather(*(schema.upgrade(database) for database in databases))
-    assert [await database.read(schema.current) for database in databases] == [True] * 4
+    assert [await database.read(schema.is_current) for database in databases] == [True] * 4
     for database in databases:
         await database.close()
 
 
 async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> None:
-    """Foreign keys, full syncs and the write-ahead log hold for sessions and for scripts."""
+    """Foreign keys, full syncs and the write-ahead log hold for sessions and for transaction functions."""
 
     def pragmas() -> Transaction[list[Any]]:
         names = ("foreign_keys", "synchronous", "journal_mode", "busy_timeout")
@@ -189,7 +189,7 @@ async def users(database: Database) -> list[str | None]:
 
 
 async def test_a_script_that_fails_is_undone_alone(database: Database) -> None:
-    """Scripts that are committed together succeed or fail each by itself."""
+    """Transactions that are committed together succeed or fail each by itself."""
     made = [database.write(insertion, str(n), fails=n % 2 == 1) for n in range(6)]
     outcomes = await asyncio.gather(*made, return_exceptions=True)
     assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True] * 3
@@ -222,8 +222,8 @@ async def test_sessions_and_scripts_take_turns_to_write(database: Database) -> N
             session.add(UserRow(id=f"10000000-0000-7000-8000-{int(user_id):012}", user_id=user_id, created_at=1))
 
     sessions = [by_session(str(n)) for n in range(100, 120)]
-    scripts = [database.write(insertion, str(n)) for n in range(200, 220)]
-    await asyncio.gather(*sessions, *scripts)
+    transactions = [database.write(insertion, str(n)) for n in range(200, 220)]
+    await asyncio.gather(*sessions, *transactions)
     assert len(await users(database)) == 40
 
 
@@ -233,9 +233,9 @@ async def test_a_database_out_of_reach_is_named_and_comes_back(
     """While PostgreSQL is away everything says so; once it is back the same pool works."""
     with postgres_template.copy() as url:
         database = connect(url, pool_size=2)
-        assert await database.read(schema.current)
+        assert await database.read(schema.is_current)
         cluster.kill()
-        for attempt in (database.read(schema.current), database.write(insertion, "1"), users(database)):
+        for attempt in (database.read(schema.is_current), database.write(insertion, "1"), users(database)):
             with pytest.raises(DatabaseUnavailable):
                 await attempt
         cluster.restart()

@@ -22,9 +22,9 @@ async def database(postgres_template: PostgresTemplate) -> AsyncIterator[Databas
         await opened.close()
 
 
-def plan_of(script: Generator[Statement, list[Row], Any]) -> Transaction[str]:
-    """How PostgreSQL would run a script's first statement."""
-    statement = next(script)
+def plan_of(transaction: Generator[Statement, list[Row], Any]) -> Transaction[str]:
+    """How PostgreSQL would run a transaction's first statement."""
+    statement = next(transaction)
     return "\n".join(row[0] for row in (yield Statement(f"EXPLAIN {statement.sql}", statement.values)))
 
 
@@ -35,11 +35,11 @@ async def test_in_tables_that_are_not_known_yet_each_chunk_asks_for_its_own_docu
     """Before PostgreSQL has statistics it takes any table for small: it must not meet all chunks with all documents."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "The cat sleeps.", embedder=embedder)
-    scripts = {
+    transactions = {
         "words": search.matching_terms("postgresql", owner, [["abcdefgh"]], [], 8),
         "meaning": search.nearest_chunks(owner, embedder.name, direction("cat"), 8, None, indexed=False),
     }
-    plan = await database.read(plan_of, scripts[what])
+    plan = await database.read(plan_of, transactions[what])
     assert "Join" not in plan
     assert "Nested Loop" not in plan
     assert "document_id = c.document_id" in plan

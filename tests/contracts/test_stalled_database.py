@@ -56,8 +56,8 @@ async def stalled(cluster: PostgresCluster, postgres_template: PostgresTemplate)
             await direct.close()
 
 
-async def test_a_script_after_a_stall_is_committed(stalled: Stalled) -> None:
-    """A connection that was given up amid a transaction is not used for the next, which would be lost within it."""
+async def test_a_transaction_after_a_stall_is_committed(stalled: Stalled) -> None:
+    """A connection that was abandoned within a transaction is not used for the next, which would be lost in it."""
 
     def given_up() -> Transaction[None]:
         yield from add("first")
@@ -71,8 +71,8 @@ async def test_a_script_after_a_stall_is_committed(stalled: Stalled) -> None:
     assert await stalled.names() == ["third"]
 
 
-async def test_a_script_that_is_given_up_as_the_stall_ends_is_not_in_the_next_one_s_way(stalled: Stalled) -> None:
-    """Nor is a connection used that came back to life while it was being given up."""
+async def test_an_abandoned_transaction_does_not_block_the_next(stalled: Stalled) -> None:
+    """A connection that came back to life while it was being abandoned is not used either."""
 
     def given_up() -> Transaction[None]:
         yield from add("first")
@@ -122,8 +122,8 @@ async def test_a_session_after_a_stall_is_committed(stalled: Stalled) -> None:
     assert await stalled.names() == ["third"]
 
 
-async def test_a_script_that_is_cancelled_amid_a_stall_leaves_nothing_behind(stalled: Stalled) -> None:
-    """Whoever waits no longer, waits not for the network either, and the next transaction is its own."""
+async def test_a_transaction_cancelled_in_a_stall_leaves_nothing_behind(stalled: Stalled) -> None:
+    """A cancelled call does not wait for the network, and the next transaction has another connection."""
 
     def given_up() -> Transaction[None]:
         yield from add("first")

@@ -74,7 +74,7 @@ class Place(NamedTuple):
         assert error is not None
         assert said in str(error.reason)
         assert "\n" not in str(error.reason)
-        assert not error.passing
+        assert not error.transient
 
 
 def one() -> Transaction[int]:

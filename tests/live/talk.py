@@ -116,12 +116,12 @@ def names_in(directory: Path) -> list[str]:
 async def rows(database_url: str, sql: str) -> list[tuple[Any, ...]]:
     """What a statement gives, asked of the database itself."""
 
-    def script() -> Transaction[list[tuple[Any, ...]]]:
+    def transaction() -> Transaction[list[tuple[Any, ...]]]:
         return [tuple(row) for row in (yield Statement(sql))]
 
     database = connect(database_url, pool_size=1)
     try:
-        return await database.write(script)
+        return await database.write(transaction)
     finally:
         await database.close()
 

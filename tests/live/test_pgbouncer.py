@@ -42,7 +42,7 @@ class Pooled(NamedTuple):
 
     @contextlib.asynccontextmanager
     async def database(self, pool_size: int = 3, query: str = "") -> AsyncIterator[Database]:
-        opened = connect(self.url + query, pool_size=pool_size, by_transaction=self.mode == "transaction")
+        opened = connect(self.url + query, pool_size=pool_size, transaction_pooling=self.mode == "transaction")
         yield opened
         await opened.close()
 
@@ -68,7 +68,7 @@ def setting(name: str) -> Transaction[str]:
 
 
 def backend(pause: float) -> Transaction[list[int]]:
-    """The server's processes that two statements of one script run in."""
+    """The server's processes that two statements of one transaction run in."""
     statement = Statement("SELECT pg_backend_pid() FROM pg_sleep($1)", (pause,))
     one, other = (yield statement), (yield statement)
     return [one[0][0], other[0][0]]
@@ -100,7 +100,7 @@ async def test_starts_at_once_migrate_once(pooled: Pooled) -> None:
 
 
 async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
-    """In scripts and sessions, of its own and of the URL; no other client of the pooler has them afterwards."""
+    """In transaction functions and sessions, its own and the URL's; no other client of the pooler has them later."""
     async with pooled.database(query="?options=-c%20work_mem%3D9MB") as database:
         for name, expected in (OURS | {"work_mem": "9MB"}).items():
             assert await database.read(setting, name) == expected

@@ -81,10 +81,10 @@ async def hosts(
 async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """What a statement gives."""
 
-    def script() -> Transaction[list[tuple[Any, ...]]]:
+    def transaction() -> Transaction[list[tuple[Any, ...]]]:
         return [tuple(row) for row in (yield Statement(sql, values))]
 
-    return await database.write(script)
+    return await database.write(transaction)
 
 
 async def embedding_of(database: Database, document: Document) -> str | None:

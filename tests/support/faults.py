@@ -29,7 +29,7 @@ BESIDE = {
 class DatabaseFault:
     """Lets every transaction of a database through but for one moment, counted from 0.
 
-    The moments of a script are before and after each statement, where all is rolled back, and after the
+    The moments of a transaction are before and after each statement, where all is rolled back, and after the
     commit, where only its acknowledgement is lost.
     """
 
@@ -50,18 +50,18 @@ class DatabaseFault:
             database.read = query  # type: ignore[method-assign]
 
     def _around(self, execute: Callable[..., Any], *, committing: bool) -> Callable[..., Any]:
-        async def executed(script: Callable[..., Transaction[Any]], *args: Any) -> Any:
-            if script in BESIDE:
-                return await execute(script, *args)
-            value = await execute(self._watched, script, *args)
+        async def executed(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
+            if transaction in BESIDE:
+                return await execute(transaction, *args)
+            value = await execute(self._watched, transaction, *args)
             if committing:
                 self._pass()
             return value
 
         return executed
 
-    def _watched(self, script: Callable[..., Transaction[Any]], *args: Any) -> Transaction[Any]:
-        inner = script(*args)
+    def _watched(self, transaction: Callable[..., Transaction[Any]], *args: Any) -> Transaction[Any]:
+        inner = transaction(*args)
         rows: list[Row] | None = None
         while True:
             try:
@@ -80,19 +80,19 @@ class DatabaseFault:
 
 
 class Outage:
-    """Has a database fail with one error while it lasts, at everything or at some scripts."""
+    """Has a database fail with one error while it lasts, at everything or at some transactions."""
 
-    def __init__(self, database: Database, error: Exception, *scripts: Callable[..., Transaction[Any]]) -> None:
+    def __init__(self, database: Database, error: Exception, *transactions: Callable[..., Transaction[Any]]) -> None:
         self.failed = asyncio.Event()
         """Set at the first failure."""
         self._database = database
         self._error = error
-        self._scripts = scripts
+        self._transactions = transactions
 
     def __enter__(self) -> Self:
         for name in ("write", "read", "read_snapshot"):
             setattr(self._database, name, functools.partial(self._fail_or, getattr(self._database, name)))
-        if not self._scripts:
+        if not self._transactions:
             for name in ("read_session", "write_session"):
                 setattr(self._database, name, self._fail)
         return self
@@ -101,10 +101,12 @@ class Outage:
         for name in ("write", "read", "read_snapshot", "read_session", "write_session"):
             vars(self._database).pop(name, None)
 
-    async def _fail_or(self, execute: Callable[..., Any], script: Callable[..., Transaction[Any]], *args: Any) -> Any:
-        if not self._scripts or script in self._scripts:
+    async def _fail_or(
+        self, execute: Callable[..., Any], transaction: Callable[..., Transaction[Any]], *args: Any
+    ) -> Any:
+        if not self._transactions or transaction in self._transactions:
             self._fail()
-        return await execute(script, *args)
+        return await execute(transaction, *args)
 
     def _fail(self) -> Any:
         self.failed.set()

@@ -108,18 +108,18 @@ def chunks(
 async def changed(database: Database, owner_id: str, sql: str, *values: object) -> None:
     """Does something to a user's documents, and says that they have changed."""
 
-    def script() -> Transaction[None]:
+    def transaction() -> Transaction[None]:
         yield Statement(sql, values)
         yield Statement(CHANGED, (owner_id,))
 
-    await database.write(script)
+    await database.write(transaction)
 
 
 async def counted(database: Database, table: str) -> int:
     """How many rows a table has."""
 
-    def script() -> Transaction[int]:
+    def transaction() -> Transaction[int]:
         rows = yield Statement(f"SELECT COUNT(*) FROM {table}")
         return int(rows[0][0])
 
-    return await database.read(script)
+    return await database.read(transaction)

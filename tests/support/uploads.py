@@ -84,17 +84,17 @@ async def pieces(*given: bytes) -> AsyncIterator[bytes]:
 async def counts(database: Any) -> dict[str, int]:
     """How many rows there are of documents and what belongs to them."""
 
-    def script() -> Transaction[dict[str, int]]:
+    def transaction() -> Transaction[dict[str, int]]:
         found = {}
         for table in ("documents", "document_contents", "document_texts", "chunks"):
             [(found[table],)] = yield Statement(f"SELECT COUNT(*) FROM {table}")
         return found
 
     if not isinstance(database, str):
-        return await database.read(script)  # type: ignore[no-any-return]  # what the script returns
+        return await database.read(transaction)  # type: ignore[no-any-return]  # what the transaction returns
     opened = connect(database, pool_size=1)
     try:
-        return await opened.read(script)
+        return await opened.read(transaction)
     finally:
         await opened.close()
 

@@ -1,4 +1,4 @@
-"""The patience of a start, by itself."""
+"""Retries of a start while the database is not ready."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from app.errors import DatabaseUnavailable
 class Step:
     """Fails so many times before it is done."""
 
-    def __init__(self, failures: int, *, passing: bool = True) -> None:
+    def __init__(self, failures: int, *, transient: bool = True) -> None:
         self.calls = 0
         self._failures = failures
-        self._passing = passing
+        self._transient = transient
 
     async def __call__(self) -> str:
         self.calls += 1
         if self.calls <= self._failures:
-            raise DatabaseUnavailable(reason="starting up (57P03)", passing=self._passing)
+            raise DatabaseUnavailable(reason="starting up (57P03)", transient=self._transient)
         return "done"
 
 
@@ -44,7 +44,7 @@ async def test_the_wait_has_an_end() -> None:
 
 async def test_what_does_not_pass_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     """Where somebody has to change something the start ends at once."""
-    step = Step(1, passing=False)
+    step = Step(1, transient=False)
     with pytest.raises(DatabaseUnavailable):
         await when_ready(step)
     assert (step.calls, caplog.records) == (1, [])

@@ -80,7 +80,7 @@ REFUSED = {
 HANDED_OUT: dict[str, dict[str, Any]] = {
     "postgres://u:p@ep-a-pooler.eu.neon.tech/neondb?sslmode=require&channel_binding=require": {
         "tls": {"sslmode": "require"},
-        "binds_channel": True,
+        "requires_channel_binding": True,
     },
     "postgresql://u:p@db/n?options=endpoint%3Dep-a&sslmode=require": {"startup_options": "endpoint=ep-a"},
     "postgresql://u:p@db/n?options=project%3Dx%20-c%20search_path%3Da%2Cb": {
@@ -191,7 +191,7 @@ def as_libpq(url: PostgresUrl) -> dict[str, str]:
         "application_name": url.application_name,
         "connect_timeout": url.connect_seconds and str(int(url.connect_seconds)),
         "target_session_attrs": url.target_session_attrs,
-        "load_balance_hosts": "random" if url.shuffled else None,
+        "load_balance_hosts": "random" if url.random_order else None,
         **url.tls,
         **{{"database": "dbname"}.get(name, name): value for name, value in url.login.items()},
     }

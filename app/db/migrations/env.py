@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that app/db/schema.py, which holds the lock, hands over."""
+"""Alembic's environment: runs migrations on the connection of `app.db.schema`, which holds the lock."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: any number of hosts and processes."""
+"""PostgreSQL through asyncpg, for any number of hosts and processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy.util import greenlet_spawn
 from app.db.database import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage, causes
 from app.db.postgres.connector import Connector
-from app.db.postgres.errors import is_read_only, leaves_unsure, outage_of
+from app.db.postgres.errors import breaks_connection, is_read_only, outage_of
 from app.db.postgres.lock_limit import LockLimit
 from app.db.postgres.url import PostgresUrl
 from app.db.transaction import Statement, Transaction
@@ -26,12 +26,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 PREPARED_STATEMENTS = 100
-"""Prepared statements that a connection of sessions keeps."""
+"""Prepared statements cached by each connection for sessions."""
 CLOSE_SECONDS = 2
-# pgvector's: how far its graphs are searched, and that they are on and on while filters leave too little.
-GRAPHS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
-# A row that is referred to can go away between two statements, as a user's who is erased: the second time it is missed.
-# What a read-only server refused has a new connection the second time, to the primary where a failover is over.
+# Settings of pgvector: the search width of its graphs, and that a search goes on while filters leave too few rows.
+VECTOR_SETTINGS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
+# A referenced row, as that of a user who is being erased, may be deleted between two statements: the retry finds it
+# missing. After a read-only refusal the retry has a new connection, which leads to the primary if a failover is over.
 RETRIED = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -41,12 +41,12 @@ RETRIED = (
 
 
 class PostgresDatabase(Database):
-    """A server with a small pool, which sessions and transactions share.
+    """A server with a small pool, shared by sessions and transactions.
 
-    A statement may take so many seconds; what is not heard of a second later is given up with its connection, and so
-    are the connections that are older than that moment: where one died in silence (a failover, a NAT that forgot),
-    the others did as well, and each would cost as long. The same goes for a connection to a server that has become
-    read-only: the others lead there too.
+    Each statement has a time limit, enforced by the server; one that is still unanswered a second later is abandoned
+    and its connection closed. All connections opened before that moment are replaced before their next use: whatever
+    cut one silently (a failover, a NAT that dropped its state) cut them all, and each would cost a time limit. The same
+    goes for a server that has become read-only, to which the older connections lead as well.
     """
 
     kind = "postgresql"
@@ -56,65 +56,65 @@ class PostgresDatabase(Database):
         url: PostgresUrl,
         *,
         pool_size: int,
-        by_transaction: bool = False,
+        transaction_pooling: bool = False,
         statement_seconds: float = STATEMENT_SECONDS,
     ) -> None:
-        self._url, self._by_transaction = url, by_transaction
-        settings = {"statement_timeout": str(int(statement_seconds * 1000)), **GRAPHS}
+        self._url, self._transaction_pooling = url, transaction_pooling
+        settings = {"statement_timeout": str(int(statement_seconds * 1000)), **VECTOR_SETTINGS}
         engine = create_async_engine(
-            "postgresql+asyncpg://",  # where to connect to is known to the connector
+            "postgresql+asyncpg://",  # the connector knows the servers
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             connect_args={
                 "async_creator_fn": self._connector(settings, statement_seconds + 1).open,
-                "prepared_statement_cache_size": 0 if by_transaction else PREPARED_STATEMENTS,
+                "prepared_statement_cache_size": 0 if transaction_pooling else PREPARED_STATEMENTS,
             },
         )
-        self._lost_at = 0.0
+        self._replace_older_than = 0.0
         self._lock_limit = LockLimit(pool_size, statement_seconds)
-        event.listen(engine.sync_engine, "connect", note_age)
-        event.listen(engine.sync_engine, "checkout", self._refuse_unfit)
-        event.listen(engine.sync_engine, "handle_error", self._notice_loss)
+        event.listen(engine.sync_engine, "connect", record_connect_time)
+        event.listen(engine.sync_engine, "checkout", self._replace_unusable)
+        event.listen(engine.sync_engine, "handle_error", self._mark_disconnect)
         super().__init__(engine)
 
     async def prepare(self) -> None:
-        """See `Database.prepare`: a server needs nothing."""
+        """Do nothing: a server needs no preparation."""
 
     async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.write`; a transaction that a deadlock, a deletion or a failover undid is retried once."""
-        with self.translated():
+        """Run a transaction; retry it once after a deadlock, a concurrent deletion or a failover."""
+        with self.translate_errors():
             try:
                 return await self._write(transaction(*args, **kwargs))
             except RETRIED:
                 return await self._write(transaction(*args, **kwargs))
 
-    async def _write(self, statements: Transaction[T]) -> T:
+    async def _write(self, transaction: Transaction[T]) -> T:
         try:
-            first = next(statements)
+            first = next(transaction)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
-        async with self._lock_limit.hold(first.locks), self._driver() as driver, self._transaction(driver):
-            return await run(driver, statements, first)
+        async with self._lock_limit.hold(first.locks), self._connection() as connection, self._begin(connection):
+            return await run(connection, transaction, first)
 
     async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.read`; each statement sees its own moment."""
-        with self.translated():
-            async with self._driver() as driver:
-                if not self._by_transaction:
-                    return await run(driver, transaction(*args, **kwargs))
-                async with self._transaction(driver):  # whose settings no statement has outside of one
-                    return await run(driver, transaction(*args, **kwargs))
+        """Run a transaction that only reads; each of its statements has its own snapshot."""
+        with self.translate_errors():
+            async with self._connection() as connection:
+                if not self._transaction_pooling:
+                    return await run(connection, transaction(*args, **kwargs))
+                async with self._begin(connection):  # the settings are a transaction's
+                    return await run(connection, transaction(*args, **kwargs))
 
     async def read_snapshot(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.read_snapshot`; each statement sees its own moment."""
+        """Run a transaction that only reads; each of its statements has its own snapshot, as with `read`."""
         return await self.read(transaction, *args, **kwargs)
 
     @contextlib.asynccontextmanager
-    async def dedicated(self, **settings: str) -> AsyncIterator[asyncpg.Connection]:
-        """A connection outside the pool, without time limits, for what takes minutes.
+    async def dedicated_connection(self, **settings: str) -> AsyncIterator[asyncpg.Connection]:
+        """Open a connection outside the pool, without time limits, for work that takes minutes.
 
-        It has these settings, unless a pooler gives each transaction another server.
+        It has these settings, except with transaction pooling.
         """
         connection = await self._connector(settings).open()
         try:
@@ -125,90 +125,93 @@ class PostgresDatabase(Database):
         await connection.close(timeout=CLOSE_SECONDS)
 
     def _connector(self, settings: Mapping[str, str], command_seconds: float | None = None) -> Connector:
-        return Connector(self._url, settings, by_transaction=self._by_transaction, command_seconds=command_seconds)
+        return Connector(
+            self._url, settings, transaction_pooling=self._transaction_pooling, command_seconds=command_seconds
+        )
 
     def driver_outage(self, error: BaseException) -> Outage | None:
-        """See `Database.driver_outage`."""
         return outage_of(error)
 
-    def _turn_to_write(self, locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
-        return self._lock_limit.hold(locks)
+    def _write_lock(self, conversation_id: str | None) -> contextlib.AbstractAsyncContextManager[object]:
+        return self._lock_limit.hold(conversation_id)
 
     @contextlib.asynccontextmanager
-    async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
-        # Straight from the pool: the layers above it would cost as much again as a statement.
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        # asyncpg's connection straight from the pool: SQLAlchemy's layers above it cost as much again as a statement.
         pooled = await self.engine.raw_connection()
         try:
-            with self._given_up_when_unsure(pooled.driver_connection) as driver:
-                yield driver
+            with self._terminate_if_unusable(pooled.driver_connection) as connection:
+                yield connection
         finally:
             await greenlet_spawn(pooled.close)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, driver: asyncpg.Connection) -> AsyncIterator[None]:
-        transaction = driver.transaction()
+    async def _begin(self, connection: asyncpg.Connection) -> AsyncIterator[None]:
+        transaction = connection.transaction()
         await transaction.start()
         try:
             yield
         except BaseException as error:
-            # Else the connection is closed, and the server rolls back: it may be too far away to be told to.
-            if not self._is_lost(error):
+            # An unusable connection is closed and the server rolls back: a ROLLBACK might not reach it.
+            if not is_unusable_after(error):
                 await transaction.rollback()
             raise
         await transaction.commit()
 
     @contextlib.contextmanager
-    def _given_up_when_unsure(self, driver: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
-        # What the connection is amid is unknown, and would be the next one's.
+    def _terminate_if_unusable(self, connection: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
+        # A connection of unknown state may be within a transaction, which the next one would continue.
         try:
-            yield driver
+            yield connection
         except BaseException as error:
-            if self._is_lost(error):
-                driver.terminate()
-                self._doubt_others(error)
+            if is_unusable_after(error):
+                connection.terminate()
+                self._replace_older(error)
             raise
 
-    def _is_lost(self, error: BaseException) -> bool:
-        return isinstance(error, asyncio.CancelledError) or leaves_unsure(error)
-
-    def _doubt_others(self, error: BaseException) -> None:
+    def _replace_older(self, error: BaseException) -> None:
         if isinstance(error, TimeoutError) or is_read_only(error):
-            self._lost_at = time.monotonic()
+            self._replace_older_than = time.monotonic()
 
-    def _refuse_unfit(self, connection: Any, record: Any, _proxy: object) -> None:
-        # Makes the pool replace a connection that is closed or amid something; to ask it would cost a round trip.
-        driver = connection.driver_connection
-        if record.info["connected_at"] < self._lost_at:
-            driver.terminate()
-        if driver.is_closed() or driver.is_in_transaction():
+    def _replace_unusable(self, pooled: Any, record: Any, _proxy: object) -> None:
+        # The pool opens another connection on DisconnectionError. A ping would cost a round trip.
+        connection = pooled.driver_connection
+        if record.info["connected_at"] < self._replace_older_than:
+            connection.terminate()
+        if connection.is_closed() or connection.is_in_transaction():
             raise exc.DisconnectionError
 
-    def _notice_loss(self, context: ExceptionContext) -> None:
-        # Tells SQLAlchemy that there is no going on with a connection, which it then replaces.
+    def _mark_disconnect(self, context: ExceptionContext) -> None:
+        # SQLAlchemy replaces a connection that is marked as disconnected.
         for error in causes(context.original_exception):
-            if leaves_unsure(error):
+            if breaks_connection(error):
                 context.is_disconnect = True
-                self._doubt_others(error)
+                self._replace_older(error)
 
 
-async def run(driver: asyncpg.Connection, transaction: Transaction[T], statement: Statement | None = None) -> T:
-    """Execute a transaction's statements, from `statement` where it is started already, and return its result."""
+def is_unusable_after(error: BaseException) -> bool:
+    """Return whether a connection cannot be used after this error, or after its caller was cancelled."""
+    return isinstance(error, asyncio.CancelledError) or breaks_connection(error)
+
+
+async def run(connection: asyncpg.Connection, transaction: Transaction[T], statement: Statement | None = None) -> T:
+    """Execute a transaction's statements and return its result; `statement` is the first if it is started already."""
     try:
         if statement is None:
             statement = next(transaction)
         while True:
-            rows = await driver.fetch(dialect(statement.sql), *statement.values)
+            rows = await connection.fetch(dialect(statement.sql), *statement.values)
             statement = transaction.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
-def note_age(_connection: object, record: Any) -> None:
-    """Lets the pool know when a connection was made, in seconds of the monotonic clock."""
+def record_connect_time(_connection: object, record: Any) -> None:
+    """Keep in the pool's record when a connection was opened, in seconds of the monotonic clock."""
     record.info["connected_at"] = time.monotonic()
 
 
 @functools.lru_cache(maxsize=256)
 def dialect(sql: str) -> str:
-    """A statement as PostgreSQL wants it."""
+    """Replace a statement's clock by PostgreSQL's."""
     return sql.replace("{now}", CLOCK)

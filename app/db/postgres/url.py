@@ -1,8 +1,8 @@
-"""PostgreSQL's connection URIs, as libpq reads them (PostgreSQL documentation, section 32.1), for asyncpg.
+"""Parser of PostgreSQL's connection URIs as libpq reads them (PostgreSQL documentation, section 32.1), for asyncpg.
 
-Each parameter of libpq is in one of the tables here: taken, without effect, or refused with a reason. What hosts and
-other drivers add to their URLs is refused with what to write instead. No message repeats a value but those of a few
-names: a password may be anywhere in an URL that is put together wrongly.
+Each parameter of libpq is in one of the tables here: supported, ignored, or refused with a reason. Parameters of hosts
+and other drivers are refused with the setting to use instead. Error messages repeat no values, and names only if they
+look like names: in a malformed URL a password may be anywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "p
 TRUE, FALSE = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
 
 PASSED_ON = ("user", "password", "passfile", "service", "servicefile", "krbsrvname", "gsslib")
-"""Parameters that asyncpg takes by the same name."""
+"""Parameters that asyncpg supports under the same name."""
 TLS = ("sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir")
 CHOICES = {
     "sslmode": SSL_MODES,
@@ -31,7 +31,7 @@ CHOICES = {
     "sslnegotiation": ("postgres", "direct"),
     "channel_binding": ("disable", "prefer", "require"),
     "load_balance_hosts": ("disable", "random"),
-    # Those below have one way to be obeyed here; their other values are refused.
+    # Only one behaviour of the following is supported; their other values are refused.
     "client_encoding": ("auto", "UTF8", "UTF-8", "utf8", "utf-8", "unicode", "UNICODE"),
     "gssencmode": ("disable", "prefer"),
     "replication": FALSE,
@@ -41,13 +41,13 @@ CHOICES = {
     "gssdelegation": ("0",),
     "min_protocol_version": ("3.0",),
 }
-WITHOUT_EFFECT = (
-    "keepalives",  # statements have time limits of their own, by which dead connections are found
+IGNORED = (
+    "keepalives",  # time limits of statements find dead connections
     "keepalives_idle",
     "keepalives_interval",
     "keepalives_count",
     "tcp_user_timeout",
-    "sslcompression",  # OpenSSL does not compress any more
+    "sslcompression",  # removed from OpenSSL
     "max_protocol_version",  # asyncpg speaks 3.0
 )
 OTHERS = (
@@ -64,25 +64,25 @@ REFUSED = {
     "oauth_client_id": "logins by OAuth are not supported",
     "oauth_client_secret": "logins by OAuth are not supported",
     "oauth_scope": "logins by OAuth are not supported",
-    # Of other drivers.
+    # Parameters of other drivers.
     "pgbouncer": "set DATABASE_POOLER=transaction instead",
     "prepareThreshold": "set DATABASE_POOLER=transaction instead",
     "statement_cache_size": "set DATABASE_POOLER=transaction instead",
     "prepared_statement_cache_size": "set DATABASE_POOLER=transaction instead",
     "connection_limit": "set DATABASE_POOL_SIZE instead",
-    "pool_timeout": "connections of the pool are waited for 3 seconds",
+    "pool_timeout": "the pool waits 3 seconds for a connection",
     "schema": "write options=-c%20search_path%3D… instead",
     "currentSchema": "write options=-c%20search_path%3D… instead",
     "search_path": "write options=-c%20search_path%3D… instead",
     "statement_timeout": "write options=-c%20statement_timeout%3D… instead",
 }
-KNOWN = frozenset({*PASSED_ON, *TLS, *CHOICES, *WITHOUT_EFFECT, *OTHERS, *REFUSED})
+KNOWN = frozenset({*PASSED_ON, *TLS, *CHOICES, *IGNORED, *OTHERS, *REFUSED})
 
 ENCODED = "in names and passwords : / ? # @ are written %3A %2F %3F %23 %40"
 
 
 class Server(NamedTuple):
-    """A host name, an address or the directory of a socket, and a port; None for the default of each."""
+    """A host name, an IP address or a socket's directory, and a port; None for the default of each."""
 
     host: str | None
     port: int | None
@@ -90,94 +90,95 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True)
 class PostgresUrl:
-    """Contents of a URL, in asyncpg's terms."""
+    """Contents of a URL, as asyncpg needs them."""
 
     servers: tuple[Server, ...]
     login: dict[str, str] = field(repr=False)
-    """User, password, database and the like, by the names of `asyncpg.connect`."""
+    """User, password, database and similar arguments of `asyncpg.connect`, by its names."""
     tls: dict[str, str] = field(repr=False)
-    """`sslmode` and what goes with it, by libpq's names."""
+    """`sslmode` and related parameters, by libpq's names."""
     direct_tls: bool
     target_session_attrs: str | None
-    shuffled: bool
-    """True if each connection begins with another server."""
+    random_order: bool
+    """True if each connection tries the servers in a random order."""
     connect_seconds: float | None
+    """Time limit for connecting to one server; None for the service's own."""
     application_name: str | None
     startup_options: str
-    """Those of `options` that are no settings, as `endpoint=…`, with which some proxies choose a server."""
+    """Rest of `options` without the settings, as `endpoint=…`, by which some proxies choose a server."""
     settings: dict[str, str]
     """Settings of a session, by name."""
-    binds_channel: bool
-    """True if channel binding is demanded, which asyncpg does not do."""
+    requires_channel_binding: bool
+    """True if channel binding is required, which asyncpg does not support."""
 
 
 def parse(url: str) -> PostgresUrl:
-    """Read a URL that begins as `SCHEME` has it.
+    """Parse a URL with one of the schemes of `SCHEME`.
 
     Raises:
-        ValueError: it cannot be read, or asks for what is not supported; the message ends a sentence that begins with
-            the setting's name.
+        ValueError: it is malformed or has an unsupported parameter; the message ends a sentence that begins with the
+            setting's name.
     """
     scheme = SCHEME.match(url)
     if scheme is None:
         raise ValueError("has to be postgresql://…")
-    place, _, query = url[scheme.end() :].partition("?")
-    authority, _, database = place.partition("/")
+    location, _, query = url[scheme.end() :].partition("?")
+    authority, _, database = location.partition("/")
     userinfo, at, hosts = authority.rpartition("@")
     if not at and "@" in database:
         raise ValueError(f"has an @ behind the first /; {ENCODED}")
     user, _, password = userinfo.partition(":")
-    given = {"dbname": decoded(database), "user": decoded(user), "password": decoded(password)}
-    given = {name: value for name, value in given.items() if value}
-    parameters = read_parameters(query)
-    refuse_unknown(parameters, named=bool(at) or "@" not in query)
-    merged = given | {name: value for name, value in parameters.items() if value}
-    options, settings = read_options(merged.get("options", ""))
+    leading = {"dbname": decoded(database), "user": decoded(user), "password": decoded(password)}
+    parameters = parse_parameters(query)
+    require_supported(parameters, may_show_names=bool(at) or "@" not in query)
+    merged = {name: value for name, value in leading.items() if value}
+    merged |= {name: value for name, value in parameters.items() if value}
+    options, settings = parse_options(merged.get("options", ""))
     login = {name: merged[name] for name in PASSED_ON if name in merged}
-    if named := merged.get("dbname", merged.get("database")):
-        login["database"] = named
+    if database_name := merged.get("dbname", merged.get("database")):
+        login["database"] = database_name
     return PostgresUrl(
-        servers=read_servers(hosts, parameters.get("host"), parameters.get("port")),
+        servers=parse_servers(hosts, parameters.get("host"), parameters.get("port")),
         login=login,
-        tls=read_tls(merged),
+        tls=parse_tls(merged),
         direct_tls=merged.get("sslnegotiation") == "direct",
         target_session_attrs=merged.get("target_session_attrs"),
-        shuffled=merged.get("load_balance_hosts") == "random",
-        connect_seconds=read_seconds(merged.get("connect_timeout", "")),
+        random_order=merged.get("load_balance_hosts") == "random",
+        connect_seconds=parse_seconds(merged.get("connect_timeout", "")),
         application_name=merged.get("application_name", merged.get("fallback_application_name")),
         startup_options=options,
         settings=settings,
-        binds_channel=merged.get("channel_binding") == "require",
+        requires_channel_binding=merged.get("channel_binding") == "require",
     )
 
 
-def read_parameters(query: str) -> dict[str, str]:
-    """Read the parameters behind the `?`; of a parameter that is repeated the last, of hosts all."""
-    found: dict[str, str] = {}
+def parse_parameters(query: str) -> dict[str, str]:
+    """Return the parameters of the query by name; of a repeated parameter the last value, of `host` all of them."""
+    parameters: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
-        name, given, value = pair.partition("=")
+        name, equals, value = pair.partition("=")
         name = decoded(name)
-        if not given:
+        if not equals:
             raise ValueError("has a parameter without a value")
-        if name == "ssl":  # JDBC's, Node's and asyncpg's
+        if name == "ssl":  # as JDBC, Node and asyncpg have it
             name, value = "sslmode", {"true": "require", "false": "disable"}.get(value, value)
-        if name == "options":  # as encoders of forms write blanks; elsewhere + is itself
+        if name == "options":  # form encoding of blanks; elsewhere a + is a plus sign
             value = re.sub(r"(?<=-c)\+|\+(?=-)", " ", value)
-        elif name == "host" and "host" in found:
-            value = f"{found['host']},{value}"
-        found[name] = decoded(value)
-    return found
+        elif name == "host" and "host" in parameters:
+            value = f"{parameters['host']},{value}"
+        parameters[name] = decoded(value)
+    return parameters
 
 
-def refuse_unknown(parameters: dict[str, str], *, named: bool) -> None:
-    """Raise ValueError for a parameter, or a value of one, that is not known or cannot be obeyed.
+def require_supported(parameters: dict[str, str], *, may_show_names: bool) -> None:
+    """Raise ValueError for an unknown or unsupported parameter or value.
 
-    `named` is False where it may be part of a password in which a `?` stands as itself.
+    `may_show_names` is False if a name may be part of a password that contains an unencoded `?`.
     """
     if unknown := sorted(parameters.keys() - KNOWN):
-        if not named:
+        if not may_show_names:
             raise ValueError(f"has an @ behind the first ?; {ENCODED}")
-        raise ValueError(f"has parameters that are not known: {', '.join(map(printable, unknown))}")
+        raise ValueError(f"has parameters that are not known: {', '.join(map(safe_name, unknown))}")
     for name, value in parameters.items():
         if name in REFUSED:
             raise ValueError(f"has the parameter {name}: {REFUSED[name]}")
@@ -185,22 +186,22 @@ def refuse_unknown(parameters: dict[str, str], *, named: bool) -> None:
             raise ValueError(f"has to have {name} as one of {', '.join(CHOICES[name])}")
 
 
-def read_servers(authority: str, listed: str | None, ports: str | None) -> tuple[Server, ...]:
-    """The servers in order; the parameters `host` and `port` win over what stands before the path, as in libpq."""
-    # Before the path commas and colons that are encoded are the host's own, as in the name of a socket.
-    places = [read_place(each) for each in listed.split(",")] if listed else []
-    places = places or [read_place(each, decoded) for each in authority.split(",")]
-    if len(places) > 1 and any(place.host is None for place in places):
+def parse_servers(authority: str, hosts: str | None, ports: str | None) -> tuple[Server, ...]:
+    """Return the servers in order; the parameters `host` and `port` override the authority, as in libpq."""
+    # In the authority encoded commas and colons belong to the host, as in a socket's name.
+    servers = [parse_server(each) for each in hosts.split(",")] if hosts else []
+    servers = servers or [parse_server(each, decoded) for each in authority.split(",")]
+    if len(servers) > 1 and any(each.host is None for each in servers):
         raise ValueError("names several servers, one of them without a host")
-    numbers = [read_port(each) if each else None for each in (ports or "").split(",")]
-    if len(numbers) not in {1, len(places)}:
-        raise ValueError(f"names {len(places)} hosts and {len(numbers)} ports")
-    numbers = numbers if len(numbers) == len(places) else numbers * len(places)
-    return tuple(Server(host, port or own) for (host, own), port in zip(places, numbers, strict=True))
+    numbers = [parse_port(each) if each else None for each in (ports or "").split(",")]
+    if len(numbers) not in {1, len(servers)}:
+        raise ValueError(f"names {len(servers)} hosts and {len(numbers)} ports")
+    numbers = numbers if len(numbers) == len(servers) else numbers * len(servers)
+    return tuple(Server(host, port or own) for (host, own), port in zip(servers, numbers, strict=True))
 
 
-def read_place(text: str, decode: Callable[[str], str] = str) -> Server:
-    """A host, with its port where it has one: an address of IPv6 stands in brackets."""
+def parse_server(text: str, decode: Callable[[str], str] = str) -> Server:
+    """Parse a host with an optional port; an IPv6 address is in brackets. `decode` undoes percent-encoding."""
     if text.startswith("/") or (text.count(":") > 1 and "[" not in text):
         return Server(decode(text), None)
     address, closed, port = text[1:].partition("]") if text.startswith("[") else text.partition(":")
@@ -208,18 +209,18 @@ def read_place(text: str, decode: Callable[[str], str] = str) -> Server:
         if not closed or not re.fullmatch(r"[0-9A-Fa-f:.]+(%\w+)?", decode(address)) or port[:1] not in {"", ":"}:
             raise ValueError("has an IPv6 address that cannot be read: it is written [2001:db8::1]:5432")
         port = port[1:]
-    return Server(decode(address) or None, read_port(decode(port)) if port else None)
+    return Server(decode(address) or None, parse_port(decode(port)) if port else None)
 
 
-def read_port(text: str) -> int:
-    """A port; the message does not repeat it, since it may be part of a password."""
+def parse_port(text: str) -> int:
+    """Parse a port from 1 to 65535; the error message does not repeat it, since it may be part of a password."""
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65_536:
         raise ValueError(f"has a port that is no number from 1 to 65535; {ENCODED}")
     return int(text)
 
 
-def read_tls(parameters: dict[str, str]) -> dict[str, str]:
-    """Read whether and how the connection is encrypted, by libpq's names."""
+def parse_tls(parameters: dict[str, str]) -> dict[str, str]:
+    """Return the parameters of TLS by libpq's names, with the defaults that others imply."""
     names = (*TLS, "sslmode", "ssl_min_protocol_version", "ssl_max_protocol_version")
     found = {name: parameters[name] for name in names if name in parameters}
     if parameters.get("requiressl") == "1":
@@ -233,8 +234,8 @@ def read_tls(parameters: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def read_seconds(text: str) -> float | None:
-    """A time limit in seconds; None for libpq's "no limit", which is the service's own here."""
+def parse_seconds(text: str) -> float | None:
+    """Parse a time limit in seconds; None for libpq's "no limit", where the service has its own."""
     if not text:
         return None
     if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text):
@@ -242,13 +243,13 @@ def read_seconds(text: str) -> float | None:
     return float(text) if int(text) > 0 else None
 
 
-def read_options(text: str) -> tuple[str, dict[str, str]]:
-    """The server's command line options: those that are no settings, and the settings by name.
+def parse_options(text: str) -> tuple[str, dict[str, str]]:
+    """Return the server's command line options without those for settings, and the settings by name.
 
     The settings, `-c name=value` and `--name=value`, are taken out since poolers refuse options.
     """
     try:
-        # As the server splits them: at white space, which a backslash keeps. Quotes are nothing special.
+        # The server splits options at white space that no backslash escapes; quotes have no meaning.
         splitter = shlex.shlex(text, posix=True)
         splitter.whitespace_split, splitter.quotes, splitter.commenters = True, "", ""
         words = list(splitter)
@@ -264,15 +265,15 @@ def read_options(text: str) -> tuple[str, dict[str, str]]:
         else:
             rest.append(word)
             continue
-        name, given, value = setting.partition("=")
-        if not given or not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
+        name, equals, value = setting.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
             raise ValueError("has options that are not written -c name=value")
         settings[name.replace("-", "_").lower()] = value
     return " ".join(word.replace("\\", "\\\\").replace(" ", "\\ ") for word in rest), settings
 
 
 def decoded(text: str) -> str:
-    """Decode percent-encoding; a `+` is itself."""
+    """Decode percent-encoding; a `+` stays a plus sign."""
     try:
         plain = unquote(text, errors="strict")
     except UnicodeDecodeError:
@@ -282,6 +283,6 @@ def decoded(text: str) -> str:
     return plain
 
 
-def printable(name: str) -> str:
-    """A parameter's name in a message; one that is none is not shown, since a password may have come to stand there."""
+def safe_name(name: str) -> str:
+    """Return a parameter's name for an error message, unless it may be part of a password."""
     return name if re.fullmatch(r"\w{1,40}", name) else "one that is no name"

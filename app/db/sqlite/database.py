@@ -1,4 +1,4 @@
-"""SQLite: one host, one file, one writer at a time, and every commit on disk before it is acknowledged."""
+"""SQLite: one host, one file, one writer at a time; each commit is synced to disk before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db.database import LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
+from app.db.database import MIGRATION_LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage
-from app.db.sqlite.disk_space import DiskSpace, write_back
-from app.db.sqlite.errors import PASSING, outage_of, primary_code
+from app.db.sqlite.disk_space import DiskSpace, truncate_log
+from app.db.sqlite.errors import TRANSIENT, outage_of, primary_code
 from app.db.sqlite.file import DatabaseFile
 from app.db.transaction import Statement, Transaction
 
-A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
-# All processes are on one host, whose monotonic clock they share: leases go by that, since no setting of the wall
-# clock moves it. It starts again with the host.
+Arguments = TypeVarTuple("Arguments")
+# All processes are on one host and share its monotonic clock, which no setting of the wall clock moves; leases depend
+# on that. It restarts with the host.
 CLOCK = "monotonic_ms()"
 PRAGMAS = (
     f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA wal_autocheckpoint = 4000",  # pages: a busy one is written back once for many commits
-    "PRAGMA journal_size_limit = 16777216",  # what it grows beyond that, behind a long reader, is given back
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: a page written by many commits is copied into the file once
+    "PRAGMA journal_size_limit = 16777216",  # bytes: a log that grew beyond that during a long read is cut
 )
-SCANNERS = 2
-"""Searches that read at once: they keep a core each busy."""
-FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-"""Of a write for which there is no room, or that would make a file too large."""
-PLACE = re.compile(r"\$(?=\d)")
+SNAPSHOT_READERS = 2
+"""Threads for long reads, each of which keeps a core busy."""
+DISK_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+"""Codes of a write without disk space, or one that would make a file larger than the system allows."""
+PLACEHOLDER = re.compile(r"\$(?=\d)")
 
 
 class SqliteDatabase(Database):
-    """A file with a pool of sessions, a thread for transactions that write and a thread for those that read.
+    """A file with a pool of sessions, a thread for writing transactions and a thread for reading ones.
 
-    Transactions that wait at the same moment are committed together: one sync of the disk serves them all. Nothing is
-    committed to a file, nor read from one, that is not at its path any more.
+    Transactions that are queued at the same moment are committed together with one sync of the disk (group commit).
+    Commits and reads fail once the file is no longer at its path (`DatabaseFile`).
     """
 
     kind = "sqlite"
 
     def __init__(self, path: Path, *, pool_size: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file, self._room = DatabaseFile(path), DiskSpace(path)
+        self._file, self._disk = DatabaseFile(path), DiskSpace(path)
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
             pool_size=pool_size,
@@ -65,114 +65,97 @@ class SqliteDatabase(Database):
             connect_args={"isolation_level": None, "factory": self._file.open},
         )
         event.listen(engine.sync_engine, "connect", set_pragmas)
-        event.listen(engine.sync_engine, "begin", begin)
+        event.listen(engine.sync_engine, "begin", begin_transaction)
         super().__init__(engine)
         self._writer, self._reader = DatabaseThread(self._file), DatabaseThread(self._file)
-        self._scanners = Scanners(self._file)
-        self._gate = asyncio.Lock()
-        self._jobs: list[Job] = []
+        self._snapshot_readers = SnapshotReaders(self._file)
+        self._writer_lock = asyncio.Lock()
+        self._queue: list[QueuedTransaction] = []
         self._committer: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
-        """See `Database.prepare`: turns the write-ahead log on, which the file remembers."""
-        with self.translated():
-            await self._writer.call(use_write_ahead_log, LOCK_SECONDS)
+        with self.translate_errors():
+            await self._writer.call(use_write_ahead_log, MIGRATION_LOCK_SECONDS)
 
     async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.write`."""
-        job = Job(transaction(*args, **kwargs), asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
+        queued = QueuedTransaction(transaction(*args, **kwargs), asyncio.get_running_loop().create_future())
+        self._queue.append(queued)
         if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_jobs())
-        with self.translated():
-            return await job.outcome  # type: ignore[no-any-return]  # the transaction's result
+            self._committer = asyncio.create_task(self._commit_queue())
+        with self.translate_errors():
+            return await queued.future  # type: ignore[no-any-return]  # the transaction's result
 
     async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.read`."""
-        with self.translated():
-            return await self._reader.call(self._intact(run), transaction(*args, **kwargs))
+        with self.translate_errors():
+            return await self._reader.call(read_checked, self._file, transaction(*args, **kwargs))
 
     async def read_snapshot(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """See `Database.read_snapshot`."""
-        with self.translated():
-            return await self._scanners.call(self._intact(run_on_snapshot), transaction(*args, **kwargs))
+        with self.translate_errors():
+            return await self._snapshot_readers.call(read_snapshot_checked, self._file, transaction(*args, **kwargs))
 
-    async def damage(self) -> list[str]:
-        """See `Database.damage`."""
-        return await self.read_snapshot(damaged_places)
+    async def integrity_errors(self) -> list[str]:
+        return await self.read_snapshot(integrity_check)
 
-    async def require_room(self, size: int) -> None:
-        """See `Database.require_room`."""
-        with self.translated():
-            await self._writer.call(self._room.require, size)
+    async def require_space(self, size: int) -> None:
+        with self.translate_errors():
+            await self._writer.call(self._disk.require, size)
 
-    async def release_room(self) -> None:
-        """See `Database.release_room`."""
-        with self.translated():
-            await self._writer.call(lambda connection, _: write_back(connection), None)
+    async def release_space(self) -> None:
+        with self.translate_errors():
+            await self._writer.call(truncate_log)
 
     def driver_outage(self, error: BaseException) -> Outage | None:
-        """See `Database.driver_outage`."""
         return outage_of(error)
 
     async def close(self) -> None:
-        """See `Database.close`."""
         await super().close()
         await self._writer.close()
         await self._reader.close()
-        await self._scanners.close()
+        await self._snapshot_readers.close()
 
-    def _turn_to_write(self, _locks: str | None) -> contextlib.AbstractAsyncContextManager[object]:
-        # SQLite's own lock is polled for with growing pauses: within a process, wait in a fair line instead.
-        return self._gate
+    def _write_lock(self, _conversation_id: str | None) -> contextlib.AbstractAsyncContextManager[object]:
+        # SQLite's own lock is polled with growing pauses, which is unfair: within a process writers queue here.
+        return self._writer_lock
 
-    def _intact(self, read: Callable[[sqlite3.Connection, A], T]) -> Callable[[sqlite3.Connection, A], T]:
-        def checked(connection: sqlite3.Connection, argument: A) -> T:
-            value = read(connection, argument)
-            self._file.check()
-            return value
-
-        return checked
-
-    async def _commit_jobs(self) -> None:
+    async def _commit_queue(self) -> None:
         try:
-            while self._jobs:
-                async with self._gate:
-                    jobs, self._jobs = self._jobs, []
-                    await self._commit(jobs)
+            while self._queue:
+                async with self._writer_lock:
+                    group, self._queue = self._queue, []
+                    await self._commit(group)
         finally:
             self._committer = None
 
-    async def _commit(self, jobs: list[Job]) -> None:
+    async def _commit(self, group: list[QueuedTransaction]) -> None:
         try:
-            await self._writer.call(functools.partial(commit_together, self._file, self._room), jobs)
-        except Exception as error:  # noqa: BLE001  whatever it is, each waiting transaction is given it
-            for job in jobs:
-                job.error = error
-        if any(primary_code(job.error) in FULL for job in jobs if job.error is not None):
-            with contextlib.suppress(sqlite3.Error):  # what it would make room for says so again
-                await self._writer.call(lambda connection, _: write_back(connection), None)
-        for job in jobs:
-            job.deliver()
+            await self._writer.call(commit_together, self._file, self._disk, group)
+        except Exception as error:  # noqa: BLE001  raised to the caller of each transaction of the group
+            for queued in group:
+                queued.error = error
+        if any(primary_code(queued.error) in DISK_FULL for queued in group if queued.error is not None):
+            with contextlib.suppress(sqlite3.Error):  # the next write raises it again
+                await self._writer.call(truncate_log)
+        for queued in group:
+            queued.resolve()
 
 
 @dataclass(slots=True)
-class Job:
-    """A transaction that waits for its commit, then its result."""
+class QueuedTransaction:
+    """A transaction queued for the next group commit, and its result or error."""
 
     transaction: Transaction[Any]
-    outcome: asyncio.Future[Any]
-    value: Any = None
+    future: asyncio.Future[Any]
+    result: Any = None
     error: Exception | None = field(default=None)
 
-    def deliver(self) -> None:
-        """Tells the one who waits, in the event loop's thread."""
-        if self.outcome.done():  # who waited has gone
+    def resolve(self) -> None:
+        """Set the future's result or exception; called in the event loop's thread."""
+        if self.future.done():  # its caller was cancelled
             return
         if self.error is None:
-            self.outcome.set_result(self.value)
+            self.future.set_result(self.result)
         else:
-            self.outcome.set_exception(self.error)
+            self.future.set_exception(self.error)
 
 
 class DatabaseThread:
@@ -183,27 +166,27 @@ class DatabaseThread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
-    async def call(self, function: Callable[[sqlite3.Connection, A], T], argument: A) -> T:
-        """Gives what the function gives when called in the thread with its connection."""
+    async def call(self, function: Callable[[sqlite3.Connection, *Arguments], T], *arguments: *Arguments) -> T:
+        """Call a function in the thread with its connection and return the result."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._call, function, argument)
+        return await loop.run_in_executor(self._executor, self._call, function, *arguments)
 
     async def close(self) -> None:
-        """Closes the connection and ends the thread."""
+        """Close the connection and end the thread."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
         self._executor.shutdown()
 
-    def _call(self, function: Callable[[sqlite3.Connection, A], T], argument: A) -> T:
+    def _call(self, function: Callable[[sqlite3.Connection, *Arguments], T], *arguments: *Arguments) -> T:
         if self._connection is None:
-            self._connection = self._opened()
-        return function(self._connection, argument)
+            self._connection = self._open()
+        return function(self._connection, *arguments)
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         connection = self._file.open(isolation_level=None, cached_statements=256)
         try:
             connection.create_function("monotonic_ms", 0, monotonic_ms)
             set_pragmas(connection, None)
-        except BaseException:  # one without them is not to be worked with
+        except BaseException:  # a connection without its pragmas must not be used
             connection.close()
             raise
         return connection
@@ -213,37 +196,38 @@ class DatabaseThread:
             self._connection.close()
 
 
-class Scanners:
-    """A few threads with connections for what takes long to read; who comes when all are busy waits for one."""
+class SnapshotReaders:
+    """A pool of threads for long reads; a call waits while all of them are busy."""
 
     def __init__(self, file: DatabaseFile) -> None:
-        self._threads = [DatabaseThread(file) for _ in range(SCANNERS)]
+        self._threads = [DatabaseThread(file) for _ in range(SNAPSHOT_READERS)]
         self._idle: asyncio.LifoQueue[DatabaseThread] = asyncio.LifoQueue()
         for each in self._threads:
             self._idle.put_nowait(each)
 
-    async def call(self, function: Callable[[sqlite3.Connection, A], T], argument: A) -> T:
-        """See `DatabaseThread.call`."""
+    async def call(self, function: Callable[[sqlite3.Connection, *Arguments], T], *arguments: *Arguments) -> T:
+        """Call a function in an idle thread with its connection and return the result."""
         thread = await self._idle.get()
         try:
-            return await thread.call(function, argument)
+            return await thread.call(function, *arguments)
         finally:
             self._idle.put_nowait(thread)
 
     async def close(self) -> None:
-        """See `DatabaseThread.close`."""
         for each in self._threads:
             await each.close()
 
 
-def commit_together(file: DatabaseFile, room: DiskSpace, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def commit_together(
+    connection: sqlite3.Connection, file: DatabaseFile, disk: DiskSpace, group: list[QueuedTransaction]
+) -> None:
     """Run transactions one after the other in one commit; one that fails is rolled back alone."""
-    room.relieve(connection)
+    disk.truncate_log_if_low(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for job in jobs:
-            run_job(connection, job)
-        file.learn_log()
+        for queued in group:
+            run_in_savepoint(connection, queued)
+        file.remember_log()
         connection.commit()
     except BaseException:
         if connection.in_transaction:
@@ -251,24 +235,17 @@ def commit_together(file: DatabaseFile, room: DiskSpace, connection: sqlite3.Con
         raise
 
 
-def damaged_places() -> Transaction[list[str]]:
-    """Return the findings of SQLite's own check of all pages and indexes."""
-    rows = yield Statement("PRAGMA integrity_check(20)")
-    lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
-    return [] if lines == ["ok"] else [f"the file is damaged: {line}" for line in lines]
-
-
-def run_job(connection: sqlite3.Connection, job: Job) -> None:
-    """Run one transaction in a savepoint."""
-    connection.execute("SAVEPOINT job")
+def run_in_savepoint(connection: sqlite3.Connection, queued: QueuedTransaction) -> None:
+    """Run one transaction of a group and keep its result or error; raise if the whole group was rolled back."""
+    connection.execute("SAVEPOINT queued")
     try:
-        job.value = run(connection, job.transaction)
+        queued.result = run(connection, queued.transaction)
     except Exception as error:
-        if not connection.in_transaction:  # a full disk, or one that fails, undoes all of the group's transactions
+        if not connection.in_transaction:  # SQLite rolls back the whole group when the disk is full or fails
             raise
-        job.error = error
-        connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
+        queued.error = error
+        connection.execute("ROLLBACK TO queued")
+    connection.execute("RELEASE queued")
 
 
 def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
@@ -282,28 +259,42 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
-def run_on_snapshot(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
-    """Execute a transaction that only reads, on one snapshot."""
+def read_checked(connection: sqlite3.Connection, file: DatabaseFile, transaction: Transaction[T]) -> T:
+    """Run a transaction that only reads and return its result, unless the file was replaced meanwhile (OSError)."""
+    result = run(connection, transaction)
+    file.check()
+    return result
+
+
+def read_snapshot_checked(connection: sqlite3.Connection, file: DatabaseFile, transaction: Transaction[T]) -> T:
+    """Do the same as `read_checked` on one snapshot."""
     connection.execute("BEGIN")
     try:
-        return run(connection, transaction)
+        return read_checked(connection, file, transaction)
     finally:
         connection.execute("ROLLBACK")
 
 
+def integrity_check() -> Transaction[list[str]]:
+    """Return the findings of SQLite's own check of all pages and indexes; empty if the file is intact."""
+    rows = yield Statement("PRAGMA integrity_check(20)")
+    lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
+    return [] if lines == ["ok"] else [f"the file is damaged: {line}" for line in lines]
+
+
 def monotonic_ms() -> int:
-    """Read the host's monotonic clock, in milliseconds since some moment at or after its start."""
+    """Read the host's monotonic clock in milliseconds, counted from some moment at or after its boot."""
     return time.monotonic_ns() // 1_000_000
 
 
 @functools.lru_cache(maxsize=256)
 def dialect(sql: str) -> str:
-    """A statement as SQLite wants it."""
-    return PLACE.sub("?", sql.replace("{now}", CLOCK))
+    """Translate a statement's placeholders and clock to SQLite's syntax."""
+    return PLACEHOLDER.sub("?", sql.replace("{now}", CLOCK))
 
 
 def set_pragmas(connection: Any, _record: object) -> None:
-    """They are per connection, and a connection without them would not check foreign keys."""
+    """Set the pragmas of a new connection, without which it would not check foreign keys."""
     cursor = connection.cursor()
     for pragma in PRAGMAS:
         cursor.execute(pragma)
@@ -311,20 +302,23 @@ def set_pragmas(connection: Any, _record: object) -> None:
 
 
 def use_write_ahead_log(connection: sqlite3.Connection, seconds: float) -> None:
-    """Switches the journal's mode; SQLite's own patience does not cover that, so processes that start at once retry."""
+    """Switch the file to write-ahead logging, retrying for so many seconds while other processes lock it.
+
+    The setting is stored in the file. SQLite's busy timeout does not cover this switch.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if primary_code(error) not in PASSING or time.monotonic() > deadline:
+            if primary_code(error) not in TRANSIENT or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
         else:
             return
 
 
-def begin(connection: Connection) -> None:
-    """A reader that turns writer fails at once with "database is locked": writers say so from the start."""
+def begin_transaction(connection: Connection) -> None:
+    """Begin a session's transaction; a writing one takes the lock at once, since upgrading a read lock fails."""
     writing = connection.get_execution_options().get("writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN DEFERRED")

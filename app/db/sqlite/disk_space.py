@@ -1,4 +1,4 @@
-"""The room on a SQLite database's disk: what arrives in bulk leaves some, so that all else can still be written."""
+"""Disk space of a SQLite database: bulk data leaves a reserve, so that everything else can still be written."""
 
 from __future__ import annotations
 
@@ -12,73 +12,72 @@ from app.db.outages import reason_of
 from app.errors import DatabaseUnavailable
 
 RESERVE_BYTES = 8_000_000
-RESERVE_SHARE = 4
-"""Left free by what arrives in bulk, of a small disk a quarter: a batch of a removal takes 1 MB until it is written
-back, and turns go on meanwhile.
-"""
-WRITE_BACK_BYTES = 4_000_000
-"""In bulk, after which the write-ahead log is written back: until then it is unknown whether the file can grow."""
+RESERVE_DIVISOR = 4
+"""Bulk data leaves RESERVE_BYTES free, but at most a quarter of a small disk: a batch of a deletion takes 1 MB until
+the log is checkpointed, and turns go on meanwhile."""
+BULK_BYTES_PER_CHECKPOINT = 4_000_000
+"""Bulk bytes after which the write-ahead log is checkpointed: only then is it known whether the file can grow."""
 SMALL_LOG_BYTES = 1_000_000
 BUSY_MS = 200
-"""Seconds for which readers may keep the log from being emptied, before it is left for the next time."""
+"""Milliseconds to wait for readers of the log before truncation is left for the next time."""
 
 
 class DiskSpace:
-    """Watches one database's disk; its methods block for some microseconds, or while the log is written back.
+    """Watches the disk of one database; methods block for some microseconds, or while the log is checkpointed.
 
-    To be used in one thread, outside of transactions. A log that has taken all room that its database needs to grow
-    could never be written back, and so would take it for good: it is emptied before that.
+    Methods are called in the writer's thread, outside of transactions. A write-ahead log that has taken all the space
+    its database needs to grow could never be checkpointed, so it is truncated before that.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log = path.with_name(f"{path.name}-wal")
-        self._in_bulk = 0
+        self._bulk_bytes = 0
 
     def require(self, connection: sqlite3.Connection, size: int) -> None:
-        """Do nothing where so many more bytes can be stored in bulk.
+        """Raise unless so many more bytes can be stored in bulk.
 
         Raises:
-            DatabaseUnavailable: they would not leave the reserve, or the file cannot grow.
+            DatabaseUnavailable: they would use up the reserve, or the file cannot grow.
         """
-        self._in_bulk += size
+        self._bulk_bytes += size
         try:
-            if self._in_bulk >= WRITE_BACK_BYTES:
+            if self._bulk_bytes >= BULK_BYTES_PER_CHECKPOINT:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                self._in_bulk = 0
-            if self._spare() < size:
-                write_back(connection)
+                self._bulk_bytes = 0
+            if self._available_bytes() < size:
+                truncate_log(connection)
         except sqlite3.Error as error:
-            raise no_room(reason_of(error, error.sqlite_errorname)) from error
-        if self._spare() < size:
-            raise no_room(f"what is free on the disk of {self._path.name} is kept for all else")
+            raise disk_full(reason_of(error, error.sqlite_errorname)) from error
+        if self._available_bytes() < size:
+            raise disk_full(f"the free space on the disk of {self._path.name} is reserved")
 
-    def relieve(self, connection: sqlite3.Connection) -> None:
-        """Empty the log while there is still room for its contents, if little is left."""
-        if self._spare() < 0 and bytes_of(self._log) > SMALL_LOG_BYTES:
-            with contextlib.suppress(sqlite3.Error):  # what needs the room says so
-                write_back(connection)
+    def truncate_log_if_low(self, connection: sqlite3.Connection) -> None:
+        """Truncate the log once the reserve is in use, while there is still space for the log's contents."""
+        if self._available_bytes() < 0 and size_of(self._log) > SMALL_LOG_BYTES:
+            with contextlib.suppress(sqlite3.Error):  # the write that needs the space raises the error itself
+                truncate_log(connection)
 
-    def _spare(self) -> int:
-        """Bytes beyond the reserve once the log is written back, all of it into new pages; negative within it."""
+    def _available_bytes(self) -> int:
+        """Bytes beyond the reserve if the whole log became new pages of the file; negative if the reserve is in use."""
         disk = os.statvfs(self._path.parent)
-        free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
         largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         if largest != resource.RLIM_INFINITY:
-            free, whole = min(free, largest - bytes_of(self._path)), min(whole, largest)
-        return free - bytes_of(self._log) - min(RESERVE_BYTES, whole // RESERVE_SHARE)
+            free, total = min(free, largest - size_of(self._path)), min(total, largest)
+        return free - size_of(self._log) - min(RESERVE_BYTES, total // RESERVE_DIVISOR)
 
 
-def bytes_of(path: Path) -> int:
-    """The size of a file; 0 where there is none."""
+def size_of(path: Path) -> int:
+    """Return a file's size in bytes; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
 
 
-def write_back(connection: sqlite3.Connection) -> None:
-    """Write the log back and empty it, unless readers of it stay for too long.
+def truncate_log(connection: sqlite3.Connection) -> None:
+    """Checkpoint the write-ahead log and truncate it, unless its readers stay for more than 200 ms.
 
     Raises:
         sqlite3.Error: the file cannot grow.
@@ -91,6 +90,6 @@ def write_back(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {before}")
 
 
-def no_room(reason: str) -> DatabaseUnavailable:
-    """The refusal of what would fill the disk."""
-    return DatabaseUnavailable("The database has no room left for this.", reason=reason, passing=False)
+def disk_full(reason: str) -> DatabaseUnavailable:
+    """Build the error for bulk data that would fill the disk."""
+    return DatabaseUnavailable("The database has no disk space left for this.", reason=reason, transient=False)

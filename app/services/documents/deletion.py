@@ -46,7 +46,7 @@ class DocumentDeleter:
         await self._retry.write(documents.discard_upload, document_id, self._process_id)
         await self._delete(document_id)
         with contextlib.suppress(DatabaseUnavailable):  # the log is written back later too, if more slowly
-            await self._database.release_room()
+            await self._database.release_space()
 
     async def _delete(self, document_id: str) -> None:
         while not await self._retry.write(documents.delete_batch, document_id):

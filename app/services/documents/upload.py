@@ -50,7 +50,7 @@ class Upload:
         Raises:
             DatabaseUnavailable: there is no room for it, or the database is out of reach.
         """
-        await self._database.require_room(len(part))
+        await self._database.require_space(len(part))
         position, self._parts = self._parts, self._parts + 1
         if position == 0:
             await self._database.write(documents.insert_upload, self._document_id, self._process_id, now_ms())

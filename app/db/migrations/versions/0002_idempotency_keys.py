@@ -1,4 +1,4 @@
-"""Idempotency keys, which outlive the conversations that were made under them."""
+"""Idempotency keys, which outlive the conversations created under them."""
 
 import sqlalchemy as sa
 from alembic import op

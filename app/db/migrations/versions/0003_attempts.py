@@ -1,4 +1,4 @@
-"""The ledger of attempts, summaries, what was told for a reply, and its reasoning."""
+"""Calls of providers, summaries, and the prompt record and reasoning of replies."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Documents, their bytes and texts, and the chunks that are searched for by words."""
+"""Documents with their bytes and texts, and chunks with full-text indexes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -99,18 +99,18 @@ def upgrade() -> None:
 
 
 def index_on_postgres() -> None:
-    """The words as lexemes, by a function whose cost keeps the planner from calling it row by row in a small table."""
+    """Index words as lexemes; the cost keeps the planner from calling the function for each row of small tables."""
     op.execute(
         "CREATE OR REPLACE FUNCTION lexemes(words text) RETURNS tsvector LANGUAGE plpgsql "
         "IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS "
         "$$ BEGIN RETURN array_to_tsvector(string_to_array(words, ' ')); END $$"
     )
-    # Without a list of what is yet to be sorted in, which every search would have to read.
+    # No pending list, which every search would have to read.
     op.execute("CREATE INDEX ix_chunks_words ON chunks USING gin (lexemes(words)) WITH (fastupdate = off)")
 
 
 def index_on_sqlite() -> None:
-    """The words as an index that holds nothing else and follows the table, and the vectors as they are."""
+    """Index the words in an external-content FTS5 table kept by triggers, and create the table of vectors."""
     op.execute(
         "CREATE VIRTUAL TABLE chunk_words USING fts5 (words, content = 'chunks', content_rowid = 'chunk_key', "
         "tokenize = 'ascii', detail = none, columnsize = 0)"
@@ -130,6 +130,6 @@ def index_on_sqlite() -> None:
 
 
 def of_a_document(table: str) -> sa.ForeignKeyConstraint:
-    """The constraint that lets a row go with its document."""
+    """Return the constraint that deletes a row with its document."""
     name = f"fk_{table}_document_id"
     return sa.ForeignKeyConstraint(["document_id"], ["documents.document_id"], name=name, ondelete="CASCADE")

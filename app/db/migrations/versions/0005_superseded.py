@@ -1,4 +1,4 @@
-"""Replies that one without text has superseded stand again: until now they were marked before the new one had ended."""
+"""Unmark replies superseded by one without text: until now they were marked before the new one had ended."""
 
 from alembic import op
 
