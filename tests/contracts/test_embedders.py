@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import math
@@ -50,7 +51,7 @@ def test_what_means_the_same_is_near(model: MiniLm) -> None:
 
 def test_company_changes_no_vector(model: MiniLm) -> None:
     """A text has one vector, alone or padded beside longer ones, in the order it was given."""
-    texts = ["short", "a much longer text " * 60, "", "in between, some words more"]
+    texts = ["short", "a much longer text " * 12, "", "in between, some words more"]
     for together, text in zip(model.vectors(texts), texts, strict=True):
         assert cosine(together, model.vectors([text])[0]) > 0.999
 
@@ -80,13 +81,20 @@ async def test_passages_and_queries_meet(local: LocalEmbedder) -> None:
     assert await local.embed_passages([]) == []
 
 
-async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
-    """Whoever waited hears of it, the next one is served."""
+async def standing_still(local: LocalEmbedder) -> int:
+    """Starts the process and stops it where it waits for work, so that it answers nothing; gives its id."""
     await local.embed_passages(["first"])
     assert local._process is not None
-    waiting = asyncio.create_task(local.embed_passages(["many words " * 100] * 60))
+    os.kill(local._process.pid, signal.SIGSTOP)
+    return local._process.pid
+
+
+async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
+    """Whoever waited hears of it, the next one is served."""
+    process_id = await standing_still(local)
+    waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
-    os.kill(local._process.pid, signal.SIGKILL)
+    os.kill(process_id, signal.SIGKILL)
     with pytest.raises(EmbeddingFailed):
         await waiting
     assert len(await local.embed_passages(["again"])) == 1
@@ -94,12 +102,14 @@ async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
 
 async def test_a_wait_that_is_given_up_confuses_nobody(local: LocalEmbedder) -> None:
     """The answer to a cancelled question is not taken for the next one's."""
-    await local.embed_passages(["first"])
-    waiting = asyncio.create_task(local.embed_passages(["many words " * 100] * 30))
+    process_id = await standing_still(local)
+    waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGCONT)
     assert cosine((await local.embed_passages(["again"]))[0], await local.embed_query("again")) > 0.999
 
 

@@ -47,8 +47,29 @@ def described(name: str | None, kind: str, _parents: object) -> bool:
     return not (name or "").startswith(undescribed.get(kind, ("-",)))
 
 
+CATALOG = """
+SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+WHERE table_schema = 'public'
+UNION ALL SELECT tablename, indexname, indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '' FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace
+ORDER BY 1, 2, 3"""
+
+
+async def tables_of(database: Database) -> list[Any]:
+    """Columns, indexes and constraints: of PostgreSQL from its catalog, which reflection takes ten times as long for.
+
+    Of SQLite it is what the models describe and the tables are not, which is nothing in a database that is up to date.
+    """
+    async with database.engine.connect() as connection:
+        if database.kind == "sqlite":
+            return await connection.run_sync(differences)
+        return [tuple(row) for row in await connection.execute(text(CATALOG))]
+
+
 async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Database) -> None:
     """A start brings the first release's schema up to date, and the rows are there."""
+    newest = await tables_of(database)
     async with database.write_session() as session:
         session.add(UserRow(id=new_id(), user_id="ada", created_at=1))
         await session.flush()
@@ -74,9 +95,9 @@ async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Da
         ):
             await session.execute(text(f"ALTER TABLE {column}"))
         await session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert await tables_of(database) != newest
     await schema.upgrade(database)
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await tables_of(database) == newest
     async with database.read_session() as session:
         assert await session.scalar(select(UserRow.user_id)) == "ada"
 
