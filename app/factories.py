@@ -1,13 +1,15 @@
-"""Factories for what settings name: the database, providers, document reader, embedder and reranker."""
+"""Factories for the resources that settings name: database, providers, document reader, embedder and reranker."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterator
 
+from app.db import schema
 from app.db.connect import connect, describe_location
 from app.db.database import Database
+from app.db.startup import when_ready
 from app.http.openai_client import openai_client
 from app.http.sdk_client import SdkClient
 from app.llm.base import ChatModel, Target
@@ -23,12 +25,15 @@ from app.rag.models.openai_embedder import OpenAIEmbedder
 from app.rag.models.reranker import RemoteReranker, Reranker
 from app.rag.sandbox import client
 from app.rag.sandbox.client import DocumentReader
+from app.services.container import Resources, ServiceOptions
+from app.services.turns.capacity import CapacityLimits
 from app.setting_types import Pooler
 from app.settings import EMBEDDED, Settings
+from app.signals import exit_on_signal
 
 
-def described(settings: Settings) -> str:
-    """Say in a few words what these settings make, without a secret."""
+def describe(settings: Settings) -> str:
+    """Summarise database, model, embedder and document support in one line, without secrets."""
     model, embedder = catalog_of(settings).default, embedder_of(settings)
     parts = {
         "database": describe_location(settings.effective_database_url),
@@ -36,11 +41,45 @@ def described(settings: Settings) -> str:
         "embedder": "none" if embedder is None else embedder.name,
         "documents": "on" if client.installed() else "off",
     }
-    return ", ".join(f"{name} {what}" for name, what in parts.items())
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+
+@contextlib.asynccontextmanager
+async def open_resources(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Resources]:
+    """Open the database, with its schema migrated, and the models; close all of them at the end of the block.
+
+    A given embedder replaces the one of the settings.
+    """
+    database = database_of(settings, pool_size=settings.database_pool_size)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        with exit_on_signal():
+            await when_ready(functools.partial(schema.upgrade, database))
+        catalog = catalog_of(settings)
+        stack.push_async_callback(catalog.aclose)
+        reader = DocumentReader() if client.installed() else None
+        embedder, reranker = embedder or embedder_of(settings), reranker_of(settings)
+        for each in (reader, embedder, reranker):
+            if each is not None:
+                stack.push_async_callback(each.aclose)
+        yield Resources(database, router_of(settings, catalog), reader, embedder, reranker)
+
+
+def service_options(settings: Settings) -> ServiceOptions:
+    """Select the settings of services."""
+    return ServiceOptions(
+        capacity=CapacityLimits(
+            settings.max_turns_at_work, settings.max_turns_waiting, settings.effective_max_turns_waiting_per_user
+        ),
+        daily_tokens=settings.user_daily_tokens,
+        max_document_bytes=settings.max_document_bytes,
+        summaries=settings.summaries,
+        title_model=settings.title_model,
+    )
 
 
 def database_of(settings: Settings, *, pool_size: int) -> Database:
-    """The database, to which nothing is connected yet."""
+    """Build the database; no connection is opened yet."""
     transaction_pooling = settings.database_pooler is Pooler.TRANSACTION
     return connect(settings.effective_database_url, pool_size=pool_size, transaction_pooling=transaction_pooling)
 
@@ -79,20 +118,6 @@ def limits_of(settings: Settings) -> StreamLimits:
         total=settings.turn_seconds,
         characters=settings.max_output_characters,
     )
-
-
-class Rag(NamedTuple):
-    """What reads documents, and finds what they say; None for what is not there."""
-
-    reader: DocumentReader | None
-    embedder: Embedder | None
-    reranker: Reranker | None
-
-
-def rag_of(settings: Settings, embedder: Embedder | None) -> Rag:
-    """What documents are read and found with."""
-    reader = DocumentReader() if client.installed() else None
-    return Rag(reader, embedder or embedder_of(settings), reranker_of(settings))
 
 
 def embedder_of(settings: Settings) -> Embedder | None:

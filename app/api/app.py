@@ -16,6 +16,8 @@ from app.api.middleware import RequestMiddleware
 from app.api.route_table import RouteTable
 from app.api.routes import conversations, documents, health, messages, models, prompt_records, usage, users
 
+# The busiest first: they are tried in order.
+ROUTERS = [each.router for each in (messages, conversations, users, documents, usage, prompt_records, models, health)]
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
@@ -41,17 +43,8 @@ def build_app(
     )
     app.openapi = functools.partial(openapi.document, app)  # type: ignore[method-assign]  # the documented way
     errors.install(app)
-    for routes in (
-        messages,
-        conversations,
-        users,
-        documents,
-        usage,
-        prompt_records,
-        models,
-        health,
-    ):  # the busiest first: they are tried in order
-        app.include_router(routes.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_middleware(RequestMiddleware, paths=RouteTable(app.routes), root_path=root_path)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)

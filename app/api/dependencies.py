@@ -10,32 +10,9 @@ from starlette.requests import Request
 from app.api.schemas.fields import Input, UserId
 from app.domain.principals import Principal
 from app.errors import InvalidRequest, Unavailable
-from app.llm.router import Router
-from app.services.conversations import ConversationService
-from app.services.documents.service import DocumentService
-from app.services.health import HealthService
-from app.services.messages import MessageService
-from app.services.prompt_records import PromptRecords
-from app.services.turns.service import TurnService
-from app.services.usage import UsageService
-from app.services.users import UserService
+from app.services.container import Services
 
 NOT_STARTED = "The service was not started: an application that mounts this one has to run its lifespan too."
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The use cases that routes call."""
-
-    users: UserService
-    conversations: ConversationService
-    messages: MessageService
-    turns: TurnService
-    documents: DocumentService
-    prompt_records: PromptRecords
-    usage: UsageService
-    router: Router
-    health: HealthService
 
 
 class ScopeParams(Input):

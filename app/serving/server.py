@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from app import NAME, VERSION
-from app.factories import described
+from app.factories import describe
 from app.http.open_files import raise_open_files
 from app.serving.http_protocol import ConnectionLimits, HttpProtocol
 from app.serving.sockets import BACKLOG
@@ -82,4 +82,4 @@ def ready_line(settings: Settings, sockets: Sequence[socket.socket]) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{sockets[0].getsockname()[1]}"
     by = "" if settings.web_concurrency == 1 else f" with {settings.web_concurrency} workers"
-    return f"{NAME} {VERSION}: Uvicorn running on {address}{by}, {described(settings)}. Press Ctrl+C to end it."
+    return f"{NAME} {VERSION}: Uvicorn running on {address}{by}, {describe(settings)}. Press Ctrl+C to end it."

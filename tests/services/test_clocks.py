@@ -116,7 +116,7 @@ async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, 
             await session.execute(update(ProcessRow).values(expires_at=ProcessRow.expires_at - int(HOUR * 1000)))
         for service in (one, other):
             await recover(service)
-        await other.services.health._lease.renew()
+        await other.services.process.lease.renew()
         await recover(other)
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"

@@ -106,7 +106,7 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
     service: Service, scenario: Scenario, fault: BaseException
 ) -> None:
     """A provider that fails before its first chunk, between any two, or at its end: the turn fails, with its text."""
-    models = service.services.router.catalog._models
+    models = service.services.resources.router.catalog._models
     model = models["scripted"] = FaultyModel(models["scripted"])
     conversation = await make(service)
     await json_turn(service, conversation)

@@ -254,7 +254,7 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
         with Outage(one.database, DatabaseUnavailable()):
             lease_of(one)._renewed_at -= LEASE_MS / 1000
             async with other.database.write_session() as session:
-                mine = ProcessRow.process_id == one.services.turns.process_id
+                mine = ProcessRow.process_id == one.services.process.id
                 await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
             await recover(other)
         gate.set()

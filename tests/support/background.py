@@ -29,7 +29,7 @@ ERRORS = (RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable())
 
 
 def supervisor_of(service: Service) -> Supervisor:
-    return service.services.health._supervisor
+    return service.services.supervisor
 
 
 def pollers_of(service: Service) -> dict[str, Poller]:
@@ -44,14 +44,14 @@ def wake(service: Service) -> None:
 
 
 def lease_of(service: Service) -> ProcessLease:
-    return service.services.health._lease
+    return service.services.process.lease
 
 
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._grace_until -= Timings().lease_grace
     await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).run()
-    await service.database.write(ingestion.requeue_stalled, service.services.turns.process_id)
+    await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
 
 async def until(is_so: Callable[[], Any]) -> None:
@@ -87,6 +87,6 @@ async def lease_over(service: Service) -> None:
     async with service.database.write_session() as session:
         await session.execute(
             update(ProcessRow)
-            .where(ProcessRow.process_id == service.services.turns.process_id)
+            .where(ProcessRow.process_id == service.services.process.id)
             .values(expires_at=ProcessRow.expires_at - LEASE_MS)
         )

@@ -12,16 +12,16 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.dependencies import Services
 from app.main import create_app
+from app.services.container import Services
 from app.services.runtime.timings import Timings
-from app.services.turns.executor import TurnExecutor
 from app.serving.server import options
 from app.settings import Settings
 from tests.support.documented import documented
 from tests.support.provider import FakeProvider
 
 OPEN_FILES = 4096
+WAIT_SECONDS = 30
 
 HASTY = Timings(first_backoff=0.01, longest_backoff=0.05, first_poller_retry=0.05)
 """Retries come sooner than they would."""
@@ -47,16 +47,14 @@ def asking(provider: FakeProvider, **overrides: Any) -> Settings:
 
 def forget_failures(service: Service) -> None:
     """Closes all breakers and fills the budget of retries up: a test that lets providers fail is alone with that."""
-    service.services.router.reset()
+    service.services.resources.router.reset()
 
 
 async def quiet(service: Service) -> None:
     """Waits until nothing is written beside the turns any more."""
-    running: TurnExecutor = service.services.turns.executor
-    for tell in running.on_ended:
-        tasks = tell.__self__._tasks  # type: ignore[attr-defined]
-        while len(tasks):
-            await asyncio.wait(list(tasks._tasks))
+    tasks = service.services.process.background_tasks
+    while len(tasks):
+        await tasks.wait(WAIT_SECONDS)
 
 
 class QuietServer(uvicorn.Server):
@@ -84,7 +82,7 @@ class Service:
     @property
     def database(self) -> Any:
         """The database behind it."""
-        return self.services.messages._database
+        return self.services.resources.database
 
 
 @contextlib.asynccontextmanager

@@ -24,5 +24,4 @@ class ModelOut(Output):
 @router.get("/models", response_model=list[ModelOut], responses=refusals())
 async def list_models(call: Call) -> Response:
     """List the known models. Providers over HTTP accept any other model that they have, too."""
-    await call.services.router.catalog.prepare_all()
-    return json_response([model._asdict() for model in call.services.router.models()])
+    return json_response([each._asdict() for each in await call.services.models.list_models()])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from app.db import turns
@@ -49,17 +49,19 @@ class TurnExecutor:
         lease: ProcessLease,
         *,
         timings: Timings,
+        on_ended: Sequence[Callable[[TurnRun], None]] = (),
+        on_drain: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self.runs: dict[str, TurnRun] = {}
         """The unfinished turns, by the ids of their replies."""
         self.draining = False
         self.queue = TurnQueue(database, capacity, lease.process_id, timings)
-        self.on_ended: list[Callable[[TurnRun], None]] = []
+        self.on_ended = [*on_ended]
         """Called when a turn of this process has ended and is stored."""
-        self.on_drain: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        """Called when this process begins to drain."""
         self.quota = quota
         self.grounded = grounded
+        self._on_drain = on_drain
+        """Called when this process begins to drain."""
         self._database = database
         self._router = router
         self._remote_replies = remote_replies
@@ -148,7 +150,7 @@ class TurnExecutor:
         """Accept no more turns, release the queued ones, and interrupt the others that run longer than `seconds`."""
         self.draining = True
         self._remote_replies.close()
-        for callback in self.on_drain:
+        for callback in self._on_drain:
             self.start_task(callback())
         for run in list(self.runs.values()):
             run.stream.close()

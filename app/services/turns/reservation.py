@@ -34,16 +34,27 @@ from app.services.turns.capacity import CapacityReservation
 from app.services.turns.quota import TokenQuota
 
 
+class ConversationToCreate(NamedTuple):
+    """A conversation that is created with its first turn."""
+
+    user_id: str
+    new: NewConversation
+
+
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """A request for a turn of a conversation, or of a new one."""
 
     owner: str | None
     """The user's id; None for the user that the conversation belongs to."""
-    conversation_id: str | None
-    """None for a new conversation."""
+    conversation: str | ConversationToCreate
+    """The id of the conversation, or the new one."""
     turn: NewTurn | NewReply
-    new_conversation: NewConversation | None = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """None for a new conversation."""
+        return self.conversation if isinstance(self.conversation, str) else None
 
 
 class Turn(NamedTuple):
@@ -86,6 +97,17 @@ class PendingTurn:
             self.answer.exception()  # marks it as retrieved: the caller may be gone
 
 
+class QueuePosition(NamedTuple):
+    """The position of a new turn among the unfinished ones of its conversation."""
+
+    first: bool
+    """True if no other turn has to end before."""
+    interrupts: Sequence[str] = ()
+    """The ids of the replies that are cancelled for it."""
+    freed: int = 0
+    """The number of places that these have in the queue of this process."""
+
+
 class TurnReservations:
     """The transactions that accept turns."""
 
@@ -111,7 +133,7 @@ class TurnReservations:
             RateLimited, Overloaded: the turn would have to wait, and there is no place.
         """
         request, turn, now = pending.request, pending.request.turn, now_ms()
-        conversation_id = request.conversation_id or (yield from create_conversation(request, now))
+        conversation_id = yield from ensure_conversation(request, now)
         conversation = yield from lock_conversation(request, conversation_id, now)
         reply_id = new_id()
         if turn.key is not None:  # before all that may refuse the turn: a retry is to find its first request
@@ -164,23 +186,14 @@ class TurnReservations:
         return QueuePosition(not running, [*(reply.message_id for reply in queued), *running], freed)
 
 
-class QueuePosition(NamedTuple):
-    """The position of a new turn among the unfinished ones of its conversation."""
-
-    first: bool
-    """True if no other turn has to end before."""
-    interrupts: Sequence[str] = ()
-    """The ids of the replies that are cancelled for it."""
-    freed: int = 0
-    """The number of places that these have in the queue of this process."""
-
-
-def create_conversation(request: TurnRequest, now: int) -> Transaction[str]:
-    """Create the conversation of a request, and its user if new; return the conversation's id."""
-    assert request.owner is not None and request.new_conversation is not None  # noqa: S101, PT018  for the types
+def ensure_conversation(request: TurnRequest, now: int) -> Transaction[str]:
+    """Return the id of a request's conversation; create it if new, and its user with it."""
+    if isinstance(request.conversation, str):
+        return request.conversation
+    user_id, new = request.conversation
     conversation_id = new_id()
-    owner_id, _created = yield from users.ensure(request.owner, new_id(), now)
-    yield from conversations.insert(conversation_id, owner_id, request.new_conversation, now)
+    owner_id, _created = yield from users.ensure(user_id, new_id(), now)
+    yield from conversations.insert(conversation_id, owner_id, new, now)
     return conversation_id
 
 

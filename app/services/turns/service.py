@@ -31,7 +31,14 @@ from app.services.runtime.timings import Timings
 from app.services.turns.client_wait import while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
-from app.services.turns.reservation import PendingTurn, Turn, TurnRequest, TurnReservations, owner_of
+from app.services.turns.reservation import (
+    ConversationToCreate,
+    PendingTurn,
+    Turn,
+    TurnRequest,
+    TurnReservations,
+    owner_of,
+)
 
 T = TypeVar("T")
 
@@ -76,7 +83,7 @@ class TurnService:
     async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
         """Create a conversation and accept its first turn, or neither; raises what `begin` does."""
         await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
-        return await self._accept_once(TurnRequest(user_id, None, turn, new))
+        return await self._accept_once(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
 
     async def regenerate(self, who: Principal, conversation_id: str, new: NewReply) -> Turn:
         """Accept another reply to the question of the last one, which it supersedes once it has ended with text.
