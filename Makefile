@@ -16,8 +16,9 @@ install: .venv/.installed
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
 
-# Histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
+# What is marked for it, then histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
 soak: .venv/.installed-dev
+	$(BIN)/python -m pytest -m soak
 	SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/python -m pytest tests/live/test_history.py -s
 
 # Requests generated from the OpenAPI document, against a real server: schemathesis.toml says which findings are none.
