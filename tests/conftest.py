@@ -9,7 +9,6 @@ from app.settings import Settings
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving, settings
 
 for name in Settings.model_fields:  # whatever the developer has set is none of the tests' business
     os.environ.pop(name.upper(), None)
@@ -42,18 +41,4 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 async def provider() -> AsyncIterator[FakeProvider]:
     async with FakeProvider() as started:
-        yield started
-
-
-@pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    """The service with the scripted model, on each database."""
-    async with serving(settings(database_url=database_url)) as started:
-        yield started
-
-
-@pytest.fixture
-async def openai_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """The service with the openai SDK speaking to the fake provider, on each database."""
-    async with serving(asking(provider, database_url=database_url)) as started:
         yield started

@@ -3,6 +3,15 @@ from __future__ import annotations
 import pytest
 
 from app.services.runtime import backoff, polling
+from tests.support.shared import (  # noqa: F401  fixtures
+    openai_service,
+    provider,
+    service,
+    shared_database_url,
+    shared_openai_service,
+    shared_provider,
+    shared_service,
+)
 
 
 @pytest.fixture
