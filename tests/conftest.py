@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 
 from app.settings import Settings
@@ -12,6 +13,16 @@ from tests.support.provider import FakeProvider
 
 for name in Settings.model_fields:  # whatever the developer has set is none of the tests' business
     os.environ.pop(name.upper(), None)
+
+# No example fails for its time, which depends on what else the machine does; one that fails says how to repeat it.
+hypothesis.settings.register_profile(
+    "tests",
+    parent=hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
