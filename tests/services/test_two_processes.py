@@ -15,6 +15,7 @@ from app.db import idempotency
 from app.domain.idempotency import RETENTION_MS
 from app.domain.ids import now_ms
 from tests.api.talk import events_of, got, live_events, make, messages_of, problem_of, say, told, until_accepted
+from tests.support.clock import within
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving
 from tests.support.shared import empty
@@ -96,7 +97,7 @@ async def test_a_turn_is_stopped_from_another_process(pair: Pair, provider: Fake
     reply = await at_work(pair, provider, asyncio.Event())
     events = asyncio.create_task(pair.one.client.get(f"{path_of(reply)}/events"))
     assert (await pair.other.client.post(f"{path_of(reply)}/cancel")).status_code == 202
-    async with asyncio.timeout(STOP_SECONDS):
+    async with within(STOP_SECONDS):
         await provider.calls[0].closed.wait()
     assert events_of((await events).text)[-1].name == "message.cancelled"
     stored = await got(pair.other, path_of(reply))
@@ -207,7 +208,7 @@ async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider
     async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
         await anext(live_events(response))
         assert list(watched) == [reply["message_id"]]
-    async with asyncio.timeout(5):
+    async with within(5):
         while watched:  # noqa: ASYNC110  garbage sets no event
             await asyncio.sleep(0)
     gate.set()
