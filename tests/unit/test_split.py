@@ -34,7 +34,7 @@ TEXT = st.lists(st.tuples(WORDS, BLANKS, st.integers(1, 40)), max_size=30).map(
 
 
 @given(TEXT, st.sampled_from([PLAIN, MARKDOWN, HTML, CSV]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_chunks_hold_all_text_once(source, media_type):
     """Chunks are exact spans, in order, hold all that is not blank, and have at most 250 tokens."""
     try:
