@@ -27,7 +27,7 @@ def without_turns() -> Any:
     async def drain(seconds: float) -> None:
         pass
 
-    return SimpleNamespace(replies={}, drain=drain)
+    return SimpleNamespace(runs={}, drain=drain)
 
 
 async def test_a_second_signal_ends_what_else_is_waited_for(server: asyncio.Event) -> None:
