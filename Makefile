@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # uv installs the locks in a tenth of pip's time: the one that is there, else one of our own that pip brings.
 UV := $(or $(shell command -v uv),$(BIN)/uv)
+WORKERS ?= 3
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
 .PHONY: install run test soak fuzz lint bench eval lock clean
@@ -13,11 +14,14 @@ run: install
 
 install: .venv/.installed
 
+# Files go to WORKERS processes, each with a PostgreSQL of its own: one more than there usually are cores, since many
+# tests wait. One file or test is run without them: `.venv/bin/python -m pytest tests/unit/test_text.py`.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# Histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
+# What is marked for it, then histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
 soak: .venv/.installed-dev
+	$(BIN)/python -m pytest -m soak
 	SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/python -m pytest tests/live/test_history.py -s
 
 # Requests generated from the OpenAPI document, against a real server: schemathesis.toml says which findings are none.

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from app.llm.providers.openai import CompatibleServer
 from app.llm.providers.registry import EMBEDDING_SERVERS, PROVIDERS, ProviderSettings
 from app.llm.providers.spec import ProviderSpec
-from app.rag.models.minilm import weights
+from app.rag.models.minilm import model_path
 from app.setting_groups import DatabaseSettings, LimitSettings, ServerSettings
 from app.setting_types import LowerCase, one_of, parse_json
 
@@ -124,7 +124,7 @@ class DocumentSettings(BaseModel):
     def effective_embedding_provider(self) -> str | None:
         """The embedding provider; None for lexical search only."""
         if self.embedding_provider is None:
-            return None if weights() is None else EMBEDDED
+            return None if model_path() is None else EMBEDDED
         return None if self.embedding_provider == LEXICAL else self.embedding_provider
 
 
@@ -180,7 +180,7 @@ class Settings(
     @model_validator(mode="after")
     def _check_embedder(self) -> Settings:
         provider = self.embedding_provider
-        if provider == EMBEDDED and weights() is None:
+        if provider == EMBEDDED and model_path() is None:
             raise ValueError(f"EMBEDDING_PROVIDER is {provider}: the extra `documents` is not installed")
         if provider in self.llm_providers and self.embedding_model is None:
             raise ValueError(f"EMBEDDING_PROVIDER is {provider}: EMBEDDING_MODEL is needed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import TypeAlias
 
-from app.rag.tokenizer import counted
+from app.rag.tokenizer import count_tokens
 from evals.data import SpanQuestion, SpanSet
 from evals.folding import Letters
 from evals.ingest import Shelf
@@ -58,7 +58,7 @@ def places(document_id: str, spans: Iterable[tuple[int, int]]) -> set[Place]:
 def within(hits: Sequence[Hit], budget: int) -> list[Hit]:
     """The first passages that have no more than so many tokens together."""
     taken: list[Hit] = []
-    for hit, tokens in zip(hits, counted([each.text for each in hits]), strict=True):
+    for hit, tokens in zip(hits, count_tokens([each.text for each in hits]), strict=True):
         budget -= tokens
         if budget < 0:
             break

@@ -1,19 +1,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
+import hypothesis
 import pytest
 
-from app.services.runtime.timings import Timings
 from app.settings import Settings
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving, settings
 
 for name in Settings.model_fields:  # whatever the developer has set is none of the tests' business
     os.environ.pop(name.upper(), None)
+
+# No example fails for its time, which depends on what else the machine does; one that fails says how to repeat it.
+hypothesis.settings.register_profile(
+    "tests",
+    parent=hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Has a worker of pytest-xdist send what a test has logged, halves of surrogate pairs included."""
+    return sendable((yield))
+
+
+def sendable(value: Any) -> Any:
+    """A value of JSON with strings that have a UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {sendable(key): sendable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(sendable, value))
+    return value
 
 
 @pytest.fixture(scope="session")
@@ -43,24 +70,4 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 async def provider() -> AsyncIterator[FakeProvider]:
     async with FakeProvider() as started:
-        yield started
-
-
-@pytest.fixture
-def timings() -> Timings:
-    """The intervals of `service` and `openai_service`; a module or a test that wants others overrides this."""
-    return Timings()
-
-
-@pytest.fixture
-async def service(database_url: str, timings: Timings) -> AsyncIterator[Service]:
-    """The service with the scripted model, on each database."""
-    async with serving(settings(database_url=database_url), timings) as started:
-        yield started
-
-
-@pytest.fixture
-async def openai_service(database_url: str, provider: FakeProvider, timings: Timings) -> AsyncIterator[Service]:
-    """The service with the openai SDK speaking to the fake provider, on each database."""
-    async with serving(asking(provider, database_url=database_url), timings) as started:
         yield started

@@ -4,10 +4,10 @@ import os
 from typing import Any
 
 
-def numbers() -> Any:
-    """NumPy, imported on first use: its import takes memory that a service without documents does not need.
+def numpy() -> Any:
+    """Import NumPy on first use, since it takes memory that a service without documents does not need.
 
-    It is told to keep to one thread, unless the operator has said otherwise.
+    It computes on a single thread, unless the operator's environment sets another number.
     """
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")

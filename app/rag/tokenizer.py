@@ -1,16 +1,14 @@
-"""Tokens as the embedded embedding model counts them: BERT's word pieces (Wu et al., 2016)."""
+"""The embedded embedding model's tokenizer: BERT's word pieces (Wu et al., 2016)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import BertProcessing
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 VOCABULARY = Path(__file__).parent / "wordpiece.txt"
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
@@ -18,15 +16,21 @@ CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 
 @functools.cache
 def tokenizer() -> Tokenizer:
-    """The tokenizer of all-MiniLM-L6-v2, without a bound; made once, in some 30 ms."""
+    """Return the tokenizer of all-MiniLM-L6-v2, which does not truncate; built once, in some 30 ms."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import BertProcessing
+
     vocabulary = {token: place for place, token in enumerate(VOCABULARY.read_text("utf-8").split("\n")) if token}
-    made = Tokenizer(WordPiece(vocabulary, unk_token=UNKNOWN))
-    made.normalizer = BertNormalizer(lowercase=True)
-    made.pre_tokenizer = BertPreTokenizer()
-    made.post_processor = BertProcessing((SEP, vocabulary[SEP]), (CLS, vocabulary[CLS]))
-    return made
+    built = Tokenizer(WordPiece(vocabulary, unk_token=UNKNOWN))
+    built.normalizer = BertNormalizer(lowercase=True)
+    built.pre_tokenizer = BertPreTokenizer()
+    built.post_processor = BertProcessing((SEP, vocabulary[SEP]), (CLS, vocabulary[CLS]))
+    return built
 
 
-def counted(texts: Sequence[str]) -> list[int]:
-    """How many tokens each text has, the two around it aside."""
+def count_tokens(texts: Sequence[str]) -> list[int]:
+    """Return each text's number of tokens, without the special ones at its ends."""
     return [len(each.ids) for each in tokenizer().encode_batch_fast(texts, add_special_tokens=False)]

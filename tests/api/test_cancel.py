@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.talk import events_of, got, make, messages_of, problem_of, say, until_accepted, until_ended
+from tests.support.clock import within
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -41,7 +42,7 @@ async def test_a_cancel_closes_the_provider_and_keeps_the_text(openai_service: S
     reply = await at_work(openai_service, provider, conversation)
     response = await openai_service.client.post(cancel_of(reply))
     assert (response.status_code, response.json()["message_id"]) == (202, reply["message_id"])
-    async with asyncio.timeout(STOP_SECONDS):
+    async with within(STOP_SECONDS):
         await provider.calls[-1].closed.wait()
     ended = await until_ended(openai_service, conversation)
     assert (ended["status"], ended["content"], ended["finish_reason"]) == ("cancelled", "Half ", None)

@@ -11,11 +11,11 @@ import pytest_asyncio
 from app.domain.ids import now_ms
 from app.domain.quota import DAY_MS
 from app.services.turns import quota, reservation
-from tests.api.conftest import empty
 from tests.api.talk import got, make, messages_of, problem_of, say, told, until_ended
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service, asking, serving
+from tests.support.shared import empty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -104,7 +104,7 @@ async def read_until(service: Service, path: str, length: int) -> str:
     pieces=st.lists(st.text(STORABLE, min_size=1), min_size=1, max_size=8),
     places=st.lists(st.integers(0, 40), max_size=4),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_reading_in_parts_is_reading_the_whole(
     openai_service: Service, provider: FakeProvider, pieces: list[str], places: list[int]
 ) -> None:

@@ -373,6 +373,4 @@ def test_any_sequence_of_requests_leaves_what_the_model_says(
     class Machine(Conversations):
         template = request.getfixturevalue(f"{database}_template")
 
-    run_state_machine_as_test(
-        Machine, settings=chosen(max_examples=examples, stateful_step_count=25, deadline=None, print_blob=True)
-    )
+    run_state_machine_as_test(Machine, settings=chosen(max_examples=examples, stateful_step_count=25))

@@ -8,15 +8,18 @@ import math
 import os
 import signal
 import struct
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from app.errors import EmbeddingFailed
 from app.http.openai_client import openai_client
+from app.rag.child_process import frame
 from app.rag.models import remote_model
-from app.rag.models.local_embedder import LocalEmbedder
-from app.rag.models.minilm import MiniLm, checked, weights
+from app.rag.models.embedding_worker import TEXTS, VECTORS
+from app.rag.models.local_embedder import VECTOR_BYTES, LocalEmbedder
+from app.rag.models.minilm import MiniLm, model_path, verified
 from app.rag.models.openai_embedder import BATCH_TEXTS, OpenAIEmbedder
 from app.rag.models.reranker import RemoteReranker
 from tests.support.provider import Call, FakeProvider
@@ -40,7 +43,7 @@ def model() -> MiniLm:
 
 def test_what_means_the_same_is_near(model: MiniLm) -> None:
     """The vectors are 384 long, of length one, and near where sentences say alike."""
-    eating, bread, baby = model.vectors(
+    eating, bread, baby = model.embed(
         ["A man is eating food.", "A man is eating a piece of bread.", "The girl is carrying a baby."]
     )
     assert len(numbers(eating)) == 384
@@ -52,18 +55,18 @@ def test_what_means_the_same_is_near(model: MiniLm) -> None:
 def test_company_changes_no_vector(model: MiniLm) -> None:
     """A text has one vector, alone or padded beside longer ones, in the order it was given."""
     texts = ["short", "a much longer text " * 12, "", "in between, some words more"]
-    for together, text in zip(model.vectors(texts), texts, strict=True):
-        assert cosine(together, model.vectors([text])[0]) > 0.999
+    for together, text in zip(model.embed(texts), texts, strict=True):
+        assert cosine(together, model.embed([text])[0]) > 0.999
 
 
 def test_another_file_is_no_model(tmp_path) -> None:
     """Weights are those that this release knows, or none."""
     (tmp_path / "model.onnx").write_bytes(b"other")
     with pytest.raises(EmbeddingFailed):
-        checked(tmp_path / "model.onnx")
+        verified(tmp_path / "model.onnx")
     with pytest.raises(EmbeddingFailed):
-        checked(None)
-    assert checked(weights())
+        verified(None)
+    assert verified(model_path())
 
 
 @pytest.fixture
@@ -111,6 +114,28 @@ async def test_a_wait_that_is_given_up_confuses_nobody(local: LocalEmbedder) -> 
     with contextlib.suppress(ProcessLookupError):
         os.kill(process_id, signal.SIGCONT)
     assert cosine((await local.embed_passages(["again"]))[0], await local.embed_query("again")) > 0.999
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"v\xff\xff\xff\xff",
+        frame(VECTORS, b"x" * (VECTOR_BYTES - 1)),
+        frame(VECTORS, b"x" * 2 * VECTOR_BYTES),
+        frame(TEXTS, b"x" * VECTOR_BYTES),
+        frame(VECTORS, b"x" * VECTOR_BYTES)[:-1],
+        b"",
+    ],
+    ids=["endless", "short", "long", "another-kind", "cut", "none"],
+)
+async def test_an_invalid_answer_is_an_error(answer: bytes) -> None:
+    """An answer that is not one vector for each text is refused, and the process that sent it is ended."""
+    script = f"import sys; sys.stdin.buffer.read(5); sys.stdout.buffer.write({answer!r})"
+    async with contextlib.aclosing(LocalEmbedder(command=[sys.executable, "-c", script])) as embedder:
+        for _ in range(2):
+            with pytest.raises(EmbeddingFailed):
+                await embedder.embed_passages(["text"])
+            assert embedder._process is None
 
 
 async def test_a_process_without_work_ends() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORY = "Tell me a very long story about a dog and a cat."
 LONG_PROMPT = "The dog and the cat went home. " * 400
 """About 3,000 tokens: it fits the context, and takes several seconds to read."""
+STOP_SECONDS = 20
+"""Within which a reply that was left is stopped, also on a busy machine: to read the prompt to its end takes longer."""
 
 
 def request(content: str, max_tokens: int | None = None, temperature: float | None = None) -> ChatRequest:
@@ -116,7 +119,7 @@ async def test_closing_a_stream_frees_its_thread(model):
     await asyncio.gather(*(anext(stream) for stream in abandoned))
     await asyncio.gather(*(stream.aclose() for stream in abandoned))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(STOP_SECONDS):
         replies = await asyncio.gather(
             *(reply(model, request("Hello", max_tokens=3)) for _ in range(model.concurrency))
         )
@@ -131,7 +134,7 @@ async def test_cancelling_a_reader_frees_its_thread(model):
         reader.cancel()
     await asyncio.wait(readers)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(STOP_SECONDS):
         assert text_of(await reply(model, request("Hello", max_tokens=3)))
 
 
@@ -188,14 +191,27 @@ async def test_two_models_in_one_process(model):
     assert await reply(model, request("Hello", max_tokens=2))
 
 
+class Announcing(LocalModel):
+    """Counts the requests that are handed to llama.cpp."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Semaphore(0)
+
+    def _generate(self, body, take):
+        self.begun.release()
+        super()._generate(body, take)
+
+
 async def test_closing_ends_the_replies_at_work():
     """Closing the model stops a reply, even one whose prompt is still read; after it there are none."""
-    model = LocalModel()
-    reading = asyncio.create_task(reply(model, request(LONG_PROMPT)))
+    model = Announcing()
     writing = model.stream(request(STORY, max_tokens=3000))
     await anext(writing)
-    async with asyncio.timeout(10):
-        await model.aclose()
+    reading = asyncio.create_task(reply(model, request(LONG_PROMPT)))
+    for _ in range(2):
+        await asyncio.to_thread(model.begun.acquire)
+    await model.aclose()
 
     for unfinished in (reading, reply(model, request("Hello"))):
         with pytest.raises((ProviderTruncated, ProviderUnavailable)):

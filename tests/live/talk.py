@@ -13,6 +13,7 @@ import httpx2
 from app.db.connect import connect
 from app.db.transaction import Statement, Transaction
 from tests.api.talk import Event, live_events
+from tests.support.clock import within
 from tests.support.process import POLL_SECONDS, Parley
 
 READY_SECONDS = 60
@@ -69,7 +70,7 @@ async def until_messages(
     pause: float = POLL_SECONDS,
 ) -> list[dict[str, Any]]:
     """A conversation's messages, once they are as wanted; nothing tells it but asking."""
-    async with asyncio.timeout(seconds):
+    async with within(seconds):
         while not satisfied(found := await messages(parley, conversation)):  # noqa: ASYNC110  see above
             await asyncio.sleep(pause)
         return found

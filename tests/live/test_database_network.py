@@ -28,6 +28,7 @@ from tests.live.talk import (
     until_messages,
     until_ready,
 )
+from tests.support.clock import within
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.process import POLL_SECONDS, Parley, parley_process
@@ -77,7 +78,7 @@ async def far(
 
 async def until_renewed(database_url: str) -> None:
     """Waits until the process with the running turn has just renewed its lease, which then lasts through a stall."""
-    async with asyncio.timeout(2 * Timings().heartbeat):
+    async with within(2 * Timings().heartbeat):
         while (await rows(database_url, LEASE))[0][0] < now_ms() + LASTS_MS:  # noqa: ASYNC110  nothing tells but asking
             await asyncio.sleep(POLL_SECONDS)
 
@@ -115,7 +116,7 @@ async def test_a_network_that_stands_still_is_given_up_in_time(far: Far) -> None
     await until_renewed(far.database_url)
     far.proxy.stall()
     asked = ["/readyz", messages_of(conversation), f"/conversations/{conversation['conversation_id']}"] * 5
-    async with asyncio.timeout(GIVEN_UP_SECONDS):
+    async with within(GIVEN_UP_SECONDS):
         answers = await asyncio.gather(
             *(say(parley, conversation, "Second") for parley in (far.parley, far.narrow)),
             *(parley.client.get(path) for path in asked for parley in (far.parley, far.narrow)),
@@ -196,7 +197,7 @@ async def test_a_process_that_stood_still_finds_its_turns_ended(far: Far, tmp_pa
         for reader in readers:
             last = (await reader)[-1]
             assert (last.name, last.data["message"]["content"]) == ("message.interrupted", "Half ")
-        async with asyncio.timeout(GIVEN_UP_SECONDS):
+        async with within(GIVEN_UP_SECONDS):
             for call in far.provider.calls[1::2]:
                 await call.closed.wait()
         for parley in (far.parley, stopped):
@@ -228,7 +229,7 @@ async def read(parley: Parley, conversation: dict[str, Any]) -> list[Event]:
 
 async def until_stored(database_url: str, wanted: tuple[str, str], count: int, seconds: float = 10) -> None:
     """Waits until so many replies have a status and a text."""
-    async with asyncio.timeout(seconds):
+    async with within(seconds):
         while [each[:2] for each in await replies(database_url)].count(wanted) < count:  # noqa: ASYNC110  see above
             await asyncio.sleep(POLL_SECONDS)
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.api.talk import Event, events_of
+from tests.support.clock import within
 from tests.support.databases import PostgresTemplate
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
@@ -84,7 +85,7 @@ async def test_a_reply_is_stopped_at_any_worker(house: House) -> None:
     for _ in range(5):
         _, reply = await house.at_work("Half ", asyncio.Event())
         assert (await house.ask("POST", f"{reply}/cancel")).status_code == 202
-        async with asyncio.timeout(STOP_SECONDS):
+        async with within(STOP_SECONDS):
             await house.provider.calls[-1].closed.wait()
         assert (await house.events(reply))[-1].name == "message.cancelled"
         assert (await house.ask("POST", f"{reply}/cancel")).status_code == 409

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.live.talk import make, messages, say, stream, told, until
+from tests.support.clock import within
 from tests.support.databases import SqliteTemplate
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
@@ -89,7 +90,7 @@ async def test_a_network_that_stalls_amid_a_reply_is_given_up(far: Far) -> None:
     assert failed.data["error"]["code"] == "provider-timeout-idle"
     far.proxy.resume()
     call = await far.provider.wait_calls(arrived)
-    async with asyncio.timeout(CLOSED_SECONDS):
+    async with within(CLOSED_SECONDS):
         await call.closed.wait()
     stored = (await messages(far.parley, conversation))[1]
     assert (stored["status"], stored["content"]) == ("failed", "Half ")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest_asyncio
 
 from tests.api.talk import events_of
 from tests.live.talk import make, messages, messages_of, say, stream, told, until, until_messages
+from tests.support.clock import FairClock, within
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.process import Parley, parley_command, parley_process
 from tests.support.provider import FakeProvider
@@ -96,7 +96,7 @@ async def cancelled_by_deletion(pair: Pair, model: str) -> None:
         if model == "stall-midway":  # once its text is saved there is no more to save
             await until_messages(pair.one, conversation, lambda found: found[1]["content"])
         await delete(pair.other, conversation)
-        async with asyncio.timeout(NOTICED_SECONDS):
+        async with within(NOTICED_SECONDS):
             assert (await until(events, "message.cancelled")).data["message"]["status"] == "cancelled"
 
 
@@ -108,7 +108,7 @@ async def test_a_waiting_turn_ends_when_another_process_deletes_its_conversation
     waiting = [asyncio.create_task(say(each, conversation, "Hello")) for each in (pair.one, pair.other)]
     await until_messages(pair.one, conversation, lambda found: len(found) == 6)
     await delete(pair.other, conversation)
-    async with asyncio.timeout(NOTICED_SECONDS):
+    async with within(NOTICED_SECONDS):
         assert [(await each).status_code for each in (running, *waiting)] == [404, 404, 404]
 
 
@@ -146,13 +146,14 @@ async def crash(directory: Path, database_url: str) -> AsyncIterator[Crash]:
         async with parley_process(directory, **settings) as parley:
             conversation = await make(parley)
             await killed_amid_a_turn(parley, provider, conversation)
-        killed_at = time.monotonic()
+        since_kill = FairClock()
         async with parley_process(directory, **settings) as restarted:
             at_restart = await messages(restarted, conversation)
             await until_messages(
                 restarted, conversation, lambda found: found[1]["completed_at"], RECOVERY_SECONDS + 10, 0.2
             )
-            seconds = time.monotonic() - killed_at
+            seconds = since_kill.seconds
+            since_kill.stop()
             recovered = await until_messages(restarted, conversation, lambda found: found[3]["completed_at"])
             yield Crash(database_url, provider, restarted, conversation, at_restart, seconds, recovered)
 

@@ -16,10 +16,11 @@ import pytest
 
 from tests.api.talk import live_events
 from tests.live.talk import make, messages, messages_of, say, stored, stream, until, until_messages
+from tests.support.clock import within
 from tests.support.process import GONE, POLL_SECONDS, Parley, parley_process
 from tests.support.provider import FakeProvider
 
-SOON_SECONDS = 5
+SOON_SECONDS = 10
 """At once, on a machine that has other things to do as well; far less than the 25 seconds of a drain."""
 
 
@@ -62,7 +63,7 @@ async def test_a_running_turn_is_finished(tmp_path: Path, url: str, provider: Fa
         async with stream(parley, conversation, "Hello") as events:
             await until(events, "message.delta")
             parley.terminate()
-            async with asyncio.timeout(2):
+            async with within(2):
                 await until_refused(parley)
                 closing = await until(events, "stream.closing")
                 assert [event async for event in events] == []

@@ -32,16 +32,19 @@ from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
 from tests.support.service import HASTY, Service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def timings() -> Timings:
     return HASTY
 
 
 @named
-async def test_every_poller_survives_a_round_that_fails(openai_service: Service, error: Exception) -> None:
+async def test_every_poller_survives_a_round_that_fails(
+    openai_service: Service, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever a round of any poller raises, that poller is alive afterwards and finishes a round."""
     supervisor, pollers = supervisor_of(openai_service), pollers_of(openai_service)
     assert len(pollers) == 12
@@ -58,7 +61,7 @@ async def test_every_poller_survives_a_round_that_fails(openai_service: Service,
         return polled
 
     for name, poller in pollers.items():
-        poller.poll = failing_once(name, poller.poll)
+        monkeypatch.setattr(poller, "poll", failing_once(name, poller.poll))
         poller.wakeup.set()
     await until(lambda: all("finished" in seen for seen in rounds.values()))
     assert all(seen[:2] == ["begun", "begun"] for seen in rounds.values())

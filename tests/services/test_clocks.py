@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import update
 
 from app.db import process_leases
@@ -21,10 +22,12 @@ from tests.support.databases import SqliteTemplate
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving, settings
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 HOUR = 3600.0
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def sqlite_pair(
     sqlite_template: SqliteTemplate, provider: FakeProvider
 ) -> AsyncIterator[tuple[Service, Service]]:

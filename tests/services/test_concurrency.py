@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, serving, settings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def conversation(service: Service, user: str = "ada") -> str:
@@ -50,7 +53,7 @@ async def test_a_conversation_takes_at_most_64_unfinished_turns(service: Service
     assert {post.result().status_code for post in (await asyncio.wait(waiting))[0]} == {404}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """A service that has one connection to its database."""
     configured = settings(

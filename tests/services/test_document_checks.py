@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import pytest_asyncio
 
 from app.db import process_leases
 from app.db.checks import conversations
 from app.db.database import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
-from tests.support.service import Service
+from tests.support.service import Service, serving, settings
 from tests.support.uploads import read, uploaded
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNTIED = {
     "sqlite": ["PRAGMA foreign_keys = OFF"],
@@ -16,22 +21,29 @@ UNTIED = {
 }
 
 
-async def test_orphans_are_found(service: Service) -> None:
-    """What is left of a document whose row has gone, as by hands that switched references off, is told one by one."""
-    document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def document(shared_service: Service) -> dict[str, Any]:
+    """A sound document of a service, read once: what a test does to it is rolled back."""
+    return await read(shared_service.client, await uploaded(shared_service.client, b"# One\n\nSome text."))
 
-    def harm() -> Transaction[list[str]]:
-        for statement in UNTIED[service.database.kind]:
-            yield Statement(statement)
-        yield Statement(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
-        return (yield from conversations.findings(service.database.kind))
 
-    found = await service.database.read(harm)
-    assert {each.partition(" is gone and ")[2] for each in found} >= {
-        "bytes of it are left",
-        "its text is left",
-        "chunks of it are left",
-    }
+class RolledBack(Exception):
+    """Ends a transaction that is to leave nothing behind."""
+
+
+async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
+    """What `parley check` would say after a statement, which is rolled back then."""
+    found: list[str] = []
+
+    def harm() -> Transaction[None]:
+        yield Statement(sql, values)
+        found.extend((yield from conversations.findings(service.database.kind)))
+        raise RolledBack
+
+    with pytest.raises(RolledBack):
+        await service.database.write(harm)
+    assert await findings(service) == []
+    return found
 
 
 @pytest.mark.parametrize(
@@ -49,16 +61,11 @@ async def test_orphans_are_found(service: Service) -> None:
         ("UPDATE documents SET owner_id = NULL WHERE document_id = $1", "belongs to no user"),
     ],
 )
-async def test_what_is_out_of_step_is_found(service: Service, damage: str, finding: str) -> None:
+async def test_what_is_out_of_step_is_found(
+    shared_service: Service, document: dict[str, Any], damage: str, finding: str
+) -> None:
     """A sentence for each document that is not as it has to be; none for one that is."""
-    document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
-    assert await findings(service) == []
-
-    def harm() -> Transaction[list[str]]:
-        yield Statement(damage, (document["document_id"],))
-        return (yield from conversations.findings(service.database.kind))  # before anybody mends it
-
-    found = await service.database.write(harm)
+    found = await findings_after(shared_service, damage, document["document_id"])
     assert any(finding in each and document["document_id"] in each for each in found), found
 
 
@@ -67,17 +74,28 @@ async def findings(service: Service) -> list[str]:
     return await service.database.read(conversations.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
 
 
-async def test_work_under_a_lease_is_sound(service: Service) -> None:
+async def test_work_under_a_lease_is_sound(shared_service: Service, document: dict[str, Any]) -> None:
     """What a living process is at is not out of step."""
-    document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
     process_id = new_id()
-    await service.database.write(process_leases.heartbeat, process_id, LEASE_MS)
+    await shared_service.database.write(process_leases.heartbeat, process_id, LEASE_MS)
+    taken = "UPDATE documents SET status = 'processing', process_id = $2 WHERE document_id = $1"
+    assert await findings_after(shared_service, taken, document["document_id"], process_id) == []
 
-    def lease() -> Transaction[None]:
-        yield Statement(
-            "UPDATE documents SET status = 'processing', process_id = $2 WHERE document_id = $1",
-            (document["document_id"], process_id),
-        )
 
-    await service.database.write(lease)
-    assert await findings(service) == []
+async def test_orphans_are_found(database_url: str) -> None:
+    """What is left of a document whose row has gone, as by hands that switched references off, is told one by one."""
+    async with serving(settings(database_url=database_url)) as service:
+        document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
+
+        def harm() -> Transaction[list[str]]:
+            for statement in UNTIED[service.database.kind]:
+                yield Statement(statement)
+            yield Statement(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
+            return (yield from conversations.findings(service.database.kind))
+
+        found = await service.database.read(harm)
+    assert {each.partition(" is gone and ")[2] for each in found} >= {
+        "bytes of it are left",
+        "its text is left",
+        "chunks of it are left",
+    }

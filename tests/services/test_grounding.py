@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from app.domain.grounded_prompt import NOTHING_FOUND
 from app.services.runtime.timings import Timings
@@ -19,6 +20,8 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
 from tests.support.shelf import Shelf
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUESTION = "When was the tower built?"
 TEXT = "The tower was built in 1889."
@@ -76,7 +79,9 @@ async def test_a_dead_process_leaves_its_citations(openai_service: Service, prov
     assert (context["retrieval"], context["queries"]) == ({"status": "ok"}, [QUESTION])
 
 
-async def test_a_search_that_does_not_end_can_be_cancelled(openai_service: Service, provider: FakeProvider) -> None:
+async def test_a_search_that_does_not_end_can_be_cancelled(
+    openai_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A turn is stopped while its documents are searched; no model is asked."""
     made = await rag(openai_service)
     searching = asyncio.Event()
@@ -86,7 +91,8 @@ async def test_a_search_that_does_not_end_can_be_cancelled(openai_service: Servi
             searching.set()
             await asyncio.Event().wait()
 
-    openai_service.services.turns.executor.grounded.passages.search = EndlessSearch(openai_service.database, None)
+    endless = EndlessSearch(openai_service.database, None)
+    monkeypatch.setattr(openai_service.services.turns.executor.grounded.passages, "search", endless)
     accepted = await say(openai_service, made, QUESTION, background=True)
     await searching.wait()
     await CheckpointWriter(openai_service.database, openai_service.services.turns.executor, "none", Timings()).save()
@@ -110,7 +116,7 @@ async def test_a_fallback_gets_the_same_numbers(database_url: str, provider: Fak
         assert [each["quote"] for each in reply["citations"]] == [TEXT]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def local_service(database_url: str) -> AsyncIterator[Service]:
     """The service with the embedded model, which loads once."""
     async with serving(settings(database_url=database_url, llm_provider="local")) as service:

@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.api.talk import make, messages_of, path_of, problem_of, row_counts, say, until_ended
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service, asking, serving, settings
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 AT_WORK = 3
 WAITING = 2
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """A service that answers three turns at once and lets two wait."""
     room = {"max_turns_at_work": AT_WORK, "max_turns_waiting": WAITING, "max_turns_waiting_per_user": WAITING + 1}

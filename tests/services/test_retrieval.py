@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+import pytest_asyncio
+from sqlalchemy import delete
 
+from app.db import schema
 from app.db.connect import connect
 from app.db.database import Database
+from app.db.models import UserRow
 from app.domain.documents import Passage
 from app.domain.ids import new_id
 from app.domain.retrieval import RetrievalStatus
@@ -14,6 +18,8 @@ from app.errors import DocumentNotFound, EmbeddingFailed
 from app.services.search import service
 from app.services.search.service import DocumentSearch
 from tests.support.library import Directions, changed, chunks, counted, new_document, new_owner
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOSTILE = (
     '"',
@@ -31,14 +37,20 @@ HOSTILE = (
 )
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    from app.db import schema
-
-    opened = connect(database_url, pool_size=4)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_database(shared_database_url: str) -> AsyncIterator[Database]:
+    opened = connect(shared_database_url, pool_size=4)
     await schema.upgrade(opened)
     yield opened
     await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def database(shared_database: Database) -> Database:
+    """An empty database."""
+    async with shared_database.write_session() as session:
+        await session.execute(delete(UserRow))
+    return shared_database
 
 
 def texts(passages: Sequence[Passage]) -> list[str]:
@@ -159,13 +171,13 @@ async def test_without_documents_nothing_is_asked_of_anybody(database: Database)
     assert (result.passages, result.status) == ((), RetrievalStatus.EMPTY)
 
 
-async def test_what_another_process_changes_is_seen_at_once(database: Database, database_url: str) -> None:
+async def test_what_another_process_changes_is_seen_at_once(database: Database, shared_database_url: str) -> None:
     """Each search looks whether documents have come or gone since the last one."""
     owner, embedder = await new_owner(database), Directions()
     gone = await new_document(database, owner, "first cat", embedder=embedder)
     search = DocumentSearch(database, embedder)
     assert await found(search, owner, "feline") == ["first cat"]
-    other = connect(database_url, pool_size=1)
+    other = connect(shared_database_url, pool_size=1)
     await new_document(other, owner, "second cat", embedder=embedder)
     assert set(await found(search, owner, "feline")) == {"first cat", "second cat"}
     await changed(other, owner, "DELETE FROM documents WHERE document_id = $1", gone)

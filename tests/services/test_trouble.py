@@ -35,12 +35,13 @@ from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
 from tests.support.service import HASTY, Service, asking, serving
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-without_wait = pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, client_wait=0)], ids=[""])
+without_wait = pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, client_wait=0)], ids=[""], scope="module")
 """Clients wait for nothing that cannot be read or written."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def timings() -> Timings:
     return HASTY
 
@@ -170,7 +171,9 @@ async def test_nobody_is_told_draining_by_a_process_that_is_not(
     assert (await got(openai_service, path))[1]["usage"] is not None
 
 
-async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(openai_service: Service) -> None:
+async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
+    openai_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A fault of ours after some text ends the turn as failed, with that text."""
     running = openai_service.services.turns.executor
 
@@ -181,7 +184,7 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(openai_s
 
         return generate()
 
-    running._reply = broken  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(running, "_reply", broken)
     made = await make(openai_service)
     problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
     reply = (await got(openai_service, messages_of(made)))[1]
@@ -189,7 +192,7 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(openai_s
 
 
 async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
-    openai_service: Service, caplog: pytest.LogCaptureFixture
+    openai_service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
     running, called = openai_service.services.turns.executor, []
@@ -197,29 +200,28 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    before = list(running.on_ended)
-    running.on_ended[:] = [broken, lambda run: called.append(run.message.status)]
+    monkeypatch.setattr(running, "on_ended", [broken, lambda run: called.append(run.message.status)])
     assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
-    running.on_ended[:] = before
     assert called == ["completed"]
     assert "a follow-up of a turn broke" in caplog.text
 
 
-@pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, last_commits=0.05)], ids=[""])
-async def test_a_drain_ends_the_wait_for_a_turn_that_broke(openai_service: Service) -> None:
+async def test_a_drain_ends_the_wait_for_a_turn_that_broke(database_url: str, provider: FakeProvider) -> None:
     """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
-    running = openai_service.services.turns.executor
 
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    running._execute = broken  # type: ignore[method-assign, assignment]
-    with Outage(openai_service.database, DatabaseUnavailable(), turns.settle) as outage:
-        post = asyncio.create_task(say(openai_service, await make(openai_service), "Hello"))
-        await outage.failed.wait()
-        await running.drain(0)
-        async with asyncio.timeout(WAIT_SECONDS):
-            problem_of(await post, 503, "draining")
+    timings = dataclasses.replace(HASTY, last_commits=0.05)
+    async with serving(asking(provider, database_url=database_url), timings) as service:
+        running = service.services.turns.executor
+        running._execute = broken  # type: ignore[method-assign, assignment]
+        with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
+            post = asyncio.create_task(say(service, await make(service), "Hello"))
+            await outage.failed.wait()
+            await running.drain(0)
+            async with asyncio.timeout(WAIT_SECONDS):
+                problem_of(await post, 503, "draining")
 
 
 @contextlib.asynccontextmanager

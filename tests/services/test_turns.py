@@ -23,6 +23,8 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def started(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
     """A conversation with a turn whose reply is as far as the provider's first gate, and the waiting post."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from app.db import idempotency
 from app.domain.idempotency import RETENTION_MS
 from app.domain.ids import now_ms
 from tests.api.talk import events_of, got, live_events, make, messages_of, problem_of, say, told, until_accepted
+from tests.support.clock import within
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving
+from tests.support.shared import empty
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STOP_SECONDS = 1.0
 
@@ -26,12 +32,26 @@ class Pair(NamedTuple):
     other: Service
 
 
-@pytest.fixture
-async def pair(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
+@contextlib.asynccontextmanager
+async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
     """Two services with the same database and provider."""
     configured = asking(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         yield Pair(one, other)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_pair(shared_database_url: str, shared_provider: FakeProvider) -> AsyncIterator[Pair]:
+    """Two services for all tests."""
+    async with pair_of(shared_database_url, shared_provider) as pair:
+        yield pair
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pair(shared_pair: Pair) -> Pair:
+    """The two services with an empty database."""
+    await empty(shared_pair.one)
+    return shared_pair
 
 
 async def at_work(pair: Pair, provider: FakeProvider, *steps: Any) -> dict[str, Any]:
@@ -77,7 +97,7 @@ async def test_a_turn_is_stopped_from_another_process(pair: Pair, provider: Fake
     reply = await at_work(pair, provider, asyncio.Event())
     events = asyncio.create_task(pair.one.client.get(f"{path_of(reply)}/events"))
     assert (await pair.other.client.post(f"{path_of(reply)}/cancel")).status_code == 202
-    async with asyncio.timeout(STOP_SECONDS):
+    async with within(STOP_SECONDS):
         await provider.calls[0].closed.wait()
     assert events_of((await events).text)[-1].name == "message.cancelled"
     stored = await got(pair.other, path_of(reply))
@@ -109,8 +129,16 @@ async def test_turns_of_both_processes_run_in_sequence_order(pair: Pair, provide
     assert told_it == ["Hello", "Hälfte 😀 und Ganzes", "Second"]
 
 
-async def test_a_regenerate_that_waits_is_adopted(pair: Pair, provider: FakeProvider) -> None:
+@pytest_asyncio.fixture(loop_scope="module")
+async def draining_pair(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
+    """Two services for a test after which one of them serves no more."""
+    async with pair_of(database_url, provider) as pair:
+        yield pair
+
+
+async def test_a_regenerate_that_waits_is_adopted(draining_pair: Pair, provider: FakeProvider) -> None:
     """Another process takes it from one that drains; neither of the replies that it supersedes is in its prompt."""
+    pair = draining_pair
     old = (await make(pair.one, message="Hello"))["messages"][1]
     gate = asyncio.Event()
     provider.reply("Half ", gate, "whole")
@@ -180,10 +208,11 @@ async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider
     async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
         await anext(live_events(response))
         assert list(watched) == [reply["message_id"]]
-    async with asyncio.timeout(5):
+    async with within(5):
         while watched:  # noqa: ASYNC110  garbage sets no event
             await asyncio.sleep(0)
     gate.set()
+    await pair.one.client.get(f"{path_of(reply)}/events")
 
 
 async def test_keys_are_kept_for_a_day_from_the_end(pair: Pair, provider: FakeProvider) -> None:

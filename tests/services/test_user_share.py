@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
+import pytest
 from sqlalchemy import update
 
 from app.db.checks import conversations
@@ -18,6 +19,8 @@ from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service, asking, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Crowd:

@@ -1,12 +1,17 @@
-"""A clock that waits for nothing: an hour's pause takes a moment, and takes exactly an hour."""
+"""Clocks that do not depend on what else the machine does.
+
+By the virtual one an hour's pause takes a moment, and takes exactly an hour; the fair one goes by real time, but stands
+still while this process gets no processor.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
 import sqlite3
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -17,6 +22,7 @@ T = TypeVar("T")
 EPOCH_IN_JULIAN_DAYS = 2440587.5
 GRACE_SECONDS = 0.002
 """For what the kernel has yet to carry from one end of a connection to the other."""
+TICK_SECONDS = 0.01
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -87,3 +93,42 @@ async def set_wall_clock(database: SqliteDatabase, monkeypatch: pytest.MonkeyPat
     for thread in (database._writer, database._reader):
         await thread.call(move, None)
     monkeypatch.setattr(time, "time_ns", moved)
+
+
+class FairClock:
+    """Seconds since it was made, without those in which other processes kept this one from running."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._counting = asyncio.create_task(self._count())
+
+    def stop(self) -> None:
+        self._counting.cancel()
+
+    async def _count(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = loop.time()
+            self.seconds += min(now - before, 2 * TICK_SECONDS)
+            before = now
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """As `asyncio.timeout`, by a fair clock."""
+    clock, limit = FairClock(), asyncio.timeout(None)
+
+    async def expire() -> None:
+        while clock.seconds < seconds:  # noqa: ASYNC110  the clock sets no event
+            await asyncio.sleep(TICK_SECONDS)
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    async with limit:
+        expiring = asyncio.create_task(expire())
+        try:
+            yield
+        finally:
+            expiring.cancel()
+            clock.stop()

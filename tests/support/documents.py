@@ -9,6 +9,11 @@ from collections.abc import Iterable, Sequence
 
 import docx
 
+PLAIN, MARKDOWN, HTML, CSV = "text/plain", "text/markdown", "text/html", "text/csv"
+PDF = "application/pdf"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+
 
 def pdf_of_objects(objects: Sequence[bytes], trailer: bytes = b"") -> bytes:
     """A PDF of numbered objects, the first of which is its catalogue."""

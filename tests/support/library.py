@@ -12,7 +12,7 @@ from app.db.transaction import Statement, Transaction
 from app.db.vectors import store_vectors
 from app.domain.ids import new_id
 from app.errors import EmbeddingFailed
-from app.rag.ranking.terms import indexed
+from app.rag.ranking.terms import index_chunk
 
 CHUNK = """
 INSERT INTO chunks
@@ -96,7 +96,7 @@ def chunks(
     """Chunks of a generation, with vectors where somebody gives them."""
     keys = []
     for position, text in enumerate(texts):
-        words, counts = indexed(owner_id, document_id, text)
+        words, counts = index_chunk(owner_id, document_id, text)
         values = (document_id, owner_id, generation, position, len(text), text, "", words, counts)
         rows = yield Statement(CHUNK, values)
         keys.append(rows[0][0])

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, update
 from app.db.models import ChunkRow, DocumentRow, UserRow
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
-from app.rag.ranking.terms import indexed
+from app.rag.ranking.terms import index_chunk
 from app.services.search.service import DocumentSearch
 from tests.support.service import Service
 
@@ -54,12 +54,12 @@ class Shelf(DocumentSearch):
             )  # fmt: skip
             for position, content in enumerate(chunks):
                 start, end = end, end + len(content)
-                found_by = indexed(owner_id, document_id, content)
+                found_by = index_chunk(owner_id, document_id, content)
                 await session.execute(
                     insert(ChunkRow).values(
                         document_id=document_id, owner_id=owner_id, generation=generation, position=position,
                         start_at=start, end_at=end, page=page, content=content, heading="", names="",
-                        words=found_by.words, counts=found_by.counts,
+                        words=found_by.terms, counts=found_by.counts,
                     )
                 )  # fmt: skip
         return document_id

@@ -292,7 +292,7 @@ PIECES = st.lists(
 
 @given(st.text() | PIECES.map(" ".join) | PIECES.map("".join))
 @example("(" * 5_000)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_any_answer_is_a_short_line_or_nothing(answer: str) -> None:
     """Whatever a model answers, the title is one line of 1 to 60 characters, or there is none."""
     title = title_in_reply(answer)

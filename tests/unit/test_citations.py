@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.citations import CitationFilter, citations_in, without_marks
@@ -70,7 +70,6 @@ def test_what_only_looks_like_code_is_text(text: str) -> None:
     assert filtered(text)[0] == text.replace("[9]", "")
 
 
-@settings(deadline=None)
 @given(TEXTS, st.lists(st.integers(0, 120), max_size=12))
 @example("``` `[9]\n``" + "[9]", [3, 4, 11])
 @example("[" * 1_100 + "9]", [999, 1_000, 1_001])

@@ -9,12 +9,12 @@ import psutil
 import pytest
 import uvloop
 
+from app.rag.child_process import frame_head
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.media_types import MARKDOWN, PDF, PLAIN
 from app.rag.sandbox.client import DocumentReader, installed
-from app.rag.sandbox.protocol import ResultReader, frame_head
-from tests.support.documents import pdf
+from app.rag.sandbox.protocol import ResultReader
+from tests.support.documents import MARKDOWN, PDF, PLAIN, pdf
 
 FORK_SERVER = "app.rag.sandbox.fork_server"
 SLOW = b"pump " * 1_900_000
@@ -245,23 +245,23 @@ def test_what_reads_documents_is_installed():
 def test_frames_that_are_none(kind, payload):
     """What a process that is not itself any more sends is refused, and nothing else happens."""
     with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
-        ResultReader(Limits()).take(kind, payload)
+        ResultReader(Limits()).feed(kind, payload)
 
 
 def test_a_process_cannot_send_more_than_it_may():
     """Text over the limit and frames of any length are refused, whatever the process was told."""
     receiver = ResultReader(Limits(characters=10))
     with pytest.raises(ExtractionError):
-        receiver.take(b"t", b"x" * 11)
+        receiver.feed(b"t", b"x" * 11)
     receiver = ResultReader(Limits(characters=10))
-    receiver.take(b"t", b"0123456789")
-    receiver.take(b"c", orjson.dumps([(0, 5, None, "", "")]))
+    receiver.feed(b"t", b"0123456789")
+    receiver.feed(b"c", orjson.dumps([(0, 5, None, "", "")]))
     for start, end in ((0, 5), (4, 6), (6, 6), (6, 11)):
         with pytest.raises(ValueError):
-            receiver.take(b"c", orjson.dumps([(start, end, None, "", "")]))
+            receiver.feed(b"c", orjson.dumps([(start, end, None, "", "")]))
     with pytest.raises(ValueError):
-        receiver.take(b"c", orjson.dumps([(5, 6, None, "", "x" * 21)]))
+        receiver.feed(b"c", orjson.dumps([(5, 6, None, "", "x" * 21)]))
     with pytest.raises(ValueError):
-        receiver.take(b"h", orjson.dumps([(1, "x", 0)] * 1001))
+        receiver.feed(b"h", orjson.dumps([(1, "x", 0)] * 1001))
     with pytest.raises(ValueError):
         frame_head(b"t\xff\xff\xff\xff")

@@ -11,25 +11,24 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from app.domain.documents import ExtractedDocument
-from app.rag.extraction.blocks import Kind, TextBlocks
+from app.rag.extraction.blocks import BlockKind, TextBlocks
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
-from app.rag.pipeline import draft_of, extracted
-from tests.support.documents import docx_of, pdf, pdf_of_streams, zip_with
+from app.rag.pipeline import extract_document, read_blocks
+from tests.support.documents import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, pdf_of_streams, zip_with
 
 
 def read(content: bytes | str, media_type: str, limits: Limits | None = None) -> ExtractedDocument:
     content = content.encode() if isinstance(content, str) else content
-    return extracted(content, media_type, limits or Limits(), lambda done, total: None)
+    return extract_document(content, media_type, limits or Limits(), lambda done, total: None)
 
 
 def draft(content: bytes | str, media_type: str) -> TextBlocks:
     content = content.encode() if isinstance(content, str) else content
-    return draft_of(content, media_type, Limits(), lambda done, total: None)
+    return read_blocks(content, media_type, Limits(), lambda done, total: None)
 
 
-def blocks(content: bytes | str, media_type: str) -> list[tuple[Kind, str]]:
+def blocks(content: bytes | str, media_type: str) -> list[tuple[BlockKind, str]]:
     made = draft(content, media_type)
     return [(block.kind, made.text[block.start : block.end]) for block in made.blocks]
 
@@ -64,7 +63,7 @@ def test_encodings_of_text(encoding):
 def test_headings_in_plain_text(heading):
     """A heading is told by its form."""
     source = f"{heading}\n\nSome text that goes on."
-    assert blocks(source, PLAIN) == [(Kind.HEADING, heading), (Kind.PARAGRAPH, "Some text that goes on.")]
+    assert blocks(source, PLAIN) == [(BlockKind.HEADING, heading), (BlockKind.PARAGRAPH, "Some text that goes on.")]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_headings_in_plain_text(heading):
 )
 def test_what_is_no_heading_in_plain_text(line):
     """Items, sentences and short lines are no headings."""
-    assert all(kind is not Kind.HEADING for kind, _ in blocks(f"{line}\n\nText.", PLAIN))
+    assert all(kind is not BlockKind.HEADING for kind, _ in blocks(f"{line}\n\nText.", PLAIN))
 
 
 PAGE = """<!doctype html><html><head><title>Pumps &amp; valves</title><style>p {}</style></head><body>
@@ -88,15 +87,15 @@ PAGE = """<!doctype html><html><head><title>Pumps &amp; valves</title><style>p {
 def test_a_page_is_read_without_what_surrounds_it():
     """HTML gives headings, lists, tables and code in order, without navigation, scripts, footers and what is hidden."""
     assert blocks(PAGE, HTML) == [
-        (Kind.HEADING, "Pumps"),
-        (Kind.PARAGRAPH, "A pump moves"),
-        (Kind.PARAGRAPH, "water."),
-        (Kind.LIST, "- small\n  - tiny\n- large\n  very\n1. one\n2. two"),
-        (Kind.PARAGRAPH, "Sizes"),
-        (Kind.TABLE, "Name | Size\nP1 | 3 mm"),
-        (Kind.CODE, "if x:\n    y()"),
-        (Kind.PARAGRAPH, "Flow"),
-        (Kind.PARAGRAPH, "Litres a minute."),
+        (BlockKind.HEADING, "Pumps"),
+        (BlockKind.PARAGRAPH, "A pump moves"),
+        (BlockKind.PARAGRAPH, "water."),
+        (BlockKind.LIST, "- small\n  - tiny\n- large\n  very\n1. one\n2. two"),
+        (BlockKind.PARAGRAPH, "Sizes"),
+        (BlockKind.TABLE, "Name | Size\nP1 | 3 mm"),
+        (BlockKind.CODE, "if x:\n    y()"),
+        (BlockKind.PARAGRAPH, "Flow"),
+        (BlockKind.PARAGRAPH, "Litres a minute."),
     ]
     assert read(PAGE, HTML).title == "Pumps & valves"
 
@@ -110,7 +109,11 @@ def test_a_table_that_arranges_the_page_is_no_table():
     """Text within a table of one column, or within a table of tables, is read as what it is."""
     inner = "<table><tr><td>a</td><td>b</td></tr></table>"
     source = f"<table><tr><td><h1>Title</h1><p>Text.</p>{inner}</td></tr></table>"
-    assert blocks(source, HTML) == [(Kind.HEADING, "Title"), (Kind.PARAGRAPH, "Text."), (Kind.TABLE, "a | b")]
+    assert blocks(source, HTML) == [
+        (BlockKind.HEADING, "Title"),
+        (BlockKind.PARAGRAPH, "Text."),
+        (BlockKind.TABLE, "a | b"),
+    ]
 
 
 @pytest.mark.parametrize("declared", ['<meta charset="iso-8859-2">', '<?xml version="1.0" encoding="iso-8859-2"?>'])
@@ -127,12 +130,12 @@ def test_markdown():
         "* one\n* two\n\n<div class='x'>\n\nText\n\n</div>\n"
     )
     assert blocks(source, MARKDOWN) == [
-        (Kind.HEADING, "All pumps"),
-        (Kind.PARAGRAPH, "Use <name> or <unk> of this line."),
-        (Kind.TABLE, "A | B\n1 | 2"),
-        (Kind.CODE, "def f():\n    pass"),
-        (Kind.LIST, "- one\n- two"),
-        (Kind.PARAGRAPH, "Text"),
+        (BlockKind.HEADING, "All pumps"),
+        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this line."),
+        (BlockKind.TABLE, "A | B\n1 | 2"),
+        (BlockKind.CODE, "def f():\n    pass"),
+        (BlockKind.LIST, "- one\n- two"),
+        (BlockKind.PARAGRAPH, "Text"),
     ]
     assert read(source, MARKDOWN).title == "Pumps"
 
@@ -143,11 +146,11 @@ def test_word_documents():
         "# Rates", "They hold.", "- one", "- two", [["Year", "Rate"], ["2023", "4 %"]], "End.", title="Rates 23"
     )
     assert blocks(content, DOCX) == [
-        (Kind.HEADING, "Rates"),
-        (Kind.PARAGRAPH, "They hold."),
-        (Kind.LIST, "- one\n- two"),
-        (Kind.TABLE, "Year | Rate\n2023 | 4 %"),
-        (Kind.PARAGRAPH, "End."),
+        (BlockKind.HEADING, "Rates"),
+        (BlockKind.PARAGRAPH, "They hold."),
+        (BlockKind.LIST, "- one\n- two"),
+        (BlockKind.TABLE, "Year | Rate\n2023 | 4 %"),
+        (BlockKind.PARAGRAPH, "End."),
     ]
     assert read(content, DOCX).title == "Rates 23"
 
@@ -173,8 +176,8 @@ def test_word_documents_nested_tables():
     cell = "<w:tc>{}<w:p/></w:tc>".format
     inner = f"<w:tbl><w:tr>{cell('<w:p><w:r><w:t>x</w:t></w:r></w:p>')}</w:tr></w:tbl>"
     y = cell("<w:p><w:r><w:t>y</w:t></w:r></w:p>")
-    assert blocks(word(f"<w:tbl><w:tr>{cell(inner)}{y}</w:tr></w:tbl>"), DOCX)[1] == (Kind.TABLE, "x | y")
-    assert blocks(word(f"<w:tbl><w:tr>{cell(inner)}</w:tr></w:tbl>"), DOCX)[1] == (Kind.PARAGRAPH, "x")
+    assert blocks(word(f"<w:tbl><w:tr>{cell(inner)}{y}</w:tr></w:tbl>"), DOCX)[1] == (BlockKind.TABLE, "x | y")
+    assert blocks(word(f"<w:tbl><w:tr>{cell(inner)}</w:tr></w:tbl>"), DOCX)[1] == (BlockKind.PARAGRAPH, "x")
 
 
 def test_presentations():
@@ -213,10 +216,10 @@ def test_pages_of_a_pdf():
     first = [("The pump", 20), ("", 12), ("It moves the", 12), ("water.", 12), ("", 12), ("It is old.", 12)]
     content = pdf([first, [], [("Last page here.", 12)]])
     assert blocks(content, PDF) == [
-        (Kind.HEADING, "The pump"),
-        (Kind.PARAGRAPH, "It moves the\nwater."),
-        (Kind.PARAGRAPH, "It is old."),
-        (Kind.PARAGRAPH, "Last page here."),
+        (BlockKind.HEADING, "The pump"),
+        (BlockKind.PARAGRAPH, "It moves the\nwater."),
+        (BlockKind.PARAGRAPH, "It is old."),
+        (BlockKind.PARAGRAPH, "Last page here."),
     ]
     document = read(content, PDF)
     assert (document.title, document.page_count, document.textless_pages) == ("The pump", 3, [2])

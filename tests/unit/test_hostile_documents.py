@@ -14,9 +14,22 @@ from app.domain.documents import DocumentFailure
 from app.rag.extraction import errors
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX
 from app.rag.sandbox.client import DocumentReader
-from tests.support.documents import deflated_zeros, docx_of, pdf, pdf_of_objects, pdf_of_streams, zip_with
+from tests.support.documents import (
+    CSV,
+    DOCX,
+    HTML,
+    MARKDOWN,
+    PDF,
+    PLAIN,
+    PPTX,
+    deflated_zeros,
+    docx_of,
+    pdf,
+    pdf_of_objects,
+    pdf_of_streams,
+    zip_with,
+)
 from tests.support.hostile import (
     pdf_of_forms,
     pdf_page,

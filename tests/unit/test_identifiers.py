@@ -1,6 +1,6 @@
 import pytest
 
-from app.rag.chunking.identifiers import NAMES_CHARACTERS, names_of, parts_of
+from app.rag.chunking.identifiers import MAX_NAMES_CHARACTERS, identifier_parts, searchable_names
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,15 @@ from app.rag.chunking.identifiers import NAMES_CHARACTERS, names_of, parts_of
 )
 def test_defined_names(code, name):
     """Names that code defines are words of their own."""
-    assert name in names_of(f"Some text.\n\n{code}\n").split()
+    assert name in searchable_names(f"Some text.\n\n{code}\n").split()
 
 
 def test_prose_defines_nothing():
     """Words like `class` and `let` define nothing in prose."""
-    assert names_of("A class of pumps that let water in. The type is good, and the function of it well-known.") == ""
+    assert (
+        searchable_names("A class of pumps that let water in. The type is good, and the function of it well-known.")
+        == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,16 +44,16 @@ def test_prose_defines_nothing():
 )
 def test_parts_of_identifiers(identifier, parts):
     """An identifier can be found by its parts."""
-    assert parts_of(f"What is {identifier}?") == parts
+    assert identifier_parts(f"What is {identifier}?") == parts
 
 
 def test_parts_that_are_words_already():
     """A part that stands in the text as a word is not said again."""
-    assert parts_of("The user calls getUserName and setUserName.") == ["get", "name", "set"]
+    assert identifier_parts("The user calls getUserName and setUserName.") == ["get", "name", "set"]
 
 
 def test_names_are_bounded():
     """The further words of a text have a bound, and no word is cut."""
-    words = names_of(" ".join(f"aB{'x' * (n % 30 + 3)}" for n in range(3000)))
-    assert len(words) <= NAMES_CHARACTERS
+    words = searchable_names(" ".join(f"aB{'x' * (n % 30 + 3)}" for n in range(3000)))
+    assert len(words) <= MAX_NAMES_CHARACTERS
     assert all(set(word) <= {"b", "x"} for word in words.split())

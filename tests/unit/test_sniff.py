@@ -1,17 +1,23 @@
 import codecs
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from app.rag.extraction.media_types import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, media_type_of
-from tests.support.documents import docx_of, pdf, zip_with
+from app.rag.extraction import format as format_module
+from app.rag.extraction.media_types import detect_media_type
+from app.rag.extraction.registry import FORMATS, readable_extensions
+from tests.support.documents import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, zip_with
 
+ROOT = Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 ELF = b"\x7fELF\x02\x01\x01\x00\x00\x00"
 GZIP = b"\x1f\x8b\x08\x08\x9a\x17\x02\x61\x02\x03"
 
 
 def kind(content: bytes, name: str) -> str | None:
-    return media_type_of(content[:65536], content[-65536:], name)
+    return detect_media_type(content[:65536], content[-65536:], name)
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a.txt", "a.docx", "a.html", "a"])
@@ -87,3 +93,35 @@ def test_text_in_the_usual_encodings(content):
 def test_comments_that_never_end_take_no_time():
     """Many comments before nothing are looked at once."""
     assert kind(b"<!---->" * 9000 + b"x", "a.txt") == PLAIN
+
+
+def test_all_formats_are_declared_and_documented():
+    """Each format has a media type and extensions of its own, and a row in docs/documents.md."""
+    assert list(FORMATS) == [PLAIN, MARKDOWN, HTML, CSV, PDF, DOCX, PPTX]
+    extensions = [extension for each in FORMATS.values() for extension in each.extensions]
+    assert len(set(extensions)) == len(extensions)
+    assert readable_extensions() == [".txt", ".md", ".html", ".csv", ".pdf", ".docx", ".pptx"]
+    page = (ROOT / "docs" / "documents.md").read_text()
+    for name in ("PDF", "DOCX", "PPTX", "HTML", "Markdown", "CSV", "text"):
+        assert f"\n| {name} " in page
+
+
+def test_formats_of_an_extra_that_is_not_installed_are_not_read(monkeypatch):
+    """Presentations are refused without the extra `pptx`, and the formats that are read do not list them."""
+    presentation = FORMATS[PPTX]
+    monkeypatch.setattr(format_module, "find_spec", lambda _: None)
+    assert not presentation.available
+    assert kind(zip_with({"ppt/presentation.xml": b"<p/>"}), "a.pptx") is None
+    assert ".pptx" not in readable_extensions()
+    assert FORMATS[DOCX].available
+
+
+def test_declarations_import_no_library():
+    """The service knows all formats without the memory that their libraries take."""
+    libraries = {each.partition(".")[0] for found in FORMATS.values() for each in found.libraries}
+    script = "import sys, app.rag.extraction.media_types, app.rag.sandbox.client; print(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert "app.rag.extraction.formats.pdf" in loaded
+    assert not libraries & set(loaded)
+    assert not {"lxml", "numpy", "tokenizers", "snowballstemmer"} & set(loaded)

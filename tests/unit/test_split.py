@@ -3,18 +3,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.documents import Chunk
-from app.rag.chunking.segments import MOST
+from app.rag.chunking.segments import MAX_TOKENS
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.media_types import CSV, HTML, MARKDOWN, PLAIN
-from app.rag.pipeline import extracted
-from app.rag.tokenizer import counted
+from app.rag.pipeline import extract_document
+from app.rag.tokenizer import count_tokens
+from tests.support.documents import CSV, HTML, MARKDOWN, PLAIN
 
 SENTENCE = "The pump moves some water from the well to the house. "
 
 
 def chunks(source: str, media_type: str = MARKDOWN) -> list[Chunk]:
-    return list(extracted(source.encode(), media_type, Limits(), lambda done, total: None).chunks)
+    return list(extract_document(source.encode(), media_type, Limits(), lambda done, total: None).chunks)
 
 
 def covers(text: str, made: list[Chunk]) -> bool:
@@ -34,18 +34,18 @@ TEXT = st.lists(st.tuples(WORDS, BLANKS, st.integers(1, 40)), max_size=30).map(
 
 
 @given(TEXT, st.sampled_from([PLAIN, MARKDOWN, HTML, CSV]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_chunks_hold_all_text_once(source, media_type):
     """Chunks are exact spans, in order, hold all that is not blank, and have at most 250 tokens."""
     try:
-        document = extracted(source.encode("utf-8", "replace"), media_type, Limits(), lambda done, total: None)
+        document = extract_document(source.encode("utf-8", "replace"), media_type, Limits(), lambda done, total: None)
     except ExtractionError as error:
         assert error.failure.code == "document-empty"
         return
     made = list(document.chunks)
     assert covers(document.text, made)
     assert all(each.content == document.text[each.start : each.end] for each in made)
-    assert max(counted([each.content for each in made])) <= MOST
+    assert max(count_tokens([each.content for each in made])) <= MAX_TOKENS
 
 
 def test_paragraphs_are_kept_whole():
@@ -53,7 +53,7 @@ def test_paragraphs_are_kept_whole():
     source = "\n\n".join(SENTENCE * 4 for _ in range(20))
     made = chunks(source)
     assert all(each.content.count(SENTENCE.strip()) % 4 == 0 for each in made)
-    assert all(100 <= tokens <= MOST for tokens in counted([each.content for each in made]))
+    assert all(100 <= tokens <= MAX_TOKENS for tokens in count_tokens([each.content for each in made]))
 
 
 def test_a_heading_stays_with_what_follows():
@@ -93,8 +93,8 @@ def test_what_has_no_place_to_cut_is_cut(text):
     """A text without blanks or sentences, one enormous word, and enormous blanks are cut all the same."""
     made = chunks(text, PLAIN)
     assert covers(text, made)
-    assert max(counted([each.content for each in made])) <= MOST
-    assert max(len(each.content) for each in made) <= 10 * MOST
+    assert max(count_tokens([each.content for each in made])) <= MAX_TOKENS
+    assert max(len(each.content) for each in made) <= 10 * MAX_TOKENS
 
 
 def test_long_texts_are_cut_by_sentence():
@@ -104,7 +104,7 @@ def test_long_texts_are_cut_by_sentence():
 
 def test_outline():
     """The outline has every heading, its level and its place."""
-    document = extracted(b"# A\n\ntext\n\n## B\n\ntext", MARKDOWN, Limits(), lambda done, total: None)
+    document = extract_document(b"# A\n\ntext\n\n## B\n\ntext", MARKDOWN, Limits(), lambda done, total: None)
     assert [(each.level, each.text) for each in document.outline] == [(1, "A"), (2, "B")]
     assert document.text[document.outline[1].start :].startswith("B")
 
@@ -112,5 +112,5 @@ def test_outline():
 def test_an_outline_is_bounded():
     """Of too many headings the outermost are kept."""
     source = "".join(f"# A{n}\n\n" + "## B\n\n" * 10 for n in range(500))
-    outline = extracted(source.encode(), MARKDOWN, Limits(), lambda done, total: None).outline
+    outline = extract_document(source.encode(), MARKDOWN, Limits(), lambda done, total: None).outline
     assert [each.level for each in outline] == [1] * 500

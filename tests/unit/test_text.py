@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.storable_text import StorableText, unstorable
@@ -28,7 +28,6 @@ def test_other_text_is_storable(text):
 
 
 @given(TEXT)
-@settings(deadline=None)
 def test_unstorable_is_what_postgresql_refuses(text):
     """Text is storable when it is UTF-8 without NUL."""
     try:
@@ -74,7 +73,6 @@ def test_only_the_first_half_is_held_back():
 
 
 @given(st.lists(TEXT))
-@settings(deadline=None)
 def test_how_a_text_is_split_makes_no_difference(deltas):
     """Any split into deltas gives what the whole text gives, and that can be stored."""
     text = streamed(deltas)
@@ -84,7 +82,6 @@ def test_how_a_text_is_split_makes_no_difference(deltas):
 
 
 @given(st.lists(st.text().map(lambda text: text.replace("\x00", ""))))
-@settings(deadline=None)
 def test_storable_text_passes_unchanged(deltas):
     """Text that was storable is not altered."""
     assert streamed(deltas) == "".join(deltas)

@@ -296,7 +296,7 @@ MARKDOWN = st.lists(
 
 @given(ANY_TEXT | MARKDOWN | st.text(min_size=61))
 @example("\ud800")
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_a_title_is_one_short_tidy_line(message):
     """Any title has 1 to 60 storable characters on one line, without stray white space."""
     title = title_from(message)
@@ -308,7 +308,7 @@ def test_a_title_is_one_short_tidy_line(message):
 
 
 @given(ANY_TEXT | MARKDOWN)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_a_title_has_a_title(message):
     """What was good enough for a title is so again."""
     title = title_from(message)
@@ -323,7 +323,7 @@ GRAPHEMES = st.lists(
 
 
 @given(GRAPHEMES)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_a_cut_title_has_only_whole_graphemes(graphemes):
     """What is before the ellipsis is the beginning of the line up to the end of some grapheme."""
     title = title_from("".join(["a", *graphemes]))
@@ -333,7 +333,6 @@ def test_a_cut_title_has_only_whole_graphemes(graphemes):
 
 
 @given(st.text(st.sampled_from("ab" + ACUTE + "\u0308"), min_size=1).map(lambda text: "a" + text))
-@settings(deadline=None)
 def test_a_title_starts_with_its_letter(message):
     """No title starts with the combining mark of a letter that was cut off."""
     title = title_from(message)

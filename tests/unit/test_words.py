@@ -4,9 +4,9 @@ import pytest
 
 from app.domain.ids import new_id
 from app.rag.ranking import bm25, terms
-from app.rag.ranking.bm25 import Candidate, Postings, Ranked, collected, weight
+from app.rag.ranking.bm25 import Candidate, Postings, Ranked, estimate_statistics, term_weight
 from app.rag.ranking.candidates import rare_term_clauses
-from app.rag.ranking.fusion import Ranking, fused
+from app.rag.ranking.fusion import Ranking, fuse
 from app.rag.ranking.terms import stem
 
 OWNER, DOCUMENT = new_id(), new_id()
@@ -59,31 +59,31 @@ def test_marks_are_an_owner_s_own() -> None:
     [mine], [theirs] = terms.term_hashes(OWNER, ["secret"]), terms.term_hashes(new_id(), ["secret"])
     assert mine != theirs
     assert mine.isalnum()
-    assert len(mine) == terms.MARK_LENGTH
+    assert len(mine) == terms.HASH_LENGTH
 
 
 def test_a_chunk_has_each_word_once_with_its_count() -> None:
     """Its document first; a heading's words count twice, and no count is more than a byte holds."""
-    made = terms.indexed(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
-    assert made.words.split(" ") == [terms.document_mark(DOCUMENT), *terms.term_hashes(OWNER, ["cat", "dog", "x"])]
+    made = terms.index_chunk(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
+    assert made.terms.split(" ") == [terms.document_hash(DOCUMENT), *terms.term_hashes(OWNER, ["cat", "dog", "x"])]
     assert list(made.counts) == [0, 4, 1, 255]
 
 
 def candidates(*texts: str) -> list[Candidate]:
-    return [Candidate(place, *terms.indexed(OWNER, DOCUMENT, text)) for place, text in enumerate(texts)]
+    return [Candidate(place, *terms.index_chunk(OWNER, DOCUMENT, text)) for place, text in enumerate(texts)]
 
 
 def test_rare_words_and_short_chunks_count_more() -> None:
     """BM25, by hand: one chunk of two words has the word, the mean length is three."""
     found = candidates("rare word", "common words are there")
     mark = terms.term_hashes(OWNER, ["rare"])[0]
-    known = collected(2, found)
+    known = estimate_statistics(2, found)
     assert (known.mean_length, known.frequency(mark), known.complete) == (3.0, 1.0, True)
-    score = weight(1, 2) * (bm25.K1 + 1) / (1 + bm25.K1 * (1 - bm25.B + bm25.B * 2 / 3))
-    ranking = Postings(found).ranked({mark: weight(1, 2)}, known.mean_length, 10)
+    score = term_weight(1, 2) * (bm25.K1 + 1) / (1 + bm25.K1 * (1 - bm25.B + bm25.B * 2 / 3))
+    ranking = Postings(found).rank({mark: term_weight(1, 2)}, known.mean_length, 10)
     assert [each.chunk_key for each in ranking] == [0]
     assert ranking[0].score == pytest.approx(score)
-    assert Postings([]).ranked({mark: 1.0}, 0, 10) == []
+    assert Postings([]).rank({mark: 1.0}, 0, 10) == []
 
 
 def test_coverage_is_the_share_of_what_is_told() -> None:
@@ -103,7 +103,7 @@ def test_candidates_have_a_rare_word_or_several_common_ones() -> None:
 def test_fusion_is_by_shares_of_the_best() -> None:
     """What is best everywhere has 1; a ranking counts by its weight, and an empty one by what it lacks."""
     lexical, dense = Ranking([Ranked(1, 8.0), Ranked(2, 4.0)]), Ranking([Ranked(2, 0.5), Ranked(1, 0.5)], 3.0)
-    assert fused([lexical, dense]) == {1: pytest.approx(1.0), 2: pytest.approx(0.875)}
-    assert fused([lexical, Ranking([], 1.0)]) == {1: 0.5, 2: 0.25}
-    assert fused([Ranking([Ranked(1, -0.2)])]) == {1: 0.0}
-    assert fused([]) == {}
+    assert fuse([lexical, dense]) == {1: pytest.approx(1.0), 2: pytest.approx(0.875)}
+    assert fuse([lexical, Ranking([], 1.0)]) == {1: 0.5, 2: 0.25}
+    assert fuse([Ranking([Ranked(1, -0.2)])]) == {1: 0.0}
+    assert fuse([]) == {}

@@ -29,7 +29,7 @@ from app.errors import (
     NotInstalled,
     Unavailable,
 )
-from app.rag.extraction.media_types import MEDIA_TYPES
+from app.rag.extraction.registry import FORMATS
 from app.services.documents.progress import WatchedDocument
 
 router = APIRouter(tags=["documents"], prefix="/documents")
@@ -44,7 +44,7 @@ AS_DATA = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sand
 RUN_BY_BROWSERS = {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"}
 BYTES = "application/octet-stream"
 
-CONTENT_TYPES = {kind: BYTES if kind in RUN_BY_BROWSERS else kind for kind in MEDIA_TYPES}
+CONTENT_TYPES = {kind: BYTES if kind in RUN_BY_BROWSERS else kind for kind in FORMATS}
 """`Content-Type` of a document's bytes, by its detected media type."""
 
 UPLOAD_FORM: dict[str, Any] = {
@@ -62,7 +62,7 @@ UPLOAD_FORM: dict[str, Any] = {
                     },
                 },
                 "example": {FILE: "You have 30 days of leave.", USER_ID: "ada"},
-                "encoding": {FILE: {"contentType": ", ".join(MEDIA_TYPES)}},
+                "encoding": {FILE: {"contentType": ", ".join(FORMATS)}},
             }
         },
     }

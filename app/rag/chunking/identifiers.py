@@ -1,11 +1,11 @@
-"""Further words by which a text is found: names that its code defines, and parts of its identifiers."""
+"""Additional search words of a text: names that its code defines, and parts of its identifiers."""
 
 from __future__ import annotations
 
 import re
 
-NAMES_CHARACTERS = 2000
-"""Of the further words of a chunk."""
+MAX_NAMES_CHARACTERS = 2000
+"""Of the additional words of a chunk."""
 
 DEFINITION = re.compile(
     r"\b(?:def|class|function|func|fn|sub|const|let|var|val|type|struct|interface|trait|enum|module|namespace|package|macro_rules!"
@@ -14,27 +14,28 @@ DEFINITION = re.compile(
     r"\s+(?:\([^()\n]{0,80}\)\s*)?\"?([A-Za-z_$][\w$.]{1,79})\"?(?=\s*(?:[({<:=;\[]|$|(?:extends|implements|struct|interface|as|on|for)\b))",
     re.MULTILINE,
 )
-"""Where code in the common languages defines a name; in prose a word like these is seldom followed by a bracket."""
-COMPOUND = re.compile(r"[A-Za-z0-9_$]+(?:[./:\\-]+[A-Za-z0-9_$]+)*")
+"""A name's definition in common languages; in prose such a keyword is rarely followed by a name and a bracket."""
+IDENTIFIER = re.compile(r"[A-Za-z0-9_$]+(?:[./:\\-]+[A-Za-z0-9_$]+)*")
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-HUMP = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]|[_./:\\$]|[A-Za-z]\d|\d[A-Za-z]")
+MIXED = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]|[_./:\\$]|[A-Za-z]\d|\d[A-Za-z]")
+"""A change of case, a separator or a digit within a word: the marks of an identifier."""
 
 
-def names_of(content: str) -> str:
-    """The further words of a chunk, with spaces between."""
+def searchable_names(content: str) -> str:
+    """Return the additional search words of a chunk, separated by spaces."""
     names = dict.fromkeys(found[1] for found in DEFINITION.finditer(content))
-    words = " ".join([*names, *parts_of(content)])
-    return words if len(words) <= NAMES_CHARACTERS else words[:NAMES_CHARACTERS].rpartition(" ")[0]
+    words = " ".join([*names, *identifier_parts(content)])
+    return words if len(words) <= MAX_NAMES_CHARACTERS else words[:MAX_NAMES_CHARACTERS].rpartition(" ")[0]
 
 
-def parts_of(text: str) -> list[str]:
-    """The parts of a text's, or a query's, compounds that are no words of it already, in order, each once."""
-    compounds: dict[str, None] = {}
+def identifier_parts(text: str) -> list[str]:
+    """Return the parts of the identifiers in a text or query, in order, without those that are its words already."""
+    identifiers: dict[str, None] = {}
     words: set[str] = set()
-    for found in COMPOUND.finditer(text):
-        if HUMP.search(found[0]):
-            compounds[found[0]] = None
+    for found in IDENTIFIER.finditer(text):
+        if MIXED.search(found[0]):
+            identifiers[found[0]] = None
         else:
             words.update(found[0].lower().split("-"))
-    parts = dict.fromkeys(part.lower() for each in compounds for part in PART.findall(each) if len(part) > 1)
+    parts = dict.fromkeys(part.lower() for each in identifiers for part in PART.findall(each) if len(part) > 1)
     return [part for part in parts if part not in words]

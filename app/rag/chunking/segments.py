@@ -1,4 +1,4 @@
-"""What a text can be cut into: headings, sentences, items, rows and lines, each with the price of a cut before it."""
+"""Segments of a text between which it can be cut: headings, sentences, list items, rows and lines, with costs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias
 
-from app.rag.extraction.blocks import Block, Kind, TextBlocks
-from app.rag.tokenizer import counted
+from app.rag.extraction.blocks import Block, BlockKind, TextBlocks
+from app.rag.tokenizer import count_tokens
 
-MOST = 250
-"""Tokens of a chunk, and so of a unit."""
+MAX_TOKENS = 250
+"""Of a chunk, and so of a segment."""
 CHARACTERS_PER_TOKEN = 10
-"""Blanks have no tokens, and what the model does not know has one however long it is; both count as this long ones."""
-PIECE_CHARACTERS = 80
-"""Of the pieces of a line or sentence that is no unit. A character has three tokens at most, as Korean syllables."""
-LETTERS = 50
-"""Of the pieces of a word that is longer."""
-SMALL = 16
-"""Tokens that are not worth a cut."""
+"""Lower bound on tokens: one per this many characters. Blanks have none, and an unknown word of any length has one."""
+GROUP_CHARACTERS = 80
+"""Of a word group in a line or sentence that is too long. A character has three tokens at most, as Korean syllables."""
+WORD_CHARACTERS = 50
+"""Longer words are cut into pieces of this length."""
+SMALL_TOKENS = 16
+"""Tokens up to which neighbouring segments are merged."""
 BATCH_TEXTS, BATCH_CHARACTERS = 4096, 100_000
-"""Of the texts whose tokens are counted at once; a token takes some 300 bytes meanwhile."""
+"""Of texts whose tokens are counted in one call, which takes some 300 bytes per token."""
 
 Span: TypeAlias = tuple[int, int, Block]
-"""Beginning and end of something in the text, and what it is a part of."""
+"""Start and end of a span of the text, and the block that it is in."""
 
 AFTER_HEADING = 5.0
 AFTER_LEAD = 1.0
@@ -37,99 +37,99 @@ AT_LINE = 0.15
 AT_SENTENCE = 0.35
 WITHIN_SENTENCE = 0.6
 AT_PIECE = 1.5
-OVER_SECTION = (0.6, 0.4, 0.25, 0.15)
-"""What a heading amid a chunk costs, by its depth."""
-OVER_PAGE = 0.05
+JOINED_SECTIONS = (0.6, 0.4, 0.25, 0.15)
+"""Costs of a heading in the middle of a chunk, by its depth."""
+JOINED_PAGES = 0.05
 
 SENTENCE_END = re.compile(
     r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]{0,3}+(?=\s++[^\sa-z])"
     r"|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d\u2019]{0,3}"
     r"|\n"
 )
-"""After a full stop and its like if no small letter follows, after those of Chinese and Japanese, at a line's end."""
+"""A full stop or the like that no lower-case letter follows, one of Chinese or Japanese, or a line's end."""
 LINE_END = re.compile(r"\n")
 WORD = re.compile(r"\S+")
 TERMINAL = (*".!?\u2026\u3002\uff01\uff1f\u300d\u300f", '."', ".)", ".\u201d", "?\u201d", "!\u201d")
 LEAD_CHARACTERS = 60
-"""A paragraph that has no more, and no end, is taken for the name of what follows."""
+"""A paragraph that is no longer, and does not end a sentence, is taken for the name of the next block."""
 
 
 @dataclass(slots=True)
 class Segment:
-    """A span that is not cut, and its tokens."""
+    """A span that is not cut."""
 
     start: int
     end: int
     tokens: int
     block: Block
-    cut: float = 0.0
-    """The price of a cut before it."""
-    over: float = 0.0
-    """The price of none."""
+    cut_cost: float = 0.0
+    """Cost of a cut before it."""
+    join_cost: float = 0.0
+    """Cost of no cut before it."""
 
 
-def segments_of(draft: TextBlocks) -> list[Segment]:
-    """The units of a draft, in order."""
-    return merged(priced(draft, counted_units(draft)))  # one by one: there may be as many as characters
+def segments_of(document: TextBlocks) -> list[Segment]:
+    """Return the segments of a document, in order."""
+    return merge_small(with_costs(document, counted_segments(document)))  # lazily: there may be one per character
 
 
-def priced(draft: TextBlocks, units: Iterator[Segment]) -> Iterator[Segment]:
-    """The units with the price of a cut before each, and of none."""
-    depths = {level: depth for depth, level in enumerate(sorted({each.level for each in draft.blocks if each.level}))}
-    before = None
-    for unit in units:
-        if before is not None:
-            unit.cut = price_of_cut(draft.text, before, unit)
-            unit.over = price_of_none(before, unit, depths)
-            gap = (unit.start - before.start) // CHARACTERS_PER_TOKEN
-            before.tokens = min(MOST, max(before.tokens, gap))
-            yield before
-        before = unit
-    if before is not None:
-        yield before
+def with_costs(document: TextBlocks, segments: Iterator[Segment]) -> Iterator[Segment]:
+    """Set the costs of each segment, and count the gap after it as tokens of its own."""
+    levels = sorted({each.level for each in document.blocks if each.level})
+    depths = {level: depth for depth, level in enumerate(levels)}
+    previous = None
+    for segment in segments:
+        if previous is not None:
+            segment.cut_cost = cut_cost(document.text, previous, segment)
+            segment.join_cost = join_cost(previous, segment, depths)
+            with_gap = (segment.start - previous.start) // CHARACTERS_PER_TOKEN
+            previous.tokens = min(MAX_TOKENS, max(previous.tokens, with_gap))
+            yield previous
+        previous = segment
+    if previous is not None:
+        yield previous
 
 
-def counted_units(draft: TextBlocks) -> Iterator[Segment]:
-    """The sentences and lines of all blocks; in pieces where they are too long for a chunk."""
-    text = draft.text
-    spans = ((start, end, block) for block in draft.blocks for start, end in parts_of(text, block))
-    for (start, end, block), tokens in tokens_of(text, spans):
-        if tokens <= MOST:
+def counted_segments(document: TextBlocks) -> Iterator[Segment]:
+    """Yield the sentences and lines of all blocks, in pieces if they are too long for a chunk."""
+    text = document.text
+    spans = ((start, end, block) for block in document.blocks for start, end in spans_of_block(text, block))
+    for (start, end, block), tokens in with_tokens(text, spans):
+        if tokens <= MAX_TOKENS:
             yield Segment(start, end, tokens, block)
         else:
-            yield from pieces_of(text, start, end, block)
+            yield from segments_of_long_span(text, start, end, block)
 
 
-def parts_of(text: str, block: Block) -> Iterable[tuple[int, int]]:
-    """The spans of a block's sentences or lines."""
-    if block.kind is Kind.HEADING:
-        return divided(text, block.start, block.end, None)
-    return divided(text, block.start, block.end, LINE_END if block.kind.by_line else SENTENCE_END)
+def spans_of_block(text: str, block: Block) -> Iterable[tuple[int, int]]:
+    """Return the spans of a block's sentences or lines; a heading is one."""
+    if block.kind is BlockKind.HEADING:
+        return split_span(text, block.start, block.end, None)
+    return split_span(text, block.start, block.end, LINE_END if block.kind.by_line else SENTENCE_END)
 
 
-def divided(text: str, start: int, end: int, ends: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
-    """The spans between what ends one, without blanks around them."""
-    found = ends.finditer(text, start, end) if ends is not None else ()
-    begun = start
-    for stop in chain((each.end() for each in found), (end,)):
-        part = text[begun:stop]
+def split_span(text: str, start: int, end: int, separator: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
+    """Split a span after each match of `separator`; yield the parts without surrounding blanks."""
+    matches = separator.finditer(text, start, end) if separator is not None else ()
+    begin = start
+    for stop in chain((each.end() for each in matches), (end,)):
+        part = text[begin:stop]
         if stripped := part.strip():
-            first = begun + len(part) - len(part.lstrip())
+            first = begin + len(part) - len(part.lstrip())
             yield first, first + len(stripped)
-        begun = stop
+        begin = stop
 
 
-def tokens_of(text: str, spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
-    """Each span with its tokens, or a number above `MOST` for one that has more whatever they are."""
+def with_tokens(text: str, spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
+    """Yield each span with its number of tokens, or a number over `MAX_TOKENS` if it is certainly over."""
     for batch in batches(spans):
-        short = (end - start < (MOST + 1) * CHARACTERS_PER_TOKEN for start, end, _ in batch)
+        short = (end - start < (MAX_TOKENS + 1) * CHARACTERS_PER_TOKEN for start, end, _ in batch)
         texts = [text[start:end] if counts else "" for (start, end, _), counts in zip(batch, short, strict=True)]
-        for span, tokens in zip(batch, counted(texts), strict=True):
+        for span, tokens in zip(batch, count_tokens(texts), strict=True):
             yield span, max(tokens, (span[1] - span[0]) // CHARACTERS_PER_TOKEN)
 
 
 def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
-    """The spans, some at a time."""
     batch: list[Span] = []
     characters = 0
     for span in spans:
@@ -142,78 +142,83 @@ def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
         yield batch
 
 
-def pieces_of(text: str, start: int, end: int, block: Block) -> Iterator[Segment]:
-    """The units of a span that is too long for one: some words, or a part of one, whose tokens can only be bounded."""
-    spans = ((*piece, block) for part in divided(text, start, end, SENTENCE_END) for piece in pieces(text, *part))
-    for (first, last, _), tokens in tokens_of(text, spans):
+def segments_of_long_span(text: str, start: int, end: int, block: Block) -> Iterator[Segment]:
+    """Yield the word groups of a span that is too long for a chunk.
+
+    The tokens of a piece of a word depend on its neighbours; they are bounded by its decomposed characters.
+    """
+    spans = (
+        (*group, block) for part in split_span(text, start, end, SENTENCE_END) for group in word_groups(text, *part)
+    )
+    for (first, last, _), tokens in with_tokens(text, spans):
         within_word = text[first - 1 : first].strip() or text[last : last + 1].strip()
         bound = len(unicodedata.normalize("NFD", text[first:last])) if within_word else tokens
-        yield Segment(first, last, min(MOST, bound), block)
+        yield Segment(first, last, min(MAX_TOKENS, bound), block)
 
 
-def pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Spans of whole words of at most `PIECE_CHARACTERS` in all, and of parts of words that are too long."""
-    begun, stop = end, end
+def word_groups(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield spans of whole words of at most `GROUP_CHARACTERS` in all, and pieces of words that are too long."""
+    begin, stop = end, end
     for word in WORD.finditer(text, start, end):
         first, last = word.span()
-        if begun < first and (last - begun > PIECE_CHARACTERS or last - first > LETTERS):
-            yield begun, stop
-            begun = end
-        if last - first > LETTERS:
-            yield from ((place, min(place + LETTERS, last)) for place in range(first, last, LETTERS))
+        if begin < first and (last - begin > GROUP_CHARACTERS or last - first > WORD_CHARACTERS):
+            yield begin, stop
+            begin = end
+        if last - first > WORD_CHARACTERS:
+            yield from ((place, min(place + WORD_CHARACTERS, last)) for place in range(first, last, WORD_CHARACTERS))
         else:
-            begun, stop = min(begun, first), last
-    if begun < end:
-        yield begun, stop
+            begin, stop = min(begin, first), last
+    if begin < end:
+        yield begin, stop
 
 
-def price_of_cut(text: str, before: Segment, unit: Segment) -> float:
-    """What it costs to cut between two units."""
-    if before.block is unit.block:
-        return price_within(text, before, unit)
-    if before.block.kind is Kind.HEADING:
+def cut_cost(text: str, previous: Segment, segment: Segment) -> float:
+    """Return the cost of a cut between two segments."""
+    if previous.block is segment.block:
+        return cut_cost_within_block(text, previous, segment)
+    if previous.block.kind is BlockKind.HEADING:
         return AFTER_HEADING
-    if is_lead(text, before.block):
+    if is_lead(text, previous.block):
         return AFTER_LEAD
-    if unit.block.kind is Kind.HEADING:
+    if segment.block.kind is BlockKind.HEADING:
         return AT_SECTION
-    return AT_INTRODUCED if unit.block.kind.by_line and before.block.kind is Kind.PARAGRAPH else AT_BLOCK
+    return AT_INTRODUCED if segment.block.kind.by_line and previous.block.kind is BlockKind.PARAGRAPH else AT_BLOCK
 
 
-def price_within(text: str, before: Segment, unit: Segment) -> float:
-    """What it costs to cut between two units of a block."""
-    ended = text.endswith(TERMINAL, before.start, before.end)
-    if "\n" not in text[before.end : unit.start]:
+def cut_cost_within_block(text: str, previous: Segment, segment: Segment) -> float:
+    ended = text.endswith(TERMINAL, previous.start, previous.end)
+    if "\n" not in text[previous.end : segment.start]:
         return AT_SENTENCE if ended else AT_PIECE
-    if unit.block.kind.by_line:
-        return AFTER_LEAD if unit.block.header and before.start == unit.block.start else AT_LINE
+    if segment.block.kind.by_line:
+        return AFTER_LEAD if segment.block.header and previous.start == segment.block.start else AT_LINE
     return AT_LINE if ended else WITHIN_SENTENCE
 
 
 def is_lead(text: str, block: Block) -> bool:
-    """Whether a block says little without the next one."""
-    if block.leads or text.endswith((":", "\uff1a"), block.start, block.end):
+    """Return whether a block introduces the next one and means little without it."""
+    if block.introduces or text.endswith((":", "\uff1a"), block.start, block.end):
         return True
-    short = block.kind is Kind.PARAGRAPH and block.end - block.start <= LEAD_CHARACTERS
+    short = block.kind is BlockKind.PARAGRAPH and block.end - block.start <= LEAD_CHARACTERS
     return short and not text.endswith(TERMINAL, block.start, block.end)
 
 
-def price_of_none(before: Segment, unit: Segment, depths: dict[int, int]) -> float:
-    """What it costs not to cut between two units."""
-    if unit.block.kind is Kind.HEADING and before.block is not unit.block:
-        return OVER_SECTION[min(depths[unit.block.level], len(OVER_SECTION) - 1)]
-    return OVER_PAGE if before.block.page != unit.block.page else 0.0
+def join_cost(previous: Segment, segment: Segment, depths: dict[int, int]) -> float:
+    """Return the cost of two segments in one chunk; `depths` are those of heading levels, 0 for the outermost."""
+    if segment.block.kind is BlockKind.HEADING and previous.block is not segment.block:
+        return JOINED_SECTIONS[min(depths[segment.block.level], len(JOINED_SECTIONS) - 1)]
+    return JOINED_PAGES if previous.block.page != segment.block.page else 0.0
 
 
-def merged(units: Iterable[Segment]) -> list[Segment]:
-    """The units with small neighbours as one, which bounds their number by that of tokens; no heading ends one."""
-    made: list[Segment] = []
-    for unit in units:
-        last = made[-1] if made else None
-        ends_section = unit.block.kind is Kind.HEADING and last is not None and last.block.kind is not Kind.HEADING
-        if last is None or ends_section or last.tokens + unit.tokens > SMALL:
-            made.append(unit)
+def merge_small(segments: Iterable[Segment]) -> list[Segment]:
+    """Merge small neighbours, so that segments are no more than tokens; a heading never ends a merged one."""
+    heading = BlockKind.HEADING
+    merged: list[Segment] = []
+    for segment in segments:
+        last = merged[-1] if merged else None
+        ends_section = segment.block.kind is heading and last is not None and last.block.kind is not heading
+        if last is None or ends_section or last.tokens + segment.tokens > SMALL_TOKENS:
+            merged.append(segment)
         else:
-            last.end = unit.end
-            last.tokens += unit.tokens
-    return made
+            last.end = segment.end
+            last.tokens += segment.tokens
+    return merged

@@ -1,7 +1,7 @@
-"""Cuts a document's text into chunks of 200 to 250 tokens, where it hurts least.
+"""Splits a document's text into chunks of 200 to 250 tokens at the least total cost.
 
-A cut before a unit has a price, the lower the more begins there, and so has a heading amid a chunk, and a chunk that is
-small. What costs least in all is found by dynamic programming, in time linear in the number of units.
+A cut before a segment has a cost, lower where a larger part of the document begins; so has a heading in the middle of a
+chunk, and a small chunk. The minimum is found by dynamic programming, in time linear in the number of segments.
 """
 
 from __future__ import annotations
@@ -11,64 +11,69 @@ from itertools import pairwise
 
 from app.domain.documents import Chunk
 from app.rag.chunking.headings import Outline
-from app.rag.chunking.identifiers import names_of
-from app.rag.chunking.segments import MOST, Segment, segments_of
+from app.rag.chunking.identifiers import searchable_names
+from app.rag.chunking.segments import MAX_TOKENS, Segment, segments_of
 from app.rag.extraction.blocks import TextBlocks
 from app.rag.extraction.errors import TOO_MANY_CHUNKS, ExtractionError
 from app.rag.extraction.limits import Limits
 
-AIM = 200
+TARGET_TOKENS = 200
 """Tokens below which a chunk is small."""
-SHORTFALL = [(max(0, AIM - tokens) / AIM) ** 2 for tokens in range(MOST + 1)]
-"""The price of a chunk of so many tokens."""
+SIZE_COSTS = [(max(0, TARGET_TOKENS - tokens) / TARGET_TOKENS) ** 2 for tokens in range(MAX_TOKENS + 1)]
+"""The cost of a chunk by its number of tokens."""
 
 
-def chunks_of(draft: TextBlocks, outline: Outline, limits: Limits) -> list[Chunk]:
-    """The chunks of a draft, in order: every character that is not blank is in exactly one.
+def split_document(document: TextBlocks, outline: Outline, limits: Limits) -> list[Chunk]:
+    """Split a document; each character that is not blank is in exactly one chunk.
 
     Raises:
-        Unreadable: there are more than the limit.
+        ExtractionError: there are more chunks than the limit.
     """
-    units = segments_of(draft)
-    places = cheapest_cuts(units)
-    if len(places) - 1 > limits.chunks:
+    segments = segments_of(document)
+    boundaries = cheapest_boundaries(segments)
+    if len(boundaries) - 1 > limits.chunks:
         raise ExtractionError(TOO_MANY_CHUNKS)
-    return [chunk_of(draft, units[first:last], outline) for first, last in pairwise(places)]
+    return [build_chunk(document, segments[first:last], outline) for first, last in pairwise(boundaries)]
 
 
-def cheapest_cuts(units: Sequence[Segment]) -> list[int]:
-    """The places of the first unit of each chunk, and that after the last unit."""
-    prices = [0.0]
-    begins = [0]
-    for end in range(1, len(units) + 1):
-        price, first = cheapest_last(units, prices, end)
-        prices.append(price)
-        begins.append(first)
-    places = [len(units)]
-    while places[-1] > 0:
-        places.append(begins[places[-1]])
-    return places[::-1]
+def cheapest_boundaries(segments: Sequence[Segment]) -> list[int]:
+    """Return the index of the first segment of each chunk, and at the end the number of segments."""
+    costs = [0.0]
+    starts = [0]
+    for end in range(1, len(segments) + 1):
+        cost, start = cheapest_last_chunk(segments, costs, end)
+        costs.append(cost)
+        starts.append(start)
+    boundaries = [len(segments)]
+    while boundaries[-1] > 0:
+        boundaries.append(starts[boundaries[-1]])
+    return boundaries[::-1]
 
 
-def cheapest_last(units: Sequence[Segment], prices: Sequence[float], end: int) -> tuple[float, int]:
-    """What the units before `end` cost at least, as in `prices` for fewer of them, and where the last chunk begins."""
-    best, begin = float("inf"), end - 1
-    tokens, over = 0, 0.0
+def cheapest_last_chunk(segments: Sequence[Segment], costs: Sequence[float], end: int) -> tuple[float, int]:
+    """Find the best last chunk of the first `end` segments.
+
+    `costs` has the least total cost of every smaller number of segments.
+
+    Returns:
+        The least total cost, and the index of the last chunk's first segment.
+    """
+    least, start = float("inf"), end - 1
+    tokens, join_costs = 0, 0.0
     for first in range(end - 1, -1, -1):
-        unit = units[first]
-        tokens += unit.tokens
-        if tokens > MOST:
+        segment = segments[first]
+        tokens += segment.tokens
+        if tokens > MAX_TOKENS:
             break
-        price = prices[first] + unit.cut + over + SHORTFALL[tokens]
-        if price < best:
-            best, begin = price, first
-        over += unit.over
-    return best, begin
+        cost = costs[first] + segment.cut_cost + join_costs + SIZE_COSTS[tokens]
+        if cost < least:
+            least, start = cost, first
+        join_costs += segment.join_cost
+    return least, start
 
 
-def chunk_of(draft: TextBlocks, units: Sequence[Segment], outline: Outline) -> Chunk:
-    """The chunk of some units."""
-    start, end, block = units[0].start, units[-1].end, units[0].block
-    content = draft.text[start:end]
+def build_chunk(document: TextBlocks, segments: Sequence[Segment], outline: Outline) -> Chunk:
+    start, end, block = segments[0].start, segments[-1].end, segments[0].block
+    content = document.text[start:end]
     header = block.header if start > block.start else ""
-    return Chunk(content, start, end, block.page, outline.above(start, end, header), names_of(content))
+    return Chunk(content, start, end, block.page, outline.heading_path(start, end, header), searchable_names(content))

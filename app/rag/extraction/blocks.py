@@ -1,4 +1,4 @@
-"""What every format is read into: plain text, and which spans of it are what."""
+"""Plain text with typed spans, which every format is read into."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.rag.extraction.limits import Limits
 
 TITLE_CHARACTERS = 200
 
-BLANKED = {code: " " for code in (*range(1, 32), *range(127, 161), 0x2007, 0x202F) if code not in (9, 10)}
-"""Control characters, which separate words for a reader but not for a tokenizer, and blanks that do not break."""
+CONTROLS_TO_BLANKS = {code: " " for code in (*range(1, 32), *range(127, 161), 0x2007, 0x202F) if code not in (9, 10)}
+"""Control characters, which separate words for a reader but not for a tokenizer, and no-break spaces."""
 
-MARKS = re.compile(r"^(?:[#=] ?)+ |(?: ?=)+$| (?:={3,}|-{3,}|~{3,})$")
+HEADING_MARKUP = re.compile(r"^(?:[#=] ?)+ |(?: ?=)+$| (?:={3,}|-{3,}|~{3,})$")
 
 
-class Kind(StrEnum):
-    """What a block is, and so where it may be cut."""
+class BlockKind(StrEnum):
+    """Kind of a block, which determines where chunks may be cut."""
 
     HEADING = "heading"
     PARAGRAPH = "paragraph"
@@ -36,29 +36,29 @@ class Kind(StrEnum):
 
     @property
     def by_line(self) -> bool:
-        """Whether each line is one of its parts: an item, a row, a line of code."""
-        return self in {Kind.LIST, Kind.TABLE, Kind.CODE}
+        """True if each line is a unit: an item, a row, a line of code."""
+        return self in {BlockKind.LIST, BlockKind.TABLE, BlockKind.CODE}
 
 
 @dataclass(slots=True)
 class Block:
-    """A span of the text that is one thing."""
+    """A span of the text that is a heading, a paragraph, a list, a table or code."""
 
-    kind: Kind
+    kind: BlockKind
     start: int
     end: int
     level: int = 0
     """Of a heading, 1 for the outermost."""
     page: int | None = None
     header: str = ""
-    """Of a table, its first row."""
-    leads: bool = False
-    """Whether it says little without what follows: a term before its definition, a caption before its table."""
+    """The first row of a table that names its columns."""
+    introduces: bool = False
+    """Set for a block that means little without the next: a term before its definition, a caption before its table."""
 
 
 @dataclass(slots=True)
 class TextBlocks:
-    """A document's text before it is cut into chunks; blocks are in order and hold all that is not blank."""
+    """A document's text before it is split into chunks; its blocks are in order and cover all that is not blank."""
 
     text: str
     blocks: list[Block]
@@ -69,10 +69,10 @@ class TextBlocks:
 
 @dataclass(slots=True)
 class BlockWriter:
-    """Puts a text together, block by block.
+    """Builds a `TextBlocks`, block by block.
 
     Raises:
-        Unreadable: the text is longer, or has more blocks, columns or cells, than the limits.
+        ExtractionError: the text is longer, or has more blocks, columns or cells, than the limits.
     """
 
     limits: Limits
@@ -82,28 +82,30 @@ class BlockWriter:
     _length: int = 0
     _cells: int = 0
 
-    def add(self, kind: Kind, text: str, *, level: int = 0, header: str = "", leads: bool = False) -> None:
-        """Appends a block, or nothing where `text` is blank; an item after an item belongs to the same list."""
-        text = clean(text).rstrip().lstrip("\n")
+    def add(self, kind: BlockKind, text: str, *, level: int = 0, header: str = "", introduces: bool = False) -> None:
+        """Append a block, or nothing if `text` is blank; consecutive list items become one block."""
+        text = normalize_text(text).rstrip().lstrip("\n")
         if not text.strip():
             return
-        before = self.blocks[-1] if self.blocks else None
-        goes_on = kind is Kind.LIST and before is not None and before.kind is Kind.LIST and before.page == self.page
-        start = self._append(text, "\n" if goes_on else "\n\n")
-        if goes_on and before is not None:
-            before.end = self._length
+        last = self.blocks[-1] if self.blocks else None
+        continues = (
+            kind is BlockKind.LIST and last is not None and last.kind is BlockKind.LIST and last.page == self.page
+        )
+        start = self._append(text, "\n" if continues else "\n\n")
+        if continues and last is not None:
+            last.end = self._length
             return
         if len(self.blocks) >= self.limits.elements:
             raise ExtractionError(TOO_MANY_ELEMENTS)
-        self.blocks.append(Block(kind, start, self._length, level, self.page, header, leads))
+        self.blocks.append(Block(kind, start, self._length, level, self.page, header, introduces))
 
     def add_table(self, rows: Iterable[Sequence[str]], *, headed: bool = True) -> None:
-        """Appends a table, the first of whose rows is its header, if it has others and is `headed`."""
-        lines = [line for line in map(row, self.counted(rows)) if line]
-        self.add(Kind.TABLE, "\n".join(lines), header=lines[0] if headed and len(lines) > 1 else "")
+        """Append a table; if it is `headed` and has several rows, the first one is its header."""
+        lines = [line for line in map(table_row, self.within_limits(rows)) if line]
+        self.add(BlockKind.TABLE, "\n".join(lines), header=lines[0] if headed and len(lines) > 1 else "")
 
-    def counted(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """The rows, as long as their columns and the cells of all tables are within the limits."""
+    def within_limits(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Yield the rows; raise once the columns of one, or the cells of all tables, exceed the limits."""
         for cells in rows:
             self._cells += len(cells)
             if len(cells) > self.limits.columns:
@@ -112,13 +114,13 @@ class BlockWriter:
                 raise ExtractionError(TOO_MANY_CELLS)
             yield cells
 
-    def draft(self, title: str | None = None) -> TextBlocks:
-        """What was written; without a title of its own it has that of its first heading, if it begins with it."""
+    def build(self, title: str | None = None) -> TextBlocks:
+        """Return the text and its blocks; the default title is that of a heading at the very beginning."""
         text = "".join(self._parts)
         first = self.blocks[0] if self.blocks else None
-        if not title and first is not None and first.kind is Kind.HEADING:
+        if not title and first is not None and first.kind is BlockKind.HEADING:
             title = text[first.start : first.end]
-        return TextBlocks(text, self.blocks, title_of(title))
+        return TextBlocks(text, self.blocks, clean_title(title))
 
     def _append(self, text: str, separator: str) -> int:
         if self._parts:
@@ -132,26 +134,26 @@ class BlockWriter:
         return start
 
 
-def clean(text: str) -> str:
-    """Text that can be stored, with newlines of one kind and blanks for control characters."""
-    return storable(text.replace("\r\n", "\n").replace("\r", "\n").translate(BLANKED))
+def normalize_text(text: str) -> str:
+    """Return text that can be stored, with LF as its only newline and blanks in place of control characters."""
+    return storable(text.replace("\r\n", "\n").replace("\r", "\n").translate(CONTROLS_TO_BLANKS))
 
 
-def folded(text: str) -> str:
-    """The text on one line, without blanks around it."""
+def single_line(text: str) -> str:
+    """Return the text with every run of whitespace as one space, and none at its ends."""
     return " ".join(text.split())
 
 
-def row(cells: Sequence[str], between: str = " | ") -> str:
-    """A table's row on one line, without the empty cells at its end."""
-    return between.join(map(folded, cells)).rstrip(f" {between}")
+def table_row(cells: Sequence[str], separator: str = " | ") -> str:
+    """Return a table's row as one line, without the empty cells at its end."""
+    return separator.join(map(single_line, cells)).rstrip(f" {separator}")
 
 
-def unmarked(heading: str) -> str:
-    """A heading's words on one line, without what marks or underlines it in plain text."""
-    return MARKS.sub("", folded(heading))
+def heading_text(heading: str) -> str:
+    """Return a heading's words as one line, without the characters that mark or underline it in plain text."""
+    return HEADING_MARKUP.sub("", single_line(heading))
 
 
-def title_of(text: str | None) -> str | None:
-    """A title as it is shown, None for a blank one."""
-    return folded(clean(text or ""))[:TITLE_CHARACTERS].rstrip() or None
+def clean_title(text: str | None) -> str | None:
+    """Return a title as one line of at most `TITLE_CHARACTERS`; None if it is blank."""
+    return single_line(normalize_text(text or ""))[:TITLE_CHARACTERS].rstrip() or None

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what reading one document may take, and give.
-
-    `docs/documents.md` has the figures of honest documents from which these follow.
-    """
+    """Limits on reading one document. `docs/documents.md` has the measurements of real documents behind them."""
 
     cpu_seconds: int = 25
-    """So few that on a machine that is not busy every document is read, or has failed, within 30 seconds."""
+    """Low enough that on an idle machine every document is read, or has failed, within 30 seconds."""
     wall_seconds: float = 120
-    """Longer, since reading gives way to everything else on the machine."""
+    """Longer, since the process has the lowest priority."""
     memory_bytes: int = 800_000_000
     """Of address space, some 120 MB of which the process has from its start."""
     pages: int = 10_000
@@ -21,11 +18,11 @@ class Limits:
     members: int = 10_000
     """Files within an archive."""
     elements: int = 1_000_000
-    """Tags of a page, tokens of Markdown, paragraphs of a text."""
+    """HTML tags, Markdown tokens or paragraphs of plain text."""
     xml_elements: int = 3_000_000
-    """Elements and attributes in all parts of an Office document, most of which say how it looks."""
+    """Elements and attributes in all parts of an Office document, most of which are formatting."""
     nesting: int = 2_000
-    """Elements of a page that are open within each other. Of XML the parser itself takes 256."""
+    """Depth of open HTML elements. For XML the parser itself allows 256."""
     columns: int = 100_000
     """Cells of one row."""
     cells: int = 3_000_000

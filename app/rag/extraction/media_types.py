@@ -1,58 +1,52 @@
-"""What kind of document some bytes are: the bytes say so, a name only tells texts apart."""
+"""Detection of a file's media type by its bytes; the file name only distinguishes texts."""
 
 from __future__ import annotations
 
 import codecs
 import re
-from importlib.util import find_spec
 
-PDF = "application/pdf"
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-HTML = "text/html"
-MARKDOWN = "text/markdown"
-CSV = "text/csv"
-PLAIN = "text/plain"
-MEDIA_TYPES = (PLAIN, MARKDOWN, HTML, CSV, PDF, DOCX, PPTX)
-"""Everything that a document may be found to be."""
+from app.rag.extraction.formats.html import PROLOGUE
+from app.rag.extraction.formats.plain import FORMAT as PLAIN_TEXT
+from app.rag.extraction.registry import FORMATS
 
 WINDOW = 65536
-"""Bytes at the beginning and at the end of a file by which its kind is told."""
+"""Bytes at the beginning and at the end of a file that detection reads."""
 
-TEXT_ENDINGS = {"md": MARKDOWN, "markdown": MARKDOWN, "csv": CSV, "tsv": CSV}
-HTML_ENDINGS = {"html", "htm", "xhtml"}
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+BY_SIGNATURE = [(each.signature, each.media_type) for each in FORMATS.values() if each.signature is not None]
+BY_FOLDER = {each.office_folder.encode(): each for each in FORMATS.values() if each.office_folder is not None}
+BY_TEXT = [(each.matches_text, each.media_type) for each in FORMATS.values() if each.matches_text is not None]
+BY_EXTENSION = {
+    extension: each.media_type
+    for each in FORMATS.values()
+    if each.is_text and each.matches_text is None
+    for extension in each.extensions
+}
 
-BEFORE = r"(?>(?><\?xml[^>]*>)|(?><!--.*?-->)|\s+)*+"
-HTML_START = re.compile(BEFORE + r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
-SVG_START = re.compile(BEFORE + r"(?:<!doctype\s+svg|<svg)\b", re.IGNORECASE | re.DOTALL)
+SVG_START = re.compile(PROLOGUE + r"(?:<!doctype\s+svg|<svg)\b", re.IGNORECASE | re.DOTALL)
 NO_TEXT = ("{\\rtf", "%!PS")
 CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
+START_OF_ZIP = b"PK\x03\x04"
 END_OF_ZIP = b"PK\x05\x06"
-MEMBER = re.compile(rb"PK\x01\x02.{42}(word|ppt)/[^/]*\.xml", re.DOTALL)
+MEMBER = re.compile(rb"PK\x01\x02.{42}(" + b"|".join(BY_FOLDER) + rb")/[^/]*\.xml", re.DOTALL)
 
 
-def media_type_of(head: bytes, tail: bytes, name: str) -> str | None:
-    """The media type of a file by its first and last `WINDOW` bytes; None for one that is not read here."""
-    if is_pdf(head, tail):
-        return PDF
-    if head.startswith(b"PK\x03\x04"):
-        return office_type(tail)
+def detect_media_type(head: bytes, tail: bytes, name: str) -> str | None:
+    """Return a file's media type by its first and last `WINDOW` bytes; None if it is not read here."""
+    for matches, media_type in BY_SIGNATURE:
+        if matches(head, tail):
+            return media_type
+    if head.startswith(START_OF_ZIP):
+        return office_media_type(tail)
     text = start_of_text(head, tail)
-    return None if text is None else text_type(text, name)
+    return None if text is None else text_media_type(text, name)
 
 
-def is_pdf(head: bytes, tail: bytes) -> bool:
-    """Whether it is a PDF; up to 1,024 bytes may stand before its first line (ISO 32000-1, annex H)."""
-    place = head[:1024].find(b"%PDF-")
-    return place == 0 or (place > 0 and (not head[:place].strip() or b"startxref" in tail[-2048:]))
+def office_media_type(tail: bytes) -> str | None:
+    """Return the media type of an Office document by the ZIP directory at its end.
 
-
-def office_type(tail: bytes) -> str | None:
-    """What a ZIP archive's own directory, at its end, says that it is; archives within it do not count.
-
-    Presentations are read where the extra `pptx` is installed.
+    Only the file's own directory counts, not those of archives within it.
     """
     end = tail.rfind(END_OF_ZIP)
     if end < 0:
@@ -61,13 +55,12 @@ def office_type(tail: bytes) -> str | None:
     member = MEMBER.search(tail, max(0, end - size), end)
     if member is None:
         return None
-    if member[1] == b"word":
-        return DOCX
-    return PPTX if find_spec("pptx") is not None else None
+    found = BY_FOLDER[member[1]]
+    return found.media_type if found.available else None
 
 
 def start_of_text(head: bytes, tail: bytes) -> str | None:
-    """The first characters, if these are the bytes of a text."""
+    """Return the first characters of a text; None for bytes that are no text."""
     if head.startswith(UTF16):
         encoding = "utf-16"
     elif b"\x00" in head or b"\x00" in tail:
@@ -83,7 +76,7 @@ def start_of_text(head: bytes, tail: bytes) -> str | None:
 
 
 def is_utf8(head: bytes) -> bool:
-    """Whether it is UTF-8, a character that the end cuts aside."""
+    """Return whether bytes are UTF-8; the end may cut a character."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
@@ -91,11 +84,12 @@ def is_utf8(head: bytes) -> bool:
     return True
 
 
-def text_type(text: str, name: str) -> str | None:
-    """What kind of text begins so."""
-    ending = name.rpartition(".")[2].lower()
+def text_media_type(text: str, name: str) -> str | None:
+    """Return the media type of a text that begins with `text`; None for RTF, PostScript and SVG."""
+    extension = name.rpartition(".")[2].lower()
     if text.startswith(NO_TEXT) or SVG_START.match(text):
         return None
-    if HTML_START.match(text) or (ending in HTML_ENDINGS and "<" in text):
-        return HTML
-    return TEXT_ENDINGS.get(ending, PLAIN)
+    for matches, media_type in BY_TEXT:
+        if matches(text, extension):
+            return media_type
+    return BY_EXTENSION.get(extension, PLAIN_TEXT.media_type)

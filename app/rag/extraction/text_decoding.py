@@ -3,26 +3,30 @@ from __future__ import annotations
 import codecs
 import re
 
-from app.rag.extraction.blocks import clean
+from app.rag.extraction.blocks import normalize_text
 from app.rag.extraction.errors import TOO_MUCH_TEXT, ExtractionError
 from app.rag.extraction.limits import Limits
 
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-DECLARED = re.compile(
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+DECLARATION = re.compile(
     rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w-]{2,40})|encoding\s*=\s*["']([\w-]{2,40})""", re.IGNORECASE
 )
+DECLARATION_BYTES = 2048
 
 CHARACTER_SET = re.compile(r"iso-?8859|latin|windows-|cp\d|koi8|mac|gb|big5|euc|shift|iso-2022|tis", re.IGNORECASE)
-"""Beginnings of the names of character sets; Python knows encodings of other kinds too."""
+"""Beginnings of the names of character sets; Python's codecs include others, such as `rot13` and `zip`."""
 
 
-def decoded(content: bytes, limits: Limits, *, declared: bool = False) -> str:
-    """A file's text, cleaned: by its mark, as UTF-8, by what it declares in its first 2 KB, as Windows-1252.
+def decode_text(content: bytes, limits: Limits, *, declared: bool = False) -> str:
+    """Decode a file and normalise its characters.
+
+    Encodings are tried in this order: the byte order mark's, UTF-8, the one that the file declares in its first 2 KB
+    (if `declared`), Windows-1252.
 
     Raises:
-        Unreadable: it is longer than the limit.
+        ExtractionError: the text is longer than the limit.
     """
-    for encoding in encodings_of(content, declared=declared):
+    for encoding in candidate_encodings(content, declared=declared):
         try:
             text = content.decode(encoding)
         except (UnicodeDecodeError, LookupError):
@@ -32,12 +36,12 @@ def decoded(content: bytes, limits: Limits, *, declared: bool = False) -> str:
         text = content.decode("cp1252", "replace")
     if len(text) > limits.characters:
         raise ExtractionError(TOO_MUCH_TEXT)
-    return clean(text)
+    return normalize_text(text)
 
 
-def encodings_of(content: bytes, *, declared: bool) -> list[str]:
-    """The encodings to try, the likeliest first."""
-    marked = [encoding for mark, encoding in MARKS.items() if content.startswith(mark)]
-    found = DECLARED.search(content[:2048]) if declared else None
-    named = (found[1] or found[2]).decode("ascii") if found else ""
-    return [*marked, "utf-8", *([named] if CHARACTER_SET.match(named) else [])]
+def candidate_encodings(content: bytes, *, declared: bool) -> list[str]:
+    """Return the encodings to try, the likeliest first."""
+    marked = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if content.startswith(mark)]
+    declaration = DECLARATION.search(content[:DECLARATION_BYTES]) if declared else None
+    name = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
+    return [*marked, "utf-8", *([name] if CHARACTER_SET.match(name) else [])]

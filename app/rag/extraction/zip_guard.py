@@ -1,4 +1,4 @@
-"""Office documents are ZIP archives of XML: what one unpacks to is counted before a library opens it."""
+"""Checks of Office archives before a library opens them: their members, unpacked size and XML elements."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
-
-from lxml.etree import ErrorTypes, LxmlError, XMLSyntaxError
+from typing import TYPE_CHECKING
 
 from app.domain.documents import DocumentFailure
 from app.rag.extraction.errors import (
@@ -23,19 +22,24 @@ from app.rag.extraction.errors import (
 )
 from app.rag.extraction.limits import Limits
 
-PIECE = 65536
+if TYPE_CHECKING:
+    from lxml.etree import LxmlError
+
+PIECE_BYTES = 65536
 ENCRYPTED_FLAG = 1
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError)
-"""What archives that lie are met with; the last is zipfile's word for a compression that no office program writes."""
+CORRUPT_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError)
+"""Raised by `zipfile` for false or damaged archives; the last for a compression that no office program writes."""
 BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
-"""Bytes that may stand before the first tag: marks of UTF-8 and UTF-16, and blanks."""
+"""Bytes that may precede the first tag: byte order marks of UTF-8 and UTF-16, and blanks."""
 
 
-def checked(content: bytes, limits: Limits) -> io.BytesIO:
-    """The archive as a file, once its members are known to be few, whole and of bounded size, by word and in truth.
+def open_checked(content: bytes, limits: Limits) -> io.BytesIO:
+    """Return an archive as a file, once it is known to be within the limits.
+
+    Both the sizes that it states and those that it unpacks to are checked.
 
     Raises:
-        Unreadable: they are not.
+        ExtractionError: it is damaged, encrypted or over a limit.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -46,22 +50,22 @@ def checked(content: bytes, limits: Limits) -> io.BytesIO:
                 raise ExtractionError(UNPACKED_TOO_LARGE)
             if any(each.flag_bits & ENCRYPTED_FLAG for each in members):
                 raise ExtractionError(ENCRYPTED)
-            count(archive, limits)
-    except UNREADABLE as error:
+            check_unpacked(archive, limits)
+    except CORRUPT_ARCHIVE as error:
         raise ExtractionError(CORRUPT) from error
     return io.BytesIO(content)
 
 
-def count(archive: zipfile.ZipFile, limits: Limits) -> None:
-    """Unpacks all members, piece by piece, which verifies their check sums too.
+def check_unpacked(archive: zipfile.ZipFile, limits: Limits) -> None:
+    """Unpack all members piece by piece, which also verifies their checksums.
 
     Raises:
-        Unreadable: they are larger, or their XML has more elements and attributes, than the limits.
+        ExtractionError: they are larger, or their XML has more elements and attributes, than the limits.
     """
     size = elements = 0
     for member in archive.infolist():
         is_xml = None
-        for piece in pieces(archive, member):
+        for piece in unpacked_pieces(archive, member):
             size += len(piece)
             if size > limits.unpacked_bytes:
                 raise ExtractionError(UNPACKED_TOO_LARGE)
@@ -73,15 +77,16 @@ def count(archive: zipfile.ZipFile, limits: Limits) -> None:
                 raise ExtractionError(TOO_MANY_ELEMENTS)
 
 
-def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The bytes that a member really has."""
+def unpacked_pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
     with archive.open(member) as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(PIECE_BYTES):
             yield piece
 
 
-def failure_of(error: LxmlError) -> DocumentFailure:
-    """Explain why XML cannot be parsed: libxml2 has limits of its own, of depth and of the bytes of one text."""
+def xml_failure(error: LxmlError) -> DocumentFailure:
+    """Return the failure for XML that libxml2 rejects: it bounds depth and the bytes of one text itself."""
+    from lxml.etree import ErrorTypes, XMLSyntaxError
+
     if not isinstance(error, XMLSyntaxError):
         return CORRUPT
     if error.code == ErrorTypes.ERR_NO_MEMORY:

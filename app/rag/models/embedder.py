@@ -1,30 +1,50 @@
-"""The seam to every embedding model: texts become vectors of one length."""
+"""Interface of embedding models, and what every caller of one needs."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
+
+from app.errors import EmbeddingFailed
 
 Vector: TypeAlias = bytes
 """A vector of length one, as little-endian 32-bit floats."""
 
 
 class Embedder(Protocol):
-    """Gives vectors whose dot products say how near two texts are in meaning. Everything raises `EmbeddingFailed`."""
+    """Embeds texts as vectors whose dot products are their similarity. All methods raise `EmbeddingFailed`."""
 
     name: str
-    """What is recorded with its vectors: another name, other vectors, which are never compared."""
+    """Recorded with the vectors; vectors of embedders with different names are never compared."""
     weight: float
-    """What its ranking counts beside the lexical one."""
+    """Weight of the similarity ranking, relative to 1 for the lexical one."""
 
     async def embed_query(self, text: str) -> Vector:
-        """The vector of what is searched for."""
+        """Embed a search query; it is tried once, since a user is waiting."""
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """The vectors of texts that are to be found, in order; any number of texts."""
+        """Embed any number of texts that are to be found; return their vectors in order."""
         ...
 
-    async def aclose(self) -> None:
-        """Frees what it holds."""
-        ...
+    async def aclose(self) -> None: ...
+
+
+def embedding_text(heading: str, content: str) -> str:
+    """Return the text that is embedded for a chunk: its heading counts too."""
+    return f"{heading}\n{content}" if heading else content
+
+
+async def embed_with_retry(embedder: Embedder, texts: Sequence[str], pauses: Sequence[float]) -> list[Vector]:
+    """Embed passages; an embedder that fails is tried again after each of the pauses, in seconds.
+
+    Raises:
+        EmbeddingFailed: the attempt after the last pause failed too.
+    """
+    for pause in pauses:
+        try:
+            return await embedder.embed_passages(texts)
+        except EmbeddingFailed:
+            await asyncio.sleep(pause)
+    return await embedder.embed_passages(texts)

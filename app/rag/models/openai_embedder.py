@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from app.http.sdk_client import SdkClient
-from app.rag.lazy_numpy import numbers
+from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
 from app.rag.models.remote_model import RemoteModel, failure
 
@@ -51,7 +51,7 @@ class OpenAIEmbedder:
 
     def _vectors(self, response: Any, count: int) -> list[Vector]:
         """Read `count` vectors out of a response and normalise them, in the order of their `index`."""
-        np = numbers()
+        np = numpy()
         try:
             entries = sorted(response["data"], key=lambda each: each["index"])
             matrix = np.array([each["embedding"] for each in entries], np.float64)

@@ -1,15 +1,15 @@
-"""How well chunks answer to words: BM25 (Robertson and Zaragoza, 2009), over the marks in their rows."""
+"""Lexical ranking by BM25 (Robertson and Zaragoza, 2009), over the term hashes that chunks are stored with."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.rag.lazy_numpy import numbers
-from app.rag.ranking.terms import MARK_LENGTH
+from app.rag.lazy_numpy import numpy
+from app.rag.ranking.terms import HASH_LENGTH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,10 +19,10 @@ B = 0.75
 
 
 class Candidate(NamedTuple):
-    """A chunk as it is ranked, see `app.rag.ranking.terms.Indexed`."""
+    """A chunk to rank, with the two fields of its `IndexedTerms`."""
 
     chunk_key: int
-    words: str
+    terms: str
     counts: bytes
 
 
@@ -34,84 +34,84 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
-    """What is known of all chunks of an owner, from some of them where they are many."""
+class TermStatistics:
+    """Statistics of all chunks of an owner, estimated from a sample if there are many."""
 
     chunks: int
     sampled: int
     mean_length: float
-    """Words of a chunk."""
-    holding: Mapping[str, int]
-    """How many of the sampled chunks have a mark."""
+    """Words per chunk."""
+    sample_counts: Mapping[str, int]
+    """By term hash the number of sampled chunks that contain the term."""
 
-    def frequency(self, mark: str) -> float:
-        """How many of the owner's chunks have it, about."""
-        return self.holding.get(mark, 0) * self.chunks / max(self.sampled, 1)
+    def frequency(self, term: str) -> float:
+        """Estimate the number of the owner's chunks that contain a term."""
+        return self.sample_counts.get(term, 0) * self.chunks / max(self.sampled, 1)
 
     @property
     def complete(self) -> bool:
-        """Whether all chunks were looked at."""
+        """True if all chunks were sampled."""
         return self.sampled >= self.chunks
 
 
-def collected(chunks: int, sample: Sequence[Candidate]) -> Collected:
-    """What a sample tells of all chunks."""
-    holding: Counter[str] = Counter()
+def estimate_statistics(chunks: int, sample: Sequence[Candidate]) -> TermStatistics:
+    """Estimate the statistics of `chunks` chunks from a sample of them."""
+    counts: Counter[str] = Counter()
     for each in sample:
-        holding.update(each.words.split(" "))
+        counts.update(each.terms.split(" "))
     length = sum(sum(each.counts) for each in sample) / max(len(sample), 1)
-    return Collected(chunks, len(sample), length, holding)
+    return TermStatistics(chunks, len(sample), length, counts)
 
 
-def weight(frequency: float, chunks: int) -> float:
-    """What a word that so many chunks have tells: never nothing."""
+def term_weight(frequency: float, chunks: int) -> float:
+    """Return the inverse document frequency of a term that `frequency` of the chunks contain; it is always positive."""
     return (
         math.log1p((chunks - frequency + 0.5) / (frequency + 0.5)) if frequency < chunks else math.log1p(0.5 / chunks)
     )
 
 
 class Postings:
-    """Which of some candidates have which marks, and how often."""
+    """An inverted index of candidates in memory: the chunks that contain each term, and how often."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        np = numbers()
-        layout: Any = {"names": ["mark"], "formats": ["<u8"], "offsets": [0], "itemsize": MARK_LENGTH + 1}
-        marks = "".join(f"{each.words} " for each in candidates).encode("ascii")
+        np = numpy()
+        layout: Any = {"names": ["hash"], "formats": ["<u8"], "offsets": [0], "itemsize": HASH_LENGTH + 1}
+        hashes = "".join(f"{each.terms} " for each in candidates).encode("ascii")
         self._keys = [each.chunk_key for each in candidates]
-        self._marks = np.ascontiguousarray(np.frombuffer(marks, np.dtype(layout))["mark"])
+        self._hashes = np.ascontiguousarray(np.frombuffer(hashes, np.dtype(layout))["hash"])
         self._counts = np.frombuffer(b"".join(each.counts for each in candidates), np.uint8)
         self._rows = np.repeat(np.arange(len(candidates)), [len(each.counts) for each in candidates])
 
-    def holding(self, mark: str) -> int:
-        """How many candidates have it."""
-        return len(self._places(mark))
+    def chunks_with(self, term: str) -> int:
+        """Return the number of candidates that contain a term."""
+        return len(self._places(term))
 
-    def ranked(self, weights: Mapping[str, float], mean_length: float, limit: int) -> list[Ranked]:
-        """The best candidates by the weights of the marks that are searched for, the best first."""
-        np = numbers()
+    def rank(self, weights: Mapping[str, float], mean_length: float, limit: int) -> list[Ranked]:
+        """Return the best candidates for terms with weights, the best first; those without any term are left out."""
+        np = numpy()
         lengths = np.bincount(self._rows, self._counts, len(self._keys))
         slack = K1 * (1 - B + B * lengths / max(mean_length, 1.0))
         scores = np.zeros(len(self._keys))
-        for mark, mark_weight in weights.items():
-            places = self._places(mark)
+        for term, term_weight in weights.items():
+            places = self._places(term)
             count, row = self._counts[places].astype(float), self._rows[places]
-            scores[row] += mark_weight * count * (K1 + 1) / (count + slack[row])
+            scores[row] += term_weight * count * (K1 + 1) / (count + slack[row])
         order = np.argsort(-scores, kind="stable")[:limit]
         return [Ranked(self._keys[place], float(scores[place])) for place in order if scores[place] > 0]
 
-    def _places(self, mark: str) -> NDArray[Any]:
-        np = numbers()
-        places: NDArray[Any] = np.flatnonzero(self._marks == as_number(mark))
+    def _places(self, term: str) -> NDArray[Any]:
+        np = numpy()
+        places: NDArray[Any] = np.flatnonzero(self._hashes == hash_number(term))
         return places
 
 
-def as_number(mark: str) -> int:
-    """A mark as `Postings` has it."""
-    return int.from_bytes(mark.encode("ascii"), "little")
+def hash_number(term: str) -> int:
+    """Return a term hash as the 64-bit number that its characters are in memory."""
+    return int.from_bytes(term.encode("ascii"), "little")
 
 
-def coverage(words: str, weights: Mapping[str, float]) -> float:
-    """How much of what is searched for a chunk with these marks has, by weight, from 0 to 1."""
-    there: Collection[str] = set(words.split(" "))
+def coverage(terms: str, weights: Mapping[str, float]) -> float:
+    """Return the share of a query's terms, by weight from 0 to 1, that a chunk with these `terms` contains."""
+    contained = set(terms.split(" "))
     total = sum(weights.values())
-    return sum(each for mark, each in weights.items() if mark in there) / total if total else 0.0
+    return sum(term_weight for term, term_weight in weights.items() if term in contained) / total if total else 0.0

@@ -1,38 +1,43 @@
-"""Which chunks are worth ranking by words: those that have the rare ones, or several of the common ones."""
+"""Selection of the chunks to rank: those with a rare term of the query, or with several of the common ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 CANDIDATES = 1_000
-"""Chunks to rank, about: on all sets tried 500 of 10,000 rank as all do."""
-AT_MOST = 4 * CANDIDATES
-"""Since words that go together have more chunks in common than chance would give them."""
+"""Number of chunks to rank, about: on all test sets 500 of 10,000 rank as all do."""
+MAX_CANDIDATES = 4 * CANDIDATES
+"""Related terms have more chunks in common than the estimate, which assumes that they are independent."""
 
 
 def rare_term_clauses(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATES) -> Sequence[Sequence[str]]:
-    """Marks of which a candidate has all of one clause, for marks that so many of an owner's chunks have.
+    """Return clauses of terms; a chunk that contains all terms of any clause is a candidate.
 
-    The rarest alone, while about `room` chunks have them; of those that are left as many together as it takes.
+    The rarest terms are clauses of their own, until some `room` chunks contain them; the remaining ones are combined.
+
+    Args:
+        frequencies: By term, the number of chunks that contain it.
+        chunks: Number of all chunks.
+        room: Number of candidates wanted.
     """
     rarest = sorted(frequencies, key=lambda each: frequencies[each])
-    chosen: list[list[str]] = []
+    clauses: list[list[str]] = []
     left = float(room)
-    for place, mark in enumerate(rarest):
-        if frequencies[mark] > left:
-            return [*chosen, conjunction(rarest[place:], frequencies, chunks, left)]
-        chosen.append([mark])
-        left -= frequencies[mark]
-    return chosen
+    for place, term in enumerate(rarest):
+        if frequencies[term] > left:
+            return [*clauses, conjunction(rarest[place:], frequencies, chunks, left)]
+        clauses.append([term])
+        left -= frequencies[term]
+    return clauses
 
 
-def conjunction(marks: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float) -> list[str]:
-    """As many of the marks, the rarest first, as it takes for few enough chunks to have them all."""
+def conjunction(terms: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float) -> list[str]:
+    """Return as many terms, in order, as it takes for at most `room` chunks to contain them all."""
     chosen: list[str] = []
     expected = float(chunks)
-    for mark in marks:
+    for term in terms:
         if expected <= room:
             break
-        chosen.append(mark)
-        expected *= frequencies[mark] / chunks
+        chosen.append(term)
+        expected *= frequencies[term] / chunks
     return chosen

@@ -1,7 +1,7 @@
-"""What a text is found by: its words' stems, as marks that tell nothing of the words and belong to one owner.
+"""Index terms: stems of a text's words, as hashes that are keyed by owner.
 
-Both databases index the marks, so that a word means the same on either, an owner's words stand in no other owner's
-lists, and nothing that anyone writes can be syntax.
+Both databases index the hashes, so that a word is the same term in either, owners share no posting lists, and nothing
+in a user's text is query syntax.
 """
 
 from __future__ import annotations
@@ -17,120 +17,118 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain.language import STOP_WORDS
-from app.rag.chunking.identifiers import parts_of
+from app.rag.chunking.identifiers import identifier_parts
 
-MARK_LENGTH = 8
-"""Characters of a mark: 40 bits, by which words of one owner do not meet by chance."""
+HASH_LENGTH = 8
+"""Characters of a term hash: 40 bits, enough for the words of one owner not to collide."""
 HEADING_WEIGHT = 2
-"""How many times a word in the heading counts."""
+"""Count of a word in the heading, relative to one in the text."""
 MAX_COUNT = 255
-LETTER_MARKS = "".join(chr(each) for each in range(0x300, 0x1DFF) if unicodedata.category(chr(each)).startswith("M"))
-WORD = re.compile(rf"(?:[^\W_]|[{LETTER_MARKS}])+")
+COMBINING_MARKS = "".join(chr(each) for each in range(0x300, 0x1DFF) if unicodedata.category(chr(each)).startswith("M"))
+WORD = re.compile(rf"(?:[^\W_]|[{COMBINING_MARKS}])+")
 ACCENTS = re.compile("[\u0300-\u036f]")
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff]+"
 )
-"""Scripts that put no spaces between words; their characters are taken in pairs."""
+"""Scripts without spaces between words; their terms are pairs of characters."""
 
 
-class Indexed(NamedTuple):
-    """What stands in a chunk's row to find it by."""
+class IndexedTerms(NamedTuple):
+    """A chunk's terms, as they are stored in its row."""
 
-    words: str
-    """The marks of its document and its words, each once, with spaces between."""
+    terms: str
+    """The hash of its document, then those of its terms, each once, separated by spaces."""
     counts: bytes
-    """How often each of them occurs, at most 255 times; 0 for the document."""
+    """A byte for each of them: 0 for the document, else the number of occurrences, `MAX_COUNT` at most."""
 
 
-def indexed(owner_id: str, document_id: str, content: str, heading: str = "", names: str = "") -> Indexed:
-    """A chunk's marks; some 0.3 ms of CPU."""
+def index_chunk(owner_id: str, document_id: str, content: str, heading: str = "", names: str = "") -> IndexedTerms:
+    """Return the terms of a chunk, in some 0.3 ms; `names` are its additional search words."""
     counted = Counter(stems(content))
     counted.update(stems(names))
     for each in stems(heading):
         counted[each] += HEADING_WEIGHT
-    hashes = [document_mark(document_id), *(term_hash(owner_id, each) for each in counted)]
-    return Indexed(" ".join(hashes), bytes([0, *(min(each, MAX_COUNT) for each in counted.values())]))
+    hashes = [document_hash(document_id), *(term_hash(owner_id, each) for each in counted)]
+    return IndexedTerms(" ".join(hashes), bytes([0, *(min(each, MAX_COUNT) for each in counted.values())]))
 
 
 def query_stems(query: str) -> list[str]:
-    """What is searched for, each once: the words that say something, and the parts of identifiers."""
+    """Return the stems to search for, each once: words that are no stop words, and the parts of identifiers."""
     words = list(plain_words(query))
-    telling = [each for each in words if each not in STOP_WORDS]
-    found = map(stem, [*(telling or words), *(each for each in parts_of(query) if each not in STOP_WORDS)])
-    return list(dict.fromkeys(found))
+    significant = [each for each in words if each not in STOP_WORDS]
+    parts = [each for each in identifier_parts(query) if each not in STOP_WORDS]
+    return list(dict.fromkeys(map(stem, [*(significant or words), *parts])))
 
 
 def term_hashes(owner_id: str, searched: Iterable[str]) -> list[str]:
-    """The marks of an owner's words."""
     return [term_hash(owner_id, each) for each in searched]
 
 
 @functools.lru_cache(maxsize=2**14)
-def term_hash(owner_id: str, word: str) -> str:
-    """A word of an owner."""
-    return short(hashlib.blake2b(word.encode(), digest_size=5, key=UUID(owner_id).bytes))
+def term_hash(owner_id: str, stem: str) -> str:
+    """Return the hash of a stem, keyed by its owner."""
+    return encoded(hashlib.blake2b(stem.encode(), digest_size=5, key=UUID(owner_id).bytes))
 
 
-def document_mark(document_id: str) -> str:
-    """What all chunks of a document have."""
-    return short(hashlib.blake2b(UUID(document_id).bytes, digest_size=5, person=b"document"))
+def document_hash(document_id: str) -> str:
+    """Return the hash that is a term of all chunks of a document."""
+    return encoded(hashlib.blake2b(UUID(document_id).bytes, digest_size=5, person=b"document"))
 
 
 def stems(text: str) -> Iterator[str]:
-    """The stems of all words, in order."""
+    """Return the stems of all words, in order."""
     return map(stem, plain_words(text))
 
 
 @functools.lru_cache(maxsize=2**14)
 def stem(word: str) -> str:
-    """An English word without its ending (Porter, 1980); short ones, and those with others than a to z, whole."""
-    return english().stemWord(word) if len(word) > 2 and word.isascii() and word.isalpha() else word
+    """Return an English word without its ending (Porter, 1980); short words and those not of a to z are unchanged."""
+    return english_stemmer().stemWord(word) if len(word) > 2 and word.isascii() and word.isalpha() else word
 
 
 @functools.cache
-def english() -> Any:
-    """The stemmer."""
+def english_stemmer() -> Any:
     import snowballstemmer
 
     return snowballstemmer.stemmer("porter")
 
 
 def plain_words(text: str) -> Iterator[str]:
-    """The words, in lower case and without accents."""
+    """Yield the words of a text in lower case, without accents."""
     for word in WORD.findall(folded(text)):
         if word.isascii():
             yield word
         else:
-            yield from spaced(word)
+            yield from split_unspaced(word)
 
 
-def spaced(word: str) -> Iterator[str]:
-    """A word that may hold several, since its script puts no spaces between them."""
+def split_unspaced(word: str) -> Iterator[str]:
+    """Split off the runs of scripts without spaces, and yield those as pairs of characters."""
     end = 0
     for run in UNSPACED.finditer(word):
         if end < run.start():
             yield word[end : run.start()]
-        yield from pairs(run.group())
+        yield from character_pairs(run.group())
         end = run.end()
     if end < len(word):
         yield word[end:]
 
 
-def pairs(run: str) -> Iterator[str]:
-    """Each two characters that stand together; a lone one as it is."""
+def character_pairs(run: str) -> Iterator[str]:
+    """Yield each two neighbouring characters; a single one as it is."""
     if len(run) == 1:
         yield run
     yield from (run[place : place + 2] for place in range(len(run) - 1))
 
 
 def folded(text: str) -> str:
-    """In lower case, without accents, and with one form for each letter."""
+    """Return the text in lower case, without accents, in the normal form NFKC."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", ACCENTS.sub("", unicodedata.normalize("NFKD", text))).casefold()
 
 
-def short(digest: hashlib.blake2b) -> str:
-    """A digest of five bytes in eight letters and digits."""
+def encoded(digest: hashlib.blake2b) -> str:
+    """Return a digest of five bytes as eight lower-case letters and digits."""
     return base64.b32encode(digest.digest()).decode().lower()

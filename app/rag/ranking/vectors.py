@@ -1,4 +1,4 @@
-"""Vectors in memory, compared with one by brute force: 100,000 of 384 numbers take some 20 ms on one thread."""
+"""Exact nearest-neighbour search over vectors in memory: 100,000 of 384 numbers take some 20 ms on one thread."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.rag.lazy_numpy import numbers
+from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
 from app.rag.ranking.bm25 import Ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_ROWS = 8_192
-"""Compared at once: what that makes stays in the processor's cache."""
+BATCH_ROWS = 8_192
+"""Vectors compared at once: the intermediate results fit in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """The vectors of a document's chunks."""
+class VectorBlock:
+    """The vectors of a document's chunks, a row per chunk."""
 
     chunk_keys: NDArray[Any]
     vectors: NDArray[Any]
@@ -30,22 +30,23 @@ class Block:
         return int(self.chunk_keys.nbytes + self.vectors.nbytes)
 
 
-def block(rows: Sequence[Sequence[Any]]) -> Block:
-    """Rows of a key and a vector as arrays."""
-    np = numbers()
+def vector_block(rows: Sequence[Sequence[Any]]) -> VectorBlock:
+    """Build a block from rows of a chunk key and a `Vector`."""
+    np = numpy()
     vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), -1)
-    return Block(np.fromiter((key for key, _ in rows), np.int64, len(rows)), vectors)
+    return VectorBlock(np.fromiter((key for key, _ in rows), np.int64, len(rows)), vectors)
 
 
-class Matrix:
-    """The vectors of an owner's documents in one piece, each document's rows together."""
+class VectorMatrix:
+    """The vectors of an owner's documents in one array, each document's rows together."""
 
-    def __init__(self, blocks: Mapping[str, Block]) -> None:
-        np = numbers()
-        self._places: dict[str, slice] = {}
+    def __init__(self, blocks: Mapping[str, VectorBlock]) -> None:
+        np = numpy()
+        self._rows: dict[str, slice] = {}
+        """By document id."""
         end = 0
         for document_id, each in blocks.items():
-            self._places[document_id] = slice(end, end := end + len(each.chunk_keys))
+            self._rows[document_id] = slice(end, end := end + len(each.chunk_keys))
         self._keys = np.concatenate([each.chunk_keys for each in blocks.values()]) if end else np.zeros(0, np.int64)
         self._vectors = np.concatenate([each.vectors for each in blocks.values()]) if end else np.zeros((0, 0), "<f4")
 
@@ -54,42 +55,45 @@ class Matrix:
         """In bytes."""
         return int(self._keys.nbytes + self._vectors.nbytes)
 
-    def block(self, document_id: str) -> Block | None:
-        """A document's vectors, still in this matrix's memory; None where it has none of it."""
-        if (place := self._places.get(document_id)) is None:
+    def block(self, document_id: str) -> VectorBlock | None:
+        """Return a view of a document's vectors; None if it has none here."""
+        if (rows := self._rows.get(document_id)) is None:
             return None
-        return Block(self._keys[place], self._vectors[place])
+        return VectorBlock(self._keys[rows], self._vectors[rows])
 
     def nearest(self, query: Vector, limit: int, document_ids: Collection[str] | None = None) -> list[Ranked]:
-        """The chunks nearest to a query, of some documents or of all, with their cosines; blocks for that long."""
+        """Return the chunks nearest to a query, of some documents or of all, with their cosines.
+
+        The calling thread is blocked meanwhile.
+        """
         if document_ids is None:
-            return nearest(Block(self._keys, self._vectors), query, limit)
+            return nearest(VectorBlock(self._keys, self._vectors), query, limit)
         blocks = [found for each in document_ids if (found := self.block(each)) is not None]
-        return best([ranked for each in blocks for ranked in nearest(each, query, limit)], limit)
+        return best_ranked([ranked for each in blocks for ranked in nearest(each, query, limit)], limit)
 
 
-def nearest(within: Block, query: Vector, limit: int) -> list[Ranked]:
-    """The chunks of a block that are nearest to a query, with their cosines."""
-    np = numbers()
-    if not len(within.chunk_keys):
+def nearest(block: VectorBlock, query: Vector, limit: int) -> list[Ranked]:
+    """Return the chunks of a block that are nearest to a query, with their cosines."""
+    np = numpy()
+    if not len(block.chunk_keys):
         return []
-    wanted = np.frombuffer(query, "<f4")
-    cosines = np.empty(len(within.chunk_keys), np.float32)
-    for start in range(0, len(cosines), BLOCK_ROWS):
-        cosines[start : start + BLOCK_ROWS] = within.vectors[start : start + BLOCK_ROWS] @ wanted
+    query_vector = np.frombuffer(query, "<f4")
+    cosines = np.empty(len(block.chunk_keys), np.float32)
+    for start in range(0, len(cosines), BATCH_ROWS):
+        cosines[start : start + BATCH_ROWS] = block.vectors[start : start + BATCH_ROWS] @ query_vector
     places = np.argpartition(-cosines, limit - 1)[:limit] if limit < len(cosines) else np.arange(len(cosines))
-    return best([Ranked(int(within.chunk_keys[place]), float(cosines[place])) for place in places], limit)
+    return best_ranked([Ranked(int(block.chunk_keys[place]), float(cosines[place])) for place in places], limit)
 
 
-def cosines(queries: Sequence[Vector], texts: Sequence[Vector]) -> list[float]:
-    """How near each text is to the query that is nearest to it."""
-    np = numbers()
+def max_cosines(queries: Sequence[Vector], texts: Sequence[Vector]) -> list[float]:
+    """Return for each text its cosine with the nearest query."""
+    np = numpy()
     if not texts:
         return []
-    asked, told = (np.stack([np.frombuffer(each, "<f4") for each in vectors]) for vectors in (queries, texts))
-    return [float(each) for each in (told @ asked.T).max(axis=1)]
+    query_rows, text_rows = (np.stack([np.frombuffer(each, "<f4") for each in vectors]) for vectors in (queries, texts))
+    return [float(each) for each in (text_rows @ query_rows.T).max(axis=1)]
 
 
-def best(found: Sequence[Ranked], limit: int) -> list[Ranked]:
-    """The first of all; of equal ones the older."""
+def best_ranked(found: Sequence[Ranked], limit: int) -> list[Ranked]:
+    """Return the chunks with the highest scores; of equal ones the older first."""
     return sorted(found, key=lambda each: (-each.score, each.chunk_key))[:limit]

@@ -1,8 +1,9 @@
-"""Fork server for document readers: `python -m app.rag.sandbox.fork_server SECONDS`.
+"""Fork server for document readers: `python -m app.rag.sandbox.fork_server IDLE_SECONDS`.
 
-Its standard input is a socket on which every message brings two others: one for the forked process, on which document
-and result go, and a leash. When the leash is let go the forked process is killed; when that has ended, its exit code is
-sent over the leash. So nothing outlives the service, however it ends. Without work for SECONDS this process ends.
+Its standard input is a socket on which every message brings two further sockets: one for the forked process, which
+carries the document and the result, and a leash. When the leash is closed the forked process is killed; when that
+process has ended, its exit code is sent over the leash. So no process outlives the service, however the service ends.
+The server ends after IDLE_SECONDS without a document.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.rag.extraction.registry import preload
 from app.rag.sandbox.protocol import EXIT
 from app.rag.sandbox.worker import run
 from app.rag.tokenizer import tokenizer
@@ -25,81 +27,83 @@ NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A forked process, and what tells that it is to end or has ended."""
+class Worker:
+    """A forked process, the leash by which the service ends it, and a lifeline that closes when it has ended."""
 
     pid: int
     leash: socket.socket
-    life: socket.socket
+    lifeline: socket.socket
 
 
 class ForkServer:
-    """Forks, kills and reaps. One thread; it never waits for anything but all its descriptors at once."""
+    """Forks, kills and reaps workers, on one thread that waits for all its sockets at once."""
 
     def __init__(self, control: socket.socket, idle_seconds: float) -> None:
         self._control = control
-        self._idle = idle_seconds
-        self._jobs: dict[int, Job] = {}
-        """By the descriptors of both leash and life."""
+        self._idle_seconds = idle_seconds
+        self._workers: dict[int, Worker] = {}
+        """By the descriptors of both leash and lifeline."""
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
 
     def serve(self) -> None:
-        """Serves until the service has gone, or has had no document for long."""
+        """Serve until the service closes the control socket, or no document has come for the idle time."""
         try:
-            while ready := self._poll.poll(None if self._jobs else self._idle * 1000):
+            while ready := self._poll.poll(None if self._workers else self._idle_seconds * 1000):
                 for descriptor, _ in ready:
                     if descriptor == self._control.fileno():
-                        self._begin()
-                    elif descriptor in self._jobs:
-                        self._look_after(descriptor)
+                        self._fork()
+                    elif descriptor in self._workers:
+                        self._kill_or_reap(descriptor)
         except EOFError:
             pass
         finally:
-            for job in set(self._jobs.values()):
-                os.kill(job.pid, signal.SIGKILL)
-                os.waitpid(job.pid, 0)
+            for worker in set(self._workers.values()):
+                os.kill(worker.pid, signal.SIGKILL)
+                os.waitpid(worker.pid, 0)
 
-    def _begin(self) -> None:
+    def _fork(self) -> None:
         message, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
         if not message:
             raise EOFError
         data, leash = (socket.socket(fileno=each) for each in descriptors)
-        life, its_life = socket.socketpair()
+        lifeline, worker_lifeline = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            run(data.fileno(), its_life.fileno())
+            run(data.fileno(), worker_lifeline.fileno())
         data.close()
-        its_life.close()
-        self._poll.register(leash, 0)  # it tells that the other end has gone, whatever is asked for
-        self._poll.register(life, select.POLLIN)
-        self._jobs[leash.fileno()] = self._jobs[life.fileno()] = Job(pid, leash, life)
+        worker_lifeline.close()
+        self._poll.register(leash, 0)  # POLLHUP, for a closed other end, is reported for any mask
+        self._poll.register(lifeline, select.POLLIN)
+        self._workers[leash.fileno()] = self._workers[lifeline.fileno()] = Worker(pid, leash, lifeline)
 
-    def _look_after(self, descriptor: int) -> None:
-        job = self._jobs[descriptor]
-        if descriptor == job.leash.fileno():
+    def _kill_or_reap(self, descriptor: int) -> None:
+        """Kill the worker whose leash was closed, or reap that whose lifeline was."""
+        worker = self._workers[descriptor]
+        if descriptor == worker.leash.fileno():
             self._poll.unregister(descriptor)
-            os.kill(job.pid, signal.SIGKILL)  # it was not waited for yet, so the number is still its own
+            os.kill(worker.pid, signal.SIGKILL)  # it is not reaped yet, so no other process has its id
             return
-        exit_code = os.waitstatus_to_exitcode(os.waitpid(job.pid, 0)[1])
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
         with contextlib.suppress(OSError):
-            job.leash.send(EXIT.pack(exit_code))
-        for end in (job.leash, job.life):
-            del self._jobs[end.fileno()]
+            worker.leash.send(EXIT.pack(exit_code))
+        for end in (worker.leash, worker.lifeline):
+            del self._workers[end.fileno()]
             with contextlib.suppress(KeyError):
                 self._poll.unregister(end)
             end.close()
 
 
 def main() -> None:
-    """Serves the socket at standard input."""
+    """Serve the socket at standard input."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the service says when it is over, by closing the socket
+        signal.signal(number, signal.SIG_IGN)  # the service ends this process by closing the socket
     os.nice(NICENESS)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")  # of all processes this may go first
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")  # the first process to kill when memory runs out
+    preload()
     tokenizer()
-    gc.freeze()  # forked processes share what is loaded, and do not copy it to look for garbage
+    gc.freeze()  # forked processes share what is loaded, and no collection copies its pages
     ForkServer(socket.socket(fileno=os.dup(0)), float(sys.argv[1])).serve()
 
 

@@ -14,10 +14,9 @@ from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
 from app.errors import DatabaseUnavailable, EmbeddingFailed
 from app.rag.extraction.errors import EMPTY, ExtractionError
-from app.rag.models.embedder import Embedder, Vector
-from app.rag.ranking.terms import indexed
+from app.rag.models.embedder import Embedder, Vector, embed_with_retry, embedding_text
+from app.rag.ranking.terms import index_chunk
 from app.rag.sandbox.client import DocumentReader
-from app.services.documents.embedding import embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
 from app.services.runtime.timings import Timings
@@ -175,4 +174,4 @@ class IngestionJob:
 def with_terms(claim: IngestionClaim, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
     """Return each chunk with its terms and their counts; blocks for about a millisecond."""
     owner_id, document_id = claim.owner_id, claim.document_id
-    return [(each, *indexed(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]
+    return [(each, *index_chunk(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]

@@ -8,8 +8,7 @@ from app.db.database import Database
 from app.db.ingestion import ClaimLost
 from app.db.reembedding import MAX_DEATHS, ReembeddingClaim
 from app.errors import EmbeddingFailed
-from app.rag.models.embedder import Embedder
-from app.services.documents.embedding import embed_with_retry, embedding_text
+from app.rag.models.embedder import Embedder, embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.timings import Timings
 

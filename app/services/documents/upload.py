@@ -12,7 +12,8 @@ from app.domain.documents import Document
 from app.domain.file_names import display_name
 from app.domain.ids import new_id, now_ms
 from app.errors import UnsupportedMediaType
-from app.rag.extraction.media_types import WINDOW, media_type_of
+from app.rag.extraction.media_types import WINDOW, detect_media_type
+from app.rag.extraction.registry import readable_extensions
 from app.services.documents.deletion import DocumentDeleter
 
 
@@ -69,9 +70,9 @@ class Upload:
             UnsupportedMediaType: its format is not supported.
         """
         name = display_name(file_name)
-        media_type = media_type_of(self._head, self._tail, name)
+        media_type = detect_media_type(self._head, self._tail, name)
         if media_type is None:
-            raise UnsupportedMediaType("Documents are read as .txt, .md, .html, .pdf, .docx and .csv.")
+            raise UnsupportedMediaType(f"Upload a document as {', '.join(readable_extensions())}.")
         upload = CompletedUpload(self._document_id, self._process_id, name, media_type, self._hash.hexdigest())
         document, queued = await self._database.write(documents.queue_upload, user_id, upload, now_ms())
         self._finished = document.document_id == self._document_id

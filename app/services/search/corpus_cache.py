@@ -14,8 +14,8 @@ from app.db.database import Database
 from app.db.search import ChunkTerms, SearchableDocument
 from app.db.transaction import Transaction
 from app.rag.models.embedder import Vector
-from app.rag.ranking.bm25 import Candidate, Collected, Ranked, collected
-from app.rag.ranking.vectors import Block, Matrix, best, block, nearest
+from app.rag.ranking.bm25 import Candidate, Ranked, TermStatistics, estimate_statistics
+from app.rag.ranking.vectors import VectorBlock, VectorMatrix, best_ranked, nearest, vector_block
 
 SAMPLE = 2_000
 """Chunks in which terms are counted, spread over all of a user's documents."""
@@ -31,14 +31,14 @@ class UserCorpus:
 
     version: int
     documents: Sequence[SearchableDocument]
-    statistics: Collected
-    matrix: Matrix | None
+    statistics: TermStatistics
+    matrix: VectorMatrix | None
     """None where the database compares vectors, and where they are too many to be kept in memory."""
 
     @property
     def size(self) -> int:
         """Approximate size in bytes."""
-        return len(self.statistics.holding) * BYTES_OF_A_TERM + (self.matrix.size if self.matrix else 0)
+        return len(self.statistics.sample_counts) * BYTES_OF_A_TERM + (self.matrix.size if self.matrix else 0)
 
     def select(self, document_ids: Collection[str] | None) -> Sequence[SearchableDocument]:
         """Return the documents with these ids, or all of them where `document_ids` is None."""
@@ -55,7 +55,7 @@ class CorpusChange(NamedTuple):
     documents: Sequence[SearchableDocument]
     sample: Sequence[ChunkTerms] | None
     """None where the known statistics are still good enough."""
-    matrix: Matrix | None
+    matrix: VectorMatrix | None
 
 
 class CorpusCache:
@@ -116,11 +116,11 @@ class CorpusCache:
 
     def _read_matrix(
         self, documents: Sequence[SearchableDocument], known: UserCorpus | None
-    ) -> Transaction[Matrix | None]:
+    ) -> Transaction[VectorMatrix | None]:
         if self._embedder is None:
             return None
         before = {(each.document_id, each.generation) for each in known.documents} if known else set()
-        blocks: dict[str, Block] = {}
+        blocks: dict[str, VectorBlock] = {}
         left = self._cache_bytes
         for each in documents:
             if each.embedding != self._embedder:
@@ -128,12 +128,12 @@ class CorpusCache:
             unchanged = (each.document_id, each.generation) in before
             found = known.matrix.block(each.document_id) if unchanged and known and known.matrix else None
             if found is None:
-                found = block((yield from search.document_vectors(each, self._embedder)))
+                found = vector_block((yield from search.document_vectors(each, self._embedder)))
             blocks[each.document_id] = found
             left -= found.size
             if left < 0:
                 return None
-        return Matrix(blocks)
+        return VectorMatrix(blocks)
 
     def _store(self, owner_id: str, corpus: UserCorpus) -> None:
         self._corpora[owner_id] = corpus
@@ -149,7 +149,7 @@ def nearest_by_document(
     found: list[Ranked] = []
     for each in documents:
         vectors = yield from search.document_vectors(each, embedder)
-        found = best([*found, *nearest(block(vectors), query, limit)], limit)
+        found = best_ranked([*found, *nearest(vector_block(vectors), query, limit)], limit)
     return found
 
 
@@ -158,12 +158,12 @@ def chunk_count(documents: Sequence[SearchableDocument]) -> int:
     return sum(each.chunks for each in documents)
 
 
-def count_terms(chunks: int, sample: Sequence[ChunkTerms]) -> Collected:
+def count_terms(chunks: int, sample: Sequence[ChunkTerms]) -> TermStatistics:
     """Estimate the term statistics of so many chunks from a sample; blocks for some milliseconds."""
-    return collected(chunks, [Candidate(*each) for each in sample])
+    return estimate_statistics(chunks, [Candidate(*each) for each in sample])
 
 
-def needs_recount(statistics: Collected, chunks: int) -> bool:
+def needs_recount(statistics: TermStatistics, chunks: int) -> bool:
     """Return whether term statistics are outdated for a corpus of so many chunks."""
     return abs(statistics.chunks - chunks) > DRIFT * statistics.chunks
 

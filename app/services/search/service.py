@@ -16,10 +16,10 @@ from app.errors import DocumentNotFound, EmbeddingFailed
 from app.rag.models.embedder import Embedder
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
-from app.rag.ranking.bm25 import Candidate, Collected, Postings, Ranked, coverage, weight
-from app.rag.ranking.candidates import AT_MOST, rare_term_clauses
-from app.rag.ranking.fusion import DEPTH, Ranking, fused
-from app.rag.ranking.vectors import cosines
+from app.rag.ranking.bm25 import Candidate, Postings, Ranked, TermStatistics, coverage, term_weight
+from app.rag.ranking.candidates import MAX_CANDIDATES, rare_term_clauses
+from app.rag.ranking.fusion import RANKING_DEPTH, Ranking, fuse
+from app.rag.ranking.vectors import max_cosines
 from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, UserCorpus, chunk_count
 
 MAX_TERMS = 48
@@ -113,7 +113,7 @@ class DocumentSearch:
         except EmbeddingFailed as error:
             logger.warning("sentences were not embedded: chosen by words alone", exc_info=error)
             return None
-        return await asyncio.to_thread(cosines, vectors[: len(queries)], vectors[len(queries) :])
+        return await asyncio.to_thread(max_cosines, vectors[: len(queries)], vectors[len(queries) :])
 
     async def _search_terms(self, scope: SearchScope, query: str) -> LexicalResult:
         kind, frequencies = self._database.kind, scope.frequencies(query)
@@ -121,7 +121,7 @@ class DocumentSearch:
             return LexicalResult((), {})
         clauses = rare_term_clauses(frequencies, scope.chunks)
         found = await self._database.read_snapshot(
-            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, AT_MOST
+            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, MAX_CANDIDATES
         )
         return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, found)
 
@@ -143,19 +143,19 @@ class DocumentSearch:
         if self._database.kind == "postgresql":
             indexed = scope.whole and scope.chunks > self._large
             found = await self._database.read_snapshot(
-                search.nearest_chunks, scope.owner_id, embedder.name, vector, DEPTH, within, indexed=indexed
+                search.nearest_chunks, scope.owner_id, embedder.name, vector, RANKING_DEPTH, within, indexed=indexed
             )
             return [Ranked(*each) for each in found]
         if (matrix := scope.corpus.matrix) is None:
-            return await self._corpora.nearest(scope.documents, embedder.name, vector, DEPTH)
-        return await asyncio.to_thread(matrix.nearest, vector, DEPTH, within)
+            return await self._corpora.nearest(scope.documents, embedder.name, vector, RANKING_DEPTH)
+        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, within)
 
     async def _passages(
         self, scope: SearchScope, lexical: Sequence[LexicalResult], nearest: Sequence[Sequence[Ranked]], limit: int
     ) -> list[Passage]:
         vector_weight = self._embedder.weight if self._embedder else 0.0
         rankings = [Ranking(each.ranking) for each in lexical]
-        scores = fused([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
+        scores = fuse([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
         keys = list(scores)[:limit]
         found = await self._database.read_snapshot(search.chunks_by_key, self._database.kind, scope.owner_id, keys)
         similarities = {key: cosine for ranking in reversed(nearest) for key, cosine in ranking}
@@ -187,14 +187,14 @@ class SearchScope:
         self.chunks = chunk_count(documents)
 
     @property
-    def statistics(self) -> Collected:
+    def statistics(self) -> TermStatistics:
         """Term statistics of the whole corpus."""
         return self.corpus.statistics
 
     @property
     def document_hashes(self) -> list[str]:
         """Hashed ids of its documents; empty if it covers the whole corpus."""
-        return [] if self.whole else [terms.document_mark(each.document_id) for each in self.documents]
+        return [] if self.whole else [terms.document_hash(each.document_id) for each in self.documents]
 
     def frequencies(self, query: str) -> dict[str, float]:
         """Return the hashed terms of a query with the estimated number of chunks that have each, the rarest first."""
@@ -215,10 +215,10 @@ def lexical_ranking(
     weights = {}
     for term in frequencies:
         frequency = statistics.frequency(term)
-        if scope.whole and not statistics.complete and [term] in clauses and len(found) < AT_MOST:
-            frequency = postings.holding(term)  # exact, since all chunks with the term were found
-        weights[term] = weight(frequency, statistics.chunks)
-    return LexicalResult(postings.ranked(weights, statistics.mean_length, DEPTH), weights)
+        if scope.whole and not statistics.complete and [term] in clauses and len(found) < MAX_CANDIDATES:
+            frequency = postings.chunks_with(term)  # exact, since all chunks with the term were found
+        weights[term] = term_weight(frequency, statistics.chunks)
+    return LexicalResult(postings.rank(weights, statistics.mean_length, RANKING_DEPTH), weights)
 
 
 def passage_of(

@@ -1,4 +1,4 @@
-"""Word documents: paragraphs and tables in order, and the notes below them."""
+"""DOCX: paragraphs, lists and tables in order, then foot notes and end notes."""
 
 from __future__ import annotations
 
@@ -6,93 +6,95 @@ import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-import docx
-from docx.opc.constants import RELATIONSHIP_TYPE
-from docx.opc.exceptions import PackageNotFoundError
-from docx.oxml import parse_xml
-from docx.oxml.ns import qn
-from lxml.etree import LxmlError
-
-from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks, folded
+from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
 from app.rag.extraction.errors import CORRUPT, ExtractionError
+from app.rag.extraction.format import Format, ReportProgress
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.zip_guard import checked, failure_of
+from app.rag.extraction.zip_guard import open_checked, xml_failure
 
 Element: TypeAlias = Any
 """An element of lxml's tree, which has no types."""
 
-PARAGRAPH, TABLE, ROW, CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
-TEXT, TAB, LINE, CARRIAGE, HYPHEN = qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
-CHARACTERS = {TAB: "\t", LINE: "\n", CARRIAGE: "\n", HYPHEN: "-"}
+W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+PARAGRAPH, TABLE, ROW, CELL, TEXT = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}tc", f"{W}t"
+STYLE, LIST_NUMBER, VALUE = f"{W}pPr/{W}pStyle", f"{W}pPr/{W}numPr", f"{W}val"
+CHARACTERS = {f"{W}tab": "\t", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-UNREAD = {qn("w:del"), qn("w:moveFrom"), qn("w:pPr"), qn("w:rPr"), FALLBACK}
-"""What was deleted or moved away, what stands in for something newer, and how things look."""
-LEVEL = re.compile(r"heading\s*([1-9])", re.IGNORECASE)
-CODE = re.compile(r"code|preformatted|verbatim|listing", re.IGNORECASE)
+SKIPPED = {f"{W}del", f"{W}moveFrom", f"{W}pPr", f"{W}rPr", FALLBACK}
+"""Deleted and moved text, properties of paragraphs and runs, and substitutes for newer elements."""
+HEADING_STYLE = re.compile(r"heading\s*([1-9])", re.IGNORECASE)
+CODE_STYLE = re.compile(r"code|preformatted|verbatim|listing", re.IGNORECASE)
 
 
-def read_docx(content: bytes, limits: Limits) -> TextBlocks:
-    """The draft of a Word document."""
-    file = checked(content, limits)
+def read_docx(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+    import docx
+    from docx.opc.exceptions import PackageNotFoundError
+    from lxml.etree import LxmlError
+
+    file = open_checked(content, limits)
     try:
         document = docx.Document(file)
-        reader = Body(document, limits)
+        reader = BodyReader(document, limits)
         reader.read(document.element.body)
         for notes in notes_of(document):
             reader.read(notes)
-        return reader.writer.draft(document.core_properties.title)
+        return reader.writer.build(document.core_properties.title)
     except LxmlError as error:
-        raise ExtractionError(failure_of(error)) from error
+        raise ExtractionError(xml_failure(error)) from error
     except (PackageNotFoundError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
-        raise ExtractionError(CORRUPT) from error  # python-docx trusts a package's parts to be what they should
+        raise ExtractionError(CORRUPT) from error  # python-docx trusts a package's parts to be of the right type
 
 
 def notes_of(document: Any) -> Iterator[Element]:
-    """The roots of foot notes and end notes, each once however many relations lead to it."""
+    """Yield the roots of foot notes and end notes, each once however many relationships lead to it."""
+    from docx.opc.constants import RELATIONSHIP_TYPE
+    from docx.oxml import parse_xml
+
     kinds = {RELATIONSHIP_TYPE.FOOTNOTES, RELATIONSHIP_TYPE.ENDNOTES}
-    relations = [each for each in document.part.rels.values() if each.reltype in kinds and not each.is_external]
-    for part in {each.target_part.partname: each.target_part for each in relations}.values():
+    relationships = [each for each in document.part.rels.values() if each.reltype in kinds and not each.is_external]
+    for part in {each.target_part.partname: each.target_part for each in relationships}.values():
         yield parse_xml(part.blob)
 
 
-class Body:
-    """Writes what stands in a body, a part of one, or a list of notes."""
+class BodyReader:
+    """Writes the blocks of a body, of a table's cell or of notes."""
 
     def __init__(self, document: Any, limits: Limits) -> None:
         self.writer = BlockWriter(limits)
         self._styles = {style.style_id: str(style.name or "") for style in document.styles}
 
     def read(self, root: Element) -> None:
-        """Writes the paragraphs and tables within, those in content controls and the like included."""
-        waiting = [root]
-        while waiting:
-            element = waiting.pop()
+        """Write the paragraphs and tables within an element, at any depth, as in content controls."""
+        stack = [root]
+        while stack:
+            element = stack.pop()
             if element.tag == PARAGRAPH:
-                self._paragraph(element)
+                self._write_paragraph(element)
             elif element.tag == TABLE:
-                self._table(element)
-            elif element.tag not in UNREAD:
-                waiting.extend(reversed(element))
+                self._write_table(element)
+            elif element.tag not in SKIPPED:
+                stack.extend(reversed(element))
 
-    def _paragraph(self, element: Element) -> None:
-        text, style = text_of(element), self._style(element)
-        level = LEVEL.match(style)
+    def _write_paragraph(self, element: Element) -> None:
+        text, style = text_of(element), self._style_name(element)
+        level = HEADING_STYLE.match(style)
         if level or style.lower() == "title":
-            self.writer.add(Kind.HEADING, folded(text), level=int(level[1]) if level else 1)
-        elif CODE.search(style):
-            self.writer.add(Kind.CODE, text)
-        elif style.lower().startswith("list") or element.find(f"{qn('w:pPr')}/{qn('w:numPr')}") is not None:
-            self.writer.add(Kind.LIST, f"- {folded(text)}" if text.strip() else "")
+            self.writer.add(BlockKind.HEADING, single_line(text), level=int(level[1]) if level else 1)
+        elif CODE_STYLE.search(style):
+            self.writer.add(BlockKind.CODE, text)
+        elif style.lower().startswith("list") or element.find(LIST_NUMBER) is not None:
+            self.writer.add(BlockKind.LIST, f"- {single_line(text)}" if text.strip() else "")
         else:
-            self.writer.add(Kind.PARAGRAPH, text.strip(), leads=style.lower() in {"caption", "table caption"})
+            introduces = style.lower() in {"caption", "table caption"}
+            self.writer.add(BlockKind.PARAGRAPH, text.strip(), introduces=introduces)
 
-    def _style(self, element: Element) -> str:
-        """The name of a paragraph's style; styles are named in English whatever language Word speaks."""
-        style = element.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
-        return "" if style is None else self._styles.get(style.get(qn("w:val")), "")
+    def _style_name(self, element: Element) -> str:
+        """Return the name of a paragraph's style, in English whatever Word's language; empty if it has none."""
+        style = element.find(STYLE)
+        return "" if style is None else self._styles.get(style.get(VALUE), "")
 
-    def _table(self, element: Element) -> None:
-        """A table, row by row; one of a single column only frames what is in it."""
+    def _write_table(self, element: Element) -> None:
+        """Write a table row by row; one with a single column is layout, so its cells are written as text."""
         rows = [list(each.iter(CELL)) for each in element.iter(ROW) if next(each.iterancestors(TABLE)) is element]
         rows = [[cell for cell in cells if next(cell.iterancestors(TABLE)) is element] for cells in rows]
         if all(len(cells) < 2 for cells in rows):
@@ -103,17 +105,26 @@ class Body:
 
 
 def text_of(element: Element) -> str:
-    """All text within, paragraphs in it apart."""
+    """Return all text within an element, its paragraphs on lines of their own."""
     parts: list[str] = []
-    waiting = [element]
-    while waiting:
-        here = waiting.pop()
+    stack = [element]
+    while stack:
+        here = stack.pop()
         if here.tag == TEXT:
             parts.append(here.text or "")
         elif here.tag in CHARACTERS:
             parts.append(CHARACTERS[here.tag])
-        elif here.tag not in UNREAD:
+        elif here.tag not in SKIPPED:
             if here.tag == PARAGRAPH and parts:
                 parts.append("\n")
-            waiting.extend(reversed(here))
+            stack.extend(reversed(here))
     return "".join(parts)
+
+
+FORMAT = Format(
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ("docx",),
+    read_docx,
+    libraries=("docx",),
+    office_folder="word",
+)

@@ -1,130 +1,140 @@
-"""HTML: what a reader of the page would read, without what surrounds it."""
+"""HTML: the content of a page, without navigation, scripts and hidden text."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
-
-from app.rag.extraction.blocks import BlockWriter, Kind, TextBlocks, folded
+from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
 from app.rag.extraction.errors import OUT_OF_MEMORY, TOO_DEEP, TOO_MANY_ELEMENTS, ExtractionError
+from app.rag.extraction.format import Format, ReportProgress
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.text_decoding import decoded
+from app.rag.extraction.text_decoding import decode_text
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+EXTENSIONS = ("html", "htm", "xhtml")
+PROLOGUE = r"(?>(?><\?xml[^>]*>)|(?><!--.*?-->)|\s+)*+"
+"""Declaration, comments and blanks that may precede a document's first tag."""
+HTML_START = re.compile(PROLOGUE + r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 
 NEVER_READ = "script, style, template, noscript, svg, math annotation, iframe, object, canvas, button, select, textarea"
 HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"]'
 LANDMARKS = 'nav, footer, menu, [role="navigation"], [role="banner"], [role="contentinfo"], [role="search"]'
-AROUND = re.compile(
+SURROUNDINGS = re.compile(
     r"(?:^|\s)(?:(?:top|side|page|site)?-?nav(?:bar|header|footer|igation|-?menu)?|breadcrumbs?|(?:site-|page-)?footer|sidebar"
     r"|cookie-?(?:banner|consent|notice)|skip-?(?:link|to-content)|toc)(?=\s|$)",
     re.IGNORECASE,
 )
-"""Classes and ids of what surrounds a page's content."""
+"""Classes and ids of navigation, side bars and footers."""
 
-NESTING = re.compile(
+NESTING_TAG = re.compile(
     r"<(/?)(?!(?:a|p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option|area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
     r"([a-z][^\s<>/]*+)[^<>]*+(?<!/)>",
     re.IGNORECASE,
 )
-"""Tags of elements that only their own end, or that of one around them, closes."""
+"""Tags of elements that are only closed by their own end tag, or that of an enclosing element."""
 BLOCKS = frozenset(
     """address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption
     figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
-    tbody td tfoot th thead tr ul""".split()  # noqa: SIM905  one a line they would fill a page
+    tbody td tfoot th thead tr ul""".split()  # noqa: SIM905  one per line they would fill a page
 )
 CONTEXTS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "dt", "p", "dd"})
 
 
-def read_html(content: bytes, limits: Limits) -> TextBlocks:
-    """The draft of a page."""
-    return draft_of(decoded(content, limits, declared=True), limits)
+def read_html(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+    return read_page(decode_text(content, limits, declared=True), limits)
 
 
-def draft_of(source: str, limits: Limits) -> TextBlocks:
-    """The draft of a page's source; where there is nothing but surroundings, they are read."""
+def read_page(source: str, limits: Limits) -> TextBlocks:
+    """Read a page's content; if it has none, its navigation and the like are read instead."""
     for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
-        page = parsed(source, limits)
+        page = parse(source, limits)
         for selector in selectors:
             for node in page.css(selector):
                 node.decompose()
         if LANDMARKS in selectors:
-            drop_surroundings(page)
-        draft = Page(limits).read(page)
-        if draft.blocks:
+            remove_surroundings(page)
+        document = PageReader(limits).read(page)
+        if document.blocks:
             break
-    return draft
+    return document
 
 
-def parsed(source: str, limits: Limits) -> LexborHTMLParser:
-    """The page of a source; there is nothing that is no HTML, so that only memory can be wanting.
+def parse(source: str, limits: Limits) -> LexborHTMLParser:
+    """Parse a page.
 
     Raises:
-        Unreadable: it has more elements, or more of them within each other, than the limits.
+        ExtractionError: it has more elements, or deeper ones, than the limits, or there is not enough memory.
     """
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
     if source.count("<") - source.count("</") > limits.elements:
         raise ExtractionError(TOO_MANY_ELEMENTS)
     if is_deeper(source, limits.nesting):
         raise ExtractionError(TOO_DEEP)
     try:
         return LexborHTMLParser(source)
-    except SelectolaxError as error:
+    except SelectolaxError as error:  # any source is HTML, so that only memory can be wanting
         raise ExtractionError(OUT_OF_MEMORY) from error
 
 
 def is_deeper(source: str, limit: int) -> bool:
-    """Return whether more elements are open within each other than `limit`: parsing is quadratic in their number."""
-    names: list[str] = []
-    opened: Counter[str] = Counter()
-    for tag in NESTING.finditer(source):
+    """Return whether elements are nested deeper than `limit`: parsing takes time quadratic in the depth."""
+    open_tags: list[str] = []
+    open_counts: Counter[str] = Counter()
+    for tag in NESTING_TAG.finditer(source):
         name = tag[2].lower()
         if not tag[1]:
-            names.append(name)
-            opened[name] += 1
-            if len(names) > limit:
+            open_tags.append(name)
+            open_counts[name] += 1
+            if len(open_tags) > limit:
                 return True
-        while tag[1] and opened[name]:
-            ended = names.pop()
-            opened[ended] -= 1
-            if ended == name:
+        while tag[1] and open_counts[name]:
+            closed = open_tags.pop()
+            open_counts[closed] -= 1
+            if closed == name:
                 break
     return False
 
 
-def drop_surroundings(page: LexborHTMLParser) -> None:
-    """Takes out banners, side bars and what is named as such."""
+def remove_surroundings(page: LexborHTMLParser) -> None:
+    """Remove page headers, asides, and elements whose class or id names them as navigation or the like."""
     for node in page.css("header, aside"):
         content = node.css_first("h1") if node.tag == "header" else None
         if content is None and not is_within(node, "article", "main", "section"):
             node.decompose()
     for node in page.css("[class], [id]"):
-        named = f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}"
-        if node.tag not in {"html", "body", "main", "article"} and AROUND.search(named):
+        names = f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}"
+        if node.tag not in {"html", "body", "main", "article"} and SURROUNDINGS.search(names):
             node.decompose()
 
 
 def is_within(node: LexborNode, *tags: str) -> bool:
-    """Whether an element above has one of the tags."""
-    above = node.parent
-    while above is not None and above.tag not in tags:
-        above = above.parent
-    return above is not None
+    """Return whether an ancestor has one of the tags."""
+    ancestor = node.parent
+    while ancestor is not None and ancestor.tag not in tags:
+        ancestor = ancestor.parent
+    return ancestor is not None
 
 
-class Page:
-    """Goes through a page in order, without recursion: it may be nested deeper than a stack."""
+class PageReader:
+    """Reads a page in document order, without recursion: it may be nested deeper than Python's stack."""
 
     def __init__(self, limits: Limits) -> None:
         self._writer = BlockWriter(limits)
         self._inline: list[str] = []
-        self._open: list[str] = []
-        """Elements around the place that say what text is; and lists, to know an item's depth and number."""
-        self._numbers: list[int | None] = []
+        """Text since the last block began or ended."""
+        self._contexts: list[str] = []
+        """Open elements that determine the kind of a block."""
+        self._list_numbers: list[int | None] = []
+        """For each open list the number of its last item; None for one without numbers."""
         self._marker = ""
 
     def read(self, page: LexborHTMLParser) -> TextBlocks:
-        """The draft of the page."""
         title = page.css_first("head > title")
         node: LexborNode | None = page.body
         while node is not None:
@@ -133,19 +143,20 @@ class Page:
                 child = self._leave_to_next(node)
             node = child
         self._flush()
-        return self._writer.draft(title.text() if title is not None else None)
+        return self._writer.build(title.text() if title is not None else None)
 
     def _leave_to_next(self, node: LexborNode) -> LexborNode | None:
-        here: LexborNode | None = node
-        while here is not None and here.tag != "body":
-            self._leave(here)
-            if here.next is not None:
-                return here.next
-            here = here.parent
+        """Leave a node and every ancestor that ends with it; return the next node, None at the end of the body."""
+        current: LexborNode | None = node
+        while current is not None and current.tag != "body":
+            self._leave(current)
+            if current.next is not None:
+                return current.next
+            current = current.parent
         return None
 
     def _enter(self, node: LexborNode) -> bool:
-        """Takes a node up; gives whether its children are to be read."""
+        """Start a node; return whether its children are to be visited."""
         tag = node.tag or ""
         if node.is_text_node:
             self._inline.append(node.text_content or "")
@@ -153,30 +164,30 @@ class Page:
             return node.is_element_node
         self._flush()
         if tag == "pre":
-            self._writer.add(Kind.CODE, preformatted(node))
+            self._writer.add(BlockKind.CODE, preformatted_text(node))
             return False
         if tag == "table" and (rows := rows_of(node)):
-            self._table(node, rows)
+            self._write_table(node, rows)
             return False
-        self._begin(tag)
+        self._open(tag)
         return True
 
-    def _begin(self, tag: str) -> None:
+    def _open(self, tag: str) -> None:
         if tag in CONTEXTS:
-            self._open.append(tag)
+            self._contexts.append(tag)
         if tag in {"ul", "ol"}:
-            self._numbers.append(0 if tag == "ol" else None)
+            self._list_numbers.append(0 if tag == "ol" else None)
         if tag == "li":
             self._marker = self._next_marker()
 
     def _next_marker(self) -> str:
-        if not self._numbers:
+        if not self._list_numbers:
             return "- "
-        indent = "  " * min(len(self._numbers) - 1, 8)
-        number = self._numbers[-1]
+        indent = "  " * min(len(self._list_numbers) - 1, 8)
+        number = self._list_numbers[-1]
         if number is None:
             return f"{indent}- "
-        self._numbers[-1] = number + 1
+        self._list_numbers[-1] = number + 1
         return f"{indent}{number + 1}. "
 
     def _leave(self, node: LexborNode) -> None:
@@ -184,62 +195,69 @@ class Page:
         if tag not in BLOCKS:
             return
         self._flush()
-        if tag in CONTEXTS and self._open:
-            self._open.pop()
-        if tag in {"ul", "ol"} and self._numbers:
-            self._numbers.pop()
+        if tag in CONTEXTS and self._contexts:
+            self._contexts.pop()
+        if tag in {"ul", "ol"} and self._list_numbers:
+            self._list_numbers.pop()
 
     def _flush(self) -> None:
-        """Writes the text that was gathered, as what it is by the elements around it."""
-        text = folded("".join(self._inline))
+        """Write the gathered text as a block, whose kind follows from the open elements."""
+        text = single_line("".join(self._inline))
         self._inline.clear()
         if not text:
             return
-        context = self._open[-1] if self._open else "p"
+        context = self._contexts[-1] if self._contexts else "p"
         if context.startswith("h"):
-            self._writer.add(Kind.HEADING, text, level=int(context[1]))
-        elif "li" in self._open:
-            self._writer.add(Kind.LIST, self._marker + text)
+            self._writer.add(BlockKind.HEADING, text, level=int(context[1]))
+        elif "li" in self._contexts:
+            self._writer.add(BlockKind.LIST, self._marker + text)
             self._marker = " " * len(self._marker)
         else:
-            self._writer.add(Kind.PARAGRAPH, text, leads=context == "dt")
+            self._writer.add(BlockKind.PARAGRAPH, text, introduces=context == "dt")
 
-    def _table(self, node: LexborNode, rows: Sequence[LexborNode]) -> None:
+    def _write_table(self, node: LexborNode, rows: Sequence[LexborNode]) -> None:
         caption = node.css_first("caption")
         if caption is not None:
-            self._writer.add(Kind.PARAGRAPH, folded(flat(caption)), leads=True)
+            self._writer.add(BlockKind.PARAGRAPH, single_line(flat_text(caption)), introduces=True)
         heads = all(cell.tag == "th" for cell in cells_of(rows[0]))
-        self._writer.add_table(([flat(cell) for cell in cells_of(each)] for each in rows), headed=heads)
+        self._writer.add_table(([flat_text(cell) for cell in cells_of(each)] for each in rows), headed=heads)
 
 
 def rows_of(table: LexborNode) -> list[LexborNode]:
-    """The rows of a table of data; none of one that only arranges a page, which has one column or tables within it."""
+    """Return the rows of a data table; none of a layout table, which has one column or contains tables."""
     if any(each.mem_id != table.mem_id for each in table.css("table")):
         return []
     rows = [each for each in table.css("tr") if next(cells_of(each), None) is not None]
     return rows if any(len(list(cells_of(each))) > 1 for each in rows) else []
 
 
-def cells_of(line: LexborNode) -> Iterator[LexborNode]:
-    """The cells of a row."""
-    return (cell for cell in line.iter() if cell.tag in {"td", "th"})
+def cells_of(row: LexborNode) -> Iterator[LexborNode]:
+    return (cell for cell in row.iter() if cell.tag in {"td", "th"})
 
 
-def flat(node: LexborNode) -> str:
-    """All text within, with blanks where a block begins or ends."""
+def flat_text(node: LexborNode) -> str:
+    """Return all text within a node, with blanks where a block begins or ends."""
     parts: list[str] = []
     for each in node.traverse(include_text=True):
-        before = each.prev
-        if each.tag in BLOCKS or (before is not None and before.tag in BLOCKS):
+        previous = each.prev
+        if each.tag in BLOCKS or (previous is not None and previous.tag in BLOCKS):
             parts.append(" ")
         if each.is_text_node:
             parts.append(each.text_content or "")
     return "".join(parts)
 
 
-def preformatted(node: LexborNode) -> str:
-    """The text of a `pre`, line by line."""
+def preformatted_text(node: LexborNode) -> str:
+    """Return the text of a `pre` with its line breaks."""
     parts = [
         each.text_content or "" if each.is_text_node else "\n" * (each.tag == "br") for each in node.traverse(True)
     ]
     return "".join(parts)
+
+
+def is_html(text: str, extension: str) -> bool:
+    """Return whether a text begins as HTML, or has tags and HTML's extension."""
+    return HTML_START.match(text) is not None or (extension in EXTENSIONS and "<" in text)
+
+
+FORMAT = Format("text/html", EXTENSIONS, read_html, libraries=("selectolax.lexbor",), matches_text=is_html)

@@ -1,0 +1,10 @@
+from tests.support.shared import (  # noqa: F401  fixtures
+    openai_service,
+    provider,
+    service,
+    shared_database_url,
+    shared_openai_service,
+    shared_provider,
+    shared_service,
+    timings,
+)
