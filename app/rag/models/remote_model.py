@@ -23,7 +23,7 @@ class RemoteModelFailed(EmbeddingFailed):
     """The embedding or reranking model failed."""
 
     transient = False
-    """Whether a retry may succeed."""
+    """True if a retry may succeed."""
     requested_delay: float | None = None
     """Seconds before a retry that the server requests."""
 
