@@ -269,7 +269,7 @@ class TurnFailed(AppError):
     status = 502
     transient = False
     """True if a retry, or another provider, may succeed with the same request."""
-    elsewhere = False
+    fallback_at_once = False
     """True if the router goes to the fallbacks at once, without a retry, although the error is not transient."""
     provider_retry_after: int | None = None
     """The provider's own `Retry-After`, in seconds."""

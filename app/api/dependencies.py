@@ -72,7 +72,7 @@ class ApiCall(Generic[Q_co]):
         return self.principal.user_id
 
     def author(self, user_id: str) -> str:
-        """Return the user that a body names, who must be the principal's where that is known.
+        """Return the user of a body, which must be the principal's if it has one.
 
         Raises:
             InvalidRequest: query and body name two users.

@@ -31,7 +31,7 @@ class Form(NamedTuple):
 
 
 class FormParser:
-    """Incremental parser that holds the fields whole, and of the file what `take_chunk` has not returned yet."""
+    """Incremental parser; holds the fields, and the bytes of the file that `take_chunk` has not returned yet."""
 
     def __init__(self, boundary: bytes, max_file_bytes: int) -> None:
         self.fields: dict[str, bytearray] = {}
@@ -165,7 +165,12 @@ def check_file_size(size: int, allowed: int) -> None:
 
 
 def boundary_of(content_type: str) -> bytes:
-    """Return the boundary of a form's parts (RFC 2046, section 5.1.1); raise if there is none or it is not a form."""
+    """Return the boundary of a form's parts (RFC 2046, section 5.1.1).
+
+    Raises:
+        UnsupportedMediaType: the body is not a form.
+        InvalidRequest: the boundary is missing or too long.
+    """
     message = Message()
     message["Content-Type"] = content_type
     if message.get_content_type() != "multipart/form-data":

@@ -17,7 +17,7 @@ COLUMNS = (
 OWNED = "owner_id IN (SELECT id FROM users WHERE user_id = COALESCE(CAST($2 AS TEXT), user_id))"
 """Predicate: the row belongs to the user $2, or, if $2 is NULL, to any user that is not erased."""
 
-CONVERSATION = f"SELECT conversation_id FROM conversations WHERE conversation_id = $1 AND {OWNED}"
+CONVERSATION_EXISTS = f"SELECT conversation_id FROM conversations WHERE conversation_id = $1 AND {OWNED}"
 LOCK = f"UPDATE conversations SET message_count = message_count WHERE conversation_id = $1 AND {OWNED} RETURNING 1"
 MESSAGE = f"""
 SELECT {COLUMNS} FROM messages m JOIN conversations c ON c.conversation_id = m.conversation_id
@@ -36,13 +36,13 @@ TURN_UNFINISHED = """
 SELECT 1 FROM messages WHERE conversation_id = $1 AND (sequence_number = $2 OR answers = $2)
 AND status IN ('queued', 'in_progress')"""
 EDIT = "UPDATE messages SET content = $2, edited_at = $3 WHERE message_id = $1"
-EMPTY = """
+DELETE_TEXT = """
 UPDATE messages SET content = '', citations = NULL, retrieval = NULL, reasoning = NULL, deleted_at = $2
 WHERE message_id = $1"""
 REASONING = """
 SELECT message_id, reasoning FROM messages
 WHERE conversation_id = $1 AND sequence_number >= $2 AND sequence_number <= $3 AND reasoning IS NOT NULL"""
-COUNT_DOWN = "UPDATE conversations SET message_count = message_count - 1 WHERE conversation_id = $1"
+DECREMENT_COUNT = "UPDATE conversations SET message_count = message_count - 1 WHERE conversation_id = $1"
 
 
 def message_of(row: Row) -> Message:
@@ -70,9 +70,9 @@ def message_of(row: Row) -> Message:
     )
 
 
-def readable_conversation(owner: str | None, conversation_id: str) -> Transaction[bool]:
+def conversation_exists(owner: str | None, conversation_id: str) -> Transaction[bool]:
     """Return whether the owner (None: any) has this conversation."""
-    return (yield from first_row(Statement(CONVERSATION, (conversation_id, owner)))) is not None
+    return (yield from first_row(Statement(CONVERSATION_EXISTS, (conversation_id, owner)))) is not None
 
 
 def owned_message(owner: str | None, conversation_id: str, message_id: str) -> Transaction[Message | None]:
@@ -115,7 +115,7 @@ def owned_page(
     owner: str | None, conversation_id: str, after: int, before: int, limit: int, descending: bool
 ) -> Transaction[list[Message] | None]:
     """List the messages between two sequence numbers, both excluded; None if the owner has no such conversation."""
-    if not (yield from readable_conversation(owner, conversation_id)):
+    if not (yield from conversation_exists(owner, conversation_id)):
         return None
     sql = NEWEST_FIRST if descending else OLDEST_FIRST
     rows = yield Statement(sql, (conversation_id, after, before, limit))
@@ -145,8 +145,8 @@ def edit(message: Message, content: str, now: int) -> Transaction[None]:
     yield from summaries.delete_summaries(message.conversation_id, message.sequence_number)
 
 
-def empty(message: Message, now: int) -> Transaction[None]:
+def delete_text(message: Message, now: int) -> Transaction[None]:
     """Delete the text of a message; its row and sequence number stay. The conversation has to be locked."""
-    yield Statement(EMPTY, (message.message_id, now))
-    yield Statement(COUNT_DOWN, (message.conversation_id,))
+    yield Statement(DELETE_TEXT, (message.message_id, now))
+    yield Statement(DECREMENT_COUNT, (message.conversation_id,))
     yield from summaries.delete_summaries(message.conversation_id, message.sequence_number)

@@ -166,7 +166,7 @@ class Router:
         if max_delay is None or call.started or not error.transient:
             return None
         timed_out = isinstance(error, ProviderTimeout) and error.phase == "first-token"
-        if has_fallback and (error.elsewhere or timed_out):
+        if has_fallback and (error.fallback_at_once or timed_out):
             return None
         delay = max_delay * self._random_fraction()
         if error.provider_retry_after is not None:
@@ -224,7 +224,7 @@ def is_transient(error: AppError) -> bool:
 
 def allows_fallback(error: AppError) -> bool:
     """Return whether fallbacks are tried: also where only this provider refuses, as without funds."""
-    return is_transient(error) or (isinstance(error, TurnFailed) and error.elsewhere)
+    return is_transient(error) or (isinstance(error, TurnFailed) and error.fallback_at_once)
 
 
 def update_breaker(breaker: CircuitBreaker, consumer: StreamConsumer, outcome: str, error: AppError | None) -> None:

@@ -81,7 +81,7 @@ def require_message(owner: str | None, conversation_id: str, message_id: str) ->
     message = yield from messages.owned_message(owner, conversation_id, message_id)
     if message is not None:
         return message
-    if not (yield from messages.readable_conversation(owner, conversation_id)):
+    if not (yield from messages.conversation_exists(owner, conversation_id)):
         raise ConversationNotFound
     raise MessageNotFound
 
@@ -113,4 +113,4 @@ def edit_message(
 
 def delete_message(owner: str | None, conversation_id: str, message_id: str, now: int) -> Transaction[None]:
     message = yield from lock_finished_message(owner, conversation_id, message_id)
-    yield from messages.empty(message, now)
+    yield from messages.delete_text(message, now)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.api.dependencies import Call
 from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
-from app.api.schemas.prompt_records import ContextOut, context_json
+from app.api.schemas.prompt_records import ContextOut, prompt_record_json
 from app.errors import ConversationNotFound, DatabaseUnavailable, MessageNotFound
 
 router = APIRouter(tags=["messages"])
@@ -21,5 +21,5 @@ router = APIRouter(tags=["messages"])
 )
 async def get_context(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
     """Get the prompt record of a reply: what was sent to the model, and what was omitted and why."""
-    context = await call.services.prompt_records.get(call.principal, str(conversation_id), str(message_id))
-    return json_response(context_json(context))
+    record = await call.services.prompt_records.get(call.principal, str(conversation_id), str(message_id))
+    return json_response(prompt_record_json(record))

@@ -47,20 +47,20 @@ class ContextOut(Output):
     omitted: list[OmittedOut]
 
 
-def context_json(context: SentPrompt) -> JsonObject:
-    summary = context.summary
+def prompt_record_json(record: SentPrompt) -> JsonObject:
+    summary = record.summary
     return {
-        "provider": context.provider,
-        "model": context.model,
+        "provider": record.provider,
+        "model": record.model,
         "messages": [
             {"sequence_number": each.sequence_number, "role": each.role, "tokens": each.tokens}
-            for each in context.messages
+            for each in record.messages
         ],
         "summary": summary
         and {"first": summary.first, "last": summary.last, "content": summary.content, "tokens": summary.tokens},
-        "citations": context.retrieval.candidates,
-        "queries": context.retrieval.queries,
-        "retrieval": {"status": context.retrieval.status},
-        "estimated_tokens": context.estimated_tokens,
-        "omitted": [{"first": each.first, "last": each.last, "reason": each.reason} for each in context.omitted],
+        "citations": record.retrieval.candidates,
+        "queries": record.retrieval.queries,
+        "retrieval": {"status": record.retrieval.status},
+        "estimated_tokens": record.estimated_tokens,
+        "omitted": [{"first": each.first, "last": each.last, "reason": each.reason} for each in record.omitted],
     }

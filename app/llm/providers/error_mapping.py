@@ -188,10 +188,10 @@ def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
         failure = minute_limit_failure(words)
     elif status in {429, 498} or (status is None and kinds & RATE_LIMIT_KINDS):
         failure = ProviderRateLimited()
-        failure.elsewhere = status == 498 or bool(kinds & FUNDS_KINDS)
+        failure.fallback_at_once = status == 498 or bool(kinds & FUNDS_KINDS)
     elif status == 402 or kinds & FUNDS_KINDS or OUT_OF_FUNDS.search(words):
         failure = ProviderAuth()
-        failure.elsewhere = True
+        failure.fallback_at_once = True
     elif status in {401, 403}:
         failure = ProviderAuth()
     elif status == 413 or kinds & CONTEXT_KINDS or concerns_context(words):
@@ -220,7 +220,7 @@ def concerns_context(words: str) -> bool:
 def minute_limit_failure(words: str) -> ContextTooLong:
     """Build the failure for a request over the limit of tokens per minute, with that limit where it is named."""
     failure = ContextTooLong()
-    failure.elsewhere = True
+    failure.fallback_at_once = True
     if limit := LIMIT.search(words):
         failure.limit = int(limit[1])
     return failure

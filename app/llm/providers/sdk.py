@@ -208,5 +208,5 @@ def certificate_failure(error: ssl.SSLCertVerificationError) -> TurnFailed:
     reason = getattr(error, "certificate_error", error)  # aiohttp wraps it
     log.warning("a provider's certificate was refused", extra={"why": getattr(reason, "verify_message", "")})
     failure = ProviderUnavailable("The provider's certificate was refused; the log says why.")
-    failure.transient, failure.elsewhere = False, True
+    failure.transient, failure.fallback_at_once = False, True
     return failure
