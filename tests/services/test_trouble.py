@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import update
 
 from app.db import messages, process_leases, turns
@@ -37,13 +38,20 @@ from tests.support.service import HASTY, Service, asking, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-without_wait = pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, client_wait=0)], ids=[""], scope="module")
+WITHOUT_WAIT = dataclasses.replace(HASTY, client_wait=0)
 """Clients wait for nothing that cannot be read or written."""
 
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
     return HASTY
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
+    """A service of its own for a test whose clients do not wait."""
+    async with serving(asking(provider, database_url=database_url), WITHOUT_WAIT) as started:
+        yield started
 
 
 @named
@@ -71,57 +79,52 @@ async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_store
 CODES = {DatabaseUnavailable: (503, "database-unavailable"), RuntimeError: (500, "internal-error")}
 
 
-@without_wait
 @pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]], ids=lambda error: type(error).__name__)
 async def test_a_post_whose_reply_cannot_be_stored_is_answered(
-    openai_service: Service, provider: FakeProvider, error: Exception
+    impatient_service: Service, provider: FakeProvider, error: Exception
 ) -> None:
     """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
     gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
-    reply = (await got(openai_service, path))[1]
+    path, post = await half(impatient_service, provider, gate)
+    reply = (await got(impatient_service, path))[1]
     where = f"{path}/{reply['message_id']}"
-    async with openai_service.client.stream("GET", f"{where}/events") as response:
+    async with impatient_service.client.stream("GET", f"{where}/events") as response:
         events = live_events(response)
         assert (await anext(events)).name == "turn.started"
-        with Outage(openai_service.database, error, turns.settle):
+        with Outage(impatient_service.database, error, turns.settle):
             gate.set()
             answer = problem_of(await post, *CODES[type(error)])
             assert answer["message_id"] == reply["message_id"]
         seen = [event async for event in events]
     assert "".join(event.data.get("delta", "") for event in seen) == "Half and half"
     assert seen[-1].name == "message.completed"
-    assert (await got(openai_service, where))["content"] == "Half and half"
+    assert (await got(impatient_service, where))["content"] == "Half and half"
 
 
-@without_wait
 @pytest.mark.parametrize("failing", [start_eligible, turns.history], ids=["start", "history"])
 async def test_a_post_whose_turn_cannot_start_is_answered(
-    openai_service: Service, provider: FakeProvider, failing: Callable[..., Transaction[Any]]
+    impatient_service: Service, provider: FakeProvider, failing: Callable[..., Transaction[Any]]
 ) -> None:
     """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
     gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
-    waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
-    await until_accepted(openai_service, {"conversation_id": path.split("/")[2]}, 4)
-    with Outage(openai_service.database, DatabaseUnavailable(), failing):
+    path, post = await half(impatient_service, provider, gate)
+    waiting = asyncio.create_task(impatient_service.client.post(path, json={"message": "Second"}))
+    await until_accepted(impatient_service, {"conversation_id": path.split("/")[2]}, 4)
+    with Outage(impatient_service.database, DatabaseUnavailable(), failing):
         gate.set()
         assert (await post).status_code == 201
         answer = problem_of(await waiting, 503, "database-unavailable")
     where = f"{path}/{answer['message_id']}"
-    async with openai_service.client.stream("GET", f"{where}/events") as response:
+    async with impatient_service.client.stream("GET", f"{where}/events") as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"
-    assert (await got(openai_service, where))["content"] == "Echo: Second"
+    assert (await got(impatient_service, where))["content"] == "Echo: Second"
 
 
-@without_wait
-async def test_a_reply_that_cannot_be_followed_is_answered(
-    database_url: str, provider: FakeProvider, timings: Timings
-) -> None:
+async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, provider: FakeProvider) -> None:
     """A retry that attaches to another process's turn is told which reply to read later."""
     gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
     configured = asking(provider, database_url=database_url)
-    async with serving(configured, timings) as one, serving(configured, timings) as other:
+    async with serving(configured, WITHOUT_WAIT) as one, serving(configured, WITHOUT_WAIT) as other:
         provider.reply("Half ", gate, "and half")
         path = messages_of(await make(one))
         post = asyncio.create_task(one.client.post(path, json={"message": "Hello"}, headers=headers))
@@ -145,16 +148,15 @@ async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: S
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
 
 
-@without_wait
 @pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
-async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(openai_service: Service, begins: bool) -> None:
+async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(impatient_service: Service, begins: bool) -> None:
     """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
-    path = "/conversations" if begins else messages_of(await make(openai_service))
+    path = "/conversations" if begins else messages_of(await make(impatient_service))
     body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
-    with Outage(openai_service.database, DatabaseUnavailable(), messages.latest):
-        answer = problem_of(await openai_service.client.post(path, json=body), 503, "database-unavailable")
+    with Outage(impatient_service.database, DatabaseUnavailable(), messages.latest):
+        answer = problem_of(await impatient_service.client.post(path, json=body), 503, "database-unavailable")
     where = f"{messages_of(answer)}/{answer['message_id']}"
-    assert (await got(openai_service, where))["content"] == "Echo: Hello"
+    assert (await got(impatient_service, where))["content"] == "Echo: Hello"
 
 
 async def test_nobody_is_told_draining_by_a_process_that_is_not(

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Self
 
 NOBODY = 65534
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
-TOOL_SECONDS = 60.0
+TOOL_SECONDS = 120.0
 
 # Not durable against the loss of power, yet a commit still reaches the kernel before it is acknowledged
 # (synchronous_commit stays on): a killed server must not lose what it has promised.
@@ -71,7 +71,7 @@ class PostgresCluster:
         """A new cluster that accepts connections.
 
         Raises:
-            PostgresError: the wheel is missing, or the server is not ready within 30 seconds.
+            PostgresError: the wheel is missing, or the server is not ready within a minute.
         """
         cluster = cls()
         try:
@@ -101,7 +101,7 @@ class PostgresCluster:
         """Brings the database back on its port, after `kill()` or from running.
 
         Raises:
-            PostgresError: the server is not ready within 30 seconds.
+            PostgresError: the server is not ready within a minute.
         """
         self._end(signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         self._launch()

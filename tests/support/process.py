@@ -28,9 +28,9 @@ SERVE = (*PARLEY, "serve", "--port", "0")
 GONE = {0, -signal.SIGTERM}
 """How a process ends that was asked to: by itself, or by the signal once everything is closed."""
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 """Far more than a start takes, since whatever else runs on the machine runs too."""
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 ADDRESS = re.compile(r"Uvicorn running on (http://[\w.:\[\]]+)")
@@ -66,7 +66,7 @@ class Parley:
         """Waits for the address and then for readiness.
 
         Raises:
-            DidNotStart: the process ended, or half a minute did.
+            DidNotStart: the process ended, or two minutes did.
         """
         self.url = await asyncio.to_thread(self._address_in_time)
         self.client.base_url = httpx2.URL(self.url)

@@ -141,8 +141,8 @@ class TcpProxy:
 
 
 def abort(writer: asyncio.StreamWriter) -> None:
-    """Closes a connection with RST."""
+    """Closes a connection with RST, unless it is closed already."""
     connection = writer.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()

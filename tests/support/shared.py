@@ -14,6 +14,7 @@ from sqlalchemy import delete
 
 from app.db.models import UserRow
 from app.services.runtime.timings import Timings
+from tests.support.background import lease_of
 from tests.support.provider import FakeProvider, echo
 from tests.support.service import Service, asking, forget_failures, serving, settings
 
@@ -80,7 +81,12 @@ def provider(shared_provider: FakeProvider) -> FakeProvider:
 
 
 async def empty(service: Service) -> None:
-    """Deletes all that callers have written, and forgets what providers have failed at."""
+    """Deletes all that callers have written, and forgets what providers have failed at.
+
+    As after its start the service takes no other process for dead for a while: tests say when it does.
+    """
     forget_failures(service)
+    lease = lease_of(service)
+    lease._grace_until = lease._now() + Timings().lease_grace
     async with service.database.write_session() as session:
         await session.execute(delete(UserRow))
