@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from app.db import search
+from app.db import search, users
 from app.db.database import Database
 from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
 from app.db.vector_indexes import LARGE
@@ -96,7 +96,7 @@ class DocumentSearch:
         Raises:
             DocumentNotFound: the user does not have one of the documents.
         """
-        owner_id = await self._database.read(search.owner_id_of, user_id)
+        owner_id = await self._database.read(users.row_id_of, user_id)
         owned = await self._database.read(search.document_ids_of, owner_id) if owner_id and document_ids else set()
         if not owned.issuperset(document_ids or ()):
             raise DocumentNotFound

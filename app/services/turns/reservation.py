@@ -266,7 +266,7 @@ def owner_of(request: TurnRequest) -> Transaction[str | None]:
         ConversationBusy, QueueFull: what `check_busy` raises.
     """
     if request.conversation_id is None:
-        return (yield from reservations.owner_of_user(request.owner))
+        return (yield from users.row_id_of(request.owner))
     owner_id = yield from reservations.owner_of_conversation(request.owner, request.conversation_id)
     if owner_id is None:
         raise ConversationNotFound
