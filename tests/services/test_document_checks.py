@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from app.db import process_leases
 from app.db.checks import conversations
-from app.db.database import LEASE_MS
+from app.db.process_leases import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from tests.support.service import Service, serving, settings
