@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.db import users
+from app.db import models, users
 from app.db.messages import OWNED
 from app.db.transaction import Row, Statement, Transaction, first_row
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
@@ -21,8 +21,7 @@ COLUMNS = (
     "d.document_id, d.name, d.media_type, d.bytes, d.sha256, d.status, d.created_at, d.stage, d.done, d.total, "
     "d.error_code, d.error_detail, d.retryable, d.page_count, CAST(d.textless_pages AS TEXT), d.chunk_count"
 )
-VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
-"""Condition of a document that callers see: neither while it is uploaded nor once it is deleted."""
+VISIBLE = models.VISIBLE.text
 BATCH_PARTS = 4
 """Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
 BATCH_CHUNKS = 250
