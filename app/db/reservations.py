@@ -123,7 +123,7 @@ def reply_values(turn: AcceptedTurn, conversation: LockedConversation, process_i
         resolved.max_tokens,
         conversation.mode,
         conversation.document_ids,
-        turn.lookup and turn.lookup.mode,
+        turn.retrieval_request and turn.retrieval_request.mode,
         reply.grounded,
         reply.created_at,
         started_at(reply),
