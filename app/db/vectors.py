@@ -38,7 +38,7 @@ EXTENSION_AVAILABLE = """
 SELECT 1 FROM pg_available_extension_versions
 WHERE name = 'vector' AND string_to_array(version, '.')::int[] >= '{0,8}'"""
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def store_vectors(kind: Kind, chunk_keys: Sequence[int], embedder: str, vectors: Sequence[bytes]) -> Transaction[None]:
@@ -76,6 +76,6 @@ def create_table(connection: Connection) -> bool:
             connection.execute(text(CREATE_TABLE))
             connection.execute(text(CREATE_INDEX))
     except exc.DBAPIError as error:
-        logger.warning("vectors cannot be stored: documents are found by words alone", exc_info=error)
+        log.warning("vectors cannot be stored: documents are found by words alone", exc_info=error)
         return False
     return True

@@ -2,7 +2,7 @@
 
 | accepted form | seen at |
 |---|---|
-| `data:` with and without a space behind it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
+| `data:` with and without a space after it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
 | a last line without a newline; `[DONE]` in one, before the body ends | proxies that trim; LM Studio |
 | a byte order mark before the first line, or any other | gateways in .NET and Java, that encode each event separately |
 | `data: data:` | gateways that frame events twice |

