@@ -1,4 +1,4 @@
-"""Segments of a text between which it can be cut: headings, sentences, list items, rows and lines, with costs."""
+"""Segments of a text, which is cut only between them: headings, sentences, list items, rows and lines, with costs."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def join_cost(previous: Segment, segment: Segment, depths: dict[int, int]) -> fl
 
 
 def merge_small(segments: Iterable[Segment]) -> list[Segment]:
-    """Merge small neighbours, so that segments are no more than tokens; a heading never ends a merged one."""
+    """Merge small neighbours, which bounds the number of segments; a merged one never ends with a heading."""
     heading = BlockKind.HEADING
     merged: list[Segment] = []
     for segment in segments:
