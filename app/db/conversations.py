@@ -137,7 +137,7 @@ async def update(session: AsyncSession, conversation_id: str, values: dict[str, 
 
 
 async def remove(session: AsyncSession, owner: str | None, conversation_id: str) -> bool:
-    """Delete a conversation with its messages; return False if the owner has no such one."""
+    """Delete a conversation with its messages; return False if the owner has no such conversation."""
     query = (
         delete(ConversationRow)
         .where(ConversationRow.conversation_id == conversation_id)

@@ -158,7 +158,7 @@ def store_text(claim: IngestionClaim, progress: IngestionProgress, content: str)
 
 
 def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: ChunkBatch) -> Transaction[None]:
-    """Store chunks with their vectors, in place of those of a try whose acknowledgement was lost."""
+    """Store chunks with their vectors, in place of those of an earlier try whose acknowledgement was lost."""
     yield from store_progress(claim, progress)
     yield Statement(DELETE_POSITIONS, (claim.document_id, claim.attempt, batch.first, batch.first + len(batch.chunks)))
     keys = []

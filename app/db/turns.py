@@ -154,17 +154,17 @@ def unfinished_of(process_id: str) -> Transaction[dict[str, bool]]:
 
 
 class FollowedReply(NamedTuple):
-    """The part of a reply that its readers have."""
+    """The part of a reply that its readers have received."""
 
     message_id: str
     length: int
     """In characters."""
     awaits_retrieval: bool
-    """True if its retrieval result is to be read."""
+    """True to read its retrieval result too."""
 
 
 class ReplyProgress(NamedTuple):
-    """The part of a reply that its readers do not have."""
+    """The part of a reply that its readers have not received."""
 
     text: str
     message: Message | None

@@ -26,7 +26,7 @@ def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Tran
 
 
 def row_id_of(user_id: str | None) -> Transaction[str | None]:
-    """Return the id of a user's row; None without a row, as of a new user, and where `user_id` is None."""
+    """Return the id of a user's row; None for a user without a row, and for no user (None)."""
     row = yield from first_row(Statement(ROW_ID, (user_id,)))
     return None if row is None else str(row[0])
 

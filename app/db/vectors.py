@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exc, text
 from app.db.database import Kind
 from app.db.transaction import Statement, Transaction
 
-# Half the precision is half the memory, and changes a cosine by no more than 0.001.
+# Half precision takes half the memory, and changes a cosine by at most 0.001.
 CREATE_TABLE = """
 CREATE TABLE chunk_vectors (
     chunk_key bigint NOT NULL REFERENCES chunks ON DELETE CASCADE,

@@ -33,7 +33,7 @@ from app.llm.think_tags import UnopenedReasoning
 from app.llm.token_calibration import TokenCalibration
 
 MAX_DELAYS = (0.25, 0.5, None)
-"""Longest delay behind each attempt at one model, in seconds; None behind the last attempt."""
+"""Longest delay after each attempt at one model, in seconds; None after the last attempt."""
 
 MAX_REQUESTED_DELAY = 2
 """Seconds up to which a provider's `Retry-After` is waited for even where a fallback could be called."""

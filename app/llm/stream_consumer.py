@@ -15,7 +15,7 @@ from app.llm.calls import ModelCall
 from app.llm.think_tags import ReasoningSplitter, Split
 
 USAGE_SECONDS = 2.0
-"""Seconds behind the finish reason in which a provider may report the usage and end the stream."""
+"""Seconds after the finish reason in which a provider may report the usage and end the stream."""
 
 HOLD_SECONDS = 2.0
 """Seconds for which a reply's beginning is held back where the model closes reasoning that it never opened."""
@@ -99,7 +99,7 @@ class StreamConsumer:
         """Give the model its idle time again; not for each of a thousand tokens a second, so up to 1/16 more."""
         now = self._now()
         if chunk.finish_reason is None and (chunk.text or chunk.reasoning):
-            if self.finish_reason is not None:  # the reply continues behind its finish reason
+            if self.finish_reason is not None:  # the reply continues after its finish reason
                 self.finish_reason, self._reset_at = None, 0.0
         else:
             self.finish_reason = chunk.finish_reason or self.finish_reason

@@ -1,4 +1,4 @@
-"""The payloads of a response: an event stream, JSON by lines, or one JSON document, as servers really send them.
+"""The payloads of a response: an event stream, JSON by lines, or one JSON document, as servers send them.
 
 | accepted form | seen at |
 |---|---|
@@ -28,7 +28,7 @@ INFLATED_BYTES = 2**16
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f"
-"""First of the two bytes that begin gzip data; no text begins with it."""
+"""First of the two bytes at the start of gzip data; no text begins with it."""
 
 LAST_LINE = re.compile(rb"data:\s*\[DONE\]\s*")
 MAX_LAST_LINE_BYTES = 32
