@@ -287,7 +287,7 @@ class ReplyReader:
         """
         self._payloads.end()
         if self._payloads.skipped:
-            log.warning("payloads of a reply were passed over", extra={"payloads": self._payloads.skipped})
+            log.warning("payloads of a reply were skipped", extra={"payloads": self._payloads.skipped})
         complete = self.done or self.finished or self._ends_last or (foreign and self._by_message)
         if not complete:
             if foreign and not (self._choices or self._by_deltas):
