@@ -17,12 +17,8 @@ INSERT = """
 INSERT INTO conversations (conversation_id, owner_id, last_sequence, message_count, title, title_source, mode,
 system_prompt, provider, model, temperature, max_tokens, document_ids, metadata, created_at, updated_at)
 VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"""
-
-
 TITLE = "SELECT title FROM conversations WHERE conversation_id = $1"
 TITLE_SOURCE = "SELECT title_source FROM conversations WHERE conversation_id = $1"
-
-
 # Only a title made from the first message is replaced: one that the user has set or removed stays.
 RETITLE = """
 UPDATE conversations SET title = $2, title_source = 'model' WHERE conversation_id = $1 AND title_source = 'message'"""
@@ -74,8 +70,12 @@ def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) 
 def select_owned(owner: str | None) -> Select[ConversationRow, str]:
     """Select conversations with user ids: those of a user, or with None of all users who are not erased."""
     query = select(ConversationRow, UserRow.user_id).join(UserRow, UserRow.id == ConversationRow.owner_id)
-    whose = UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
-    return query.where(whose)  # type: ignore[return-value]  # user_id is not NULL here
+    return query.where(owned_by(owner))  # type: ignore[return-value]  # user_id is not NULL here
+
+
+def owned_by(owner: str | None) -> ColumnElement[bool]:
+    """Build the condition for a user's row, or with None for the rows of all users who are not erased."""
+    return UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
 
 
 async def get(
@@ -137,12 +137,11 @@ async def update(session: AsyncSession, conversation_id: str, values: dict[str, 
 
 
 async def remove(session: AsyncSession, owner: str | None, conversation_id: str) -> bool:
-    """Delete a conversation with its messages; return False if the owner has no such one."""
-    whose = UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
+    """Delete a conversation with its messages; return False if the owner has no such conversation."""
     query = (
         delete(ConversationRow)
         .where(ConversationRow.conversation_id == conversation_id)
-        .where(ConversationRow.owner_id.in_(select(UserRow.id).where(whose)))
+        .where(ConversationRow.owner_id.in_(select(UserRow.id).where(owned_by(owner))))
         .returning(ConversationRow.conversation_id)
     )
     return (await session.execute(query)).one_or_none() is not None

@@ -21,7 +21,6 @@ STATEMENT_SECONDS = 5
 POOL_WAIT_SECONDS = 3
 MIGRATION_LOCK_SECONDS = 60
 """Seconds that a start waits for another process to finish its migration."""
-LEASE_MS = 15_000
 
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
 

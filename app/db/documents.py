@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.db import users
+from app.db import models, users
 from app.db.messages import OWNED
 from app.db.transaction import Row, Statement, Transaction, first_row
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
@@ -21,8 +21,7 @@ COLUMNS = (
     "d.document_id, d.name, d.media_type, d.bytes, d.sha256, d.status, d.created_at, d.stage, d.done, d.total, "
     "d.error_code, d.error_detail, d.retryable, d.page_count, CAST(d.textless_pages AS TEXT), d.chunk_count"
 )
-VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
-"""Condition of a document that callers see: neither while it is uploaded nor once it is deleted."""
+VISIBLE = models.VISIBLE.text
 BATCH_PARTS = 4
 """Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
 BATCH_CHUNKS = 250
@@ -122,7 +121,7 @@ def append_part(document_id: str, process_id: str, position: int, content: bytes
 
 
 def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction[tuple[Document, bool]]:
-    """Queue an uploaded document for its user, whose row is inserted if need be.
+    """Queue an uploaded document for its user; insert the user's row if there is none.
 
     Where the user has the same bytes already the upload is discarded, and that document is queued again if it failed.
 
@@ -145,7 +144,7 @@ def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction
 
 
 def lock_owner(user_id: str, now: int) -> Transaction[str]:
-    """Lock a user's row, inserted if need be, and return its id; parallel uploads of the same bytes wait for it."""
+    """Lock a user's row, inserted if there is none, and return its id; parallel uploads of the user wait for it."""
     while True:
         owner_id, _ = yield from users.ensure(user_id, new_id(), now)
         if (yield Statement(LOCK_OWNER, (owner_id,))):
@@ -229,7 +228,7 @@ def discard_upload(document_id: str, process_id: str) -> Transaction[None]:
 
 
 def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transaction[None]:
-    """Hide a document for good from all reads and searches; `process_id` is of the process that is to delete its rows.
+    """Hide a document from all reads and searches; the process `process_id` deletes its rows later.
 
     Raises:
         DocumentNotFound: the owner has no such document.
@@ -240,7 +239,7 @@ def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transa
 
 
 def mark_all_deleted(owner_id: str, process_id: str) -> Transaction[list[str]]:
-    """Hide all documents of a user who is erased, as `mark_deleted` does, and return their ids."""
+    """Mark all documents of an erased user as deleted, and return their ids."""
     return [str(row[0]) for row in (yield Statement(MARK_ALL_DELETED, (owner_id, process_id)))]
 
 

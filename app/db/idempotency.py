@@ -12,7 +12,7 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (owner_id, key) DO NOTHING RETURNING
 FIND = "SELECT k.fingerprint, k.conversation_id, k.message_id FROM idempotency_keys k WHERE k.key = $1 AND k.owner_id"
 FIND_OF_USER = f"{FIND} = (SELECT id FROM users WHERE user_id = $2)"
 FIND_OF_CONVERSATION = f"{FIND} = (SELECT owner_id FROM conversations WHERE conversation_id = $3 AND {OWNED})"
-NOTE_ENDS = """
+SET_ENDED = """
 UPDATE idempotency_keys SET ended_at = $1 WHERE ended_at IS NULL AND NOT EXISTS (
 SELECT 1 FROM messages m WHERE m.message_id = idempotency_keys.message_id AND m.status IN ('queued', 'in_progress'))"""
 DELETE_EXPIRED = "DELETE FROM idempotency_keys WHERE ended_at < $1"
@@ -47,8 +47,8 @@ def find(owner: str | None, conversation_id: str | None, key: str) -> Transactio
 def expire(now: int) -> Transaction[None]:
     """Delete the keys of turns that ended a day ago.
 
-    The end of a turn is noted here rather than when it ends, so that turns without a key do not pay for it: a key is
+    The end of a turn is stored here rather than when it ends, so that turns without a key do not pay for it: a key is
     kept a little longer, never shorter.
     """
-    yield Statement(NOTE_ENDS, (now,))
+    yield Statement(SET_ENDED, (now,))
     yield Statement(DELETE_EXPIRED, (now - RETENTION_MS,))

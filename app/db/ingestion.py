@@ -14,7 +14,7 @@ import orjson
 
 from app.db import vectors
 from app.db.database import Kind
-from app.db.documents import BATCH_CHUNKS, BUMP_VERSION
+from app.db.documents import BATCH_CHUNKS, BUMP_VERSION, DELETE_CHUNKS, DELETE_TEXT
 from app.db.process_leases import stalled
 from app.db.transaction import Statement, Transaction, first_row
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
@@ -28,12 +28,9 @@ attempt = attempt + 1 WHERE document_id = $1 AND status = 'queued'
 RETURNING document_id, owner_id, media_type, attempt, deaths"""
 CLAIMED = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'processing'"
 STORE_PROGRESS = f"UPDATE documents SET stage = $4, done = $5, total = $6 WHERE {CLAIMED} RETURNING 1"
-DELETE_CHUNKS = """
-DELETE FROM chunks WHERE chunk_key IN (SELECT chunk_key FROM chunks WHERE document_id = $1 LIMIT $2) RETURNING 1"""
 DELETE_OTHER_GENERATIONS = """
 DELETE FROM chunks WHERE chunk_key IN (
 SELECT chunk_key FROM chunks WHERE document_id = $1 AND generation <> $2 LIMIT $3) RETURNING 1"""
-DELETE_TEXT = "DELETE FROM document_texts WHERE document_id = $1"
 INSERT_TEXT = "INSERT INTO document_texts (document_id, content) VALUES ($1, $2)"
 DELETE_POSITIONS = """
 DELETE FROM chunks WHERE document_id = $1 AND generation = $2 AND position >= $3 AND position < $4"""
@@ -82,7 +79,7 @@ class ClaimLost(Exception):
 
 
 class IngestionProgress(NamedTuple):
-    """IngestionProgress of an ingestion: pages or chunks, by stage."""
+    """Progress of an ingestion within a stage, in pages or chunks; `total` is 0 while it is unknown."""
 
     stage: Stage
     done: int = 0
@@ -161,7 +158,7 @@ def store_text(claim: IngestionClaim, progress: IngestionProgress, content: str)
 
 
 def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: ChunkBatch) -> Transaction[None]:
-    """Store chunks with their vectors, in place of those of a try whose acknowledgement was lost."""
+    """Store chunks with their vectors, in place of those of an earlier try whose acknowledgement was lost."""
     yield from store_progress(claim, progress)
     yield Statement(DELETE_POSITIONS, (claim.document_id, claim.attempt, batch.first, batch.first + len(batch.chunks)))
     keys = []

@@ -32,6 +32,7 @@ Key = BigInteger().with_variant(Integer, "sqlite")
 """Type of a generated integer key: SQLite generates values only for INTEGER."""
 UNFINISHED = text("status IN ('queued', 'in_progress')")
 VISIBLE = text("status IN ('queued', 'processing', 'ready', 'failed')")
+"""Condition of a document that callers see: neither while it is uploaded nor once it is deleted."""
 
 
 class Base(DeclarativeBase):
@@ -132,7 +133,7 @@ class MessageRow(Base):
     usage_estimated: Mapped[bool | None]
     retrieval_mode: Mapped[str | None] = mapped_column(Text)
     retrieval: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    """The retrieval result of this reply: `domain.retrieval.Retrieval`."""
+    """The retrieval result of this reply: `domain.retrieval.RetrievalResult`."""
     citations: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
     grounded: Mapped[bool | None]
     error_code: Mapped[str | None] = mapped_column(Text)

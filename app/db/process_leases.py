@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from app.db.transaction import Statement, Transaction, first_row
 
+LEASE_MS = 15_000
+"""Milliseconds for which a heartbeat holds a process's lease."""
+
 HOLDS = "SELECT 1 FROM processes WHERE process_id = $1 AND expires_at > {now}"
 RENEW = """
 INSERT INTO processes (process_id, started_at, expires_at) VALUES ($1, {now}, {now} + $2)

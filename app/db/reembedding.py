@@ -93,7 +93,7 @@ def next_chunks(claim: ReembeddingClaim, position: int) -> Transaction[ChunkText
 
 
 def store_vectors(
-    claim: ReembeddingClaim, kind: Kind, keys: Sequence[int], embedder: str, given: Sequence[bytes]
+    claim: ReembeddingClaim, kind: Kind, keys: Sequence[int], embedder: str, new_vectors: Sequence[bytes]
 ) -> Transaction[None]:
     """Store vectors next to the old ones.
 
@@ -101,7 +101,7 @@ def store_vectors(
         ClaimLost: as do `activate` and `delete_other_vectors`.
     """
     require_claim((yield Statement(RESET_DEATHS, claim.key)))
-    yield from vectors.store_vectors(kind, keys, embedder, given)
+    yield from vectors.store_vectors(kind, keys, embedder, new_vectors)
 
 
 def activate(claim: ReembeddingClaim, embedder: str) -> Transaction[None]:

@@ -1,4 +1,4 @@
-"""Queries of the acceptance of a turn."""
+"""Queries that accept a turn: locking its conversation, allocating sequence numbers, inserting its messages."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ EXISTS (SELECT 1 FROM summaries s WHERE s.conversation_id = conversations.conver
 UNFINISHED = """
 SELECT message_id FROM messages WHERE conversation_id = $1 AND status IN ('queued', 'in_progress')
 ORDER BY sequence_number"""
+# The first condition on the status is the one of the partial index.
 CANCEL_QUEUED = """
 UPDATE messages SET status = 'cancelled', completed_at = $2
 WHERE conversation_id = $1 AND status IN ('queued', 'in_progress') AND status = 'queued'
@@ -36,7 +37,6 @@ QUESTION = """
 INSERT_REPLY = f"{INTO} {REPLY}"
 INSERT_TURN = f"{INTO} {QUESTION}, {REPLY}"
 OWNER_OF_CONVERSATION = f"SELECT owner_id FROM conversations WHERE conversation_id = $1 AND {OWNED}"
-OWNER_OF_USER = "SELECT id FROM users WHERE user_id = $1"
 
 
 class LockedConversation(NamedTuple):
@@ -123,7 +123,7 @@ def reply_values(turn: AcceptedTurn, conversation: LockedConversation, process_i
         resolved.max_tokens,
         conversation.mode,
         conversation.document_ids,
-        turn.lookup and turn.lookup.mode,
+        turn.retrieval_request and turn.retrieval_request.mode,
         reply.grounded,
         reply.created_at,
         started_at(reply),
@@ -137,10 +137,4 @@ def started_at(reply: Message) -> int | None:
 def owner_of_conversation(owner: str | None, conversation_id: str) -> Transaction[str | None]:
     """Return the id of the row of a conversation's user; None if the owner has no such conversation."""
     row = yield from first_row(Statement(OWNER_OF_CONVERSATION, (conversation_id, owner)))
-    return None if row is None else str(row[0])
-
-
-def owner_of_user(user_id: str | None) -> Transaction[str | None]:
-    """Return the id of a user's row; None for a new user."""
-    row = yield from first_row(Statement(OWNER_OF_USER, (user_id,)))
     return None if row is None else str(row[0])

@@ -7,7 +7,7 @@ import orjson
 from app.db.transaction import Statement, Transaction, first_row
 from app.domain.conversations import Mode
 from app.domain.documents import Citation
-from app.domain.retrieval import Lookup, RetrievalMode, RetrievalResult, RetrievalStatus
+from app.domain.retrieval import RetrievalMode, RetrievalRequest, RetrievalResult, RetrievalStatus
 
 RETRIEVAL = "SELECT CAST(retrieval AS TEXT) FROM messages WHERE message_id = $1"
 SET_CITATIONS = "UPDATE messages SET citations = $2, grounded = $3 WHERE message_id = $1"
@@ -24,12 +24,12 @@ def set_citations(message_id: str, citations: list[Citation]) -> Transaction[Non
     yield Statement(SET_CITATIONS, (message_id, orjson.dumps(citations).decode(), bool(citations)))
 
 
-def parse_lookup(mode: str, document_ids: str | None, retrieval_mode: str | None) -> Lookup | None:
-    """Build the lookup of a turn from stored values; None in an open conversation."""
+def parse_retrieval_request(mode: str, document_ids: str | None, retrieval_mode: str | None) -> RetrievalRequest | None:
+    """Build the retrieval request of a turn from stored values; None in an open conversation."""
     if mode != Mode.RAG:
         return None
     documents = None if document_ids is None else orjson.loads(document_ids)
-    return Lookup(RetrievalMode(retrieval_mode or RetrievalMode.AUTO), documents)
+    return RetrievalRequest(RetrievalMode(retrieval_mode or RetrievalMode.AUTO), documents)
 
 
 def dump_retrieval(retrieval: RetrievalResult | None) -> str | None:

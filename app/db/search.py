@@ -22,7 +22,6 @@ READY_CHUNK_OF = (
     "WHERE d.document_id = c.document_id AND d.owner_id = {owner} AND d.status = 'ready')"
 )
 CORPUS_VERSION = "SELECT documents_version FROM users WHERE id = $1"
-OWNER_ID = "SELECT id FROM users WHERE user_id = $1"
 DOCUMENT_IDS = f"SELECT document_id FROM documents WHERE owner_id = $1 AND {VISIBLE}"
 SEARCHABLE = """
 SELECT document_id, generation, chunk_count, embedding FROM documents
@@ -113,12 +112,6 @@ class FoundChunk(NamedTuple):
     content: str
     heading: str
     words: str
-
-
-def owner_id_of(user_id: str) -> Transaction[str | None]:
-    """Return the id of a user's row; None without a row."""
-    row = yield from first_row(Statement(OWNER_ID, (user_id,)))
-    return None if row is None else str(row[0])
 
 
 def document_ids_of(owner_id: str) -> Transaction[set[str]]:

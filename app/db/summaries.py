@@ -27,7 +27,7 @@ INSERT = """
 INSERT INTO summaries (summary_id, conversation_id, last_sequence, content, created_at)
 SELECT $1, c.conversation_id, $3, $4, $5 FROM conversations c WHERE c.conversation_id = $2 AND NOT EXISTS (
 SELECT 1 FROM summaries s WHERE s.conversation_id = $2 AND s.last_sequence >= $3)"""
-REVISE = "UPDATE conversations SET revision = revision + 1 WHERE conversation_id = $1"
+BUMP_REVISION = "UPDATE conversations SET revision = revision + 1 WHERE conversation_id = $1"
 DELETE = "DELETE FROM summaries WHERE conversation_id = $1 AND last_sequence >= $2"
 
 
@@ -84,5 +84,5 @@ def delete_summaries(conversation_id: str, sequence_number: int) -> Transaction[
 
     The conversation is locked by the caller.
     """
-    yield Statement(REVISE, (conversation_id,))
+    yield Statement(BUMP_REVISION, (conversation_id,))
     yield Statement(DELETE, (conversation_id, sequence_number))

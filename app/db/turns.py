@@ -19,7 +19,7 @@ from app.db.transaction import Statement, Transaction, first_row
 from app.domain.citations import citations_in
 from app.domain.ids import new_id
 from app.domain.messages import Message, ResolvedModel, Status, Usage, has_text
-from app.domain.retrieval import Lookup, RetrievalResult
+from app.domain.retrieval import RetrievalRequest, RetrievalResult
 from app.domain.token_estimate import estimated_tokens
 from app.domain.turn_outcome import Outcome, TurnRecord
 from app.domain.turns import History, HistoryMessage, Summary
@@ -154,17 +154,17 @@ def unfinished_of(process_id: str) -> Transaction[dict[str, bool]]:
 
 
 class FollowedReply(NamedTuple):
-    """The part of a reply that its readers have."""
+    """The part of a reply that its readers have received."""
 
     message_id: str
     length: int
     """In characters."""
     awaits_retrieval: bool
-    """True if its retrieval result is to be read."""
+    """True to read its retrieval result too."""
 
 
 class ReplyProgress(NamedTuple):
-    """The part of a reply that its readers do not have."""
+    """The part of a reply that its readers have not received."""
 
     text: str
     message: Message | None
@@ -323,7 +323,7 @@ class Adopted(NamedTuple):
     question_number: int
     resolved: ResolvedModel
     owner_id: str
-    lookup: Lookup | None
+    retrieval_request: RetrievalRequest | None
 
 
 def adopt(process_id: str, reply: Message) -> Transaction[Adopted | None]:
@@ -335,4 +335,4 @@ def adopt(process_id: str, reply: Message) -> Transaction[Adopted | None]:
     if row is None:
         return None
     [[owner_id]] = yield Statement(OWNER, (reply.conversation_id,))
-    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.parse_lookup(*row[4:7]))
+    return Adopted(row[7], ResolvedModel(*row[:4]), str(owner_id), retrieval_records.parse_retrieval_request(*row[4:7]))

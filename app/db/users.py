@@ -9,20 +9,26 @@ from app.db.models import AttemptRow, ConversationRow, MessageRow, UserRow
 from app.db.transaction import Statement, Transaction, first_row
 from app.domain.users import User
 
+INSERT = """
+INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (user_id) DO NOTHING RETURNING id"""
+ROW_ID = "SELECT id FROM users WHERE user_id = $1"
+
 
 def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Transaction[tuple[str, bool]]:
     """Insert a user's row if there is none; return the row's id, and True if it was inserted."""
-    inserted = yield Statement(
-        "INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $2, $3, $4) "
-        "ON CONFLICT (user_id) DO NOTHING RETURNING id",
-        (row_id, user_id, name, now),
-    )
-    if inserted:
+    if (yield Statement(INSERT, (row_id, user_id, name, now))):
         return row_id, True
-    row = yield from first_row(Statement("SELECT id FROM users WHERE user_id = $1", (user_id,)))
-    if row is None:  # erased between the two statements
+    existing = yield from row_id_of(user_id)
+    if existing is None:  # erased between the two statements
         return (yield from ensure(user_id, row_id, now, name))
-    return str(row[0]), False
+    return existing, False
+
+
+def row_id_of(user_id: str | None) -> Transaction[str | None]:
+    """Return the id of a user's row; None for a user without a row, and for no user (None)."""
+    row = yield from first_row(Statement(ROW_ID, (user_id,)))
+    return None if row is None else str(row[0])
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
@@ -44,7 +50,7 @@ async def mark_erased(session: AsyncSession, user_id: str) -> str | None:
 
 
 async def list_erased(session: AsyncSession) -> Sequence[str]:
-    """Row ids of users whose erasure is unfinished."""
+    """List the row ids of users whose erasure is unfinished."""
     return (await session.scalars(select(UserRow.id).where(UserRow.user_id.is_(None)))).all()
 
 

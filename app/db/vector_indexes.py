@@ -21,7 +21,7 @@ LARGE = 50_000
 BUILD_MEMORY = "256MB"
 """Holds the graph of some 150,000 vectors of 384 dimensions while it is built; a larger one is built more slowly."""
 MAX_DIMENSION = 4_000
-"""Of vectors that HNSW supports; longer ones are compared one by one."""
+"""Of the vectors that HNSW supports; longer ones are compared one by one."""
 LOCK_KEY = 0x9A51E8
 PREFIX = "ix_chunk_vectors_of_"
 LARGE_CORPORA = """
@@ -65,15 +65,19 @@ async def update_vector_indexes(database: Database, large: int = LARGE) -> None:
         return
     server = cast("PostgresDatabase", database)
     with server.translate_errors():
-        async with server.dedicated_connection() as keeper, keeper.transaction(isolation="read_committed"):
+        async with (
+            server.dedicated_connection() as lock_connection,
+            lock_connection.transaction(isolation="read_committed"),
+        ):
             # The lock is a transaction's, which a pooler keeps at one server.
-            if not await keeper.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
+            if not await lock_connection.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"):
                 return
-            await keeper.execute("SELECT 1")  # ends the query above, for whose snapshot CONCURRENTLY would wait
+            # Ends the query above: CONCURRENTLY would wait for its snapshot.
+            await lock_connection.execute("SELECT 1")
             if statements := await server.read(index_changes, large):
-                async with server.dedicated_connection(maintenance_work_mem=BUILD_MEMORY) as builder:
+                async with server.dedicated_connection(maintenance_work_mem=BUILD_MEMORY) as build_connection:
                     for statement in statements:
-                        await builder.execute(statement)
+                        await build_connection.execute(statement)
 
 
 def index_changes(large: int) -> Transaction[list[str]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exc, text
 from app.db.database import Kind
 from app.db.transaction import Statement, Transaction
 
-# Half the precision is half the memory, and changes a cosine by no more than 0.001.
+# Half precision takes half the memory, and changes a cosine by at most 0.001.
 CREATE_TABLE = """
 CREATE TABLE chunk_vectors (
     chunk_key bigint NOT NULL REFERENCES chunks ON DELETE CASCADE,
@@ -38,7 +38,7 @@ EXTENSION_AVAILABLE = """
 SELECT 1 FROM pg_available_extension_versions
 WHERE name = 'vector' AND string_to_array(version, '.')::int[] >= '{0,8}'"""
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def store_vectors(kind: Kind, chunk_keys: Sequence[int], embedder: str, vectors: Sequence[bytes]) -> Transaction[None]:
@@ -76,6 +76,6 @@ def create_table(connection: Connection) -> bool:
             connection.execute(text(CREATE_TABLE))
             connection.execute(text(CREATE_INDEX))
     except exc.DBAPIError as error:
-        logger.warning("vectors cannot be stored: documents are found by words alone", exc_info=error)
+        log.warning("vectors cannot be stored: documents are found by words alone", exc_info=error)
         return False
     return True

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from app.domain.documents import Citation
 
 HELD_CHARACTERS = 1_000
-"""Characters held back at most for a bracket, a code span or a fence; a longer one is plain text."""
+"""Maximum characters held back for a bracket, a code span or a fence; a longer one is plain text."""
 
 LINE_CHARACTERS = 200
 """Characters of a line that decide whether it opens or closes a code block."""

@@ -31,6 +31,7 @@ On SQuAD 2.0, among the sentences of the three nearest passages, 3 % of 150 answ
 of 98 on other subjects; no threshold for whole passages separates them that well, since a passage has several subjects.
 """
 MAX_QUOTES = 40
+"""Sentences that are compared with a question."""
 
 ABBREVIATIONS = (r"[MDS][rst]\.", r"Mrs\.", r"Prof\.", r"No\.", r"vs\.", r"e\.g\.", r"i\.e\.", r"[A-Z]\.")
 NOT_ABBREVIATED = "".join(rf"(?<!\b{each})" for each in ABBREVIATIONS)

@@ -11,14 +11,14 @@ from app.domain.prompt import SUMMARY_MARK, PromptRecord, Range, message_tokens
 from app.domain.retrieval import RetrievalResult, RetrievalStatus
 from app.domain.turns import Summary
 
-TOO_MUCH, IN_SUMMARY, DELETED, SUPERSEDED = "window", "summarised", "deleted", "superseded"
-NO_REPLY, HALF = "no-reply", "half-deleted"
+BEYOND_WINDOW, IN_SUMMARY, DELETED, SUPERSEDED = "window", "summarised", "deleted", "superseded"
+NO_REPLY, HALF_DELETED = "no-reply", "half-deleted"
 
 NO_RETRIEVAL = RetrievalResult(RetrievalStatus.SKIPPED)
 
 
 class NearbyMessage(NamedTuple):
-    """A message between the last one left out for want of room and the reply: in the prompt, or left out."""
+    """A message after the last one that was dropped or summarised, before the reply: in the prompt, or left out."""
 
     sequence_number: int
     role: Role
@@ -113,7 +113,7 @@ def omitted(record: PromptRecord, nearby: Sequence[NearbyMessage]) -> list[Omitt
     found = [Omitted(1, covered, IN_SUMMARY)] if covered else []
     dropped = max(record.dropped_up_to, record.summarised_up_to)
     if dropped > covered:
-        found.append(Omitted(covered + 1, dropped, TOO_MUCH))
+        found.append(Omitted(covered + 1, dropped, BEYOND_WINDOW))
     return found + list(merge_adjacent(omission_reasons(record, nearby)))
 
 
@@ -138,7 +138,7 @@ def omission_reason(message: NearbyMessage, reply: NearbyMessage | None, *, supe
         return DELETED
     if superseded:
         return SUPERSEDED
-    return NO_REPLY if reply is not None and not reply.deleted and not has_text(reply.content) else HALF
+    return NO_REPLY if reply is not None and not reply.deleted and not has_text(reply.content) else HALF_DELETED
 
 
 def merge_adjacent(numbered: Iterable[tuple[int, str]]) -> Iterator[Omitted]:

@@ -30,8 +30,8 @@ class RetrievalStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
-    """The search of a turn of a rag conversation, as settled when the turn was accepted."""
+class RetrievalRequest:
+    """The search requested for a turn of a rag conversation, fixed when the turn is accepted."""
 
     mode: RetrievalMode = RetrievalMode.AUTO
     document_ids: Sequence[str] | None = None

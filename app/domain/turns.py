@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import Message, ResolvedModel, Sampling, Status
-from app.domain.retrieval import Lookup, RetrievalMode
+from app.domain.retrieval import RetrievalMode, RetrievalRequest
 
 MAX_UNFINISHED = 64
 """Number of turns of one conversation that may be unfinished at once."""
@@ -87,7 +87,7 @@ class AcceptedTurn:
     resolved: ResolvedModel
     owner_id: str
     """The id of the user's row."""
-    lookup: Lookup | None = None
+    retrieval_request: RetrievalRequest | None = None
     """The documents that may be searched; None in an open conversation."""
     interrupts: Sequence[str] = ()
     """The ids of the replies that are cancelled for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from app.http.sdk_client import SdkClient, build_client, client_options, quieten
+from app.http.sdk_client import SdkClient, build_client, client_options, silence_logger
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_HOST = re.compile(r"(^|\.)api\.openai\.com$")
@@ -31,7 +31,7 @@ def openai_client(api_key: str, base_url: str | None, connect_seconds: float) ->
     import openai
     from httpx_aiohttp.httpx2 import AiohttpTransport
 
-    quieten("openai")
+    silence_logger("openai")
     base_url = base_url or OPENAI_URL
     options = client_options(httpx2, openai.DefaultAioHttpClient, AiohttpTransport, connect_seconds, base_url)
     client = build_client(openai.AsyncOpenAI, is_openai(base_url), api_key=api_key, **options)

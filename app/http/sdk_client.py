@@ -26,7 +26,7 @@ JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"
 
 @dataclass(frozen=True)
 class SdkClient:
-    """An SDK's client, with the two modules whose classes it takes and raises."""
+    """An SDK's client, with the two modules whose classes it accepts and raises."""
 
     client: Any
     sdk: Any
@@ -36,7 +36,7 @@ class SdkClient:
 
     @functools.cached_property
     def base_url(self) -> str:
-        """The base URL without a slash at its end; joining URLs in the SDK costs as much as a request's body."""
+        """The base URL without a slash at its end: joining URLs in the SDK would cost as much as serialising a body."""
         return str(self.client.base_url).rstrip("/")
 
     @functools.cached_property
@@ -96,7 +96,7 @@ class LazyClient:
 
 
 async def read_up_to(response: Any, max_bytes: int) -> bytes:
-    """Read and close a response; stop behind the first part that makes it longer than `max_bytes`."""
+    """Read and close a response; stop after the first part that makes it longer than `max_bytes`."""
     content = bytearray()
     try:
         async for part in response.aiter_bytes():
@@ -108,23 +108,23 @@ async def read_up_to(response: Any, max_bytes: int) -> bytes:
     return bytes(content)
 
 
-def build_client(sdk_client_class: Any, own: bool, **options: Any) -> Any:
+def build_client(sdk_client_class: Any, is_own_provider: bool, **options: Any) -> Any:
     """Build a client of an SDK.
 
     Args:
         sdk_client_class: The SDK's own class.
-        own: Whether it calls the SDK's own provider. Only that one gets what the SDK finds in the environment, such
-            as OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS or GROQ_CUSTOM_HEADERS.
+        is_own_provider: Whether it calls the SDK's own provider. Only that one gets what the SDK finds in the
+            environment, such as OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS or GROQ_CUSTOM_HEADERS.
         options: The arguments of the class.
     """
 
-    class Bare(sdk_client_class):  # type: ignore[misc]  # the base class is a parameter
+    class ClientWithoutEnvironment(sdk_client_class):  # type: ignore[misc]  # the base class is a parameter
         @property
         def default_headers(self) -> dict[str, str]:
             own_headers = {"Content-Type": "application/json", "User-Agent": self.user_agent}
             return {**own_headers, **self.auth_headers, **STREAM_HEADERS}
 
-    return (sdk_client_class if own else Bare)(**options)
+    return (sdk_client_class if is_own_provider else ClientWithoutEnvironment)(**options)
 
 
 def client_options(
@@ -136,7 +136,7 @@ def client_options(
     """
     proxy = proxy_for(base_url)
     timeout = http.Timeout(None, connect=connect_seconds, write=WRITE_SECONDS)
-    transport: Any = bounded(http, transport_class)(
+    transport: Any = bounded_transport(http, transport_class)(
         client=lambda: guarded_session(transport.ssl_context, proxy and proxy.url)
     )
     client = http_client_class(timeout=timeout, transport=transport, follow_redirects=False)
@@ -149,17 +149,17 @@ def client_options(
     }
 
 
-def quieten(logger: str) -> None:
-    """Keep an SDK from logging requests and headers, which OPENAI_LOG and GROQ_LOG switch on at its import."""
+def silence_logger(logger: str) -> None:
+    """Keep an SDK from logging requests and headers, which OPENAI_LOG and GROQ_LOG switch on when it is imported."""
     if f"{logger.upper()}_LOG" in os.environ:
         logging.getLogger(logger).setLevel(logging.WARNING)
 
 
-def bounded(http: Any, transport_class: Any) -> Any:
+def bounded_transport(http: Any, transport_class: Any) -> Any:
     """Return a transport class that cuts the bodies of refusals, which the SDK reads whole, to their beginning."""
     from aiohttp import ClientResponseError
 
-    class Beginning(http.AsyncByteStream):  # type: ignore[misc]  # the base class is a parameter
+    class BoundedBody(http.AsyncByteStream):  # type: ignore[misc]  # the base class is a parameter
         def __init__(self, stream: Any) -> None:
             self._stream = stream
 
@@ -174,14 +174,14 @@ def bounded(http: Any, transport_class: Any) -> Any:
         async def aclose(self) -> None:
             await self._stream.aclose()
 
-    class Bounded(transport_class):  # type: ignore[misc]  # the base class is a parameter
+    class BoundedTransport(transport_class):  # type: ignore[misc]  # the base class is a parameter
         async def handle_async_request(self, request: Any) -> Any:
             try:
                 response = await super().handle_async_request(request)
-            except ClientResponseError as error:  # an answer that is not HTTP; the transport lets it through
+            except ClientResponseError as error:  # an answer that is not HTTP, raised untranslated
                 raise http.RemoteProtocolError(NOT_HTTP, request=request) from error
             if response.status_code >= 300:
-                response.stream = Beginning(response.stream)
+                response.stream = BoundedBody(response.stream)
             return response
 
-    return Bounded
+    return BoundedTransport

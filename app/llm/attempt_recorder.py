@@ -54,7 +54,7 @@ class AttemptRecorder:
         return 200 if self.remote and answered else None
 
     def _cost_nothing(self, error: AppError | None) -> bool:
-        """Return whether the provider surely did no work; one that accepted the request and sent nothing may have."""
+        """Return whether the provider certainly did no work; one that accepted the request may have worked."""
         if error is None or self.consumer.first_at is not None or self.consumer.usage is not None:
             return False
         if isinstance(error, ProviderTimeout):

@@ -31,8 +31,8 @@ class ChatRequest:
 class Chunk:
     """A piece of a reply, as it arrives.
 
-    `text` is made of whole code points that both databases can store. `reasoning` is thinking that is no part
-    of the reply. The last chunk of a finished reply has a `finish_reason`; `usage` may come with any.
+    `text` is made of whole code points that both databases can store; `reasoning` is no part of it. The last chunk of a
+    finished reply has a `finish_reason`; `usage` may come with any chunk.
     """
 
     text: str = ""

@@ -16,7 +16,7 @@ class Sink(Protocol):
         """Add to the text."""
         ...
 
-    def think(self, text: str) -> None:
+    def append_reasoning(self, text: str) -> None:
         """Add to the reasoning, which is no part of the text."""
         ...
 

@@ -17,7 +17,7 @@ FIRST_MARK = re.compile("|".join(map(re.escape, MARKS)))
 
 
 class HarmonyParser:
-    """Splits the messages of a reply: those of the channel `final` are text, all others thinking."""
+    """Splits the messages of a reply: those of the channel `final` are text, all others reasoning."""
 
     def __init__(self) -> None:
         self._header: str | None = ""
@@ -25,8 +25,8 @@ class HarmonyParser:
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Return the new text and the new thinking; a possible beginning of a mark is held back."""
-        said, thought = "", ""
+        """Return the new text and the new reasoning; a possible beginning of a mark is held back."""
+        final_text, reasoning = "", ""
         rest = self._held + text
         self._held = ""
         while rest:
@@ -35,20 +35,23 @@ class HarmonyParser:
                 continue
             mark = FIRST_MARK.search(rest)
             body = rest[: mark.start()] if mark else rest[: len(rest) - held_back(rest, MARKS)]
-            said, thought = (said + body, thought) if self._final else (said, thought + body)
+            if self._final:
+                final_text += body
+            else:
+                reasoning += body
             if mark is None:
                 self._held = rest[len(body) :]
                 break
             self._header, rest = "", rest[mark.start() :]
-        return said, thought
+        return final_text, reasoning
 
     def flush(self) -> tuple[str, str]:
-        """Return the text and the thinking held back, at the end of the reply; an unfinished header is dropped."""
+        """Return the text and the reasoning held back, at the end of the reply; an unfinished header is dropped."""
         held, self._held = self._held, ""
         return (held, "") if self._final else ("", held)
 
     def _read_header(self, text: str) -> str:
-        """Return the rest behind the header; empty while that has not ended."""
+        """Return the rest after the header; empty while the header is incomplete."""
         header, mark, rest = text.partition(MESSAGE)
         if mark:
             channel = CHANNEL.search(header)

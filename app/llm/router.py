@@ -29,11 +29,11 @@ from app.llm.catalog import Catalog
 from app.llm.circuit_breaker import CircuitBreaker, CircuitBreakers
 from app.llm.retry_budget import RetryBudget
 from app.llm.stream_consumer import StreamConsumer, StreamLimits
-from app.llm.think_tags import UnopenedThinking
+from app.llm.think_tags import UnopenedReasoning
 from app.llm.token_calibration import TokenCalibration
 
 MAX_DELAYS = (0.25, 0.5, None)
-"""Longest delay behind each attempt at one model, in seconds; None behind the last attempt."""
+"""Longest delay after each attempt at one model, in seconds; None after the last attempt."""
 
 MAX_REQUESTED_DELAY = 2
 """Seconds up to which a provider's `Retry-After` is waited for even where a fallback could be called."""
@@ -62,7 +62,7 @@ class ModelInfo(NamedTuple):
 class Router:
     """Calls models for replies, with retries, circuit breakers and fallbacks.
 
-    Until text or a thought has come, a failure that is no fault of the request is retried after a delay of random
+    Until text or reasoning has come, a failure that is no fault of the request is retried after a delay of random
     length (Brooker, "Exponential Backoff and Jitter"), then the next fallback is called. After that the failure is
     final: a reply that has begun is paid for, and may have been read.
     """
@@ -79,7 +79,7 @@ class Router:
         self._fallbacks = fallbacks
         self._random_fraction = random_fraction
         self._now = asyncio.get_running_loop().time
-        self._unopened_thinking = UnopenedThinking()
+        self._unopened_reasoning = UnopenedReasoning()
         self.reset()
 
     def reset(self) -> None:
@@ -196,7 +196,7 @@ class Router:
         breaker = self._breakers[target]
         breaker.begin_call()
         call.target_used, call.prompt = target, prompt
-        consumer = StreamConsumer(call, self.limits, hold=target in self._unopened_thinking)
+        consumer = StreamConsumer(call, self.limits, hold=target in self._unopened_reasoning)
         recorder = AttemptRecorder(target, prompt, consumer, model.remote, self._now(), now_ms())
         outcome, error = CANCELLED, None
         try:
@@ -210,8 +210,8 @@ class Router:
         finally:
             call.attempts.append(recorder.record(self._now(), outcome, error))
             update_breaker(breaker, consumer, outcome, error)
-            if consumer.closed_unopened_thinking:
-                self._unopened_thinking.add(target)
+            if consumer.closed_unopened_reasoning:
+                self._unopened_reasoning.add(target)
         if consumer.usage is not None:
             self._calibration.observe(target, prompt, consumer.usage.input_tokens)
         return Completion(consumer.finish_reason, recorder.usage())

@@ -1,4 +1,4 @@
-"""The thinking that servers leave in a reply's text, split from it by the marks around it."""
+"""Reasoning that servers leave in a reply's text, split from it by the marks around it, such as `<think>`."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ MAX_TARGETS = 1_000
 
 
 class Split(NamedTuple):
-    """Text and thinking of a piece of a reply."""
+    """Text and reasoning of a piece of a reply."""
 
     text: str = ""
     reasoning: str = ""
 
 
-class ThinkingSplitter:
-    """Splits thinking from text, however the reply is cut into pieces.
+class ReasoningSplitter:
+    """Splits reasoning from text, however the reply is cut into pieces.
 
     Args:
-        retract: Takes the text so far back as thinking and returns it; None if a reader has received any of it.
+        retract: Takes the text so far back as reasoning and returns it; None if a reader has received any of it.
         hold: Whether the beginning is held back, until a mark comes or `release` is called.
     """
 
@@ -73,7 +73,7 @@ class ThinkingSplitter:
         return self._hold and self._feed == self._watching and self._held != ""
 
     def feed(self, text: str) -> Split:
-        """Return the text and thinking known by now; a possible part of a mark is held back until the next piece."""
+        """Return the text and reasoning known by now; a possible part of a mark is held back until the next piece."""
         held, self._held = self._held, ""
         return self._feed(held + text)
 
@@ -83,7 +83,7 @@ class ThinkingSplitter:
         return self.feed("")
 
     def flush(self) -> Split:
-        """Return the text or thinking held back, at the end of the reply."""
+        """Return the text or reasoning held back, at the end of the reply."""
         held, self._held = self._held, ""
         if self._feed == self._in_harmony:
             return Split(*self._harmony.flush())
@@ -108,10 +108,10 @@ class ThinkingSplitter:
         return self._inside(begins.removeprefix(opening))
 
     def _inside(self, text: str) -> Split:
-        thought, mark, rest = text.partition(self._closing)
+        reasoning, mark, rest = text.partition(self._closing)
         if mark:
             self._feed = self._after
-            return Split(self._after(rest).text, thought)
+            return Split(self._after(rest).text, reasoning)
         kept = held_back(text, (self._closing,))
         self._held = text[len(text) - kept :]
         return Split(reasoning=text[: len(text) - kept])
@@ -131,12 +131,12 @@ class ThinkingSplitter:
             return Split()
         kept = held_back(text, tuple(UNOPENED))
         self._held = text[len(text) - kept :]
-        said = text[: len(text) - kept]
-        self._before = (self._before + said)[-LONGEST:]
-        return Split(said)
+        released = text[: len(text) - kept]
+        self._before = (self._before + released)[-LONGEST:]
+        return Split(released)
 
     def _closed(self, before: str, rest: str) -> Split:
-        """Turn the text before a mark into thinking, if no reader has received any of it; else remove only the mark."""
+        """Turn the text before a mark into reasoning if no reader has received any of it; else remove only the mark."""
         self.closed_unopened = True
         retracted = self._retract()
         if retracted is None:
@@ -152,8 +152,8 @@ class ThinkingSplitter:
         return Split(begins)
 
 
-class UnopenedThinking:
-    """The models that have closed thinking without having opened it."""
+class UnopenedReasoning:
+    """The models that have closed their reasoning without having opened it."""
 
     def __init__(self) -> None:
         self._targets: dict[Target, None] = {}

@@ -8,7 +8,7 @@ import pytest
 
 from app.db import process_leases
 from app.db.checks import conversations
-from app.db.database import LEASE_MS
+from app.db.process_leases import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from app.rag.sandbox import client

@@ -137,9 +137,9 @@ async def test_a_reply_that_was_cut_short_supersedes_too(openai_service: Service
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        ("superseded_by = NULL", "is one of several to its question, none of which is superseded"),
-        ("superseded_by = message_id", "is superseded by none with text to its question"),
-        ("content = ' '", "is superseded by none with text to its question"),
+        ("superseded_by = NULL", "is one of several replies to a question of which none is superseded"),
+        ("superseded_by = message_id", "is not superseded by a later reply with text to the same question"),
+        ("content = ' '", "is not superseded by a later reply with text to the same question"),
     ],
 )
 async def test_what_is_superseded_wrongly_is_found(service: Service, damage: str, finding: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.db.database import LEASE_MS
+from app.db.process_leases import LEASE_MS
 from app.domain.ids import now_ms
 from app.services.runtime.timings import Timings
 from tests.api.talk import Event, live_events

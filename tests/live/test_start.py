@@ -167,7 +167,7 @@ async def test_a_check_finds_what_was_damaged(tmp_path: Path, database_url: str)
     await rows(database_url, f"DELETE FROM messages WHERE message_id = '{damaged['messages'][0]['message_id']}'")
     checked = await parley_command(tmp_path, "check", database_url=database_url)
     assert checked.returncode == 1
-    named = f"conversation {damaged['conversation_id']} has holes or repeats in its sequence numbers"
+    named = f"conversation {damaged['conversation_id']} has gaps or duplicates in its sequence numbers"
     assert named in checked.stdout.splitlines()
     assert healthy["conversation_id"] not in checked.stdout
 

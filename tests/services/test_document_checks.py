@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from app.db import process_leases
 from app.db.checks import conversations
-from app.db.database import LEASE_MS
+from app.db.process_leases import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from tests.support.service import Service, serving, settings
@@ -49,10 +49,10 @@ async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        ("UPDATE documents SET chunk_count = 7 WHERE document_id = $1", "has other chunks than it counts"),
-        ("UPDATE documents SET bytes = 7 WHERE document_id = $1", "has other bytes than it counts"),
-        ("UPDATE documents SET status = 'failed' WHERE document_id = $1", "chunks of an attempt at it are left"),
-        ("UPDATE chunks SET generation = 9 WHERE document_id = $1", "chunks of an attempt at it are left"),
+        ("UPDATE documents SET chunk_count = 7 WHERE document_id = $1", "has a wrong chunk_count"),
+        ("UPDATE documents SET bytes = 7 WHERE document_id = $1", "has a wrong number of bytes"),
+        ("UPDATE documents SET status = 'failed' WHERE document_id = $1", "has chunks of another attempt"),
+        ("UPDATE chunks SET generation = 9 WHERE document_id = $1", "has chunks of another attempt"),
         ("UPDATE documents SET embedding = 'x' WHERE document_id = $1", "without its embedder's vectors"),
         ("DELETE FROM document_texts WHERE document_id = $1", "is ready and has no text"),
         ("UPDATE documents SET status = 'processing' WHERE document_id = $1", "its process has no lease"),
@@ -94,8 +94,8 @@ async def test_orphans_are_found(database_url: str) -> None:
             return (yield from conversations.findings(service.database.kind))
 
         found = await service.database.read(harm)
-    assert {each.partition(" is gone and ")[2] for each in found} >= {
-        "bytes of it are left",
-        "its text is left",
-        "chunks of it are left",
+    assert {each.partition(" does not exist, but ")[2] for each in found} >= {
+        "bytes of it do",
+        "its text does",
+        "chunks of it do",
     }

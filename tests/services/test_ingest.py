@@ -11,7 +11,8 @@ import pytest_asyncio
 from app.db import documents, ingestion, process_leases, schema
 from app.db.checks import conversations
 from app.db.connect import connect
-from app.db.database import LEASE_MS, Database
+from app.db.database import Database
+from app.db.process_leases import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.documents import Document, DocumentStatus, Stage
 from app.errors import DocumentNotFound

@@ -13,8 +13,8 @@ import pytest_asyncio
 from sqlalchemy import update
 
 from app.db import messages, process_leases, turns
-from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
+from app.db.process_leases import LEASE_MS
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.runtime.timings import Timings

@@ -10,8 +10,8 @@ import httpx2
 from sqlalchemy import update
 
 from app.db import ingestion
-from app.db.database import LEASE_MS
 from app.db.models import ProcessRow
+from app.db.process_leases import LEASE_MS
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from app.db import documents, ingestion, process_leases
-from app.db.database import LEASE_MS, Database
+from app.db.database import Database
+from app.db.process_leases import LEASE_MS
 from app.domain.documents import Document
 from app.domain.ids import new_id
 from app.rag.models.embedder import Embedder

@@ -45,7 +45,7 @@ class Heard:
         if text:
             self.came.append((text, asyncio.get_running_loop().time()))
 
-    def think(self, text: str) -> None:
+    def append_reasoning(self, text: str) -> None:
         self.reasoning += text
 
     def retract(self) -> str | None:

@@ -95,15 +95,15 @@ async def test_the_loop_is_free_while_a_document_is_read(reader):
 
 
 async def test_so_many_at_once(reader):
-    """No more documents are read at once than there are slots."""
+    """No more documents are read at once than there is capacity for."""
     readings = [asyncio.create_task(reader.read(SLOW, PLAIN)) for _ in range(4)]
     await until(lambda: len(at_work()) == 2)
-    assert reader.slots.locked()
+    assert reader.capacity.locked()
     for each in readings:
         each.cancel()
     await asyncio.gather(*readings, return_exceptions=True)
     await until(lambda: not at_work())
-    assert not reader.slots.locked()
+    assert not reader.capacity.locked()
 
 
 async def test_a_cancelled_reading_ends_its_process(reader):

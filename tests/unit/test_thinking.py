@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.think_tags import MARKS, ThinkingSplitter
+from app.llm.think_tags import MARKS, ReasoningSplitter
 
 HARMONY = "<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>Hi you<|return|>"
 TOOLS = "<|start|>assistant<|channel|>commentary to=f <|constrain|>json<|message|>{}<|call|>"
@@ -46,7 +46,7 @@ class Reader:
     def __init__(self, *, sent: bool = False, hold: bool = False) -> None:
         self.text = self.reasoning = ""
         self.sent = sent
-        self.thinking = ThinkingSplitter(self.retract, hold=hold)
+        self.thinking = ReasoningSplitter(self.retract, hold=hold)
 
     def retract(self) -> str | None:
         if self.sent and self.text:

@@ -37,7 +37,7 @@ class LocalSettingsTransaction(Transaction):  # type: ignore[misc]  # asyncpg ha
     """A transaction of a `LocalSettingsConnection`."""
 
     async def start(self) -> None:
-        """Begin and set the settings; the connection is terminated if that fails, lest it be used without them."""
+        """Begin and set the settings; terminate the connection if that fails: it must not be used without them."""
         await super().start()
         try:
             await self._connection.execute(self._connection.set_statement)

@@ -200,18 +200,18 @@ async def run(connection: asyncpg.Connection, transaction: Transaction[T], state
         if statement is None:
             statement = next(transaction)
         while True:
-            rows = await connection.fetch(dialect(statement.sql), *statement.values)
+            rows = await connection.fetch(to_postgres(statement.sql), *statement.values)
             statement = transaction.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
 def record_connect_time(_connection: object, record: Any) -> None:
-    """Keep in the pool's record when a connection was opened, in seconds of the monotonic clock."""
+    """Store the time at which a connection was opened in its pool record, in seconds of the monotonic clock."""
     record.info["connected_at"] = time.monotonic()
 
 
 @functools.lru_cache(maxsize=256)
-def dialect(sql: str) -> str:
-    """Replace a statement's clock by PostgreSQL's."""
+def to_postgres(sql: str) -> str:
+    """Translate a statement's clock to PostgreSQL's syntax."""
     return sql.replace("{now}", CLOCK)

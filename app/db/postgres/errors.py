@@ -48,7 +48,7 @@ HANDSHAKE_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the cause of a refused connection may end by itself; not so for values asyncpg or TLS rejects."""
+    """Return whether the cause of a refused connection may end by itself; False for values that asyncpg rejects."""
     code = getattr(error, "sqlstate", None) or ""
     if isinstance(error, ssl.SSLError):
         return isinstance(error, HANDSHAKE_CUT)

@@ -29,17 +29,17 @@ class LockLimit:
         """Exclude other transactions of this process from the conversation within the block; None excludes none.
 
         Raises:
-            DatabaseUnavailable: others held it for longer than the limit's seconds.
+            DatabaseUnavailable: other transactions held the lock for too long.
         """
         if conversation_id is None:
             yield
             return
-        async with contextlib.AsyncExitStack() as held:
+        async with contextlib.AsyncExitStack() as locks:
             try:
                 async with asyncio.timeout(self._seconds):
                     lock = self._by_conversation.setdefault(conversation_id, asyncio.Lock())
-                    await held.enter_async_context(lock)
-                    await held.enter_async_context(self._total)
+                    await locks.enter_async_context(lock)
+                    await locks.enter_async_context(self._total)
             except TimeoutError as error:
                 raise DatabaseUnavailable(reason="another transaction keeps the conversation's row locked") from error
             yield

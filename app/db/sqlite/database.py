@@ -253,7 +253,7 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
     try:
         statement = next(transaction)
         while True:
-            rows = connection.execute(dialect(statement.sql), statement.values).fetchall()
+            rows = connection.execute(to_sqlite(statement.sql), statement.values).fetchall()
             statement = transaction.send(rows)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
@@ -288,7 +288,7 @@ def monotonic_ms() -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def dialect(sql: str) -> str:
+def to_sqlite(sql: str) -> str:
     """Translate a statement's placeholders and clock to SQLite's syntax."""
     return PLACEHOLDER.sub("?", sql.replace("{now}", CLOCK))
 

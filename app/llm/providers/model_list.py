@@ -13,11 +13,11 @@ MAX_LIST_BYTES = 4 * 2**20
 MAX_LOGGED_MODELS = 20
 
 NOT_CHAT = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
-"""Names of models that do not chat; LM Studio and vLLM list them among the chat models."""
+"""Names of models that are no chat models; LM Studio and vLLM list them among the chat models."""
 
 
 def parse_model_list(body: bytes) -> list[str]:
-    """Return the model names in a server's list, in its order, those that surely do not chat last.
+    """Return the model names in a server's list, in its order, with those that are no chat models last.
 
     Accepts `{"data": [{"id": …}]}` (OpenAI and most), a bare list (Together), and `{"models": [{"name": …}]}`
     (gateways to Ollama). Empty for anything else.

@@ -1,4 +1,4 @@
-"""Forms in which servers send text, thinking, finish reasons and usage, each with its source."""
+"""Forms in which servers send text, reasoning, finish reasons and usage, each with its source."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NO_REASONS = {
     "finish_reason_unspecified",  # Gemini
 }
 
-THINKING_FIELDS = (
+REASONING_FIELDS = (
     "reasoning_content",  # DeepSeek, xAI, vLLM, llama.cpp, LM Studio
     "reasoning",  # Groq, OpenRouter, Ollama, newer vLLM
     "thinking",  # Ollama's own form, passed on by gateways
@@ -67,8 +67,8 @@ THINKING_FIELDS = (
 TEXT_PARTS = {"text", "output_text"}
 """Types of text parts in a content list: Mistral, Cohere; OpenAI's Responses through gateways."""
 
-THINKING_PARTS = {"thinking", "reasoning", "reasoning_text", "summary_text", "reasoning.text", "reasoning.summary"}
-"""Types of thinking parts: Mistral (Magistral), Anthropic's and OpenRouter's."""
+REASONING_PARTS = {"thinking", "reasoning", "reasoning_text", "summary_text", "reasoning.text", "reasoning.summary"}
+"""Types of reasoning parts: Mistral (Magistral), Anthropic's and OpenRouter's."""
 
 LOST_TEXT = re.compile(rb"""["'](content|text|refusal|thinking|reasoning(?:_content)?)["']\s*:\s*["'](?!["'])""")
 """Beginning of a text in an event that cannot be parsed."""
@@ -78,7 +78,7 @@ class Content(NamedTuple):
     """The content of a choice."""
 
     text: str = ""
-    thinking: str = ""
+    reasoning: str = ""
     refusal: str = ""
     """Text instead of the requested reply (OpenAI)."""
 
@@ -90,21 +90,21 @@ def read_content(members: dict[str, Any]) -> Content:
         TypeError: its content has an unknown form, so that text would be lost.
     """
     content = members.get("content")
-    text, thinking, refusal = (content or "", "", "") if isinstance(content, str | None) else read_parts(content)
-    for field in THINKING_FIELDS:
-        if thought := members.get(field):
-            thinking += thought if isinstance(thought, str) else "".join(read_parts(thought)[:2])
+    text, reasoning, refusal = (content or "", "", "") if isinstance(content, str | None) else read_parts(content)
+    for field in REASONING_FIELDS:
+        if value := members.get(field):
+            reasoning += value if isinstance(value, str) else "".join(read_parts(value)[:2])
             break
     else:
         if details := members.get("reasoning_details"):  # OpenRouter, with `reasoning` or alone
-            thinking += read_parts(details).thinking
+            reasoning += read_parts(details).reasoning
     if refused := members.get("refusal"):
         refusal += refused if isinstance(refused, str) else "".join(read_parts(refused))
-    return Content(text, thinking, refusal)
+    return Content(text, reasoning, refusal)
 
 
 def read_parts(content: Any) -> Content:
-    """Read a content that is a text, a part or a list of parts; parts other than text and thinking are skipped.
+    """Read a content that is a text, a part or a list of parts; parts other than text and reasoning are skipped.
 
     Raises:
         TypeError: it is none of these.
@@ -117,16 +117,16 @@ def read_parts(content: Any) -> Content:
         raise TypeError("a content has to be text or parts of it")
     kind = content.get("type", "text")
     inner = next((content[name] for name in ("text", "thinking", "summary", "content") if content.get(name)), "")
-    if kind in THINKING_PARTS:
-        return Content(thinking="".join(read_parts(inner)))
+    if kind in REASONING_PARTS:
+        return Content(reasoning="".join(read_parts(inner)))
     if kind == "refusal":
         return Content(refusal=str(content.get("refusal") or inner))
     return read_parts(inner) if kind in TEXT_PARTS else Content()
 
 
 def concatenate(parts: Iterable[Content]) -> Content:
-    texts, thoughts, refusals = zip(*parts, strict=True) if (parts := list(parts)) else ((), (), ())
-    return Content("".join(texts), "".join(thoughts), "".join(refusals))
+    texts, reasonings, refusals = zip(*parts, strict=True) if (parts := list(parts)) else ((), (), ())
+    return Content("".join(texts), "".join(reasonings), "".join(refusals))
 
 
 def normalise_reason(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The base of models behind an official SDK; one generator wrote those of OpenAI and Groq."""
+"""Base class of providers behind an official SDK; those of OpenAI and Groq are alike, as one generator wrote both."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class SdkModel(ABC):
 
     async def _send(self, client: SdkClient, request: ChatRequest) -> Any:
         """Return the provider's response; where it refuses a parameter, retry without it or with its other name."""
-        parameters = keeping = self._accepted_parameters[request.model]
+        parameters = accepted = self._accepted_parameters[request.model]
         tried: set[str] = set()
         while True:
             optional = parameters.members(request, self.request_extras)
@@ -117,9 +117,9 @@ class SdkModel(ABC):
                     raise
                 tried |= {refused.name, OTHER_NAME.get(refused.name, refused.name)}
                 parameters = parameters.without(refused.name)
-                keeping = keeping if refused.value_only else keeping.without(refused.name)
+                accepted = accepted if refused.value_only else accepted.without(refused.name)
             else:
-                self._accepted_parameters.remember(request.model, keeping)
+                self._accepted_parameters.remember(request.model, accepted)
                 return response
 
 
@@ -147,7 +147,7 @@ def request_errors(client: SdkClient) -> Iterator[None]:
 
 @contextlib.contextmanager
 def provider_status(status: int) -> Iterator[None]:
-    """Note the response's status in a TurnFailed from within the block."""
+    """Set the response's status in a TurnFailed from within the block."""
     try:
         yield
     except TurnFailed as failure:

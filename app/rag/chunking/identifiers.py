@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MAX_NAMES_CHARACTERS = 2000
-"""Of the additional words of a chunk."""
+"""Characters of the additional words of a chunk."""
 
 DEFINITION = re.compile(
     r"\b(?:def|class|function|func|fn|sub|const|let|var|val|type|struct|interface|trait|enum|module|namespace|package|macro_rules!"

@@ -1,4 +1,4 @@
-"""Segments of a text between which it can be cut: headings, sentences, list items, rows and lines, with costs."""
+"""Segments of a text, which is cut only between them: headings, sentences, list items, rows and lines, with costs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,20 @@ BATCH_TEXTS, BATCH_CHARACTERS = 4096, 100_000
 Span: TypeAlias = tuple[int, int, Block]
 """Start and end of a span of the text, and the block that it is in."""
 
+# Costs of a cut, by its place. A lead is a block that introduces the next one, such as a caption.
 AFTER_HEADING = 5.0
 AFTER_LEAD = 1.0
 AT_SECTION = 0.0
+"""Before a heading."""
 AT_BLOCK = 0.1
 AT_INTRODUCED = 0.3
+"""Between a paragraph and the list, table or code after it."""
 AT_LINE = 0.15
 AT_SENTENCE = 0.35
 WITHIN_SENTENCE = 0.6
+"""At a line's end in the middle of a sentence."""
 AT_PIECE = 1.5
+"""Within a line, where no sentence ends."""
 JOINED_SECTIONS = (0.6, 0.4, 0.25, 0.15)
 """Costs of a heading in the middle of a chunk, by its depth."""
 JOINED_PAGES = 0.05
@@ -210,7 +215,7 @@ def join_cost(previous: Segment, segment: Segment, depths: dict[int, int]) -> fl
 
 
 def merge_small(segments: Iterable[Segment]) -> list[Segment]:
-    """Merge small neighbours, so that segments are no more than tokens; a heading never ends a merged one."""
+    """Merge small neighbours, which bounds the number of segments; a merged one never ends with a heading."""
     heading = BlockKind.HEADING
     merged: list[Segment] = []
     for segment in segments:

@@ -1,4 +1,4 @@
-"""Declaration of a document format: how it is recognised, and how it is read."""
+"""Declaration of a document format: its media type, its signature and its reader."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ class Embedder(Protocol):
     """Weight of the similarity ranking, relative to 1 for the lexical one."""
 
     async def embed_query(self, text: str) -> Vector:
-        """Embed a search query; it is tried once, since a user is waiting."""
+        """Embed a search query without retries, since a user is waiting."""
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed any number of texts that are to be found; return their vectors in order."""
+        """Embed any number of passages; return their vectors in order."""
         ...
 
     async def aclose(self) -> None: ...
@@ -37,7 +37,7 @@ def embedding_text(heading: str, content: str) -> str:
 
 
 async def embed_with_retry(embedder: Embedder, texts: Sequence[str], pauses: Sequence[float]) -> list[Vector]:
-    """Embed passages; an embedder that fails is tried again after each of the pauses, in seconds.
+    """Embed passages; retry a failure after each of the pauses, in seconds.
 
     Raises:
         EmbeddingFailed: the attempt after the last pause failed too.

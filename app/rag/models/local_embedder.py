@@ -79,7 +79,7 @@ class LocalEmbedder:
             await self._kill()
             raise EmbeddingFailed from error
         except asyncio.CancelledError:
-            await self._kill()  # its answer would be taken for that to the next request
+            await self._kill()  # its answer would be read as the one to the next request
             raise
         self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_idle)
         return [vectors[place : place + VECTOR_BYTES] for place in range(0, len(vectors), VECTOR_BYTES)]

@@ -100,7 +100,7 @@ def failure(reason: str, *, transient: bool = False) -> RemoteModelFailed:
 
 
 def retry_delay(attempt: int, requested: float | None) -> float:
-    """Return the seconds to wait behind a failed attempt, the first being 1.
+    """Return the seconds to wait after a failed attempt, numbered from 1.
 
     The server's request up to a minute, else exponential backoff; both with jitter.
     """

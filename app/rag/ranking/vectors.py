@@ -64,7 +64,7 @@ class VectorMatrix:
     def nearest(self, query: Vector, limit: int, document_ids: Collection[str] | None = None) -> list[Ranked]:
         """Return the chunks nearest to a query, of some documents or of all, with their cosines.
 
-        The calling thread is blocked meanwhile.
+        Blocks the calling thread.
         """
         if document_ids is None:
             return nearest(VectorBlock(self._keys, self._vectors), query, limit)

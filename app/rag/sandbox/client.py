@@ -31,7 +31,7 @@ FORK_SERVER = "app.rag.sandbox.fork_server"
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 """Exit codes of a process that a library has ended, as it does if an allocation fails."""
 PIECE_BYTES = 1 << 18
-"""Of a document per write: the transport would copy larger pieces within its buffer."""
+"""Bytes of a document per write: the transport would copy larger pieces within its buffer."""
 END_SECONDS = 5.0
 """Time for the fork server to end before it is killed."""
 
@@ -42,15 +42,15 @@ def installed() -> bool:
 
 
 class ServerLost(Exception):
-    """The fork server has ended, and with it all that it had forked."""
+    """The fork server has ended, and with it all processes that it had forked."""
 
 
 class DocumentReader:
-    """Reads documents, `at_once` at a time. The fork server starts with the first and ends after `idle_seconds`."""
+    """Reads documents, `concurrency` at a time. The fork server starts with the first and ends after `idle_seconds`."""
 
-    def __init__(self, limits: Limits | None = None, *, at_once: int = 2, idle_seconds: float = 60) -> None:
-        self.slots = asyncio.Semaphore(at_once)
-        """Held while a document is read, one each."""
+    def __init__(self, limits: Limits | None = None, *, concurrency: int = 2, idle_seconds: float = 60) -> None:
+        self.capacity = asyncio.Semaphore(concurrency)
+        """Acquired while a document is read."""
         self._limits = limits or Limits()
         self._idle_seconds = idle_seconds
         self._starting = asyncio.Lock()
@@ -63,7 +63,7 @@ class DocumentReader:
         Raises:
             ExtractionError: the document cannot be read, or, if retryable, not now.
         """
-        async with self.slots:
+        async with self.capacity:
             for _ in range(2):  # a server that has just gone idle, or was killed, is started again once
                 try:
                     return await self._read(content, media_type, report)
@@ -113,7 +113,7 @@ class ForkServerProcess:
 
     def __init__(self, process: Process, control: socket.socket) -> None:
         self.ended = False
-        """Set when a caller has found that it does not run any more."""
+        """True once a caller has found that the process no longer runs."""
         self._process = process
         self._control = control
 
@@ -153,7 +153,7 @@ class ForkServerProcess:
             leash.close()
 
     async def end(self) -> None:
-        """End the server and all that it forked; returns when it has ended."""
+        """End the server and all that it forked; return when it has ended."""
         self._control.close()
         try:
             async with asyncio.timeout(END_SECONDS):

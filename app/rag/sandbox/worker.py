@@ -74,11 +74,8 @@ def confine(limits: Limits) -> None:
     sys.dont_write_bytecode = True
     for limited, soft, hard in (
         (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),
-        (
-            resource.RLIMIT_CPU,
-            limits.cpu_seconds,
-            limits.cpu_seconds + 1,
-        ),  # SIGXCPU at one, SIGKILL at the other
+        # SIGXCPU at the first limit, SIGKILL at the second.
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1),
         (resource.RLIMIT_NOFILE, MAX_DESCRIPTORS, MAX_DESCRIPTORS),
         (resource.RLIMIT_FSIZE, 0, 0),
         (resource.RLIMIT_CORE, 0, 0),

@@ -28,7 +28,7 @@ class TextBuffer:
     def append(self, text: str) -> None:
         self.text += text
 
-    def think(self, text: str) -> None:
+    def append_reasoning(self, text: str) -> None:
         """Discard the reasoning."""
 
     def retract(self) -> str:

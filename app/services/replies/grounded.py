@@ -11,7 +11,7 @@ from app.domain.extractive import build_extractive_prompt
 from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND, build_grounded_prompt
 from app.domain.messages import FinishReason, Status, Usage
 from app.domain.prompt import Prompt, Window, build_prompt
-from app.domain.retrieval import Lookup, RetrievalStatus
+from app.domain.retrieval import RetrievalRequest, RetrievalStatus
 from app.domain.turn_outcome import Outcome
 from app.domain.turns import History
 from app.llm.calls import CallLimits
@@ -33,14 +33,16 @@ class GroundedGenerator:
         self.passages = passages
         self._router = router
 
-    async def generate(self, run: TurnRun, lookup: Lookup, history: History, limits: CallLimits) -> Outcome:
+    async def generate(
+        self, run: TurnRun, retrieval_request: RetrievalRequest, history: History, limits: CallLimits
+    ) -> Outcome:
         """Select passages, generate a reply from them, and return the outcome.
 
         Raises:
             UnknownModel: The provider is no longer configured.
         """
         cites = self._router.catalog[run.resolved.provider].cites
-        evidence = await self.passages.select(run, lookup, history, cites=cites)
+        evidence = await self.passages.select(run, retrieval_request, history, cites=cites)
         run.stream.set_retrieval(evidence.retrieval)
         answer = evidence.canned_answer or CANNED_ANSWERS.get(evidence.retrieval.status)
         if answer is not None:
@@ -92,8 +94,8 @@ class CitationSink:
             self._filter = CitationFilter(range(1, 1 + (prompt.record.passage_count if prompt else 0)))
         self._run.stream.append(self._filter.feed(text))
 
-    def think(self, text: str) -> None:
-        self._run.stream.think(text)
+    def append_reasoning(self, text: str) -> None:
+        self._run.stream.append_reasoning(text)
 
     def retract(self) -> str | None:
         text = self._run.stream.retract()

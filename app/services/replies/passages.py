@@ -11,7 +11,7 @@ from app.domain.evidence import LENIENT, Evidence, is_evidence, relevant_opening
 from app.domain.grounded_prompt import candidates_of
 from app.domain.prompt import messages_before, question_text
 from app.domain.question_kinds import is_follow_up, is_small_talk, wants_outline, wants_rephrasing
-from app.domain.retrieval import Lookup, RetrievalMode, RetrievalResult, RetrievalStatus, SearchResult
+from app.domain.retrieval import RetrievalMode, RetrievalRequest, RetrievalResult, RetrievalStatus, SearchResult
 from app.domain.turns import History
 from app.errors import AppError
 from app.services.replies import extractive
@@ -36,27 +36,29 @@ class PassageSelector:
         self._database = database
         self._rewriter = rewriter
 
-    async def select(self, run: TurnRun, lookup: Lookup, history: History, *, cites: bool) -> Evidence:
+    async def select(
+        self, run: TurnRun, retrieval_request: RetrievalRequest, history: History, *, cites: bool
+    ) -> Evidence:
         """Search for a turn's question and select the passages that may hold the answer.
 
         A failed search is logged and returned as such.
 
         Args:
             run: The turn.
-            lookup: The documents to search, and whether to search.
+            retrieval_request: The documents to search, and whether to search.
             history: The messages up to the question.
             cites: True for a model that cites, and says itself when passages do not hold the answer; the passages for
                 another one have to be closer to the question.
         """
         question = question_text(history, run.question_number)
         earlier = [each.content for each in messages_before(history, run.question_number) if each.answers is None]
-        if not should_search(lookup.mode, question, has_history=bool(earlier)):
+        if not should_search(retrieval_request.mode, question, has_history=bool(earlier)):
             return Evidence(RetrievalResult(RetrievalStatus.SKIPPED))
         queries = await self._queries(question, earlier, history, run)
         try:
             async with asyncio.timeout(SEARCH_SECONDS):
-                openings = await self._openings(run.owner_id, lookup.document_ids, question)
-                result = await self.search.search(run.owner_id, queries, MAX_PASSAGES, lookup.document_ids)
+                openings = await self._openings(run.owner_id, retrieval_request.document_ids, question)
+                result = await self.search.search(run.owner_id, queries, MAX_PASSAGES, retrieval_request.document_ids)
                 passages, status = merge(openings, result)
                 if cites:
                     return citable_evidence(queries, passages, status)

@@ -61,7 +61,7 @@ class ReplyStream:
             self.length += len(text)
             self._wake_readers()
 
-    def think(self, text: str) -> None:
+    def append_reasoning(self, text: str) -> None:
         self._reasoning.append(text)
 
     def retract(self) -> str | None:

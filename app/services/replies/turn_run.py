@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from app.domain.messages import Message, ResolvedModel, Status
 from app.domain.prompt import Prompt, Window
-from app.domain.retrieval import Lookup, RetrievalResult
+from app.domain.retrieval import RetrievalRequest, RetrievalResult
 from app.domain.token_estimate import whole_tokens
 from app.domain.turn_outcome import Outcome, TurnRecord, failed_outcome
 from app.domain.turns import AcceptedTurn, History
@@ -25,7 +25,7 @@ class TurnRun:
         question_number: int,
         resolved: ResolvedModel,
         owner_id: str,
-        lookup: Lookup | None,
+        retrieval_request: RetrievalRequest | None,
         history: History | None = None,
     ) -> None:
         """Make the run of an accepted turn.
@@ -35,14 +35,14 @@ class TurnRun:
             question_number: The sequence number of the message that it answers.
             resolved: The model that answers, with its parameters.
             owner_id: The id of the user's row.
-            lookup: The documents that may be searched; None in an open conversation.
+            retrieval_request: The documents that may be searched; None in an open conversation.
             history: The history, if it was read with the acceptance.
         """
         self.stream = ReplyStream(reply)
         self.question_number = question_number
         self.resolved = resolved
         self.owner_id = owner_id
-        self.lookup = lookup
+        self.retrieval_request = retrieval_request
         self.aborted_as: Status | None = None
         """The status to end with, once the run is aborted."""
         self.started = False
@@ -55,7 +55,7 @@ class TurnRun:
     def of(cls, turn: AcceptedTurn) -> TurnRun:
         """Make the run of a turn that was accepted in this process."""
         number = turn.question.sequence_number
-        return cls(turn.reply, number, turn.resolved, turn.owner_id, turn.lookup, turn.history)
+        return cls(turn.reply, number, turn.resolved, turn.owner_id, turn.retrieval_request, turn.history)
 
     @property
     def message(self) -> Message:

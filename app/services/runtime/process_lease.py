@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from app.db import process_leases
-from app.db.database import LEASE_MS, Database
+from app.db.database import Database
+from app.db.process_leases import LEASE_MS
 from app.services.runtime.polling import Poller
 from app.services.runtime.timings import Timings
 

@@ -126,7 +126,7 @@ class TurnExecutor:
         if adopted is None:
             reservation.release()
         else:
-            run = TurnRun(reply, adopted.question_number, adopted.resolved, adopted.owner_id, adopted.lookup)
+            run = TurnRun(reply, adopted.question_number, adopted.resolved, adopted.owner_id, adopted.retrieval_request)
             self.start_task(self.execute(run, reservation))
 
     def conversation_deleted(self, conversation_id: str) -> None:
@@ -203,8 +203,8 @@ class TurnExecutor:
     def _reply(self, run: TurnRun, history: History, meter: TurnUsageMeter | None) -> Coroutine[Any, Any, Outcome]:
         deadline = asyncio.get_running_loop().time() + self._router.limits.total
         limits = CallLimits(deadline, should_stop=meter.exceeded if meter else None)
-        if run.lookup is not None:
-            return self.grounded.generate(run, run.lookup, history, limits)
+        if run.retrieval_request is not None:
+            return self.grounded.generate(run, run.retrieval_request, history, limits)
         build = functools.partial(build_prompt, history, run.question_number)
         return generate(self._router, run, run.start_call(build, run.stream, limits))
 

@@ -5,7 +5,8 @@ import contextlib
 import logging
 
 from app.db import process_leases, turns
-from app.db.database import LEASE_MS, Database
+from app.db.database import Database
+from app.db.process_leases import LEASE_MS
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.errors import DatabaseUnavailable, Draining, Overloaded

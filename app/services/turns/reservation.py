@@ -9,7 +9,7 @@ from typing import NamedTuple, assert_never
 
 from app.db import conversations, idempotency, messages, reservations, turns, users
 from app.db.reservations import LockedConversation
-from app.db.retrieval_records import parse_lookup
+from app.db.retrieval_records import parse_retrieval_request
 from app.db.transaction import Transaction
 from app.domain.conversations import Mode, NewConversation
 from app.domain.grounded_prompt import with_instruction
@@ -155,7 +155,7 @@ class TurnReservations:
             reply=new_reply(reply_id, question, conversation, resolved, starts=starts, now=now),
             resolved=resolved,
             owner_id=conversation.owner_id,
-            lookup=parse_lookup(conversation.mode, conversation.document_ids, turn.retrieval),
+            retrieval_request=parse_retrieval_request(conversation.mode, conversation.document_ids, turn.retrieval),
             interrupts=position.interrupts,
         )
         insert = reservations.insert_turn if isinstance(turn, NewTurn) else reservations.insert_reply
@@ -266,7 +266,7 @@ def owner_of(request: TurnRequest) -> Transaction[str | None]:
         ConversationBusy, QueueFull: what `check_busy` raises.
     """
     if request.conversation_id is None:
-        return (yield from reservations.owner_of_user(request.owner))
+        return (yield from users.row_id_of(request.owner))
     owner_id = yield from reservations.owner_of_conversation(request.owner, request.conversation_id)
     if owner_id is None:
         raise ConversationNotFound

@@ -78,7 +78,7 @@ def parse(source: str, limits: Limits) -> LexborHTMLParser:
         raise ExtractionError(TOO_DEEP)
     try:
         return LexborHTMLParser(source)
-    except SelectolaxError as error:  # any source is HTML, so that only memory can be wanting
+    except SelectolaxError as error:  # any source is HTML, so only a lack of memory can be the cause
         raise ExtractionError(OUT_OF_MEMORY) from error
 
 
@@ -156,7 +156,7 @@ class PageReader:
         return None
 
     def _enter(self, node: LexborNode) -> bool:
-        """Start a node; return whether its children are to be visited."""
+        """Start a node; return True to visit its children."""
         tag = node.tag or ""
         if node.is_text_node:
             self._inline.append(node.text_content or "")

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from app.db.database import LEASE_MS, Database
+from app.db.database import Database
+from app.db.process_leases import LEASE_MS
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Supervisor
 from app.services.runtime.process_lease import ProcessLease
