@@ -20,7 +20,7 @@ from app.services.documents.service import DocumentService
 from app.services.health import HealthService
 from app.services.messages import MessageService
 from app.services.models import ModelService
-from app.services.prompt_records import PromptRecords
+from app.services.prompt_records import PromptRecordService
 from app.services.replies.background import BackgroundCompletions
 from app.services.replies.grounded import GroundedGenerator
 from app.services.replies.passages import PassageSelector
@@ -169,7 +169,7 @@ class Services:
         self.users = UserService(database, executor, documents.deleter, process.tasks, timings)
         self.conversations = ConversationService(database, router.catalog, executor)
         self.messages = MessageService(database)
-        self.prompt_records = PromptRecords(database)
+        self.prompt_records = PromptRecordService(database)
         self.usage = UsageService(database)
         self.models = ModelService(router)
         self.health = HealthService(database, executor, process.lease, self.supervisor)

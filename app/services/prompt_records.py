@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from app.services.messages import require_message
 
 
-class PromptRecords:
+class PromptRecordService:
     """The prompts that were sent for replies."""
 
     def __init__(self, database: Database) -> None:

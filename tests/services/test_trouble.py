@@ -200,7 +200,7 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(running, "on_ended", [broken, lambda run: called.append(run.message.status)])
+    monkeypatch.setattr(running, "on_ended", [broken, lambda run: called.append(run.reply.status)])
     assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
     assert called == ["completed"]
     assert "a follow-up of a turn broke" in caplog.text

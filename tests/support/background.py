@@ -77,7 +77,7 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
     post = asyncio.create_task(say(service, made, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
-    await until(lambda: any(run.stream.length for run in runs.values() if run.message.conversation_id in str(made)))
+    await until(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
     return messages_of(made), post
 
 

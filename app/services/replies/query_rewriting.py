@@ -38,7 +38,7 @@ class QueryRewriter:
             # Not the call's own deadline: a model that is slower than this is no fault of its provider.
             async with asyncio.timeout(REWRITE_SECONDS):
                 text = await self._completions.complete(
-                    run.target, messages, MAX_CHARACTERS, run.owner_id, run.message.conversation_id
+                    run.target, messages, MAX_CHARACTERS, run.owner_id, run.reply.conversation_id
                 )
         except (TimeoutError, DatabaseUnavailable):
             log.info("a question was not rewritten in time")

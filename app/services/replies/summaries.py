@@ -38,7 +38,7 @@ class SummaryWriter:
 
     def on_turn_finished(self, run: TurnRun) -> None:
         """Start a summary where messages were dropped from the turn's prompt that no summary covers."""
-        conversation_id, target = run.message.conversation_id, run.target_used
+        conversation_id, target = run.reply.conversation_id, run.target_used
         record = run.prompt and run.prompt.record
         if target is None or record is None or record.dropped_up_to <= record.summarised_up_to:
             return

@@ -42,9 +42,9 @@ class TitleWriter:
 
     def on_turn_finished(self, run: TurnRun) -> None:
         """Start a title where the first turn of a conversation has completed."""
-        message, prompt = run.message, run.prompt
-        if prompt and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
-            self._tasks.spawn(self._title(run.owner_id, message, prompt.question))
+        reply, prompt = run.reply, run.prompt
+        if prompt and reply.sequence_number == FIRST_REPLY and reply.status is Status.COMPLETED:
+            self._tasks.spawn(self._title(run.owner_id, reply, prompt.question))
 
     async def _title(self, owner_id: str, reply: Message, question: str) -> None:
         messages = title_request(question, reply.content)

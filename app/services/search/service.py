@@ -27,7 +27,7 @@ MAX_TERMS = 48
 RERANKED = 32
 """Passages that are given to a reranker."""
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class LexicalResult(NamedTuple):
@@ -111,7 +111,7 @@ class DocumentSearch:
         try:
             vectors = await asyncio.gather(*(embedder.embed_query(each) for each in (*queries, *texts)))
         except EmbeddingFailed as error:
-            logger.warning("sentences were not embedded: chosen by words alone", exc_info=error)
+            log.warning("sentences were not embedded: chosen by words alone", exc_info=error)
             return None
         return await asyncio.to_thread(max_cosines, vectors[: len(queries)], vectors[len(queries) :])
 
@@ -134,7 +134,7 @@ class DocumentSearch:
         try:
             vectors = await asyncio.gather(*(embedder.embed_query(each) for each in queries))
         except EmbeddingFailed as error:
-            logger.warning("a query was not embedded, words alone are searched for: %s", error.detail)
+            log.warning("a query was not embedded, words alone are searched for: %s", error.detail)
             return None
         return await asyncio.gather(*(self._nearest(scope, embedder, each) for each in vectors))
 
@@ -167,7 +167,7 @@ class DocumentSearch:
         try:
             scores = await reranker.scores(query, [each.text for each in passages])
         except EmbeddingFailed as error:
-            logger.warning("what was found is not reranked: %s", error.detail)
+            log.warning("what was found is not reranked: %s", error.detail)
             return passages
         reranked = [replace(each, score=score) for each, score in zip(passages, scores, strict=True)]
         return sorted(reranked, key=lambda each: -each.score)

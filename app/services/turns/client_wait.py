@@ -34,7 +34,7 @@ class ClientWait:
         self._since = None
 
 
-async def while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
+async def read_while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
     """Retry a read while the database is unavailable, and return its result.
 
     Raises:

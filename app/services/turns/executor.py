@@ -94,7 +94,7 @@ class TurnExecutor:
 
     async def execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
         """Execute an accepted turn up to its final status, whatever fails on the way."""
-        message_id = run.message.message_id
+        message_id = run.reply.message_id
         self.runs[message_id] = run
         try:
             try:
@@ -132,7 +132,7 @@ class TurnExecutor:
     def conversation_deleted(self, conversation_id: str) -> None:
         """Stop the turns of a deleted conversation; their readers get a 404."""
         for run in list(self.runs.values()):
-            if run.message.conversation_id == conversation_id:
+            if run.reply.conversation_id == conversation_id:
                 self.stop(run, Status.CANCELLED, deleted=True)
 
     def cancel(self, message_id: str) -> None:
@@ -144,7 +144,7 @@ class TurnExecutor:
     def stop(self, run: TurnRun, status: Status, *, deleted: bool = False) -> None:
         """Stop a queued or running turn."""
         run.abort(status, deleted=deleted)
-        self.queue.remove(run.message.message_id)
+        self.queue.remove(run.reply.message_id)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more turns, release the queued ones, and interrupt the others that run longer than `seconds`."""
@@ -154,14 +154,14 @@ class TurnExecutor:
             self.start_task(callback())
         for run in list(self.runs.values()):
             run.stream.close()
-            self.queue.remove(run.message.message_id)
+            self.queue.remove(run.reply.message_id)
         await self._tasks.wait(seconds)
         for run in list(self.runs.values()):
             self.stop(run, Status.INTERRUPTED)
         await self._tasks.drain(self._timings.last_commits)
 
     async def _execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
-        if run.message.status is Status.IN_PROGRESS or await self._wait_in_queue(run, reservation):
+        if run.reply.status is Status.IN_PROGRESS or await self._wait_in_queue(run, reservation):
             reservation.dequeue()
             await self._settle(run, await self._generate(run))
         elif run.aborted_as is Status.CANCELLED:
@@ -177,7 +177,7 @@ class TurnExecutor:
         """Release a queued turn, for another process to adopt; if that fails, the end of the lease does so."""
         run.stream.release()
         try:
-            await self._database.write(turns.release, self._lease.process_id, run.message.message_id)
+            await self._database.write(turns.release, self._lease.process_id, run.reply.message_id)
         except Exception as error:  # whatever it is, the turn has not failed
             log.warning("cannot release a queued turn", exc_info=error)
 
@@ -197,7 +197,7 @@ class TurnExecutor:
         if history is None:
             note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
             retry = DatabaseRetry(self._database, self._timings, on_failure=note)
-            history = await retry.read(turns.history, run.message, run.question_number)
+            history = await retry.read(turns.history, run.reply, run.question_number)
         return history
 
     def _reply(self, run: TurnRun, history: History, meter: TurnUsageMeter | None) -> Coroutine[Any, Any, Outcome]:
@@ -216,7 +216,7 @@ class TurnExecutor:
             log.exception("a reply is stored without its record")
         note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
         retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=note)
-        stored = await retry.write(turns.settle, self._lease.process_id, run.owner_id, run.message, outcome, now_ms())
+        stored = await retry.write(turns.settle, self._lease.process_id, run.owner_id, run.reply, outcome, now_ms())
         if stored is None:
             run.stream.finish_deleted()
         elif stored.status.terminal:

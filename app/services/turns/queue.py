@@ -35,12 +35,12 @@ class TurnQueue:
     async def wait_for_start(self, run: TurnRun, reservation: CapacityReservation) -> bool:
         """Wait until the turn is in progress, with a slot; return False if it was removed before."""
         queued = QueuedTurn(run, reservation)
-        self._queued[run.message.message_id] = queued
+        self._queued[run.reply.message_id] = queued
         self._wakeup.set()
         try:
             return await queued.started
         finally:
-            del self._queued[run.message.message_id]
+            del self._queued[run.reply.message_id]
 
     def remove(self, message_id: str) -> None:
         """End the wait of a turn that was stopped."""

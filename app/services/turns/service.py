@@ -28,7 +28,7 @@ from app.services.replies.stream import ReplyStream
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.timings import Timings
-from app.services.turns.client_wait import while_clients_wait
+from app.services.turns.client_wait import read_while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
 from app.services.turns.reservation import (
@@ -63,7 +63,7 @@ class TurnService:
         self._reservations = TurnReservations(router, executor.quota, process_id)
         self._timings = timings
 
-    async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
+    async def begin(self, principal: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accept a turn of a conversation; the message is stored when this returns.
 
         Raises:
@@ -78,14 +78,14 @@ class TurnService:
             Unavailable: the process has no room, is shutting down, or has no database.
         """
         await self._router.catalog.prepare(turn.sampling.provider)
-        return await self._accept_once(TurnRequest(who.user_id, conversation_id, turn))
+        return await self._accept_once(TurnRequest(principal.user_id, conversation_id, turn))
 
     async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
         """Create a conversation and accept its first turn, or neither; raises what `begin` does."""
         await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
         return await self._accept_once(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
 
-    async def regenerate(self, who: Principal, conversation_id: str, new: NewReply) -> Turn:
+    async def regenerate(self, principal: Principal, conversation_id: str, new: NewReply) -> Turn:
         """Accept another reply to the question of the last one, which it supersedes once it has ended with text.
 
         Raises:
@@ -96,28 +96,28 @@ class TurnService:
             AppError: what `begin` raises.
         """
         await self._router.catalog.prepare(new.sampling.provider)
-        return await self._accept_once(TurnRequest(who.user_id, conversation_id, new))
+        return await self._accept_once(TurnRequest(principal.user_id, conversation_id, new))
 
-    async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:
+    async def follow(self, principal: Principal, conversation_id: str, message_id: str) -> Turn:
         """Return a turn of any age, in whichever process it runs or ran.
 
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
-        stored = await self._database.read(stored_turn, who.user_id, conversation_id, message_id)
+        stored = await self._database.read(stored_turn, principal.user_id, conversation_id, message_id)
         stream = self._stream_of(stored.reply)
         if stored.retrieval is not None and stream.awaits_retrieval:
             stream.set_retrieval(stored.retrieval)
         return Turn(stored.title, stored.question, stored.reply, stream)
 
-    async def cancel(self, who: Principal, conversation_id: str, message_id: str) -> Message:
+    async def cancel(self, principal: Principal, conversation_id: str, message_id: str) -> Message:
         """Cancel a queued or running turn of any process: it ends within a second, with its text so far.
 
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
             AlreadyFinished: the message has a terminal status.
         """
-        message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
+        message = await self._database.write(cancel, principal.user_id, conversation_id, message_id, now_ms())
         self.executor.cancel(message_id)
         return message
 
@@ -127,7 +127,7 @@ class TurnService:
         Raises:
             DatabaseUnavailable: it was unavailable for longer than clients wait.
         """
-        return await while_clients_wait(self._timings, read)
+        return await read_while_clients_wait(self._timings, read)
 
     def _stream_of(self, message: Message) -> ReplyStream:
         run = self.executor.runs.get(message.message_id)
