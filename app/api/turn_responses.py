@@ -186,14 +186,14 @@ async def turn_events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]
         if stream.retrieval is not None:
             yield event("retrieval.completed", 0, retrieval_json(stream.retrieval))
     while True:
-        if stream.closing and not stream.ended:
+        if stream.closing and not stream.is_finished:
             yield event("stream.closing", sent, {"message_id": stream.message.message_id})
             return
         if stream.length > sent:
             delta = stream.text(sent, MAX_DELTA)
             sent += len(delta)
             yield event("message.delta", sent, {"delta": delta})
-        elif stream.ended:
+        elif stream.is_finished:
             yield terminal_event(stream.message)
             return
         else:

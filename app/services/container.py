@@ -41,6 +41,7 @@ from app.services.turns.executor import TurnExecutor
 from app.services.turns.quota import TokenQuota
 from app.services.turns.recovery import TurnRecovery
 from app.services.turns.remote_replies import RemoteReplies
+from app.services.turns.reservation import TurnReservations
 from app.services.turns.service import TurnService
 from app.services.usage import UsageService
 from app.services.users import UserService
@@ -118,19 +119,21 @@ class TurnRoom:
         completions = BackgroundCompletions(database, router, timings)
         passages = PassageSelector(database, search, QueryRewriter(completions))
         remote_replies = RemoteReplies(database, timings)
+        quota = TokenQuota(database, options.daily_tokens)
         self.executor = TurnExecutor(
             database,
             router,
             GroundedGenerator(router, passages),
             remote_replies,
             Capacity(lambda name: router.catalog[name].concurrency, options.capacity),
-            TokenQuota(database, options.daily_tokens),
+            quota,
             process.lease,
             timings=timings,
-            on_ended=[*writers(process, completions, options)],
+            on_turn_finished=[*writers(process, completions, options)],
             on_drain=on_drain,
         )
-        self.service = TurnService(database, router, self.executor, remote_replies, process.id, timings)
+        reservations = TurnReservations(router, quota, process.id)
+        self.service = TurnService(database, router, self.executor, remote_replies, reservations, timings)
         self.pollers = [
             TurnRecovery(database, self.executor, process.lease, timings).poller(),
             self.executor.queue.poller(),

@@ -184,6 +184,6 @@ def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -
 
 
 def nothing_is_held(service: Service, moment: str) -> None:
-    """No slot, no place in the line and no connection is taken where nothing runs."""
-    slots = service.services.turns.executor._capacity
-    assert (slots._at_work.total(), slots._waiting, slots._waiting_of) == (0, 0, {}), moment
+    """No slot, no place in the queue and no connection is taken where nothing runs."""
+    capacity = service.services.turns.executor._capacity
+    assert (capacity._at_work.total(), capacity._waiting, capacity._waiting_of) == (0, 0, {}), moment

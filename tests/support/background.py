@@ -50,7 +50,7 @@ def lease_of(service: Service) -> ProcessLease:
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._grace_until -= Timings().lease_grace
-    await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).run()
+    await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).recover()
     await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
 

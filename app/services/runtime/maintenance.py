@@ -17,7 +17,7 @@ class Maintenance:
 
     def pollers(self) -> list[Poller]:
         """Return a poller for each job; turns need none of them, so that they are not required."""
-        jobs = {"retention": self.delete_expired_keys, "indexing": self.update_vector_indexes}
+        jobs = {"key expiry": self.delete_expired_keys, "vector indexes": self.update_vector_indexes}
         interval = self._timings.maintenance
         return [Poller(name, job, interval, bounded=False, required=False) for name, job in jobs.items()]
 

@@ -31,9 +31,9 @@ class TurnRecovery:
 
     def poller(self) -> Poller:
         # A process may leave any number of turns.
-        return Poller("recovery of turns", self.run, self._timings.recovery, bounded=False, required=False)
+        return Poller("turn recovery", self.recover, self._timings.recovery, bounded=False, required=False)
 
-    async def run(self) -> None:
+    async def recover(self) -> None:
         """Interrupt or adopt all stalled turns."""
         if not self._lease.may_recover or self._executor.draining:
             return
@@ -61,7 +61,7 @@ class TurnRecovery:
         """Interrupt or adopt a turn; log other errors than refusals, and return False for them."""
         async with parallel:
             try:
-                await self._recover(reply)
+                await self._recover_turn(reply)
             except (DatabaseUnavailable, Draining, Overloaded):
                 raise
             except Exception:
@@ -69,7 +69,7 @@ class TurnRecovery:
                 return False
         return True
 
-    async def _recover(self, reply: Message) -> None:
+    async def _recover_turn(self, reply: Message) -> None:
         if reply.status is Status.QUEUED:
             await self._executor.adopt(reply)
             return

@@ -74,9 +74,10 @@ class Turn(NamedTuple):
 class PendingTurn:
     """A request for a turn until it is accepted or refused."""
 
-    def __init__(self, request: TurnRequest, capacity: CapacityReservation) -> None:
+    def __init__(self, request: TurnRequest, reservation: CapacityReservation) -> None:
         self.request = request
-        self.capacity = capacity
+        self.reservation = reservation
+        """The capacity to run the turn in this process."""
         self.accepted: AcceptedTurn | None = None
         """Set by each run of the transaction, before its commit."""
         self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
@@ -87,7 +88,7 @@ class PendingTurn:
 
     def refuse(self, error: Exception) -> None:
         """Release the capacity and raise an error to the caller; nothing was stored."""
-        self.capacity.release()
+        self.reservation.release()
         self.fail(error)
 
     def fail(self, error: Exception) -> None:
@@ -146,7 +147,7 @@ class TurnReservations:
         self._check_size(conversation, resolved, question.content)
         yield from self._quota.check(conversation.owner_id, now)
         position = yield from self._resolve_conflict(conversation_id, turn.on_busy, now)
-        starts = pending.capacity.assign(
+        starts = pending.reservation.assign(
             resolved.provider, conversation.owner_id, first=position.first, freed=position.freed
         )
         accepted = AcceptedTurn(

@@ -52,15 +52,14 @@ class TurnService:
         router: Router,
         executor: TurnExecutor,
         remote_replies: RemoteReplies,
-        process_id: str,
+        reservations: TurnReservations,
         timings: Timings,
     ) -> None:
         self.executor = executor
-        self.process_id = process_id
         self._database = database
         self._router = router
         self._remote_replies = remote_replies
-        self._reservations = TurnReservations(router, executor.quota, process_id)
+        self._reservations = reservations
         self._timings = timings
 
     async def begin(self, principal: Principal, conversation_id: str, turn: NewTurn) -> Turn:
@@ -154,11 +153,11 @@ class TurnService:
 
     async def _accept(self, request: TurnRequest) -> Turn:
         try:
-            capacity = self.executor.acquire_capacity()
+            reservation = self.executor.reserve_capacity()
         except Overloaded:
             owner_id = await self._database.read(owner_of, request)
             raise self.executor.refusal(owner_id) from None
-        pending = PendingTurn(request, capacity)
+        pending = PendingTurn(request, reservation)
         self.executor.start_task(self._reserve_and_execute(pending))
         return await pending.answer
 
@@ -175,7 +174,7 @@ class TurnService:
         pending.accept(Turn(turn.title, turn.question, turn.reply, run.stream))
         for message_id in turn.interrupts:
             self.executor.cancel(message_id)
-        await self.executor.execute(run, pending.capacity)
+        await self.executor.execute(run, pending.reservation)
 
     async def _reserve(self, pending: PendingTurn) -> AcceptedTurn:
         """Store a turn; if the database fails, find out whether only the acknowledgement of the commit was lost."""
