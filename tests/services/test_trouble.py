@@ -37,13 +37,17 @@ from tests.support.service import HASTY, Service, asking, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-without_wait = pytest.mark.parametrize("timings", [dataclasses.replace(HASTY, client_wait=0)], ids=[""], scope="module")
+without_wait = pytest.mark.parametrize(
+    "timings", [dataclasses.replace(HASTY, client_wait=0)], ids=[""], indirect=True, scope="module"
+)
 """Clients wait for nothing that cannot be read or written."""
 
 
 @pytest.fixture(scope="module")
-def timings() -> Timings:
-    return HASTY
+def timings(request: pytest.FixtureRequest) -> Timings:
+    """Hasty ones, or those of a test's parameter, with which the service is started anew."""
+    timings: Timings = getattr(request, "param", HASTY)
+    return timings
 
 
 @named
