@@ -14,7 +14,7 @@ from app.api.dependencies import ApiCall, Call, IncludeCall, IncludeParams, Scop
 from app.api.idempotency import key_of
 from app.api.json_encoding import json_response
 from app.api.openapi_responses import TURN, Responses, refusals, with_headers
-from app.api.routes.conversations import Deleted
+from app.api.schemas.deletion import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
 from app.api.schemas.headers import Headers
 from app.api.schemas.messages import (
