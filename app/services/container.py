@@ -54,7 +54,7 @@ class Resources:
     database: Database
     router: Router
     reader: DocumentReader | None
-    """None where documents cannot be read."""
+    """None if documents cannot be read."""
     embedder: Embedder | None
     """None for lexical search only."""
     reranker: Reranker | None
@@ -70,7 +70,7 @@ class ServiceOptions:
     max_document_bytes: int
     summaries: bool
     title_model: str | None
-    """The model that writes titles; None for none."""
+    """The model that writes titles; None to take them from first messages."""
 
 
 class Process:

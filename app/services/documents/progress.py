@@ -11,7 +11,7 @@ from app.services.runtime.timings import Timings
 
 
 class WatchedDocument:
-    """The last known state of a document, with a wait for the next one."""
+    """The last known state of a document, with a way to wait for the next one."""
 
     def __init__(self, document: Document) -> None:
         self.document: Document | None = document

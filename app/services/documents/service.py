@@ -35,14 +35,14 @@ class DocumentService:
         self._search = search
         self._process_id = process_id
         self.max_bytes = max_bytes
-        """The size of a document at most."""
+        """Maximum size of a document."""
 
     def receive(self) -> Upload:
         """Begin an upload.
 
         Raises:
             NotInstalled: this process cannot read documents.
-            Draining: the process is going away.
+            Draining: the process is shutting down.
         """
         if not self._worker.installed:
             raise NotInstalled
@@ -51,7 +51,7 @@ class DocumentService:
         return Upload(self._database, self._deleter, self._process_id, self._worker.wake)
 
     async def page(self, user_id: str, after: str | None, limit: int) -> list[Document]:
-        """List a user's documents, newest first, after the document of that id; from the newest where it is None."""
+        """List a user's documents, newest first, after the document with that id; from the newest if it is None."""
         return await self._database.read(documents.page, user_id, after, limit)
 
     async def get(self, principal: Principal, document_id: str) -> Document:

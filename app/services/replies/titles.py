@@ -41,7 +41,7 @@ class TitleWriter:
         self._target = target
 
     def on_turn_finished(self, run: TurnRun) -> None:
-        """Start a title where the first turn of a conversation has completed."""
+        """Start a title if the first turn of the conversation has completed."""
         reply, prompt = run.reply, run.prompt
         if prompt and reply.sequence_number == FIRST_REPLY and reply.status is Status.COMPLETED:
             self._tasks.spawn(self._title(run.owner_id, reply, prompt.question))

@@ -73,11 +73,11 @@ class Supervisor:
         Those are the ones whose task has ended, and the required ones that have finished no round for
         `Timings.longest_round`: they hang, or each round fails.
         """
-        late = self._now() - self._timings.longest_round
+        latest_start = self._now() - self._timings.longest_round
         return [
             poller.name
             for poller, task in self._tasks.items()
-            if task.done() or (poller.required and self._unfinished_since.get(poller, late) < late)
+            if task.done() or (poller.required and self._unfinished_since.get(poller, latest_start) < latest_start)
         ]
 
     def _start(self, poller: Poller) -> None:

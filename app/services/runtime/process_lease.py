@@ -26,7 +26,7 @@ class ProcessLease:
 
     @property
     def expired(self) -> bool:
-        """True if the lease may be over, so that other processes may take over the work of this one."""
+        """True if the lease may have expired, so that other processes may take over the work of this one."""
         return self._now() >= self._renewed_at + LEASE_MS / 1000
 
     @property
@@ -61,8 +61,8 @@ class ProcessLease:
         self._renewed_at = began_at
 
     async def release(self) -> None:
-        """End the lease, so that other processes take over at once; logs a failure, as the lease expires anyway."""
+        """End the lease, so that other processes take over at once; log a failure, as it expires anyway."""
         try:
             await self._database.write(process_leases.release, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed
-            log.warning("cannot end the lease, which runs out by itself", exc_info=error)
+            log.warning("cannot end the lease, which expires by itself", exc_info=error)

@@ -40,21 +40,21 @@ class Timings:
     """The pauses between the tries of an embedder that fails."""
 
     longest_round: float = 30.0
-    """A poller's round that consists of a few transactions: a connection, a statement and a commit have limits of
+    """Time limit of a poller's round of a few transactions: a connection, a statement and a commit have limits of
     their own, which add up to half of that."""
     first_poller_retry: float = 1.0
     """The pause after the first failed round of a poller; each pause is twice the one before."""
     longest_poller_retry: float = 60.0
     """The longest pause between failed rounds."""
     poller_restart: float = 1.0
-    """Before a poller is restarted whose task has ended."""
+    """Before a poller whose task has ended is restarted."""
     outage_log: float = 10.0
     """Between two log lines about an outage of the database, however many pollers miss it."""
 
     client_wait: float = 30.0
-    """For which clients wait for what cannot be read or written; many give up after a minute."""
+    """Time for which a request waits for a read or write that fails; many clients give up after a minute."""
     last_commits: float = 5.0
-    """For the last commits of interrupted turns when the process ends."""
+    """Time for the last commits of interrupted turns when the process ends."""
 
     @property
     def lease_grace(self) -> float:

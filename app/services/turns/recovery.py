@@ -52,9 +52,9 @@ class TurnRecovery:
         results = await asyncio.gather(
             *(self._try_recover(parallel, reply) for reply in stalled), return_exceptions=True
         )
-        for refusal in results:
-            if isinstance(refusal, BaseException):
-                raise refusal
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         return results.count(True)
 
     async def _try_recover(self, parallel: asyncio.Semaphore, reply: Message) -> bool:

@@ -123,7 +123,7 @@ class TurnReservations:
         May run again after a failure: the capacity is taken once.
 
         Raises:
-            ConversationNotFound, MessageNotFound: the owner has no such conversation, or it no such message.
+            ConversationNotFound, MessageNotFound: the owner has none such.
             KeyTaken: another request has used the key.
             InvalidRequest, TurnUnfinished, CannotRegenerate: the reply is not one to regenerate.
             UnknownModel: the provider or model does not exist.
@@ -131,13 +131,13 @@ class TurnReservations:
             QuotaExceeded: the user's tokens of the day are spent.
             ConversationBusy: another turn is unfinished, and this one must not wait.
             QueueFull: too many turns of the conversation are unfinished.
-            RateLimited, Overloaded: the turn would have to wait, and there is no place.
+            RateLimited, Overloaded: the turn would have to wait, and the queue has no place.
         """
         request, turn, now = pending.request, pending.request.turn, now_ms()
         conversation_id = yield from ensure_conversation(request, now)
         conversation = yield from lock_conversation(request, conversation_id, now)
         reply_id = new_id()
-        if turn.key is not None:  # before all that may refuse the turn: a retry is to find its first request
+        if turn.key is not None:  # before every check, so that a retry finds its first request
             yield from idempotency.claim(conversation.owner_id, turn.key, conversation_id, reply_id, now)
         if isinstance(turn, NewTurn):
             question = new_question(conversation_id, conversation.last_sequence - 1, turn.message, now)
