@@ -131,7 +131,7 @@ async def reply_and_messages(
     if minimal or mode is ResponseMode.BACKGROUND:
         shown = [each for each in (turn.question, reply) if each is not None]
     else:
-        shown = await call.services.messages.window(reply)
+        shown = await call.services.messages.up_to(reply)
     return {
         "assistant_reply": reply.content if reply.status.terminal else None,
         "messages": messages_json(shown, await reasoning_of(shown, call)),

@@ -38,7 +38,7 @@ from app.errors import (
     MessageTooLong,
     TurnUnfinished,
 )
-from app.services.messages import WINDOW, MessageRange
+from app.services.messages import PAGE_SIZE, MessageRange
 from app.services.turns.reservation import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
@@ -58,7 +58,7 @@ SequenceNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 class MessageFilters(IncludeParams):
     """Query parameters of the list of messages; `after` and `before` are exclusive."""
 
-    limit: Limit = WINDOW
+    limit: Limit = PAGE_SIZE
     after: SequenceNumber = 0
     before: SequenceNumber = MAX_INTEGER
     order: Literal["asc", "desc"] = "asc"
