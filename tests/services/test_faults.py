@@ -27,7 +27,7 @@ HANGS_SECONDS = 10
 @pytest.fixture(scope="module")
 def timings() -> Timings:
     """Retries that come sooner than they would, as there are hundreds of faults to come."""
-    return Timings(first_backoff=0.01, first_poller_retry=0.01, queue_poll=0.01)
+    return Timings(first_backoff=0.01, first_poller_backoff=0.01, queue_poll=0.01)
 
 
 Scenario = Callable[[Service, dict[str, Any]], Awaitable[list[httpx2.Response]]]

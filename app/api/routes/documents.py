@@ -133,8 +133,8 @@ async def search_documents(body: SearchBody, call: Call) -> Response:
     """Find the passages of a user's documents that match a query best, the best first."""
     user_id = call.body_user_id(body.user_id)
     document_ids = None if body.document_ids is None else [str(each) for each in body.document_ids]
-    found = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
-    return json_response([passage_json(each) for each in found])
+    passages = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
+    return json_response([passage_json(each) for each in passages])
 
 
 @router.get("", response_model=list[DocumentOut], responses=LISTED | refusals(DatabaseUnavailable))

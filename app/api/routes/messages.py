@@ -120,10 +120,10 @@ async def list_messages(request: Request, conversation_id: UUID, call: ListCall)
     """List messages by sequence number, between `after` and `before`."""
     filters = call.query
     descending = filters.order == "desc"
-    between = MessageRange(filters.after, filters.before, filters.limit + 1, descending)
-    found = await call.services.messages.page(call.principal, str(conversation_id), between)
-    page = found[: filters.limit]
-    headers = next_page(request, page[-1], descending=descending) if len(found) > filters.limit else {}
+    bounds = MessageRange(filters.after, filters.before, filters.limit + 1, descending)
+    messages = await call.services.messages.page(call.principal, str(conversation_id), bounds)
+    page = messages[: filters.limit]
+    headers = next_page(request, page[-1], descending=descending) if len(messages) > filters.limit else {}
     return json_response(messages_json(page, await turn_responses.reasoning_of(page, call)), 200, headers)
 
 

@@ -63,7 +63,7 @@ class IngestionWorker:
             self.poll,
             self._timings.reembedding,
             wakeup=self._wakeup,
-            longest_retry=self._timings.recovery,
+            longest_backoff=self._timings.recovery,
             bounded=False,
             required=False,
         )

@@ -38,8 +38,8 @@ class ProcessLease:
         return not self.expired and self._now() >= self._grace_until
 
     def poller(self) -> Poller:
-        longest_retry = self._timings.longest_heartbeat_retry
-        return Poller("lease renewal", self.renew, self._timings.heartbeat, longest_retry=longest_retry)
+        longest_backoff = self._timings.longest_heartbeat_backoff
+        return Poller("lease renewal", self.renew, self._timings.heartbeat, longest_backoff=longest_backoff)
 
     async def start(self) -> None:
         """Take the lease."""
