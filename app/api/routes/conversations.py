@@ -61,7 +61,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
         document = conversation_json(created) | {"assistant_reply": None, "messages": []}
         return json_response(document, 201, location_header(created.conversation_id) | (REPLAYED if replayed else {}))
     new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
-    turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
+    turn = await call.services.turns.accept_first(user_id, body.conversation(), new_turn)
     response = await turn_responses.respond(call, turn, mode, functools.partial(build_document, call, turn, mode))
     if mode is not turn_responses.ResponseMode.BACKGROUND:
         response.headers.update(location_header(turn.reply.conversation_id))

@@ -79,7 +79,7 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Includ
     """Run a turn: store the message, call the model, return its reply or stream it."""
     mode = turn_responses.response_mode(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
-    turn = await call.services.turns.begin(call.principal, str(conversation_id), body.turn(key))
+    turn = await call.services.turns.accept(call.principal, str(conversation_id), body.turn(key))
     build = functools.partial(build_document, call, turn, mode, headers.minimal)
     return await turn_responses.respond(call, turn, mode, build)
 

@@ -79,7 +79,7 @@ class PendingTurn:
         self.reservation = reservation
         """The capacity to run the turn in this process."""
         self.accepted: AcceptedTurn | None = None
-        """Set by each run of the transaction, before its commit."""
+        """The turn as the transaction's last run has stored it, perhaps without a commit."""
         self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
 
     def accept(self, turn: Turn) -> None:

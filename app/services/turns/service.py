@@ -62,7 +62,7 @@ class TurnService:
         self._reservations = reservations
         self._timings = timings
 
-    async def begin(self, principal: Principal, conversation_id: str, turn: NewTurn) -> Turn:
+    async def accept(self, principal: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accept a turn of a conversation; the message is stored when this returns.
 
         Raises:
@@ -77,12 +77,12 @@ class TurnService:
             Unavailable: the process has no room, is shutting down, or has no database.
         """
         await self._router.catalog.prepare(turn.sampling.provider)
-        return await self._accept_once(TurnRequest(principal.user_id, conversation_id, turn))
+        return await self._accept_or_replay(TurnRequest(principal.user_id, conversation_id, turn))
 
-    async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
-        """Create a conversation and accept its first turn, or neither; raises what `begin` does."""
+    async def accept_first(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
+        """Create a conversation and accept its first turn, or neither; raises what `accept` does."""
         await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
-        return await self._accept_once(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
+        return await self._accept_or_replay(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
 
     async def regenerate(self, principal: Principal, conversation_id: str, new: NewReply) -> Turn:
         """Accept another reply to the question of the last one, which it supersedes once it has ended with text.
@@ -92,10 +92,10 @@ class TurnService:
             InvalidRequest: the message is not a reply.
             TurnUnfinished: the reply is not finished.
             CannotRegenerate: it is not the last one, or its question is deleted.
-            AppError: what `begin` raises.
+            AppError: what `accept` raises.
         """
         await self._router.catalog.prepare(new.sampling.provider)
-        return await self._accept_once(TurnRequest(principal.user_id, conversation_id, new))
+        return await self._accept_or_replay(TurnRequest(principal.user_id, conversation_id, new))
 
     async def follow(self, principal: Principal, conversation_id: str, message_id: str) -> Turn:
         """Return a turn of any age, in whichever process it runs or ran.
@@ -134,16 +134,16 @@ class TurnService:
             return run.stream
         return ReplyStream.finished(message) if message.status.terminal else self._remote_replies.follow(message)
 
-    async def _accept_once(self, request: TurnRequest) -> Turn:
+    async def _accept_or_replay(self, request: TurnRequest) -> Turn:
         """Accept a turn, or return the one that was accepted under its idempotency key."""
         key = request.turn.key
         if key is None:
-            return await self._accept(request)
+            return await self._accept_new(request)
         while True:
             first = await self._database.read(idempotency.find, request.owner, request.conversation_id, key.key)
             if first is None:
                 try:
-                    return await self._accept(request)
+                    return await self._accept_new(request)
                 except KeyTaken:
                     continue  # committed since: it is found now
             if first.fingerprint != key.fingerprint or first.message_id is None:
@@ -151,7 +151,7 @@ class TurnService:
             turn = await self.follow(Principal(request.owner), first.conversation_id, first.message_id)
             return turn._replace(replayed=True)
 
-    async def _accept(self, request: TurnRequest) -> Turn:
+    async def _accept_new(self, request: TurnRequest) -> Turn:
         try:
             reservation = self.executor.reserve_capacity()
         except Overloaded:
