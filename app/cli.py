@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def forbidden_urls(settings: Settings) -> Iterator[str]:
+def forbidden_url_errors(settings: Settings) -> Iterator[str]:
     """Generate an error for each base URL that resolves to a forbidden address; behind a proxy the proxy decides."""
     for name, url in settings.base_urls.items():
         if proxy_for(url) is None and resolves_to_forbidden(url):
@@ -97,7 +97,7 @@ def run_server(settings: Settings) -> int:
 
     The port is bound first of all; the schema is migrated before anything is served.
     """
-    if reasons := [*preflight.startup_errors(settings), *forbidden_urls(settings)]:
+    if reasons := [*preflight.startup_errors(settings), *forbidden_url_errors(settings)]:
         return refuse(reasons)
     for name, nearest in misspelt_settings().items():
         log.warning("%s in .env is no setting; is %s meant?", name, nearest)

@@ -141,6 +141,6 @@ def reranker_of(settings: Settings) -> Reranker | None:
 
 def client_of(settings: Settings, provider: str) -> Callable[[], SdkClient]:
     """Return the factory of the client for a provider with OpenAI's API."""
-    further = settings.llm_providers.get(provider)
-    endpoint = further.endpoint if further else EMBEDDING_SERVERS[provider].endpoint(settings)
+    compatible = settings.llm_providers.get(provider)
+    endpoint = compatible.endpoint if compatible else EMBEDDING_SERVERS[provider].endpoint(settings)
     return functools.partial(openai_client, endpoint.key_text, endpoint.base_url, settings.connect_seconds)

@@ -14,7 +14,7 @@ from app.settings import Settings
 
 def startup_errors(settings: Settings) -> list[str]:
     """List the reasons why a server with these settings cannot start; empty when it can."""
-    reasons = [no_provider_present(settings)]
+    reasons = [missing_provider_error(settings)]
     for name, base_url in remote_base_urls(settings).items():
         proxy = proxy_for(base_url)
         reasons.append(f"{name}: {proxy.refusal}" if proxy and proxy.refusal else None)
@@ -41,7 +41,7 @@ def path_warnings(settings: Settings) -> Iterator[str]:
         yield from checks.get(name, openai.path_warnings)(name, base_url.rstrip("/"))
 
 
-def no_provider_present(settings: Settings) -> str | None:
+def missing_provider_error(settings: Settings) -> str | None:
     """Return the reason why neither the default provider nor a fallback could answer a turn; None when one can."""
     named = {settings.effective_provider, *(provider for provider, _ in settings.fallbacks)}
     absent = [spec for spec in PROVIDERS if spec.is_present is not None and not spec.is_present(settings)]

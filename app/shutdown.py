@@ -35,7 +35,7 @@ class Shutdown:
         self._loop = asyncio.get_running_loop()
         self._drain_tasks = TaskOwner()
         # A signal without a handler keeps its default action, which ends the process.
-        self._before = {
+        self._previous_handlers = {
             each: handler for each in (signal.SIGTERM, signal.SIGINT) if callable(handler := signal.getsignal(each))
         }
 
@@ -46,13 +46,13 @@ class Shutdown:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for each in self._before:
+            for each in self._previous_handlers:
                 signal.signal(each, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
         if threading.current_thread() is threading.main_thread():
-            for each, handler in self._before.items():
+            for each, handler in self._previous_handlers.items():
                 signal.signal(each, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -75,7 +75,7 @@ class Shutdown:
         try:
             await self._executor.drain(self._seconds)
         finally:
-            self._before[number](number, frame)
+            self._previous_handlers[number](number, frame)
 
     def _drain_now(self) -> None:
         log.warning("ending now: running turns are kept as interrupted")

@@ -71,8 +71,8 @@ class ApiCall(Generic[Q_co]):
             raise InvalidRequest("Field required", pointer="?user_id")
         return self.principal.user_id
 
-    def author(self, user_id: str) -> str:
-        """Return the user of a body, which must be the principal's if it has one.
+    def body_user_id(self, user_id: str) -> str:
+        """Return the user id of a body, which must be the principal's if that has one.
 
         Raises:
             InvalidRequest: query and body name two users.

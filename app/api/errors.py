@@ -64,8 +64,8 @@ async def on_app_error(request: Request, error: Exception) -> Response:
     """Respond to an error of this package; those with status 500 and above are logged."""
     assert isinstance(error, AppError)  # noqa: S101  registered for these
     if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        why = {"reason": error.reason} if isinstance(error, DatabaseUnavailable) else {}
-        log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request), **why})
+        reason = {"reason": error.reason} if isinstance(error, DatabaseUnavailable) else {}
+        log.warning("answered with %s", error.code, extra={"request_id": request_id_of(request), **reason})
     return problem(request_id_of(request), error)
 
 
@@ -74,20 +74,20 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for these
     if error.status_code == http.HTTPStatus.BAD_REQUEST:
         return problem(request_id_of(request), InvalidRequest("The body cannot be read."))
-    known = AppError(str(error.detail))
-    known.status = error.status_code
-    known.code = CODES.get(error.status_code, "error")
-    return problem(request_id_of(request), known, headers=error.headers)
+    app_error = AppError(str(error.detail))
+    app_error.status = error.status_code
+    app_error.code = CODES.get(error.status_code, "error")
+    return problem(request_id_of(request), app_error, headers=error.headers)
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
     """Respond to a request that does not fit its schema: every invalid place, but none of the values sent."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for these
-    found = error.errors()
-    if found[0]["type"] == "json_invalid":
+    invalid = error.errors()
+    if invalid[0]["type"] == "json_invalid":
         return problem(request_id_of(request), InvalidRequest("The body is not valid JSON."))
-    refusal = MessageTooLong() if found[0]["type"] == "message_too_long" else InvalidRequest()
-    errors = [{"pointer": pointer(each["loc"]), "detail": each["msg"]} for each in found[:MAX_ERRORS]]
+    refusal = MessageTooLong() if invalid[0]["type"] == "message_too_long" else InvalidRequest()
+    errors = [{"pointer": pointer(each["loc"]), "detail": each["msg"]} for each in invalid[:MAX_ERRORS]]
     if not isinstance(refusal, MessageTooLong):
         refusal.detail = f"{errors[0]['pointer']}: {errors[0]['detail']}"
     return problem(request_id_of(request), refusal, errors)

@@ -6,14 +6,14 @@ import hashlib
 
 import orjson
 
-from app.api.schemas.messages import AnswerBody
+from app.api.schemas.messages import ResponseModeBody
 from app.domain.idempotency import IdempotencyKey
 
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-def key_of(key: str | None, path: str, body: AnswerBody) -> IdempotencyKey | None:
-    """Build a request's key with its fingerprint, which leaves out the form of the response; None without a header."""
+def key_of(key: str | None, path: str, body: ResponseModeBody) -> IdempotencyKey | None:
+    """Build a request's key with its fingerprint, which leaves out the mode of the response; None without a header."""
     if key is None:
         return None
     fields = body.model_dump(mode="json", exclude={"stream", "background"})

@@ -102,12 +102,12 @@ class HeadSent(Exception):
 def head_only(send: Send) -> Send:
     """Wrap `send`: complete the response after its headers, then raise HeadSent."""
 
-    async def sent(message: Message) -> None:
+    async def send_head(message: Message) -> None:
         await send(message)
         await send({"type": "http.response.body"})
         raise HeadSent
 
-    return sent
+    return send_head
 
 
 def path_of(scope: Scope) -> str:
@@ -158,7 +158,7 @@ def limit_body(receive: Receive) -> Callable[[], Awaitable[Message]]:
     """Wrap `receive`: raise the 413 error once a body of unknown length exceeds the limit."""
     size = 0
 
-    async def counted() -> Message:
+    async def receive_within_limit() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
@@ -167,4 +167,4 @@ def limit_body(receive: Receive) -> Callable[[], Awaitable[Message]]:
             raise HTTPException(PayloadTooLarge.status, PayloadTooLarge().detail)
         return message
 
-    return counted
+    return receive_within_limit

@@ -45,5 +45,5 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 
 def links_of(operation_id: str, status: str) -> dict[str, Any]:
     """Build the links of a response, named for the operations they lead to."""
-    found = LINKS.get((operation_id, status), {})
-    return {name: {"operationId": name, "parameters": found[name]} for name in found}
+    parameters = LINKS.get((operation_id, status), {})
+    return {name: {"operationId": name, "parameters": parameters[name]} for name in parameters}

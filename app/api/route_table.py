@@ -15,16 +15,16 @@ class RouteTable:
         for route in iter_route_contexts(routes):
             methods[route.path or ""] |= route.methods or set()
         sorted_methods = {
-            path: sorted(found | ({"HEAD"} if "GET" in found else set())) for path, found in methods.items()
+            path: sorted(names | ({"HEAD"} if "GET" in names else set())) for path, names in methods.items()
         }
         templates = [path for path in methods if "{" in path]
         # Segment by segment: literal segments come before parameters.
         templates.sort(key=lambda path: [segment.startswith("{") for segment in path.split("/")])
         self._templates = [(compile_path(path)[0], sorted_methods[path]) for path in templates]
-        self._fixed = {path: found for path, found in sorted_methods.items() if "{" not in path}
+        self._fixed = {path: names for path, names in sorted_methods.items() if "{" not in path}
 
     def methods_of(self, path: str) -> Sequence[str] | None:
         """Return the methods of a path in alphabetical order; None if there is no such path."""
-        if (found := self._fixed.get(path)) is not None:
-            return found
+        if (fixed := self._fixed.get(path)) is not None:
+            return fixed
         return next((methods for pattern, methods in self._templates if pattern.fullmatch(path)), None)

@@ -17,7 +17,7 @@ from app.api.json_encoding import json_response
 from app.api.openapi_responses import Responses, with_headers
 from app.api.schemas.events import EVENTS_SCHEMA
 from app.api.schemas.fields import JsonObject, Output
-from app.api.schemas.messages import AnswerBody, message_json, messages_json
+from app.api.schemas.messages import ResponseModeBody, message_json, messages_json
 from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import RetrievalResult
@@ -55,7 +55,7 @@ def responses_for(model: type[Output], *headers: str) -> Responses:
 
 
 class ResponseMode(Enum):
-    """The form of the response to a turn."""
+    """Way of responding to a turn."""
 
     JSON = "json"
     EVENTS = "events"
@@ -72,14 +72,14 @@ class TurnResponse(NamedTuple):
 DocumentBuilder = Callable[[Message], Awaitable[TurnResponse]]
 
 
-def response_mode(accept: str, body: AnswerBody, *, has_turn: bool = True) -> ResponseMode:
-    """Choose the form of the response; the body's `stream` wins over the `Accept` header.
+def response_mode(accept: str, body: ResponseModeBody, *, has_turn: bool = True) -> ResponseMode:
+    """Choose the mode of the response; the body's `stream` wins over the `Accept` header.
 
     Raises:
         InvalidRequest: both `stream` and `background`, or one of them without a turn.
     """
-    named = "stream" in body.model_fields_set
-    streamed = body.stream if named else prefers(accept, MEDIA_TYPE, "application/json")
+    explicit = "stream" in body.model_fields_set
+    streamed = body.stream if explicit else prefers(accept, MEDIA_TYPE, "application/json")
     if streamed and body.background:
         raise InvalidRequest("A turn is either streamed or run in the background.", pointer="#/stream")
     if not has_turn and (streamed or body.background):
@@ -91,7 +91,7 @@ def response_mode(accept: str, body: AnswerBody, *, has_turn: bool = True) -> Re
 
 
 async def respond(call: ApiCall[ScopeParams], turn: Turn, mode: ResponseMode, build: DocumentBuilder) -> Response:
-    """Respond to a turn in the chosen form; `build` makes the JSON document from the reply.
+    """Respond to a turn in the chosen mode; `build` makes the JSON document from the reply.
 
     Raises:
         AppError: what `finished_reply` and `build` raise.
@@ -101,9 +101,9 @@ async def respond(call: ApiCall[ScopeParams], turn: Turn, mode: ResponseMode, bu
         return EventStream(turn_events(turn), headers)
     background = mode is ResponseMode.BACKGROUND
     reply = turn.reply if background else await finished_reply(turn, headers)
-    found = await build_with_retry(call, reply, build)
-    where = {"Location": location(reply)} if background else {}
-    return json_response(found.document, 202 if background else 201, {**found.headers, **headers, **where})
+    response = await build_with_retry(call, reply, build)
+    headers = {**response.headers, **headers, **({"Location": location(reply)} if background else {})}
+    return json_response(response.document, 202 if background else 201, headers)
 
 
 async def build_with_retry(call: ApiCall[ScopeParams], reply: Message, build: DocumentBuilder) -> TurnResponse:
@@ -131,7 +131,7 @@ async def reply_and_messages(
     if minimal or mode is ResponseMode.BACKGROUND:
         shown = [each for each in (turn.question, reply) if each is not None]
     else:
-        shown = await call.services.messages.window(reply)
+        shown = await call.services.messages.up_to(reply)
     return {
         "assistant_reply": reply.content if reply.status.terminal else None,
         "messages": messages_json(shown, await reasoning_of(shown, call)),
@@ -186,14 +186,14 @@ async def turn_events(turn: Turn, start: int = 0) -> AsyncGenerator[bytes, None]
         if stream.retrieval is not None:
             yield event("retrieval.completed", 0, retrieval_json(stream.retrieval))
     while True:
-        if stream.closing and not stream.ended:
+        if stream.closing and not stream.is_finished:
             yield event("stream.closing", sent, {"message_id": stream.message.message_id})
             return
         if stream.length > sent:
             delta = stream.text(sent, MAX_DELTA)
             sent += len(delta)
             yield event("message.delta", sent, {"delta": delta})
-        elif stream.ended:
+        elif stream.is_finished:
             yield terminal_event(stream.message)
             return
         else:

@@ -20,7 +20,7 @@ from app.services.documents.service import DocumentService
 from app.services.health import HealthService
 from app.services.messages import MessageService
 from app.services.models import ModelService
-from app.services.prompt_records import PromptRecords
+from app.services.prompt_records import PromptRecordService
 from app.services.replies.background import BackgroundCompletions
 from app.services.replies.grounded import GroundedGenerator
 from app.services.replies.passages import PassageSelector
@@ -41,6 +41,7 @@ from app.services.turns.executor import TurnExecutor
 from app.services.turns.quota import TokenQuota
 from app.services.turns.recovery import TurnRecovery
 from app.services.turns.remote_replies import RemoteReplies
+from app.services.turns.reservation import TurnReservations
 from app.services.turns.service import TurnService
 from app.services.usage import UsageService
 from app.services.users import UserService
@@ -53,7 +54,7 @@ class Resources:
     database: Database
     router: Router
     reader: DocumentReader | None
-    """None where documents cannot be read."""
+    """None if documents cannot be read."""
     embedder: Embedder | None
     """None for lexical search only."""
     reranker: Reranker | None
@@ -69,7 +70,7 @@ class ServiceOptions:
     max_document_bytes: int
     summaries: bool
     title_model: str | None
-    """The model that writes titles; None for none."""
+    """The model that writes titles; None to take them from first messages."""
 
 
 class Process:
@@ -118,19 +119,21 @@ class TurnRoom:
         completions = BackgroundCompletions(database, router, timings)
         passages = PassageSelector(database, search, QueryRewriter(completions))
         remote_replies = RemoteReplies(database, timings)
+        quota = TokenQuota(database, options.daily_tokens)
         self.executor = TurnExecutor(
             database,
             router,
             GroundedGenerator(router, passages),
             remote_replies,
             Capacity(lambda name: router.catalog[name].concurrency, options.capacity),
-            TokenQuota(database, options.daily_tokens),
+            quota,
             process.lease,
             timings=timings,
-            on_ended=[*writers(process, completions, options)],
+            on_turn_finished=[*writers(process, completions, options)],
             on_drain=on_drain,
         )
-        self.service = TurnService(database, router, self.executor, remote_replies, process.id, timings)
+        reservations = TurnReservations(router, quota, process.id)
+        self.service = TurnService(database, router, self.executor, remote_replies, reservations, timings)
         self.pollers = [
             TurnRecovery(database, self.executor, process.lease, timings).poller(),
             self.executor.queue.poller(),
@@ -169,7 +172,7 @@ class Services:
         self.users = UserService(database, executor, documents.deleter, process.tasks, timings)
         self.conversations = ConversationService(database, router.catalog, executor)
         self.messages = MessageService(database)
-        self.prompt_records = PromptRecords(database)
+        self.prompt_records = PromptRecordService(database)
         self.usage = UsageService(database)
         self.models = ModelService(router)
         self.health = HealthService(database, executor, process.lease, self.supervisor)

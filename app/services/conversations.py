@@ -60,10 +60,10 @@ class ConversationService:
 
     async def get(self, principal: Principal, conversation_id: str) -> Conversation:
         async with self._database.read_session() as session:
-            found = await conversations.get(session, principal.user_id, conversation_id)
-        if found is None:
+            conversation = await conversations.get(session, principal.user_id, conversation_id)
+        if conversation is None:
             raise ConversationNotFound
-        return found
+        return conversation
 
     async def latest_messages(self, conversation_id: str) -> list[Message]:
         """Return the last 100 messages in sequence order; the caller has checked the conversation's owner."""
@@ -72,7 +72,7 @@ class ConversationService:
     async def page(
         self, user_id: str, mode: Mode | None, after: tuple[int, str] | None, limit: int
     ) -> list[Conversation]:
-        """List a user's conversations by descending time of update and id, those after a position of both."""
+        """List a user's conversations by descending time of update and id, from after a position given as both."""
         async with self._database.read_session() as session:
             return await conversations.page(session, user_id, mode, after, limit)
 

@@ -11,8 +11,8 @@ from app.domain.messages import NO_UPPER_BOUND, Message, Role
 from app.domain.principals import Principal
 from app.errors import ConversationNotFound, InvalidRequest, MessageNotFound, TurnUnfinished
 
-WINDOW = 50
-"""Messages in the response to a turn."""
+PAGE_SIZE = 50
+"""Messages in the response to a turn, and in a page by default."""
 
 
 class MessageRange(NamedTuple):
@@ -20,7 +20,7 @@ class MessageRange(NamedTuple):
 
     after: int = 0
     before: int = NO_UPPER_BOUND
-    limit: int = WINDOW
+    limit: int = PAGE_SIZE
     descending: bool = False
 
 
@@ -39,10 +39,10 @@ class MessageService:
             raise ConversationNotFound
         return page
 
-    async def window(self, reply: Message) -> list[Message]:
+    async def up_to(self, reply: Message) -> list[Message]:
         """Return the 50 messages up to and including a reply, in sequence order."""
         before = reply.sequence_number + 1
-        return await self._database.read(messages.latest, reply.conversation_id, WINDOW, before)
+        return await self._database.read(messages.latest, reply.conversation_id, PAGE_SIZE, before)
 
     async def reasoning(self, page: Sequence[Message]) -> dict[str, str]:
         """Return the reasoning behind replies among these messages of one conversation, by message id."""

@@ -14,18 +14,18 @@ from app.errors import InvalidRequest
 from app.services.messages import require_message
 
 
-class PromptRecords:
+class PromptRecordService:
     """The prompts that were sent for replies."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, principal: Principal, conversation_id: str, message_id: str) -> SentPrompt:
-        """Return the prompt of a reply; without messages where no model was called.
+        """Return the prompt of a reply; without messages if no model was called.
 
         Raises:
-            ConversationNotFound, MessageNotFound: The principal has no such conversation or message.
-            InvalidRequest: The message is not a reply.
+            ConversationNotFound, MessageNotFound: the principal has no such conversation or message.
+            InvalidRequest: the message is not a reply.
         """
         reply, recorded, retrieval = await self._database.read(
             reply_with_prompt, principal.user_id, conversation_id, message_id

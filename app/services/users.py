@@ -50,10 +50,10 @@ class UserService:
         """
         visible = principal.user_id in {None, user_id}
         async with self._database.read_session() as session:
-            found = await users.get(session, user_id) if visible else None
-        if found is None:
+            user = await users.get(session, user_id) if visible else None
+        if user is None:
             raise UserNotFound
-        return found
+        return user
 
     async def rename(self, principal: Principal, user_id: str, name: str | None) -> User:
         """Change a user's name; raises what `get` does."""
@@ -86,10 +86,11 @@ class UserService:
 
     async def _erase_marked(self, row_id: str) -> None:
         await self._document_deleter.delete_all(row_id)
-        while (gone := await self._erase_batch(row_id)) is not None:
-            for conversation_id in gone:
+        while (conversation_ids := await self._erase_batch(row_id)) is not None:
+            for conversation_id in conversation_ids:
                 self._executor.conversation_deleted(conversation_id)
 
     async def _erase_batch(self, row_id: str) -> Sequence[str] | None:
+        """Return the ids of deleted conversations; None once the user's row is deleted."""
         async with self._database.write_session() as session:
             return await users.erase_batch(session, row_id, BATCH_MESSAGES)

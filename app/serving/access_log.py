@@ -26,7 +26,7 @@ def with_access_log(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
         request_id = ""
         began = time.perf_counter()
 
-        async def watched(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status, request_id
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -34,7 +34,7 @@ def with_access_log(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
             await send(message)
 
         try:
-            await app(scope, receive, watched)
+            await app(scope, receive, send_and_note)
         finally:
             if REFUSED not in scope["state"]:
                 log_request(method, path, status, time.perf_counter() - began, request_id, left=cycle.disconnected)

@@ -290,7 +290,7 @@ def close_delimited(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         unbounded = False
 
-        async def delimited(message: Message) -> None:
+        async def send_delimited(message: Message) -> None:
             nonlocal unbounded
             if message["type"] == "http.response.start":
                 unbounded = all(name != b"content-length" for name, _ in message["headers"])
@@ -301,6 +301,6 @@ def close_delimited(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
                 cycle.chunked_encoding, cycle.expected_content_length = False, len(message.get("body", b""))
             await send(message)
 
-        await app(scope, receive, delimited)
+        await app(scope, receive, send_delimited)
 
     return serve

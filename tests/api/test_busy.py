@@ -32,7 +32,7 @@ async def busy(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
     for message in ("First", "Second"):
         assert (await say(service, conversation, message, background=True)).status_code == 202
     await provider.wait_calls(1)
-    [run] = [each for each in service.services.turns.executor.runs.values() if each.message.sequence_number == 2]
+    [run] = [each for each in service.services.turns.executor.runs.values() if each.reply.sequence_number == 2]
     await run.stream.wait_beyond(0)
     return conversation
 

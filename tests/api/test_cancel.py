@@ -110,7 +110,7 @@ async def raced(service: Service, provider: FakeProvider, conversation: dict[str
     await provider.wait_calls(calls + 1)
     [run] = service.services.turns.executor.runs.values()
     await run.stream.wait_beyond(0)
-    path = f"{messages_of(conversation)}/{run.message.message_id}"
+    path = f"{messages_of(conversation)}/{run.reply.message_id}"
     asyncio.get_running_loop().call_later(chance.uniform(0, 0.006), gate.set)
     response = await service.client.post(f"{path}/cancel")
     assert response.status_code in {202, 409}

@@ -14,9 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.api import turn_responses
 from app.api.routes import documents
-from app.api.routes.conversations import Deleted
-from app.api.routes.health import HealthOut
 from app.api.schemas.conversations import ConversationOut, ConversationWithMessages, CreatedConversation
+from app.api.schemas.deletion import Deleted
 from app.api.schemas.events import (
     DOCUMENT_EVENT_NAMES,
     EVENT_NAMES,
@@ -27,6 +26,7 @@ from app.api.schemas.events import (
     event_schemas,
 )
 from app.api.schemas.fields import MessageText, Name, Output, ProviderName, SearchText, SystemPrompt, Title, UserId
+from app.api.schemas.health import HealthOut
 from app.api.schemas.messages import MessageOut, TurnOut
 from app.api.schemas.users import UserOut
 from tests.api.talk import got, make, messages_of, path_of, say, streamed, told

@@ -206,10 +206,10 @@ async def test_it_waits_among_64(openai_service: Service, provider: FakeProvider
     assert await row_counts(openai_service) == before
     waiting = list(openai_service.services.turns.executor.runs.values())
     for run in waiting[1:]:
-        await openai_service.client.post(f"{messages_of(old)}/{run.message.message_id}/cancel")
+        await openai_service.client.post(f"{messages_of(old)}/{run.reply.message_id}/cancel")
     gate.set()
     await asyncio.gather(*(run.stream.wait_finished() for run in waiting))
-    assert (await got(openai_service, messages_of(old), limit=100))[1]["superseded_by"] == waiting[0].message.message_id
+    assert (await got(openai_service, messages_of(old), limit=100))[1]["superseded_by"] == waiting[0].reply.message_id
 
 
 async def test_under_a_key_it_is_one_reply(openai_service: Service, provider: FakeProvider) -> None:

@@ -183,7 +183,7 @@ class Talk:
             run = self._executor.runs.get(self._replies[-1])
             if run is not None and kind == HOLD:
                 await run.stream.wait_beyond(0)
-            elif run is not None and kind != STALL and (step == "cancel" or run.message.status != Status.QUEUED):
+            elif run is not None and kind != STALL and (step == "cancel" or run.reply.status != Status.QUEUED):
                 await run.stream.wait_finished()
 
     async def do(self, step: str) -> httpx2.Response:
@@ -222,7 +222,7 @@ class Talk:
     def _unfinished(self) -> list[Any]:
         conversation_id = self._made["conversation_id"]
         runs = self._executor.runs.values()
-        return [run for run in runs if run.message.conversation_id == conversation_id]
+        return [run for run in runs if run.reply.conversation_id == conversation_id]
 
     async def _accepted(self, response: httpx2.Response) -> httpx2.Response:
         if response.status_code == 202:
@@ -236,7 +236,7 @@ class Talk:
         [run] = self._unfinished()
         dead = await dead_process(self._service)
         async with self._service.database.write_session() as session:
-            of_it = update(MessageRow).where(MessageRow.message_id == run.message.message_id)
+            of_it = update(MessageRow).where(MessageRow.message_id == run.reply.message_id)
             await session.execute(of_it.values(process_id=dead, content=run.stream.text()))
         await recover(self._service)
         self._executor.stop(run, Status.CANCELLED)

@@ -81,9 +81,9 @@ async def test_turns_and_background_work_go_on_after_trouble(
     await until_accepted(openai_service, {"conversation_id": path.split("/")[2]}, 4)
     with Outage(openai_service.database, error):
         wake(openai_service)
-        idle = {"following of turns", "following of documents", "checkpoints"}  # which may have nothing to do
+        idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
         if openai_service.database.kind == "sqlite":
-            idle.add("indexing")
+            idle.add("vector indexes")
         await until(
             lambda: {each.name for each in supervisor._unfinished_since} >= {*pollers_of(openai_service)} - idle
         )
@@ -187,8 +187,8 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     with Outage(service.database, RuntimeError("a bug"), adopt):
         await recover(service)
-    slots = service.services.turns.executor._capacity
-    assert (slots._at_work.total(), slots._waiting, slots._waiting_of.total()) == (0, 0, 0)
+    capacity = service.services.turns.executor._capacity
+    assert (capacity._at_work.total(), capacity._waiting, capacity._waiting_of.total()) == (0, 0, 0)
     await recover(service)
     async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"

@@ -27,7 +27,7 @@ HANGS_SECONDS = 10
 @pytest.fixture(scope="module")
 def timings() -> Timings:
     """Retries that come sooner than they would, as there are hundreds of faults to come."""
-    return Timings(first_backoff=0.01, first_poller_retry=0.01, queue_poll=0.01)
+    return Timings(first_backoff=0.01, first_poller_backoff=0.01, queue_poll=0.01)
 
 
 Scenario = Callable[[Service, dict[str, Any]], Awaitable[list[httpx2.Response]]]
@@ -184,6 +184,6 @@ def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -
 
 
 def nothing_is_held(service: Service, moment: str) -> None:
-    """No slot, no place in the line and no connection is taken where nothing runs."""
-    slots = service.services.turns.executor._capacity
-    assert (slots._at_work.total(), slots._waiting, slots._waiting_of) == (0, 0, {}), moment
+    """No slot, no place in the queue and no connection is taken where nothing runs."""
+    capacity = service.services.turns.executor._capacity
+    assert (capacity._at_work.total(), capacity._waiting, capacity._waiting_of) == (0, 0, {}), moment

@@ -222,7 +222,7 @@ async def test_a_document_that_kills_processes_is_given_up(
 async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
     needs_vectors(database)
-    host = await hosts(timings=Timings(embedding_retries=(0.01, 0.01)))
+    host = await hosts(timings=Timings(embedding_backoffs=(0.01, 0.01)))
     embedder.failures = 2
     document = await host.ready(await host.upload(b"# One\n\nSome text."))
     assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, embedder.name)

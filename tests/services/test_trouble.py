@@ -177,7 +177,7 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
     openai_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours after some text ends the turn as failed, with that text."""
-    running = openai_service.services.turns.executor
+    executor = openai_service.services.turns.executor
 
     def broken(run: Any, *_: object) -> Any:
         async def generate() -> None:
@@ -186,7 +186,7 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
 
         return generate()
 
-    monkeypatch.setattr(running, "_reply", broken)
+    monkeypatch.setattr(executor, "_reply", broken)
     made = await make(openai_service)
     problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
     reply = (await got(openai_service, messages_of(made)))[1]
@@ -197,15 +197,15 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     openai_service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
-    running, called = openai_service.services.turns.executor, []
+    executor, called = openai_service.services.turns.executor, []
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(running, "on_ended", [broken, lambda run: called.append(run.message.status)])
+    monkeypatch.setattr(executor, "on_turn_finished", [broken, lambda run: called.append(run.reply.status)])
     assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
     assert called == ["completed"]
-    assert "a follow-up of a turn broke" in caplog.text
+    assert "a callback after a turn failed" in caplog.text
 
 
 async def test_a_drain_ends_the_wait_for_a_turn_that_broke(database_url: str, provider: FakeProvider) -> None:
@@ -216,12 +216,12 @@ async def test_a_drain_ends_the_wait_for_a_turn_that_broke(database_url: str, pr
 
     timings = dataclasses.replace(HASTY, last_commits=0.05)
     async with serving(asking(provider, database_url=database_url), timings) as service:
-        running = service.services.turns.executor
-        running._execute = broken  # type: ignore[method-assign, assignment]
+        executor = service.services.turns.executor
+        executor._execute = broken  # type: ignore[method-assign, assignment]
         with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
             post = asyncio.create_task(say(service, await make(service), "Hello"))
             await outage.failed.wait()
-            await running.drain(0)
+            await executor.drain(0)
             async with asyncio.timeout(WAIT_SECONDS):
                 problem_of(await post, 503, "draining")
 
@@ -276,7 +276,7 @@ async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_ur
         with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
             await lease_over(one)
             async with serving(configured, HASTY) as other:
-                await pollers_of(other)["recovery of turns"].poll()
+                await pollers_of(other)["turn recovery"].poll()
                 assert (await got(other, path))[1]["status"] == "in_progress"
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"

@@ -51,12 +51,12 @@ async def rows(service: Service) -> list[MessageRow]:
 
 def checkpoints(service: Service) -> CheckpointWriter:
     turns = service.services.turns
-    return CheckpointWriter(service.database, turns.executor, turns.process_id, Timings())
+    return CheckpointWriter(service.database, turns.executor, service.services.process.id, Timings())
 
 
-def stops(service: Service) -> CancellationPoller:
+def cancellations(service: Service) -> CancellationPoller:
     turns = service.services.turns
-    return CancellationPoller(service.database, turns.executor, turns.process_id, Timings())
+    return CancellationPoller(service.database, turns.executor, service.services.process.id, Timings())
 
 
 async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
@@ -80,11 +80,11 @@ async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, p
     running = list(openai_service.services.turns.executor.runs.values())
     await asyncio.gather(*(run.stream.wait_beyond(0) for run in running))
     saving, transactions = checkpoints(openai_service), []
-    transact = openai_service.database.write
+    write = openai_service.database.write
 
-    async def counted(script: Callable[..., Transaction[Any]], *args: Any) -> Any:
-        transactions.append(script)
-        return await transact(script, *args)
+    async def counted(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
+        transactions.append(transaction)
+        return await write(transaction, *args)
 
     saving._database = SimpleNamespace(write=counted)  # type: ignore[assignment]
     await saving.save()
@@ -99,7 +99,7 @@ async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Servi
     """A turn that another process owns now is left alone, and its provider's connection closed."""
     _, post = await started(openai_service, provider, "Half ", asyncio.Event())
     await change(openai_service, process_id=await living_process(openai_service))
-    await stops(openai_service).poll()
+    await cancellations(openai_service).poll()
     await provider.calls[0].closed.wait()
     reply = (await rows(openai_service))[1]
     assert (reply.content, reply.status) == ("", "in_progress")
@@ -167,7 +167,7 @@ async def test_what_a_dead_process_has_spent_is_entered(openai_service: Service,
 async def test_what_a_dead_process_has_spent_is_estimated_by_script(
     openai_service: Service, provider: FakeProvider
 ) -> None:
-    """The saved text of a dead process's turn counts by its script, whatever its length."""
+    """The saved text of a dead process's turn counts by its transaction, whatever its length."""
     path, post = await started(openai_service, provider, "\u4e2d" * 30, asyncio.Event())
     await change(openai_service, process_id=await dead_process(openai_service), content="\u4e2d" * 20)
     await recover(openai_service)
@@ -260,29 +260,29 @@ class LostAcknowledgement:
     """A database on which the next turn's commit comes through while its answer does not."""
 
     def __init__(self, service: Service, *, committed: bool) -> None:
-        self._turns = service.services.turns._reservations
+        self._reservations = service.services.turns._reservations
         self._database = service.database
         self._committed = committed
-        self.write, self._transact = self.failing, service.database.write
+        self.write, self._write = self.failing, service.database.write
         service.database.write = self.failing
 
-    async def failing(self, script: Callable[..., Transaction[Any]], *args: Any) -> Any:
-        if getattr(script, "__self__", None) is not self._turns:  # background work, which goes on meanwhile
-            return await self._transact(script, *args)
-        self._database.write = self._transact
+    async def failing(self, transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
+        if getattr(transaction, "__self__", None) is not self._reservations:  # background work, which goes on meanwhile
+            return await self._write(transaction, *args)
+        self._database.write = self._write
         if self._committed:
-            await self._transact(script, *args)
+            await self._write(transaction, *args)
         else:
-            await self._run_and_roll_back(script, *args)
+            await self._run_and_roll_back(transaction, *args)
         raise DatabaseUnavailable
 
-    async def _run_and_roll_back(self, script: Callable[..., Transaction[Any]], *args: Any) -> None:
+    async def _run_and_roll_back(self, transaction: Callable[..., Transaction[Any]], *args: Any) -> None:
         def rolled_back() -> Any:
-            yield from script(*args)
+            yield from transaction(*args)
             raise RuntimeError("the connection is gone")
 
         with pytest.raises(RuntimeError):
-            await self._transact(rolled_back)
+            await self._write(rolled_back)
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -301,13 +301,13 @@ async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Servi
     """Settling is tried again until the database answers, and the turn ends once."""
     made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
     path = f"/conversations/{made['conversation_id']}/messages"
-    transact = service.database.write
+    write = service.database.write
 
-    async def failing(script: Callable[..., Transaction[Any]], *args: Any) -> Any:
-        if script is not turns.settle:
-            return await transact(script, *args)
-        service.database.write = transact
-        await transact(script, *args)
+    async def failing(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
+        if transaction is not turns.settle:
+            return await write(transaction, *args)
+        service.database.write = write
+        await write(transaction, *args)
         raise DatabaseUnavailable
 
     service.database.write = failing

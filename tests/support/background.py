@@ -50,7 +50,7 @@ def lease_of(service: Service) -> ProcessLease:
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
     lease_of(service)._grace_until -= Timings().lease_grace
-    await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).run()
+    await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).recover()
     await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
 
@@ -77,7 +77,7 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
     post = asyncio.create_task(say(service, made, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
-    await until(lambda: any(run.stream.length for run in runs.values() if run.message.conversation_id in str(made)))
+    await until(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
     return messages_of(made), post
 
 

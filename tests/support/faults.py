@@ -40,14 +40,14 @@ class DatabaseFault:
     @contextlib.contextmanager
     def of(self, database: Database) -> Iterator[None]:
         """Holds for a database within the block."""
-        transact, query = database.write, database.read
-        database.write = self._around(transact, committing=True)  # type: ignore[method-assign]
-        database.read = self._around(query, committing=False)  # type: ignore[method-assign]
+        write, read = database.write, database.read
+        database.write = self._around(write, committing=True)  # type: ignore[method-assign]
+        database.read = self._around(read, committing=False)  # type: ignore[method-assign]
         try:
             yield
         finally:
-            database.write = transact  # type: ignore[method-assign]
-            database.read = query  # type: ignore[method-assign]
+            database.write = write  # type: ignore[method-assign]
+            database.read = read  # type: ignore[method-assign]
 
     def _around(self, execute: Callable[..., Any], *, committing: bool) -> Callable[..., Any]:
         async def executed(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:

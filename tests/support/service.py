@@ -23,7 +23,7 @@ from tests.support.provider import FakeProvider
 OPEN_FILES = 4096
 WAIT_SECONDS = 30
 
-HASTY = Timings(first_backoff=0.01, longest_backoff=0.05, first_poller_retry=0.05)
+HASTY = Timings(first_backoff=0.01, longest_backoff=0.05, first_poller_backoff=0.05)
 """Retries come sooner than they would."""
 
 

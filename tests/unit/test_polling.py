@@ -66,7 +66,7 @@ def test_rounds_that_fail_come_less_often() -> None:
 
     async def main() -> None:
         rounds = Rounds(RuntimeError())
-        async with supervised(Poller("work", rounds, interval=0.5, longest_retry=4)):
+        async with supervised(Poller("work", rounds, interval=0.5, longest_backoff=4)):
             await asyncio.sleep(20)
             rounds.error = None
             await rounds.finished.wait()

@@ -88,9 +88,9 @@ def test_who_has_just_started_judges_nobody_yet() -> None:
         lease = ProcessLease(cast("Database", TroubledDatabase(LEASE_MS)), "process", TIMINGS, now)
         await lease.start()
         assert not lease.may_recover
-        await asyncio.sleep(TIMINGS.longest_heartbeat_retry + 0.5)
+        await asyncio.sleep(TIMINGS.longest_heartbeat_backoff + 0.5)
         assert not lease.may_recover
-        await asyncio.sleep(TIMINGS.longest_heartbeat_retry)
+        await asyncio.sleep(TIMINGS.longest_heartbeat_backoff)
         assert lease.may_recover
 
     run(main())

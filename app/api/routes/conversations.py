@@ -21,7 +21,8 @@ from app.api.schemas.conversations import (
     NewConversationBody,
     conversation_json,
 )
-from app.api.schemas.fields import Limit, Output, UserId
+from app.api.schemas.deletion import Deleted
+from app.api.schemas.fields import Limit, UserId
 from app.api.schemas.headers import Headers
 from app.api.schemas.messages import message_json
 from app.domain.conversations import Mode
@@ -49,16 +50,10 @@ class ConversationFilters(ScopeParams):
 ListCall = Annotated[ApiCall[ConversationFilters], Depends(call_with(ConversationFilters))]
 
 
-class Deleted(Output):
-    """Confirmation of a deletion."""
-
-    detail: str
-
-
 @router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=TURN_RESPONSES)
 async def create_conversation(body: NewConversationBody, call: Call, headers: Headers) -> Response:
     """Create a conversation and, with a `message`, run its first turn."""
-    user_id = call.author(body.user_id)
+    user_id = call.body_user_id(body.user_id)
     mode = turn_responses.response_mode(headers.accepted, body, has_turn=body.message is not None)
     key = key_of(headers.idempotency_key, "/conversations", body)
     if body.message is None:
@@ -66,7 +61,7 @@ async def create_conversation(body: NewConversationBody, call: Call, headers: He
         document = conversation_json(created) | {"assistant_reply": None, "messages": []}
         return json_response(document, 201, location_header(created.conversation_id) | (REPLAYED if replayed else {}))
     new_turn = NewTurn(body.message, key=key, retrieval=body.retrieval)
-    turn = await call.services.turns.begin_conversation(user_id, body.conversation(), new_turn)
+    turn = await call.services.turns.accept_first(user_id, body.conversation(), new_turn)
     response = await turn_responses.respond(call, turn, mode, functools.partial(build_document, call, turn, mode))
     if mode is not turn_responses.ResponseMode.BACKGROUND:
         response.headers.update(location_header(turn.reply.conversation_id))

@@ -106,7 +106,7 @@ async def upload_document(request: Request, call: Call) -> Response:
     service = call.services.documents
     async with service.receive() as upload:
         form = await read_form(request, service.max_bytes, upload.write)
-        user_id = call.author(valid_user_id(form.user_id))
+        user_id = call.body_user_id(valid_user_id(form.user_id))
         document, queued = await upload.finish(user_id, form.file_name)
     headers = {"Location": f"/documents/{document.document_id}"}
     return json_response(document_json(document), 202 if queued else 200, headers)
@@ -131,10 +131,10 @@ def valid_user_id(given: str) -> str:
 )
 async def search_documents(body: SearchBody, call: Call) -> Response:
     """Find the passages of a user's documents that match a query best, the best first."""
-    user_id = call.author(body.user_id)
+    user_id = call.body_user_id(body.user_id)
     document_ids = None if body.document_ids is None else [str(each) for each in body.document_ids]
-    found = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
-    return json_response([passage_json(each) for each in found])
+    passages = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
+    return json_response([passage_json(each) for each in passages])
 
 
 @router.get("", response_model=list[DocumentOut], responses=LISTED | refusals(DatabaseUnavailable))

@@ -7,18 +7,10 @@ from app import NAME, VERSION
 from app.api.dependencies import Call, call_of
 from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
-from app.api.schemas.fields import Output
+from app.api.schemas.health import HealthOut
 from app.errors import DatabaseUnavailable, Draining, Unavailable
 
 router = APIRouter(tags=["health"], dependencies=[Depends(call_of)])
-
-
-class HealthOut(Output):
-    """Name, version and status of the service."""
-
-    name: str
-    version: str
-    status: str
 
 
 def healthy() -> Response:

@@ -14,7 +14,7 @@ from app.api.dependencies import ApiCall, Call, IncludeCall, IncludeParams, Scop
 from app.api.idempotency import key_of
 from app.api.json_encoding import json_response
 from app.api.openapi_responses import TURN, Responses, refusals, with_headers
-from app.api.routes.conversations import Deleted
+from app.api.schemas.deletion import Deleted
 from app.api.schemas.fields import MAX_INTEGER, Limit
 from app.api.schemas.headers import Headers
 from app.api.schemas.messages import (
@@ -38,7 +38,7 @@ from app.errors import (
     MessageTooLong,
     TurnUnfinished,
 )
-from app.services.messages import WINDOW, MessageRange
+from app.services.messages import PAGE_SIZE, MessageRange
 from app.services.turns.reservation import Turn
 
 router = APIRouter(tags=["messages"], prefix="/conversations/{conversation_id}/messages")
@@ -58,7 +58,7 @@ SequenceNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 class MessageFilters(IncludeParams):
     """Query parameters of the list of messages; `after` and `before` are exclusive."""
 
-    limit: Limit = WINDOW
+    limit: Limit = PAGE_SIZE
     after: SequenceNumber = 0
     before: SequenceNumber = MAX_INTEGER
     order: Literal["asc", "desc"] = "asc"
@@ -79,7 +79,7 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Includ
     """Run a turn: store the message, call the model, return its reply or stream it."""
     mode = turn_responses.response_mode(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
-    turn = await call.services.turns.begin(call.principal, str(conversation_id), body.turn(key))
+    turn = await call.services.turns.accept(call.principal, str(conversation_id), body.turn(key))
     build = functools.partial(build_document, call, turn, mode, headers.minimal)
     return await turn_responses.respond(call, turn, mode, build)
 
@@ -120,10 +120,10 @@ async def list_messages(request: Request, conversation_id: UUID, call: ListCall)
     """List messages by sequence number, between `after` and `before`."""
     filters = call.query
     descending = filters.order == "desc"
-    between = MessageRange(filters.after, filters.before, filters.limit + 1, descending)
-    found = await call.services.messages.page(call.principal, str(conversation_id), between)
-    page = found[: filters.limit]
-    headers = next_page(request, page[-1], descending=descending) if len(found) > filters.limit else {}
+    bounds = MessageRange(filters.after, filters.before, filters.limit + 1, descending)
+    messages = await call.services.messages.page(call.principal, str(conversation_id), bounds)
+    page = messages[: filters.limit]
+    headers = next_page(request, page[-1], descending=descending) if len(messages) > filters.limit else {}
     return json_response(messages_json(page, await turn_responses.reasoning_of(page, call)), 200, headers)
 
 

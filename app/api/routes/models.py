@@ -6,22 +6,12 @@ from starlette.responses import Response
 from app.api.dependencies import Call
 from app.api.json_encoding import json_response
 from app.api.openapi_responses import refusals
-from app.api.schemas.fields import Output
+from app.api.schemas.models import ModelOut, model_json
 
 router = APIRouter(tags=["models"])
-
-
-class ModelOut(Output):
-    """A model that turns may name; `available` is false for a while after repeated failures."""
-
-    provider: str
-    model: str
-    context_window: int
-    default: bool
-    available: bool
 
 
 @router.get("/models", response_model=list[ModelOut], responses=refusals())
 async def list_models(call: Call) -> Response:
     """List the known models. Providers over HTTP accept any other model that they have, too."""
-    return json_response([each._asdict() for each in await call.services.models.list_models()])
+    return json_response([model_json(each) for each in await call.services.models.list_models()])

@@ -41,7 +41,7 @@ CREATED: Responses = {
 )
 async def create_user(body: NewUserBody, call: Call) -> Response:
     """Create a user; 200 if it exists already. Users named in other requests are created implicitly."""
-    user_id = call.principal.user_id if body.user_id is None else call.author(body.user_id)
+    user_id = call.principal.user_id if body.user_id is None else call.body_user_id(body.user_id)
     user, created = await call.services.users.create(user_id, body.name)
     headers = {"Location": f"/users/{quote(user.user_id, safe='')}"}
     return json_response(user_json(user), 201 if created else 200, headers)

@@ -17,19 +17,19 @@ from app.api.schemas.fields import (
     Title,
     rfc3339,
 )
-from app.api.schemas.messages import BOTH, AnswerBody, MessageOut, RetrievalBody, SamplingBody
+from app.api.schemas.messages import NOT_BOTH, MessageOut, ResponseModeBody, RetrievalBody, SamplingBody
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
 
 WITH_MESSAGE: JsonObject = {"required": ["message"], "properties": {"message": {"type": "string"}}}
 WITHOUT_TURN: JsonObject = {"properties": {"stream": {"const": False}, "background": {"const": False}}}
 
 
-class NewConversationBody(SamplingBody, AnswerBody, RetrievalBody):
+class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
     """A new conversation, optionally with its first message."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "allOf": [{"not": BOTH}, {"anyOf": [WITH_MESSAGE, WITHOUT_TURN]}],
+            "allOf": [NOT_BOTH, {"anyOf": [WITH_MESSAGE, WITHOUT_TURN]}],
             "examples": [{"user_id": "ada", "message": "What is the capital of France?"}],
         }
     )

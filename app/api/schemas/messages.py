@@ -36,17 +36,19 @@ class SamplingBody(Input):
         return Sampling(self.provider, self.model, self.temperature, self.max_tokens)
 
 
-BOTH: JsonObject = {
-    "required": ["stream", "background"],
-    "properties": {"stream": {"const": True}, "background": {"const": True}},
+NOT_BOTH: JsonObject = {
+    "not": {
+        "required": ["stream", "background"],
+        "properties": {"stream": {"const": True}, "background": {"const": True}},
+    }
 }
-"""Schema of a body that is both streamed and in the background, which is rejected."""
+"""Schema of a body that is not both streamed and in the background."""
 
 
-class AnswerBody(Input):
-    """Form of the response: JSON at the end, a stream of events, or an immediate 202 for a turn in the background."""
+class ResponseModeBody(Input):
+    """Mode of the response: JSON at the end, a stream of events, or an immediate 202 for a turn in the background."""
 
-    model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}]})
+    model_config = ConfigDict(json_schema_extra={"allOf": [NOT_BOTH]})
 
     stream: Flag = False
     background: Flag = False
@@ -64,10 +66,10 @@ class BusyBody(Input):
     on_busy: OnBusy = OnBusy.QUEUE
 
 
-class NewMessageBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
+class NewMessageBody(SamplingBody, ResponseModeBody, BusyBody, RetrievalBody):
     """A turn: the user's message and options for the reply."""
 
-    model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}], "examples": [{"message": "And of Italy?"}]})
+    model_config = ConfigDict(json_schema_extra={"allOf": [NOT_BOTH], "examples": [{"message": "And of Italy?"}]})
 
     message: MessageText
 
@@ -75,10 +77,10 @@ class NewMessageBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
         return NewTurn(self.message, self.sampling(), self.on_busy, key, self.retrieval)
 
 
-class RegenerateBody(SamplingBody, AnswerBody, BusyBody, RetrievalBody):
+class RegenerateBody(SamplingBody, ResponseModeBody, BusyBody, RetrievalBody):
     """Another reply to the same question."""
 
-    model_config = ConfigDict(json_schema_extra={"allOf": [{"not": BOTH}], "examples": [{"temperature": 0.5}]})
+    model_config = ConfigDict(json_schema_extra={"allOf": [NOT_BOTH], "examples": [{"temperature": 0.5}]})
 
     def reply_to(self, message_id: str, key: IdempotencyKey | None) -> NewReply:
         return NewReply(message_id, self.sampling(), self.on_busy, key, self.retrieval)

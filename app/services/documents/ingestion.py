@@ -59,11 +59,11 @@ class IngestionWorker:
     def poller(self) -> Poller:
         """Return a poller whose rounds take as long as the documents do; uploads and `IngestionRecovery` wake it."""
         return Poller(
-            "ingest",
+            "ingestion",
             self.poll,
             self._timings.reembedding,
             wakeup=self._wakeup,
-            longest_retry=self._timings.recovery,
+            longest_backoff=self._timings.recovery,
             bounded=False,
             required=False,
         )
@@ -151,7 +151,7 @@ class IngestionRecovery:
 
     def poller(self) -> Poller:
         """Return a poller whose rounds may take long, as deletions of large documents do."""
-        return Poller("recovery of documents", self.recover, self._timings.recovery, bounded=False, required=False)
+        return Poller("document recovery", self.recover, self._timings.recovery, bounded=False, required=False)
 
     async def recover(self) -> None:
         """Take over the documents of dead processes, and wake this process's worker."""

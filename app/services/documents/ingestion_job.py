@@ -132,7 +132,7 @@ class IngestionJob:
         if self._embedder is None:
             return []
         texts = [embedding_text(each.heading, each.content) for each in chunks]
-        return await embed_with_retry(self._embedder, texts, self._timings.embedding_retries)
+        return await embed_with_retry(self._embedder, texts, self._timings.embedding_backoffs)
 
     async def _store_chunks(self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector]) -> None:
         indexed_chunks = await asyncio.to_thread(with_terms, self._claim, chunks)

@@ -11,7 +11,7 @@ from app.services.runtime.timings import Timings
 
 
 class WatchedDocument:
-    """The last known state of a document, with a wait for the next one."""
+    """The last known state of a document, with a way to wait for the next one."""
 
     def __init__(self, document: Document) -> None:
         self.document: Document | None = document
@@ -74,13 +74,13 @@ class DocumentFeed:
         self._watched.clear()
 
     def poller(self) -> Poller:
-        return Poller("following of documents", self.poll, self._timings.document_poll, wakeup=self._wakeup)
+        return Poller("document feed", self.poll, self._timings.document_poll, wakeup=self._wakeup)
 
     async def poll(self) -> None:
         """Publish the states of all followed documents."""
         watched = dict(self._watched)
         if not watched:
             return
-        found = await self._database.read(documents.by_ids, list(watched))
+        documents_by_id = await self._database.read(documents.by_ids, list(watched))
         for document_id, each in watched.items():
-            each.publish(found.get(document_id))
+            each.publish(documents_by_id.get(document_id))

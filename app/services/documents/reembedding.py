@@ -68,7 +68,7 @@ class Reembedding:
         await self._retry.write(reembedding.release, claim)
 
     async def _embed(self, claim: ReembeddingClaim, embedder: Embedder) -> None:
-        pauses, position = self._timings.embedding_retries, -1
+        pauses, position = self._timings.embedding_backoffs, -1
         while (chunks := await self._retry.write(reembedding.next_chunks, claim, position)).keys:
             await self._before_batch()
             position = chunks.last

@@ -35,14 +35,14 @@ class DocumentService:
         self._search = search
         self._process_id = process_id
         self.max_bytes = max_bytes
-        """The size of a document at most."""
+        """Maximum size of a document."""
 
     def receive(self) -> Upload:
         """Begin an upload.
 
         Raises:
             NotInstalled: this process cannot read documents.
-            Draining: the process is going away.
+            Draining: the process is shutting down.
         """
         if not self._worker.installed:
             raise NotInstalled
@@ -51,19 +51,19 @@ class DocumentService:
         return Upload(self._database, self._deleter, self._process_id, self._worker.wake)
 
     async def page(self, user_id: str, after: str | None, limit: int) -> list[Document]:
-        """List a user's documents, newest first, after the document of that id; from the newest where it is None."""
+        """List a user's documents, newest first, after the document with that id; from the newest if it is None."""
         return await self._database.read(documents.page, user_id, after, limit)
 
-    async def get(self, who: Principal, document_id: str) -> Document:
-        return await self._database.read(documents.get, who.user_id, document_id)
+    async def get(self, principal: Principal, document_id: str) -> Document:
+        return await self._database.read(documents.get, principal.user_id, document_id)
 
-    async def text(self, who: Principal, document_id: str) -> str:
+    async def text(self, principal: Principal, document_id: str) -> str:
         """Return the text that was extracted from a document.
 
         Raises:
             DocumentNotReady: it is not ready.
         """
-        return await self._database.read(documents.text, who.user_id, document_id)
+        return await self._database.read(documents.text, principal.user_id, document_id)
 
     async def content(self, document: Document) -> AsyncIterator[bytes]:
         """Yield the bytes of a document in parts; ends early if it is deleted meanwhile."""
@@ -84,14 +84,14 @@ class DocumentService:
             raise NotInstalled
         return await self._search.search_for_user(user_id, query, limit, document_ids)
 
-    async def follow(self, who: Principal, document_id: str) -> WatchedDocument:
+    async def follow(self, principal: Principal, document_id: str) -> WatchedDocument:
         """Return a document with its states from now on."""
-        return self._feed.follow(await self.get(who, document_id))
+        return self._feed.follow(await self.get(principal, document_id))
 
-    async def delete(self, who: Principal, document_id: str) -> None:
+    async def delete(self, principal: Principal, document_id: str) -> None:
         """Delete a document: hidden from all reads at once, with all of its rows gone when this returns.
 
         Its ingestion stops; citations of it stay.
         """
-        await self._database.write(documents.mark_deleted, who.user_id, document_id, self._process_id)
+        await self._database.write(documents.mark_deleted, principal.user_id, document_id, self._process_id)
         await self._deleter.delete(document_id)

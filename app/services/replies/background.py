@@ -57,7 +57,7 @@ class BackgroundCompletions:
         owner_id: str,
         conversation_id: str,
     ) -> str | None:
-        """Return a model's reply, stopped after about `max_characters`; None where it failed (logged) or is empty."""
+        """Return a model's reply, stopped after about `max_characters`; None if it failed (logged) or is empty."""
         buffer = TextBuffer(max_characters)
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         call = ModelCall(
@@ -78,10 +78,10 @@ class BackgroundCompletions:
 
 
 def fixed_prompt(messages: Sequence[PromptMessage], window: Window) -> Prompt:
-    """Build a prompt of which nothing can be left out.
+    """Build a prompt that cannot be shortened.
 
     Raises:
-        MessageTooLong: It does not fit into the window.
+        MessageTooLong: it does not fit into the window.
     """
     tokens = sum(message_tokens(message["content"]) for message in messages)
     if tokens > window.prompt_budget:

@@ -20,20 +20,22 @@ async def generate(router: Router, run: TurnRun, call: ModelCall) -> Outcome:
     """Complete a run's model call and return the outcome; raise nothing but a cancellation."""
     try:
         completion = await router.complete(call)
-    except AppError as error:
-        return log_failure(run, call, error)
+    except AppError as raised:
+        error = raised
     except Exception:
         log.exception("a turn failed on %s", call.target_used or call.target)
-        return log_failure(run, call, InternalError())
-    return Outcome(Status.COMPLETED, run.stream.text(), completion.finish_reason, completion.usage)
+        error = InternalError()
+    else:
+        return Outcome(Status.COMPLETED, run.stream.text(), completion.finish_reason, completion.usage)
+    log_failure(call, error)
+    return failed_outcome(error, run.stream.text())
 
 
-def log_failure(run: TurnRun, call: ModelCall, error: AppError) -> Outcome:
-    """Log an error that ends a turn, and return its outcome, with the text so far."""
+def log_failure(call: ModelCall, error: AppError) -> None:
+    """Log an error that ends a turn, with the model that was called."""
     cause = type(error.__cause__).__name__  # not its message, which may hold a key or another customer's text
     provider, model = call.target_used or call.target
     log.warning("a turn failed", extra={"code": error.code, "provider": provider, "model": model, "cause": cause})
-    return failed_outcome(error, run.stream.text())
 
 
 def with_record(outcome: Outcome, run: TurnRun) -> Outcome:

@@ -39,7 +39,7 @@ class GroundedGenerator:
         """Select passages, generate a reply from them, and return the outcome.
 
         Raises:
-            UnknownModel: The provider is no longer configured.
+            UnknownModel: the provider is no longer configured.
         """
         cites = self._router.catalog[run.resolved.provider].cites
         evidence = await self.passages.select(run, retrieval_request, history, cites=cites)

@@ -26,19 +26,19 @@ class QueryRewriter:
         """Return whether the model is remote and can cite, so that the call costs a turn less than a search gains.
 
         Raises:
-            UnknownModel: The provider is no longer configured.
+            UnknownModel: the provider is no longer configured.
         """
         model = self._completions.router.catalog[target.provider]
         return model.remote and model.cites
 
     async def rewrite(self, history: History, run: TurnRun) -> str | None:
-        """Return the question of a turn as a query; None where the model fails or is too slow."""
+        """Return the question of a turn as a query; None if the model fails or is too slow."""
         messages = rewrite_request(history, run.question_number)
         try:
             # Not the call's own deadline: a model that is slower than this is no fault of its provider.
             async with asyncio.timeout(REWRITE_SECONDS):
                 text = await self._completions.complete(
-                    run.target, messages, MAX_CHARACTERS, run.owner_id, run.message.conversation_id
+                    run.target, messages, MAX_CHARACTERS, run.owner_id, run.reply.conversation_id
                 )
         except (TimeoutError, DatabaseUnavailable):
             log.info("a question was not rewritten in time")

@@ -41,7 +41,7 @@ class ReplyStream:
         return stream
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """True if the message has a terminal status."""
         return self.message.status.terminal
 
@@ -112,7 +112,7 @@ class ReplyStream:
 
     def text(self, start: int = 0, size: int | None = None) -> str:
         """Return the text from a character on, at most `size` characters; `retract` is refused from then on."""
-        if self.ended:
+        if self.is_finished:
             return self.message.content[start : None if size is None else start + size]
         self._text.seek(start)
         text = self._text.read(size)
@@ -121,12 +121,12 @@ class ReplyStream:
 
     async def wait_beyond(self, length: int) -> None:
         """Wait for more than `length` characters, the end, or `closing`."""
-        while self.length <= length and not (self.ended or self.closing):
+        while self.length <= length and not (self.is_finished or self.closing):
             await self._wait_for_change()
 
     async def wait_for_retrieval(self) -> None:
         """Wait for the retrieval result, the first text, the end, or `closing`."""
-        while self.awaits_retrieval and not (self.length or self.ended or self.closing):
+        while self.awaits_retrieval and not (self.length or self.is_finished or self.closing):
             await self._wait_for_change()
 
     async def wait_finished(self) -> Message:

@@ -18,7 +18,7 @@ from app.services.runtime.timings import Timings
 
 MESSAGES_PER_STEP = 500
 MAX_STEPS = 4
-"""Summaries in a row, where there is more text than fits into one prompt."""
+"""Summaries in a row, for text that does not fit into one prompt."""
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ class SummaryWriter:
         """Ids of conversations that are being summarised."""
 
     def on_turn_finished(self, run: TurnRun) -> None:
-        """Start a summary where messages were dropped from the turn's prompt that no summary covers."""
-        conversation_id, target = run.message.conversation_id, run.target_used
+        """Start a summary if messages that no summary covers were dropped from the turn's prompt."""
+        conversation_id, target = run.reply.conversation_id, run.target_used
         record = run.prompt and run.prompt.record
         if target is None or record is None or record.dropped_up_to <= record.summarised_up_to:
             return
@@ -60,7 +60,7 @@ class SummaryWriter:
             self._in_progress.discard(conversation_id)
 
     async def _step(self, conversation_id: str, target: Target, up_to: int) -> bool:
-        """Summarise the messages after the last summary, as many as fit into a prompt; True where none are left."""
+        """Summarise the messages after the last summary, as many as fit into a prompt; return True if none are left."""
         state = await self._database.read(summaries.summary_state, conversation_id)
         covered = state.summary.last if state and state.summary else 0
         if state is None or covered >= up_to:

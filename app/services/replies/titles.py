@@ -41,10 +41,10 @@ class TitleWriter:
         self._target = target
 
     def on_turn_finished(self, run: TurnRun) -> None:
-        """Start a title where the first turn of a conversation has completed."""
-        message, prompt = run.message, run.prompt
-        if prompt and message.sequence_number == FIRST_REPLY and message.status is Status.COMPLETED:
-            self._tasks.spawn(self._title(run.owner_id, message, prompt.question))
+        """Start a title if the first turn of the conversation has completed."""
+        reply, prompt = run.reply, run.prompt
+        if prompt and reply.sequence_number == FIRST_REPLY and reply.status is Status.COMPLETED:
+            self._tasks.spawn(self._title(run.owner_id, reply, prompt.question))
 
     async def _title(self, owner_id: str, reply: Message, question: str) -> None:
         messages = title_request(question, reply.content)

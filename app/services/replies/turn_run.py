@@ -58,7 +58,7 @@ class TurnRun:
         return cls(turn.reply, number, turn.resolved, turn.owner_id, turn.retrieval_request, turn.history)
 
     @property
-    def message(self) -> Message:
+    def reply(self) -> Message:
         """The reply as it was accepted; after the end, as it is stored."""
         return self.stream.message
 

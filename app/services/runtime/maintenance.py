@@ -9,15 +9,15 @@ from app.services.runtime.timings import Timings
 
 
 class Maintenance:
-    """Keeps the database in shape: deletes expired idempotency keys, and updates vector indexes."""
+    """Periodic upkeep of the database: expired idempotency keys and vector indexes."""
 
     def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
         self._timings = timings
 
     def pollers(self) -> list[Poller]:
-        """Return a poller for each job; turns need none of them, so that they are not required."""
-        jobs = {"retention": self.delete_expired_keys, "indexing": self.update_vector_indexes}
+        """Return a poller for each job; none is required, as turns do not need them."""
+        jobs = {"key expiry": self.delete_expired_keys, "vector indexes": self.update_vector_indexes}
         interval = self._timings.maintenance
         return [Poller(name, job, interval, bounded=False, required=False) for name, job in jobs.items()]
 

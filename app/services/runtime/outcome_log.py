@@ -27,10 +27,10 @@ def log_turn_end(reply: Message) -> None:
     log.info("turn ended", extra=fields)
 
 
-def log_document_end(job: IngestionClaim, failure: DocumentFailure | None, chunks: int, seconds: float) -> None:
+def log_document_end(claim: IngestionClaim, failure: DocumentFailure | None, chunks: int, seconds: float) -> None:
     """Log a document that is ready, or has failed."""
     fields = {
-        "document_id": job.document_id,
+        "document_id": claim.document_id,
         "status": "ready" if failure is None else "failed",
         "chunks": chunks if failure is None else 0,
         "ms": round(seconds * 1000),

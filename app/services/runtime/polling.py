@@ -28,9 +28,9 @@ class Poller:
     """Seconds between the end of a round and the start of the next."""
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     """Starts the next round at once when it is set; cleared before each round. It does not shorten a backoff."""
-    longest_retry: float | None = None
+    longest_backoff: float | None = None
     """The longest pause after failed rounds, in seconds; by default the interval, but at least twice the first pause
-    and at most `Timings.longest_poller_retry`."""
+    and at most `Timings.longest_poller_backoff`."""
     bounded: bool = True
     """True if a round is aborted after `Timings.longest_round`; False for work that may take any time."""
     required: bool = True
@@ -38,8 +38,8 @@ class Poller:
 
     def backoff(self, timings: Timings) -> Backoff:
         """Return the pauses after failed rounds."""
-        first = timings.first_poller_retry
-        longest = self.longest_retry or min(max(self.interval, 2 * first), timings.longest_poller_retry)
+        first = timings.first_poller_backoff
+        longest = self.longest_backoff or min(max(self.interval, 2 * first), timings.longest_poller_backoff)
         return Backoff(min(self.interval, first, longest), longest)
 
 
@@ -73,11 +73,11 @@ class Supervisor:
         Those are the ones whose task has ended, and the required ones that have finished no round for
         `Timings.longest_round`: they hang, or each round fails.
         """
-        late = self._now() - self._timings.longest_round
+        latest_start = self._now() - self._timings.longest_round
         return [
             poller.name
             for poller, task in self._tasks.items()
-            if task.done() or (poller.required and self._unfinished_since.get(poller, late) < late)
+            if task.done() or (poller.required and self._unfinished_since.get(poller, latest_start) < latest_start)
         ]
 
     def _start(self, poller: Poller) -> None:

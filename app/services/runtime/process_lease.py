@@ -27,7 +27,7 @@ class ProcessLease:
 
     @property
     def expired(self) -> bool:
-        """True if the lease may be over, so that other processes may take over the work of this one."""
+        """True if the lease may have expired, so that other processes may take over the work of this one."""
         return self._now() >= self._renewed_at + LEASE_MS / 1000
 
     @property
@@ -39,8 +39,8 @@ class ProcessLease:
         return not self.expired and self._now() >= self._grace_until
 
     def poller(self) -> Poller:
-        longest_retry = self._timings.longest_heartbeat_retry
-        return Poller("lease renewal", self.renew, self._timings.heartbeat, longest_retry=longest_retry)
+        longest_backoff = self._timings.longest_heartbeat_backoff
+        return Poller("lease renewal", self.renew, self._timings.heartbeat, longest_backoff=longest_backoff)
 
     async def start(self) -> None:
         """Take the lease."""
@@ -62,8 +62,8 @@ class ProcessLease:
         self._renewed_at = began_at
 
     async def release(self) -> None:
-        """End the lease, so that other processes take over at once; logs a failure, as the lease expires anyway."""
+        """End the lease, so that other processes take over at once; log a failure, as it expires anyway."""
         try:
             await self._database.write(process_leases.release, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed
-            log.warning("cannot end the lease, which runs out by itself", exc_info=error)
+            log.warning("cannot end the lease, which expires by itself", exc_info=error)

@@ -27,7 +27,7 @@ class Timings:
     heartbeat: float = 3.0
     """Between two renewals of the process's lease: with the retries it outlasts ten seconds of trouble, wherever
     between two heartbeats these begin."""
-    longest_heartbeat_retry: float = 1.0
+    longest_heartbeat_backoff: float = 1.0
     """The longest pause between failed renewals of the lease."""
     ingestion_heartbeat: float = 0.5
     """Between two writes of a document's progress, which also find out that the claim on it is lost."""
@@ -36,25 +36,25 @@ class Timings:
     """The pause after the first failure of a transaction that is retried; each pause is twice the one before."""
     longest_backoff: float = 5.0
     """The longest pause between retries of a transaction."""
-    embedding_retries: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    embedding_backoffs: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
     """The pauses between the tries of an embedder that fails."""
 
     longest_round: float = 30.0
-    """A poller's round that consists of a few transactions: a connection, a statement and a commit have limits of
+    """Time limit of a poller's round of a few transactions: a connection, a statement and a commit have limits of
     their own, which add up to half of that."""
-    first_poller_retry: float = 1.0
+    first_poller_backoff: float = 1.0
     """The pause after the first failed round of a poller; each pause is twice the one before."""
-    longest_poller_retry: float = 60.0
+    longest_poller_backoff: float = 60.0
     """The longest pause between failed rounds."""
     poller_restart: float = 1.0
-    """Before a poller is restarted whose task has ended."""
+    """Before a poller whose task has ended is restarted."""
     outage_log: float = 10.0
     """Between two log lines about an outage of the database, however many pollers miss it."""
 
     client_wait: float = 30.0
-    """For which clients wait for what cannot be read or written; many give up after a minute."""
+    """Time for which a request waits for a read or write that fails; many clients give up after a minute."""
     last_commits: float = 5.0
-    """For the last commits of interrupted turns when the process ends."""
+    """Time for the last commits of interrupted turns when the process ends."""
 
     @property
     def lease_grace(self) -> float:
@@ -62,4 +62,4 @@ class Timings:
 
         The outage of its start may have ended leases, which are renewed as soon as it is over.
         """
-        return 2 * self.longest_heartbeat_retry
+        return 2 * self.longest_heartbeat_backoff

@@ -33,7 +33,7 @@ class UserCorpus:
     documents: Sequence[SearchableDocument]
     statistics: TermStatistics
     matrix: VectorMatrix | None
-    """None where the database compares vectors, and where they are too many to be kept in memory."""
+    """None if the database compares vectors, or they are too many to be kept in memory."""
 
     @property
     def size(self) -> int:
@@ -41,7 +41,7 @@ class UserCorpus:
         return len(self.statistics.sample_counts) * BYTES_OF_A_TERM + (self.matrix.size if self.matrix else 0)
 
     def select(self, document_ids: Collection[str] | None) -> Sequence[SearchableDocument]:
-        """Return the documents with these ids, or all of them where `document_ids` is None."""
+        """Return the documents with these ids, or all of them if `document_ids` is None."""
         if document_ids is None:
             return self.documents
         selected = set(document_ids)
@@ -54,7 +54,7 @@ class CorpusChange(NamedTuple):
     version: int
     documents: Sequence[SearchableDocument]
     sample: Sequence[ChunkTerms] | None
-    """None where the known statistics are still good enough."""
+    """None if the known statistics are still good enough."""
     matrix: VectorMatrix | None
 
 
@@ -126,11 +126,11 @@ class CorpusCache:
             if each.embedding != self._embedder:
                 continue
             unchanged = (each.document_id, each.generation) in before
-            found = known.matrix.block(each.document_id) if unchanged and known and known.matrix else None
-            if found is None:
-                found = vector_block((yield from search.document_vectors(each, self._embedder)))
-            blocks[each.document_id] = found
-            left -= found.size
+            block = known.matrix.block(each.document_id) if unchanged and known and known.matrix else None
+            if block is None:
+                block = vector_block((yield from search.document_vectors(each, self._embedder)))
+            blocks[each.document_id] = block
+            left -= block.size
             if left < 0:
                 return None
         return VectorMatrix(blocks)
@@ -146,11 +146,11 @@ def nearest_by_document(
     documents: Sequence[SearchableDocument], embedder: str, query: Vector, limit: int
 ) -> Transaction[Sequence[Ranked]]:
     """Return the chunks nearest to a query, with the vectors of one document in memory at a time."""
-    found: list[Ranked] = []
+    best: list[Ranked] = []
     for each in documents:
         vectors = yield from search.document_vectors(each, embedder)
-        found = best_ranked([*found, *nearest(vector_block(vectors), query, limit)], limit)
-    return found
+        best = best_ranked([*best, *nearest(vector_block(vectors), query, limit)], limit)
+    return best
 
 
 def chunk_count(documents: Sequence[SearchableDocument]) -> int:

@@ -69,7 +69,7 @@ class DocumentSearch:
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
     ) -> SearchResult:
-        """Return the best passages, at most `limit`, for several queries that mean the same.
+        """Return the best passages, at most `limit`, for several wordings of one query.
 
         Only ready documents of the user are searched: all of them, or those with the given ids.
         """
@@ -111,7 +111,7 @@ class DocumentSearch:
         try:
             vectors = await asyncio.gather(*(embedder.embed_query(each) for each in (*queries, *texts)))
         except EmbeddingFailed as error:
-            log.warning("sentences were not embedded: chosen by words alone", exc_info=error)
+            log.warning("sentences were not embedded, and are chosen by words alone", exc_info=error)
             return None
         return await asyncio.to_thread(max_cosines, vectors[: len(queries)], vectors[len(queries) :])
 
@@ -120,10 +120,10 @@ class DocumentSearch:
         if not frequencies:
             return LexicalResult((), {})
         clauses = rare_term_clauses(frequencies, scope.chunks)
-        found = await self._database.read_snapshot(
+        matches = await self._database.read_snapshot(
             search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, MAX_CANDIDATES
         )
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, found)
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, matches)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
         """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
@@ -139,16 +139,22 @@ class DocumentSearch:
         return await asyncio.gather(*(self._nearest(scope, embedder, each) for each in vectors))
 
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
-        within = None if scope.whole else [each.document_id for each in scope.documents]
+        document_ids = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
             indexed = scope.whole and scope.chunks > self._large
-            found = await self._database.read_snapshot(
-                search.nearest_chunks, scope.owner_id, embedder.name, vector, RANKING_DEPTH, within, indexed=indexed
+            chunks = await self._database.read_snapshot(
+                search.nearest_chunks,
+                scope.owner_id,
+                embedder.name,
+                vector,
+                RANKING_DEPTH,
+                document_ids,
+                indexed=indexed,
             )
-            return [Ranked(*each) for each in found]
+            return [Ranked(*each) for each in chunks]
         if (matrix := scope.corpus.matrix) is None:
             return await self._corpora.nearest(scope.documents, embedder.name, vector, RANKING_DEPTH)
-        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, within)
+        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, document_ids)
 
     async def _passages(
         self, scope: SearchScope, lexical: Sequence[LexicalResult], nearest: Sequence[Sequence[Ranked]], limit: int
@@ -157,17 +163,17 @@ class DocumentSearch:
         rankings = [Ranking(each.ranking) for each in lexical]
         scores = fuse([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
         keys = list(scores)[:limit]
-        found = await self._database.read_snapshot(search.chunks_by_key, self._database.kind, scope.owner_id, keys)
+        chunks = await self._database.read_snapshot(search.chunks_by_key, self._database.kind, scope.owner_id, keys)
         similarities = {key: cosine for ranking in reversed(nearest) for key, cosine in ranking}
         weights = [each.weights for each in lexical]
-        return [passage_of(found[key], scores[key], similarities.get(key), weights) for key in keys if key in found]
+        return [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
 
     async def _rerank(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
         """Return the passages in the reranker's order; in their own if it fails."""
         try:
             scores = await reranker.scores(query, [each.text for each in passages])
         except EmbeddingFailed as error:
-            log.warning("what was found is not reranked: %s", error.detail)
+            log.warning("passages are not reranked: %s", error.detail)
             return passages
         reranked = [replace(each, score=score) for each, score in zip(passages, scores, strict=True)]
         return sorted(reranked, key=lambda each: -each.score)
@@ -208,14 +214,14 @@ def lexical_ranking(
     scope: SearchScope,
     frequencies: Mapping[str, float],
     clauses: Sequence[Sequence[str]],
-    found: Sequence[ChunkTerms],
+    matches: Sequence[ChunkTerms],
 ) -> LexicalResult:
     """Rank the chunks that match the clauses of a query; blocks for some milliseconds."""
-    statistics, postings = scope.statistics, Postings([Candidate(*each) for each in found])
+    statistics, postings = scope.statistics, Postings([Candidate(*each) for each in matches])
     weights = {}
     for term in frequencies:
         frequency = statistics.frequency(term)
-        if scope.whole and not statistics.complete and [term] in clauses and len(found) < MAX_CANDIDATES:
+        if scope.whole and not statistics.complete and [term] in clauses and len(matches) < MAX_CANDIDATES:
             frequency = postings.chunks_with(term)  # exact, since all chunks with the term were found
         weights[term] = term_weight(frequency, statistics.chunks)
     return LexicalResult(postings.rank(weights, statistics.mean_length, RANKING_DEPTH), weights)

@@ -18,7 +18,7 @@ class CancellationPoller:
         self._timings = timings
 
     def poller(self) -> Poller:
-        return Poller("stopping of turns", self.poll, self._timings.cancellation_poll)
+        return Poller("turn cancellation", self.poll, self._timings.cancellation_poll)
 
     async def poll(self) -> None:
         """Stop turns whose rows say so; the end of each is then read from its row."""

@@ -61,7 +61,7 @@ class Capacity:
             self._at_work[provider] -= 1
 
     def enqueue(self, owner_id: str, *, adopted: bool, freed: int = 0) -> None:
-        """Take a place in the queue, of which `freed` are this user's and about to be released.
+        """Take a place in the queue, where `freed` places of the user are about to be released.
 
         Raises:
             RateLimited: the user has no place left; never for an adopted turn, which was accepted already.
@@ -90,15 +90,15 @@ class Capacity:
 class CapacityReservation:
     """At most one slot and one place in the queue, taken in a transaction that may run twice or be rolled back.
 
-    So each method may be called again: it changes nothing that it has done before.
+    So each method may be called again: a second call changes nothing.
     """
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
         self._queued_for: str | None = None
-        """The user's row for which it holds a place in the queue."""
+        """Id of the user's row for which it holds a place in the queue."""
         self._provider: str | None = None
-        """The provider of which it holds a slot."""
+        """The provider whose slot it holds."""
 
     def assign(self, provider: str, owner_id: str, *, first: bool, freed: int) -> bool:
         """Take a slot, or else a place in the queue; return whether the turn can start at once.

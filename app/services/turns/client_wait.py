@@ -14,27 +14,27 @@ T = TypeVar("T")
 
 
 class ClientWait:
-    """The time for which some work on replies has failed without a success."""
+    """The time since the first of the failures of some work on replies, which clients wait through."""
 
     def __init__(self, timings: Timings, now: Callable[[], float] = time.monotonic) -> None:
         self._timings = timings
         self._now = now
         self._since: float | None = None
 
-    def note(self, error: Exception, streams: Iterable[ReplyStream]) -> None:
-        """Note a failure; once clients have waited long enough, give up waiting for the end of these replies."""
+    def note_failure(self, error: Exception, streams: Iterable[ReplyStream]) -> None:
+        """Start the wait, with a first failure; after `Timings.client_wait`, give up waiting for the end of replies."""
         if self._since is None:
             self._since = self._now()
         if self._now() >= self._since + self._timings.client_wait:
             for stream in streams:
                 stream.give_up_waiting(error)
 
-    def end(self) -> None:
-        """Note a success."""
+    def note_success(self) -> None:
+        """End the wait, after a success."""
         self._since = None
 
 
-async def while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
+async def read_while_clients_wait(timings: Timings, read: Callable[[], Awaitable[T]]) -> T:
     """Retry a read while the database is unavailable, and return its result.
 
     Raises:

@@ -49,16 +49,15 @@ class TurnExecutor:
         lease: ProcessLease,
         *,
         timings: Timings,
-        on_ended: Sequence[Callable[[TurnRun], None]] = (),
+        on_turn_finished: Sequence[Callable[[TurnRun], None]] = (),
         on_drain: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self.runs: dict[str, TurnRun] = {}
         """The unfinished turns, by the ids of their replies."""
         self.draining = False
         self.queue = TurnQueue(database, capacity, lease.process_id, timings)
-        self.on_ended = [*on_ended]
-        """Called when a turn of this process has ended and is stored."""
-        self.quota = quota
+        self.on_turn_finished = [*on_turn_finished]
+        """Called when a turn of this process has finished and is stored."""
         self.grounded = grounded
         self._on_drain = on_drain
         """Called when this process begins to drain."""
@@ -66,11 +65,12 @@ class TurnExecutor:
         self._router = router
         self._remote_replies = remote_replies
         self._capacity = capacity
+        self._quota = quota
         self._lease = lease
         self._timings = timings
         self._tasks = TaskOwner()
 
-    def acquire_capacity(self) -> CapacityReservation:
+    def reserve_capacity(self) -> CapacityReservation:
         """Return a reservation for one more turn.
 
         Raises:
@@ -94,13 +94,13 @@ class TurnExecutor:
 
     async def execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
         """Execute an accepted turn up to its final status, whatever fails on the way."""
-        message_id = run.message.message_id
+        message_id = run.reply.message_id
         self.runs[message_id] = run
         try:
             try:
                 await self._execute(run, reservation)
             except Exception:
-                log.exception("a turn broke")
+                log.exception("a turn failed unexpectedly")
                 await self._settle(run, failed_outcome(InternalError(), run.stream.text()))
         except asyncio.CancelledError:  # the drain is over: the text is stored up to the last checkpoint
             run.stream.release()
@@ -116,7 +116,7 @@ class TurnExecutor:
         Raises:
             Draining, Overloaded, DatabaseUnavailable: this process takes no more turns.
         """
-        reservation = self.acquire_capacity()
+        reservation = self.reserve_capacity()
         try:
             retry = DatabaseRetry(self._database, self._timings)
             adopted = await retry.write(adopt, self._lease.process_id, reply, reservation)
@@ -132,7 +132,7 @@ class TurnExecutor:
     def conversation_deleted(self, conversation_id: str) -> None:
         """Stop the turns of a deleted conversation; their readers get a 404."""
         for run in list(self.runs.values()):
-            if run.message.conversation_id == conversation_id:
+            if run.reply.conversation_id == conversation_id:
                 self.stop(run, Status.CANCELLED, deleted=True)
 
     def cancel(self, message_id: str) -> None:
@@ -144,7 +144,7 @@ class TurnExecutor:
     def stop(self, run: TurnRun, status: Status, *, deleted: bool = False) -> None:
         """Stop a queued or running turn."""
         run.abort(status, deleted=deleted)
-        self.queue.remove(run.message.message_id)
+        self.queue.remove(run.reply.message_id)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more turns, release the queued ones, and interrupt the others that run longer than `seconds`."""
@@ -154,14 +154,14 @@ class TurnExecutor:
             self.start_task(callback())
         for run in list(self.runs.values()):
             run.stream.close()
-            self.queue.remove(run.message.message_id)
+            self.queue.remove(run.reply.message_id)
         await self._tasks.wait(seconds)
         for run in list(self.runs.values()):
             self.stop(run, Status.INTERRUPTED)
         await self._tasks.drain(self._timings.last_commits)
 
     async def _execute(self, run: TurnRun, reservation: CapacityReservation) -> None:
-        if run.message.status is Status.IN_PROGRESS or await self._wait_in_queue(run, reservation):
+        if run.reply.status is Status.IN_PROGRESS or await self._wait_in_queue(run, reservation):
             reservation.dequeue()
             await self._settle(run, await self._generate(run))
         elif run.aborted_as is Status.CANCELLED:
@@ -177,27 +177,27 @@ class TurnExecutor:
         """Release a queued turn, for another process to adopt; if that fails, the end of the lease does so."""
         run.stream.release()
         try:
-            await self._database.write(turns.release, self._lease.process_id, run.message.message_id)
+            await self._database.write(turns.release, self._lease.process_id, run.reply.message_id)
         except Exception as error:  # whatever it is, the turn has not failed
             log.warning("cannot release a queued turn", exc_info=error)
 
     async def _generate(self, run: TurnRun) -> Outcome:
         try:
-            async with self.quota.meter(run) as meter:
+            async with self._quota.meter(run) as meter:
                 history = await self._history(run)
                 return await run.outcome_of(asyncio.create_task(self._reply(run, history, meter)))
         except AppError as error:
             return failed_outcome(error, run.stream.text())
         except Exception:
-            log.exception("a turn broke on its way to or from the model")
+            log.exception("a turn failed before or after its model call")
             return failed_outcome(InternalError(), run.stream.text())
 
     async def _history(self, run: TurnRun) -> History:
         history = run.take_history()
         if history is None:
-            note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
+            note = functools.partial(ClientWait(self._timings).note_failure, streams=[run.stream])
             retry = DatabaseRetry(self._database, self._timings, on_failure=note)
-            history = await retry.read(turns.history, run.message, run.question_number)
+            history = await retry.read(turns.history, run.reply, run.question_number)
         return history
 
     def _reply(self, run: TurnRun, history: History, meter: TurnUsageMeter | None) -> Coroutine[Any, Any, Outcome]:
@@ -214,24 +214,24 @@ class TurnExecutor:
             outcome = with_record(outcome, run)
         except Exception:
             log.exception("a reply is stored without its record")
-        note = functools.partial(ClientWait(self._timings).note, streams=[run.stream])
+        note = functools.partial(ClientWait(self._timings).note_failure, streams=[run.stream])
         retry = DatabaseRetry(self._database, self._timings, retried=Exception, on_failure=note)
-        stored = await retry.write(turns.settle, self._lease.process_id, run.owner_id, run.message, outcome, now_ms())
+        stored = await retry.write(turns.settle, self._lease.process_id, run.owner_id, run.reply, outcome, now_ms())
         if stored is None:
             run.stream.finish_deleted()
         elif stored.status.terminal:
             run.stream.finish(stored)
             log_turn_end(stored)
-            self._notify_ended(run)
+            self._notify_finished(run)
         else:
             self._remote_replies.attach(run.stream)  # another process has adopted it
 
-    def _notify_ended(self, run: TurnRun) -> None:
-        for callback in self.on_ended:
+    def _notify_finished(self, run: TurnRun) -> None:
+        for callback in self.on_turn_finished:
             try:
                 callback(run)
-            except Exception:  # the turn itself has ended well
-                log.exception("a follow-up of a turn broke")
+            except Exception:  # the turn itself is stored
+                log.exception("a callback after a turn failed")
 
 
 def adopt(process_id: str, reply: Message, reservation: CapacityReservation) -> Transaction[Adopted | None]:

@@ -35,12 +35,12 @@ class TurnQueue:
     async def wait_for_start(self, run: TurnRun, reservation: CapacityReservation) -> bool:
         """Wait until the turn is in progress, with a slot; return False if it was removed before."""
         queued = QueuedTurn(run, reservation)
-        self._queued[run.message.message_id] = queued
+        self._queued[run.reply.message_id] = queued
         self._wakeup.set()
         try:
             return await queued.started
         finally:
-            del self._queued[run.message.message_id]
+            del self._queued[run.reply.message_id]
 
     def remove(self, message_id: str) -> None:
         """End the wait of a turn that was stopped."""
@@ -54,19 +54,19 @@ class TurnQueue:
             self._wakeup.set()
 
     def poller(self) -> Poller:
-        return Poller("starting of turns", self.poll, self._timings.queue_poll, wakeup=self._wakeup)
+        return Poller("turn queue", self.poll, self._timings.queue_poll, wakeup=self._wakeup)
 
     async def poll(self) -> None:
         """Start the queued turns that are first in their conversation and get a slot."""
         if not self._queued:
-            self._client_wait.end()
+            self._client_wait.note_success()
             return
         started: list[str] = []
         try:
             started = await self._database.write(start_eligible, self._process_id, self._queued, now_ms())
-            self._client_wait.end()
+            self._client_wait.note_success()
         except Exception as error:
-            self._client_wait.note(error, [queued.run.stream for queued in self._queued.values()])
+            self._client_wait.note_failure(error, [queued.run.stream for queued in self._queued.values()])
             raise
         finally:
             for message_id, queued in list(self._queued.items()):

@@ -32,9 +32,9 @@ class TurnRecovery:
 
     def poller(self) -> Poller:
         # A process may leave any number of turns.
-        return Poller("recovery of turns", self.run, self._timings.recovery, bounded=False, required=False)
+        return Poller("turn recovery", self.recover, self._timings.recovery, bounded=False, required=False)
 
-    async def run(self) -> None:
+    async def recover(self) -> None:
         """Interrupt or adopt all stalled turns."""
         if not self._lease.may_recover or self._executor.draining:
             return
@@ -53,16 +53,16 @@ class TurnRecovery:
         results = await asyncio.gather(
             *(self._try_recover(parallel, reply) for reply in stalled), return_exceptions=True
         )
-        for refusal in results:
-            if isinstance(refusal, BaseException):
-                raise refusal
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         return results.count(True)
 
     async def _try_recover(self, parallel: asyncio.Semaphore, reply: Message) -> bool:
         """Interrupt or adopt a turn; log other errors than refusals, and return False for them."""
         async with parallel:
             try:
-                await self._recover(reply)
+                await self._recover_turn(reply)
             except (DatabaseUnavailable, Draining, Overloaded):
                 raise
             except Exception:
@@ -70,7 +70,7 @@ class TurnRecovery:
                 return False
         return True
 
-    async def _recover(self, reply: Message) -> None:
+    async def _recover_turn(self, reply: Message) -> None:
         if reply.status is Status.QUEUED:
             await self._executor.adopt(reply)
             return

@@ -48,26 +48,26 @@ class RemoteReplies:
         self._streams.clear()
 
     def poller(self) -> Poller:
-        return Poller("following of turns", self.poll, self._timings.remote_reply_poll, wakeup=self._wakeup)
+        return Poller("remote replies", self.poll, self._timings.remote_reply_poll, wakeup=self._wakeup)
 
     async def poll(self) -> None:
         """Append the new text of each row to its stream, and finish the streams of replies that have ended."""
         streams = dict(self._streams)
         if not streams:
-            self._client_wait.end()
+            self._client_wait.note_success()
             return
         followed = [
             turns.FollowedReply(name, stream.length, stream.awaits_retrieval) for name, stream in streams.items()
         ]
         try:
-            found = await self._database.read(turns.progress, followed)
-            self._client_wait.end()
+            progress = await self._database.read(turns.progress, followed)
+            self._client_wait.note_success()
         except Exception as error:
-            self._client_wait.note(error, streams.values())
+            self._client_wait.note_failure(error, streams.values())
             raise
         for message_id, stream in streams.items():
             if not self._closed:
-                self._advance(stream, found.get(message_id))
+                self._advance(stream, progress.get(message_id))
 
     def _advance(self, stream: ReplyStream, progress: turns.ReplyProgress | None) -> None:
         if progress is None:
@@ -78,5 +78,5 @@ class RemoteReplies:
             stream.append(progress.text)
             if progress.message is not None:
                 stream.finish(progress.message)
-        if stream.ended:
+        if stream.is_finished:
             self._streams.pop(stream.message.message_id, None)

@@ -74,11 +74,12 @@ class Turn(NamedTuple):
 class PendingTurn:
     """A request for a turn until it is accepted or refused."""
 
-    def __init__(self, request: TurnRequest, capacity: CapacityReservation) -> None:
+    def __init__(self, request: TurnRequest, reservation: CapacityReservation) -> None:
         self.request = request
-        self.capacity = capacity
+        self.reservation = reservation
+        """The capacity to run the turn in this process."""
         self.accepted: AcceptedTurn | None = None
-        """Set by each run of the transaction, before its commit."""
+        """The turn as the transaction's last run has stored it, perhaps without a commit."""
         self.answer: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
 
     def accept(self, turn: Turn) -> None:
@@ -87,7 +88,7 @@ class PendingTurn:
 
     def refuse(self, error: Exception) -> None:
         """Release the capacity and raise an error to the caller; nothing was stored."""
-        self.capacity.release()
+        self.reservation.release()
         self.fail(error)
 
     def fail(self, error: Exception) -> None:
@@ -122,7 +123,7 @@ class TurnReservations:
         May run again after a failure: the capacity is taken once.
 
         Raises:
-            ConversationNotFound, MessageNotFound: the owner has no such conversation, or it no such message.
+            ConversationNotFound, MessageNotFound: the owner has none such.
             KeyTaken: another request has used the key.
             InvalidRequest, TurnUnfinished, CannotRegenerate: the reply is not one to regenerate.
             UnknownModel: the provider or model does not exist.
@@ -130,13 +131,13 @@ class TurnReservations:
             QuotaExceeded: the user's tokens of the day are spent.
             ConversationBusy: another turn is unfinished, and this one must not wait.
             QueueFull: too many turns of the conversation are unfinished.
-            RateLimited, Overloaded: the turn would have to wait, and there is no place.
+            RateLimited, Overloaded: the turn would have to wait, and the queue has no place.
         """
         request, turn, now = pending.request, pending.request.turn, now_ms()
         conversation_id = yield from ensure_conversation(request, now)
         conversation = yield from lock_conversation(request, conversation_id, now)
         reply_id = new_id()
-        if turn.key is not None:  # before all that may refuse the turn: a retry is to find its first request
+        if turn.key is not None:  # before every check, so that a retry finds its first request
             yield from idempotency.claim(conversation.owner_id, turn.key, conversation_id, reply_id, now)
         if isinstance(turn, NewTurn):
             question = new_question(conversation_id, conversation.last_sequence - 1, turn.message, now)
@@ -146,7 +147,7 @@ class TurnReservations:
         self._check_size(conversation, resolved, question.content)
         yield from self._quota.check(conversation.owner_id, now)
         position = yield from self._resolve_conflict(conversation_id, turn.on_busy, now)
-        starts = pending.capacity.assign(
+        starts = pending.reservation.assign(
             resolved.provider, conversation.owner_id, first=position.first, freed=position.freed
         )
         accepted = AcceptedTurn(

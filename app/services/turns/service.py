@@ -28,7 +28,7 @@ from app.services.replies.stream import ReplyStream
 from app.services.replies.turn_run import TurnRun
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.timings import Timings
-from app.services.turns.client_wait import while_clients_wait
+from app.services.turns.client_wait import read_while_clients_wait
 from app.services.turns.executor import TurnExecutor
 from app.services.turns.remote_replies import RemoteReplies
 from app.services.turns.reservation import (
@@ -52,18 +52,17 @@ class TurnService:
         router: Router,
         executor: TurnExecutor,
         remote_replies: RemoteReplies,
-        process_id: str,
+        reservations: TurnReservations,
         timings: Timings,
     ) -> None:
         self.executor = executor
-        self.process_id = process_id
         self._database = database
         self._router = router
         self._remote_replies = remote_replies
-        self._reservations = TurnReservations(router, executor.quota, process_id)
+        self._reservations = reservations
         self._timings = timings
 
-    async def begin(self, who: Principal, conversation_id: str, turn: NewTurn) -> Turn:
+    async def accept(self, principal: Principal, conversation_id: str, turn: NewTurn) -> Turn:
         """Accept a turn of a conversation; the message is stored when this returns.
 
         Raises:
@@ -78,14 +77,14 @@ class TurnService:
             Unavailable: the process has no room, is shutting down, or has no database.
         """
         await self._router.catalog.prepare(turn.sampling.provider)
-        return await self._accept_once(TurnRequest(who.user_id, conversation_id, turn))
+        return await self._accept_or_replay(TurnRequest(principal.user_id, conversation_id, turn))
 
-    async def begin_conversation(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
-        """Create a conversation and accept its first turn, or neither; raises what `begin` does."""
+    async def accept_first(self, user_id: str, new: NewConversation, turn: NewTurn) -> Turn:
+        """Create a conversation and accept its first turn, or neither; raises what `accept` does."""
         await self._router.catalog.prepare(turn.sampling.provider or new.sampling.provider)
-        return await self._accept_once(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
+        return await self._accept_or_replay(TurnRequest(user_id, ConversationToCreate(user_id, new), turn))
 
-    async def regenerate(self, who: Principal, conversation_id: str, new: NewReply) -> Turn:
+    async def regenerate(self, principal: Principal, conversation_id: str, new: NewReply) -> Turn:
         """Accept another reply to the question of the last one, which it supersedes once it has ended with text.
 
         Raises:
@@ -93,31 +92,31 @@ class TurnService:
             InvalidRequest: the message is not a reply.
             TurnUnfinished: the reply is not finished.
             CannotRegenerate: it is not the last one, or its question is deleted.
-            AppError: what `begin` raises.
+            AppError: what `accept` raises.
         """
         await self._router.catalog.prepare(new.sampling.provider)
-        return await self._accept_once(TurnRequest(who.user_id, conversation_id, new))
+        return await self._accept_or_replay(TurnRequest(principal.user_id, conversation_id, new))
 
-    async def follow(self, who: Principal, conversation_id: str, message_id: str) -> Turn:
+    async def follow(self, principal: Principal, conversation_id: str, message_id: str) -> Turn:
         """Return a turn of any age, in whichever process it runs or ran.
 
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
         """
-        stored = await self._database.read(stored_turn, who.user_id, conversation_id, message_id)
+        stored = await self._database.read(stored_turn, principal.user_id, conversation_id, message_id)
         stream = self._stream_of(stored.reply)
         if stored.retrieval is not None and stream.awaits_retrieval:
             stream.set_retrieval(stored.retrieval)
         return Turn(stored.title, stored.question, stored.reply, stream)
 
-    async def cancel(self, who: Principal, conversation_id: str, message_id: str) -> Message:
+    async def cancel(self, principal: Principal, conversation_id: str, message_id: str) -> Message:
         """Cancel a queued or running turn of any process: it ends within a second, with its text so far.
 
         Raises:
             ConversationNotFound, MessageNotFound: the principal has none such.
             AlreadyFinished: the message has a terminal status.
         """
-        message = await self._database.write(cancel, who.user_id, conversation_id, message_id, now_ms())
+        message = await self._database.write(cancel, principal.user_id, conversation_id, message_id, now_ms())
         self.executor.cancel(message_id)
         return message
 
@@ -127,7 +126,7 @@ class TurnService:
         Raises:
             DatabaseUnavailable: it was unavailable for longer than clients wait.
         """
-        return await while_clients_wait(self._timings, read)
+        return await read_while_clients_wait(self._timings, read)
 
     def _stream_of(self, message: Message) -> ReplyStream:
         run = self.executor.runs.get(message.message_id)
@@ -135,16 +134,16 @@ class TurnService:
             return run.stream
         return ReplyStream.finished(message) if message.status.terminal else self._remote_replies.follow(message)
 
-    async def _accept_once(self, request: TurnRequest) -> Turn:
+    async def _accept_or_replay(self, request: TurnRequest) -> Turn:
         """Accept a turn, or return the one that was accepted under its idempotency key."""
         key = request.turn.key
         if key is None:
-            return await self._accept(request)
+            return await self._accept_new(request)
         while True:
             first = await self._database.read(idempotency.find, request.owner, request.conversation_id, key.key)
             if first is None:
                 try:
-                    return await self._accept(request)
+                    return await self._accept_new(request)
                 except KeyTaken:
                     continue  # committed since: it is found now
             if first.fingerprint != key.fingerprint or first.message_id is None:
@@ -152,13 +151,13 @@ class TurnService:
             turn = await self.follow(Principal(request.owner), first.conversation_id, first.message_id)
             return turn._replace(replayed=True)
 
-    async def _accept(self, request: TurnRequest) -> Turn:
+    async def _accept_new(self, request: TurnRequest) -> Turn:
         try:
-            capacity = self.executor.acquire_capacity()
+            reservation = self.executor.reserve_capacity()
         except Overloaded:
             owner_id = await self._database.read(owner_of, request)
             raise self.executor.refusal(owner_id) from None
-        pending = PendingTurn(request, capacity)
+        pending = PendingTurn(request, reservation)
         self.executor.start_task(self._reserve_and_execute(pending))
         return await pending.answer
 
@@ -175,7 +174,7 @@ class TurnService:
         pending.accept(Turn(turn.title, turn.question, turn.reply, run.stream))
         for message_id in turn.interrupts:
             self.executor.cancel(message_id)
-        await self.executor.execute(run, pending.capacity)
+        await self.executor.execute(run, pending.reservation)
 
     async def _reserve(self, pending: PendingTurn) -> AcceptedTurn:
         """Store a turn; if the database fails, find out whether only the acknowledgement of the commit was lost."""
