@@ -150,9 +150,8 @@ class Settings(
     @model_validator(mode="after")
     def _check_credentials(self) -> Settings:
         for spec in PROVIDERS:
-            if spec.name in {self.llm_provider, self.embedding_provider} and not spec.is_configured(self):
-                setting = "LLM_PROVIDER" if spec.name == self.llm_provider else "EMBEDDING_PROVIDER"
-                raise ValueError(f"{setting} is {spec.name}: {spec.requirement} is needed")
+            if spec.name == self.llm_provider and not spec.is_configured(self):
+                raise ValueError(f"LLM_PROVIDER is {spec.name}: {spec.requirement} is needed")
         for provider, _ in self.fallbacks:
             if provider not in self.providers:
                 raise ValueError(f"LLM_FALLBACKS names {provider!r}: there are {', '.join(self.providers)}")
@@ -182,6 +181,9 @@ class Settings(
         provider = self.embedding_provider
         if provider == EMBEDDED and model_path() is None:
             raise ValueError(f"EMBEDDING_PROVIDER is {provider}: the extra `documents` is not installed")
+        for spec in PROVIDERS:
+            if spec.name == provider and not spec.is_configured(self):
+                raise ValueError(f"EMBEDDING_PROVIDER is {provider}: {spec.requirement} is needed")
         if provider in self.llm_providers and self.embedding_model is None:
             raise ValueError(f"EMBEDDING_PROVIDER is {provider}: EMBEDDING_MODEL is needed")
         return self

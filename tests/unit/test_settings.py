@@ -291,6 +291,14 @@ def test_what_searches_is_checked_at_the_start(given: dict[str, Any], says: str)
         settings(**given)
 
 
+def test_the_model_that_replies_is_checked_before_the_one_that_embeds() -> None:
+    """Of several settings that lack a key, the one that no turn goes without is named."""
+    with pytest.raises(ValidationError, match="LLM_FALLBACKS names 'groq'"):
+        settings(embedding_provider="openai", llm_fallbacks="groq")
+    with pytest.raises(ValidationError, match="LLM_PROVIDER is groq"):
+        settings(embedding_provider="openai", llm_provider="groq")
+
+
 async def test_settings_choose_who_embeds() -> None:
     """The embedded model by default, another by name, nobody where words are to do."""
     openai = {"embedding_provider": "openai", "openai_api_key": "k"}
