@@ -40,6 +40,8 @@ SENTENCE_END = re.compile(
 )
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
+RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out", "through", "until", "up", "while"})
+"""Stop words of a search that change what a sentence states: "before the holiday" does not support "after it"."""
 
 
 class Quote(NamedTuple):

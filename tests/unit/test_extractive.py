@@ -79,6 +79,8 @@ def test_an_answer_has_support_in_a_sentence_or_none() -> None:
     assert not is_supported("The tower was finished.", question, sentence)
     assert not is_supported("Gustave Eiffel finished it in 1889.", question, sentence)
     assert not is_supported("", question, sentence)
+    assert not is_supported("The form is sent after the holiday.", "When is the form sent?", "It is sent before then.")
+    assert not is_supported("Sent after the holiday.", "When is it sent?", "The form is sent before the holiday.")
 
 
 def test_a_quote_stands_behind_what_it_supports() -> None:
