@@ -154,8 +154,8 @@ def source_label(passage: Passage) -> str:
 
 
 def content_words(text: str) -> set[str]:
-    """Return the first six letters of all words but stop words: endings differ between question and answer."""
-    return {word[:6] for word in words_of(text) if word not in STOP_WORDS}
+    """Return the first six letters of all words with content: endings differ between question and answer."""
+    return {word[:6] for word in words_of(text) if word not in STOP_WORDS or word in RELATIONS}
 
 
 def numbers(text: str) -> set[str]:
