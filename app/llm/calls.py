@@ -43,12 +43,9 @@ class ModelCall:
     build_prompt: Callable[[Window], Prompt]
     """Builds the prompt for a model with this window. Raises MessageTooLong."""
     sink: Sink
-    deadline: float
-    """By the event loop's clock."""
+    limits: CallLimits
     temperature: float | None = None
     max_tokens: int | None = None
-    should_stop: Callable[[], bool] | None = None
-    """Called after each piece of the reply; True ends the reply there."""
     attempts: list[Attempt] = field(default_factory=list)
     target_used: Target | None = None
     """The model that was called last; None before the first attempt."""

@@ -134,7 +134,7 @@ class Router:
                     failure = self._with_known_models(error, target)
                 elif len(call.attempts) > attempts_before and is_transient(error):
                     failure = error  # a fallback that was not called, or is misconfigured, explains less
-                if call.started or self._now() >= call.deadline or not (index or allows_fallback(error)):
+                if call.started or self._now() >= call.limits.deadline or not (index or allows_fallback(error)):
                     raise
         raise failure
 
@@ -173,7 +173,7 @@ class Router:
             if has_fallback and error.provider_retry_after > MAX_REQUESTED_DELAY:
                 return None
             delay += error.provider_retry_after
-        return delay if self._now() + delay < call.deadline else None
+        return delay if self._now() + delay < call.limits.deadline else None
 
     async def _attempt_with_fit(self, model: ChatModel, target: Target, call: ModelCall) -> Completion:
         """Make an attempt; where the provider refuses the prompt as too long, another with half of the history."""

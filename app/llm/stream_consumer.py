@@ -75,7 +75,7 @@ class StreamConsumer:
         """
         first_token_at = self._now() + self._limits.first_token_of(request.model)
         try:
-            async with asyncio.timeout_at(min(first_token_at, self._call.deadline)) as clock:
+            async with asyncio.timeout_at(min(first_token_at, self._call.limits.deadline)) as clock:
                 await self._read_chunks(model, request, clock)
         except TimeoutError as error:
             if self.finish_reason is None:
@@ -105,10 +105,10 @@ class StreamConsumer:
             self.finish_reason = chunk.finish_reason or self.finish_reason
         may_end = self.first_at is not None or self.finish_reason in EXPLAINING_REASONS
         if self.finish_reason is not None and may_end:  # Open WebUI sends `stop` with its first, empty chunk
-            clock.reschedule(min(now + USAGE_SECONDS, self._call.deadline))
+            clock.reschedule(min(now + USAGE_SECONDS, self._call.limits.deadline))
         elif self.first_at is not None and now >= self._reset_at:
             self._reset_at = now + self._limits.idle / 16
-            clock.reschedule(min(self._reset_at + self._limits.idle, self._call.deadline))
+            clock.reschedule(min(self._reset_at + self._limits.idle, self._call.limits.deadline))
 
     def _handle(self, chunk: Chunk) -> bool:
         """Emit a chunk; return True to end the reply here."""
@@ -123,7 +123,8 @@ class StreamConsumer:
             self._release_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
         if self._text_left < 0 or self._reasoning_left < 0:
             return True
-        return chunk.finish_reason is None and self._call.should_stop is not None and self._call.should_stop()
+        should_stop = self._call.limits.should_stop
+        return chunk.finish_reason is None and should_stop is not None and should_stop()
 
     def _emit(self, split: Split) -> None:
         """Pass text and reasoning to the sink, cut to the characters left."""
@@ -154,6 +155,6 @@ class StreamConsumer:
         return self._splitter.closed_unopened
 
     def _timeout_phase(self) -> Phase:
-        if self._now() >= self._call.deadline:
+        if self._now() >= self._call.limits.deadline:
             return "total"
         return "first-token" if self.first_at is None else "idle"

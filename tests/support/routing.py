@@ -15,7 +15,7 @@ from app.domain.turns import History, HistoryMessage
 from app.domain.usage import Attempt
 from app.errors import AppError
 from app.llm.base import ChatModel, Target
-from app.llm.calls import ModelCall
+from app.llm.calls import CallLimits, ModelCall
 from app.llm.catalog import Catalog
 from app.llm.providers.groq import GroqModel
 from app.llm.providers.openai import OpenAIModel
@@ -75,7 +75,7 @@ class Asked:
             target,
             lambda window: build_prompt(History(None, messages), len(messages), window),
             self.heard,
-            asyncio.get_running_loop().time() + self.router.limits.total,
+            CallLimits(asyncio.get_running_loop().time() + self.router.limits.total),
         )
         return await self.router.complete(self.call)
 

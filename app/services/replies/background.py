@@ -10,7 +10,7 @@ from app.domain.messages import FinishReason
 from app.domain.prompt import Prompt, PromptMessage, PromptRecord, Window, message_tokens
 from app.errors import AppError, MessageTooLong
 from app.llm.base import Target
-from app.llm.calls import ModelCall
+from app.llm.calls import CallLimits, ModelCall
 from app.llm.router import Router
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.timings import Timings
@@ -59,10 +59,8 @@ class BackgroundCompletions:
     ) -> str | None:
         """Return a model's reply, stopped after about `max_characters`; None if it failed (logged) or is empty."""
         buffer = TextBuffer(max_characters)
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        call = ModelCall(
-            target, lambda window: fixed_prompt(messages, window), buffer, deadline, should_stop=buffer.is_full
-        )
+        limits = CallLimits(asyncio.get_running_loop().time() + self._timeout_seconds, should_stop=buffer.is_full)
+        call = ModelCall(target, lambda window: fixed_prompt(messages, window), buffer, limits)
         try:
             completion = await self.router.complete(call)
         except AppError as error:

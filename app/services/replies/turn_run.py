@@ -97,10 +97,9 @@ class TurnRun:
             target=self.target,
             build_prompt=build_prompt,
             sink=sink,
-            deadline=limits.deadline,
+            limits=limits,
             temperature=self.resolved.temperature,
             max_tokens=self.resolved.max_tokens,
-            should_stop=limits.should_stop,
         )
         return self._call
 
