@@ -190,5 +190,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
     capacity = service.services.turns.executor._capacity
     assert (capacity._at_work.total(), capacity._waiting, capacity._waiting_of.total()) == (0, 0, 0)
     await recover(service)
-    async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:
+    async with service.client.http.stream(
+        "GET", f"{path}/{(await got(service, path))[1]['message_id']}/events"
+    ) as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"

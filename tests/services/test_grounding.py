@@ -52,7 +52,7 @@ async def test_another_process_tells_what_was_found(database_url: str, provider:
         gate = asyncio.Event()
         path = await at_work(one, provider, gate, "So.")
         names = []
-        async with other.client.stream("GET", f"{path}/events") as response:
+        async with other.client.http.stream("GET", f"{path}/events") as response:
             async for event in live_events(response):
                 names.append(event.name)
                 if event.name == "retrieval.completed":

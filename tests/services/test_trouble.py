@@ -88,7 +88,7 @@ async def test_a_post_whose_reply_cannot_be_stored_is_answered(
     path, post = await half(impatient_service, provider, gate)
     reply = (await got(impatient_service, path))[1]
     where = f"{path}/{reply['message_id']}"
-    async with impatient_service.client.stream("GET", f"{where}/events") as response:
+    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
         events = live_events(response)
         assert (await anext(events)).name == "turn.started"
         with Outage(impatient_service.database, error, turns.settle):
@@ -115,7 +115,7 @@ async def test_a_post_whose_turn_cannot_start_is_answered(
         assert (await post).status_code == 201
         answer = problem_of(await waiting, 503, "database-unavailable")
     where = f"{path}/{answer['message_id']}"
-    async with impatient_service.client.stream("GET", f"{where}/events") as response:
+    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"
     assert (await got(impatient_service, where))["content"] == "Echo: Second"
 

@@ -79,7 +79,7 @@ async def test_a_reply_is_followed_at_another_process(pair: Pair, provider: Fake
         asyncio.create_task(pair.other.client.get(f"{path_of(reply)}/events", params={"starting_after": k}))
         for k in range(len(text) + 1)
     ]
-    async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
+    async with pair.other.client.http.stream("GET", f"{path_of(reply)}/events") as response:
         async for event in live_events(response):
             if event.name == "message.delta":
                 assert event.data["delta"] == "Hälfte 😀 "
@@ -205,7 +205,7 @@ async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider
     gate = asyncio.Event()
     reply = await at_work(pair, provider, gate)
     watched = pair.other.services.turns._remote_replies._streams
-    async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
+    async with pair.other.client.http.stream("GET", f"{path_of(reply)}/events") as response:
         await anext(live_events(response))
         assert list(watched) == [reply["message_id"]]
     async with within(5):
