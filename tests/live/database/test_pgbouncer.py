@@ -1,4 +1,4 @@
-"""Parley behind Debian's pgbouncer, which gives each session, or each transaction, another connection of the server."""
+"""Parley behind Debian's pgbouncer, which gives each session, or each transaction, another backend of the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from app.db.models import UserRow
 from app.db.transaction import Statement, Transaction
 from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.ids import new_id
-from tests.live.talk import make, messages, told
 from tests.support.library import Directions, counted, new_document, new_owner
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import PostgresCluster
@@ -29,7 +28,7 @@ OURS = {"statement_timeout": "5s", "hnsw.ef_search": "300", "hnsw.iterative_scan
 
 
 class Pooled(NamedTuple):
-    """A database behind a pooler, and how the service is set for it."""
+    """A database behind a pooler, and the service's settings for it."""
 
     cluster: PostgresCluster
     name: str
@@ -55,7 +54,7 @@ def pooler(request: pytest.FixtureRequest, cluster: PostgresCluster) -> Iterator
 
 @pytest.fixture
 def pooled(cluster: PostgresCluster, pooler: tuple[str, int], tmp_path: Path) -> Iterator[Pooled]:
-    """An empty database."""
+    """Give an empty database behind the pooler."""
     mode, port = pooler
     name = f"pooled_{tmp_path.name}"
     cluster.create_database(name)
@@ -68,29 +67,31 @@ def setting(name: str) -> Transaction[str]:
 
 
 def backend(pause: float) -> Transaction[list[int]]:
-    """The server's processes that two statements of one transaction run in."""
+    """Return the backends in which two statements of one transaction run."""
     statement = Statement("SELECT pg_backend_pid() FROM pg_sleep($1)", (pause,))
     one, other = (yield statement), (yield statement)
     return [one[0][0], other[0][0]]
 
 
-async def test_the_service_works(tmp_path: Path, pooled: Pooled) -> None:
-    """Two processes start at once on an empty database, which one of them migrates, and take turns at conversations."""
+async def test_two_processes_serve(tmp_path: Path, pooled: Pooled) -> None:
+    """Two processes start at once on an empty database, one of them migrates it, and both serve turns."""
     async with contextlib.AsyncExitStack() as stack:
         serving = [parley_process(tmp_path, llm_provider="scripted", **pooled.settings) for _ in range(2)]
         one, other = await asyncio.gather(*map(stack.enter_async_context, serving))
-        conversations = await asyncio.gather(*(make(each, message="Hello") for each in (one, other) * 5))
-        await asyncio.gather(*(told(one, each, "One") for each in conversations))
-        await asyncio.gather(*(told(other, each, "Two") for each in conversations))
+        conversations = await asyncio.gather(
+            *(each.client.create_conversation(message="Hello") for each in (one, other) * 5)
+        )
+        await asyncio.gather(*(one.client.send(each, "One") for each in conversations))
+        await asyncio.gather(*(other.client.send(each, "Two") for each in conversations))
         for each in conversations:
-            assert [row["sequence_number"] for row in await messages(one, each)] == [1, 2, 3, 4, 5, 6]
+            assert [row["sequence_number"] for row in await one.client.get_messages(each)] == [1, 2, 3, 4, 5, 6]
         assert [line for each in (one, other) for line in each.log if line["level"] != "info"] == []
     checked = await parley_command(tmp_path, "check", **pooled.settings)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "0 broken invariants\n", "")
 
 
-async def test_starts_at_once_migrate_once(pooled: Pooled) -> None:
-    """The lock of migrations is a transaction's: it is held for as long as it has to be, and by nobody afterwards."""
+async def test_concurrent_starts_migrate_once(pooled: Pooled) -> None:
+    """The migration lock belongs to a transaction, is held until the migration ends and by nobody afterwards."""
     async with contextlib.AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(pooled.database(pool_size=1)) for _ in range(4)]
         await asyncio.gather(*map(schema.upgrade, databases))
@@ -99,8 +100,8 @@ async def test_starts_at_once_migrate_once(pooled: Pooled) -> None:
         assert pooled.cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", pooled.name) == "0"
 
 
-async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
-    """In transaction functions and sessions, its own and the URL's; no other client of the pooler has them later."""
+async def test_statements_have_their_settings(pooled: Pooled) -> None:
+    """Statements run with the settings of the service and the URL; other clients of the pooler do not get them."""
     async with pooled.database(query="?options=-c%20work_mem%3D9MB") as database:
         for name, expected in (OURS | {"work_mem": "9MB"}).items():
             assert await database.read(setting, name) == expected
@@ -114,16 +115,16 @@ async def test_statements_have_the_service_s_settings(pooled: Pooled) -> None:
     assert shown.split() == ["0", "4MB"]
 
 
-async def test_a_script_stays_at_one_server(pooled: Pooled) -> None:
-    """However many go on at once, also those that only read: their statements and settings stay together."""
+async def test_transaction_stays_on_one_backend(pooled: Pooled) -> None:
+    """All statements of a transaction, also of one that only reads, run in the same backend."""
     async with pooled.database(pool_size=8) as database:
         for run in (database.read, database.write):
             for first, second in await asyncio.gather(*(run(backend, 0.01) for _ in range(24))):
                 assert first == second
 
 
-async def test_many_clients_share_few_servers(pooled: Pooled) -> None:
-    """No statement is prepared by a name that another client's server does not know, or knows for something else."""
+async def test_many_clients_share_few_backends(pooled: Pooled) -> None:
+    """No statement is prepared under a name that another client's backend lacks or uses for something else."""
     async with contextlib.AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(pooled.database(pool_size=2)) for _ in range(4)]
         await schema.upgrade(databases[0])
@@ -140,8 +141,8 @@ async def test_many_clients_share_few_servers(pooled: Pooled) -> None:
         assert await counted(databases[0], "users") == 40
 
 
-async def test_a_large_library_gets_an_index(pooled: Pooled) -> None:
-    """Its lock ends with the work, of two processes one makes it, and search goes on."""
+async def test_large_library_gets_an_index(pooled: Pooled) -> None:
+    """Of two processes one builds the vector index, and its lock ends with the work."""
     async with pooled.database() as database:
         await schema.upgrade(database)
         owner = await new_owner(database)
@@ -151,8 +152,8 @@ async def test_a_large_library_gets_an_index(pooled: Pooled) -> None:
         assert pooled.cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", pooled.name) == "0"
 
 
-async def test_what_the_pooler_refuses_ends_the_start(tmp_path: Path, pooled: Pooled) -> None:
-    """A login or a parameter that the pooler does not know is one line, at once, and nothing of the password."""
+async def test_refusal_of_the_pooler_ends_the_start(tmp_path: Path, pooled: Pooled) -> None:
+    """An unknown login or parameter ends the start at once with one line without the password."""
     known = pooled.url.replace("postgres@", "known:hunter3@")
     nobody = pooled.url.replace("postgres@", "nobody:hunter3@")
     for url in (known, nobody, f"{pooled.url}?options=endpoint%3Dep-a"):
@@ -163,13 +164,13 @@ async def test_what_the_pooler_refuses_ends_the_start(tmp_path: Path, pooled: Po
         assert "hunter" not in refused.stderr
 
 
-async def test_a_pooler_that_is_not_set_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
-    """Where transactions go to several servers and the setting does not say so, the start does."""
+async def test_missing_pooler_setting_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
+    """If a pooler spreads transactions over backends and the setting does not say so, the error names it."""
     cluster.create_database("unset")
     try:
         with pgbouncer(cluster, "transaction") as port:
             url = f"postgresql://postgres@127.0.0.1:{port}/unset"
-            await parley_command(tmp_path, "migrate", database_url=url)  # what it has prepared stays at its server
+            await parley_command(tmp_path, "migrate", database_url=url)  # its prepared statements stay in its backend
             refused = await parley_command(tmp_path, "check", database_url=url)
     finally:
         cluster.drop_database("unset")

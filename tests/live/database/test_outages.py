@@ -1,4 +1,4 @@
-"""Databases that answer "not now", while turns are at work and other processes are well."""
+"""Temporary outages of databases while turns run and other processes are well."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import make_url
 
-from tests.live.talk import make, messages, messages_of, say, stored, told, unavailable, until_messages, until_ready
 from tests.support.databases import PostgresTemplate, SqliteTemplate
+from tests.support.parley_client import messages_path
 from tests.support.postgres import PostgresCluster
 from tests.support.postgres_wire import FATAL, PostgresWire, error_response
+from tests.support.problems import expect_problem
 from tests.support.process import Parley, parley_process
 from tests.support.provider import FakeProvider
+from tests.support.stored import stored_messages
 
 ROLE = "parley_outages"
 BACKENDS = f"SELECT pid FROM pg_stat_activity WHERE usename = '{ROLE}' AND backend_type = 'client backend'"
@@ -30,18 +32,18 @@ AT_STATEMENTS = [("25006", "ERROR"), ("53100", "ERROR"), ("57P01", FATAL), ("XX0
 
 
 class Outage(NamedTuple):
-    """How a database is made unable to serve, and able again; both may block."""
+    """Functions that make a database unavailable and available again; both may block."""
 
     begin: Callable[[], object]
     end: Callable[[], object]
     readable: bool = False
-    """Whether reads go on."""
+    """True if reads succeed meanwhile."""
     over: bool = False
-    """Whether it ends by itself, perhaps before anybody is refused."""
+    """True if it ends by itself, perhaps before any request is refused."""
 
 
 class Pair(NamedTuple):
-    """Two processes on one database: one behind the wire, by a role of its own, and one that is well."""
+    """Two processes on one database: one behind a wire, with a role of its own, and one that is well."""
 
     parley: Parley
     well: Parley
@@ -73,7 +75,7 @@ async def pair(
 
 
 def wire_outages(wire: PostgresWire) -> dict[str, Outage]:
-    """A server that answers with each of the codes."""
+    """Return outages in which the server answers with each of the codes."""
 
     def refuse(code: str) -> None:
         wire.refuse_connections(error_response(code))
@@ -89,7 +91,7 @@ def wire_outages(wire: PostgresWire) -> dict[str, Outage]:
 
 
 def server_outages(cluster: PostgresCluster, name: str) -> dict[str, Outage]:
-    """What operators, failovers and crashes do to a real server."""
+    """Return outages that operators, failovers and crashes cause at a real server."""
 
     def altered(begin: str, end: str, *, readable: bool = False) -> Outage:
         return Outage(lambda: cluster.psql(f"{begin}; {TERMINATE}"), lambda: cluster.psql(end), readable)
@@ -112,57 +114,55 @@ def server_outages(cluster: PostgresCluster, name: str) -> dict[str, Outage]:
     }
 
 
-async def refused(parley: Parley, conversation: dict[str, Any], outage: Outage) -> None:
-    """Looks at the answers while an outage lasts."""
-    unavailable(await say(parley, conversation, "Refused"))
-    unavailable(await parley.client.post("/users", json={"user_id": "bob"}))
-    for path in ("/readyz", messages_of(conversation)):
+async def expect_outage(parley: Parley, conversation: dict[str, Any], outage: Outage) -> None:
+    """Check the answers during an outage."""
+    expect_problem(await parley.client.post_message(conversation, "Refused"), 503, "database-unavailable")
+    expect_problem(await parley.client.post("/users", json={"user_id": "bob"}), 503, "database-unavailable")
+    for path in ("/readyz", messages_path(conversation)):
         answer = await parley.client.get(path)
         if outage.readable:
             assert answer.status_code == 200
         else:
-            unavailable(answer)
+            expect_problem(answer, 503, "database-unavailable")
     assert await parley.answers("/livez")
 
 
-async def survived(parley: Parley, well: Parley, provider: FakeProvider, outage: Outage, case: str) -> None:
-    """Looks at an outage that begins and lasts while a reply is made, and is over before its lease is."""
+async def expect_recovery(parley: Parley, well: Parley, provider: FakeProvider, outage: Outage, case: str) -> None:
+    """Check an outage that begins during a turn and ends before the process's lease expires."""
     gate = asyncio.Event()
     provider.reply("Half ", gate, "whole")
-    conversation, other = await make(parley), await make(parley)
+    conversation, other = await parley.client.create_conversation(), await parley.client.create_conversation()
     calls = len(provider.calls)
-    post = asyncio.create_task(say(parley, conversation, f"Hello, {case}"))
+    post = asyncio.create_task(parley.client.post_message(conversation, f"Hello, {case}"))
     await provider.wait_calls(calls + 1)
-    await until_messages(well, conversation, lambda found: found[1]["content"] == "Half ", seconds=60)
+    await well.client.wait_for_messages(conversation, lambda found: found[1]["content"] == "Half ", seconds=60)
     await asyncio.to_thread(outage.begin)
     gate.set()  # the model is done while the reply cannot be stored
     await provider.calls[-1].finished.wait()
     if not outage.over:
-        await refused(parley, other, outage)
+        await expect_outage(parley, other, outage)
     await asyncio.to_thread(outage.end)
     answer = await post
     assert (answer.status_code, answer.json().get("assistant_reply")) == (201, "Half whole"), case
-    await asyncio.gather(until_ready(parley), until_ready(well))
-    assert await told(parley, other, "Again") == "Echo: Again"
-    found = await messages(well, conversation)
+    await asyncio.gather(parley.wait_until_ready(), well.wait_until_ready())
+    assert (await parley.client.send(other, "Again"))["assistant_reply"] == "Echo: Again"
+    found = await well.client.get_messages(conversation)
     assert [(each["status"], each["content"]) for each in found] == [
         ("completed", f"Hello, {case}"),
         ("completed", "Half whole"),
     ], case
-    assert len(await messages(well, other)) == 2, case
+    assert len(await well.client.get_messages(other)) == 2, case
 
 
-async def test_every_outage_of_postgresql_is_survived(pair: Pair, cluster: PostgresCluster) -> None:
-    """Requests are 503 while it lasts; then all is well by itself, and the reply at work is stored whole, once."""
+async def test_postgresql_outages(pair: Pair, cluster: PostgresCluster) -> None:
+    """During an outage requests are 503; afterwards the service recovers and the running reply is stored once."""
     for case, outage in {**wire_outages(pair.wire), **server_outages(cluster, pair.name)}.items():
-        await survived(pair.parley, pair.well, pair.provider, outage, case)
+        await expect_recovery(pair.parley, pair.well, pair.provider, outage, case)
     assert "Traceback" not in str(pair.parley.lines)
 
 
-async def test_every_outage_of_a_file_is_survived(
-    tmp_path: Path, sqlite_template: SqliteTemplate, provider: FakeProvider
-) -> None:
-    """The same for SQLite: a file that is moved away, and a disk that takes nothing more."""
+async def test_sqlite_outages(tmp_path: Path, sqlite_template: SqliteTemplate, provider: FakeProvider) -> None:
+    """A moved file and a full disk are survived in the same way."""
     configured: dict[str, Any] = {"openai_api_key": "x", "openai_base_url": provider.openai_base_url}
     with sqlite_template.copy() as url:
         file = Path(url.removeprefix("sqlite:///"))
@@ -175,8 +175,8 @@ async def test_every_outage_of_a_file_is_survived(
 
             gone = Outage(lambda: file.rename(elsewhere), lambda: elsewhere.rename(file))
             full = Outage(lambda: limit(0), lambda: limit(limits[0]), readable=True)
-            await survived(parley, parley, provider, gone, "gone")
-            await survived(parley, parley, provider, full, "full")
-            found = await stored(url)
+            await expect_recovery(parley, parley, provider, gone, "gone")
+            await expect_recovery(parley, parley, provider, full, "full")
+            found = await stored_messages(url)
         assert {each.status for each in found} == {"completed"}
         assert "Traceback" not in str(parley.lines)

@@ -1,4 +1,4 @@
-"""Starts while PostgreSQL is not ready, and while it will never be."""
+"""Starts while PostgreSQL is not ready, or refuses permanently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import make_url
 
 from app.db import schema
-from tests.live.talk import make
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.postgres_wire import PostgresWire, error_response
@@ -34,7 +33,7 @@ SERVERS = {
 
 
 class Behind(NamedTuple):
-    """A database behind the wire, and the settings that name it with a password."""
+    """A database behind a wire, and settings that name it with a password."""
 
     wire: PostgresWire
     settings: dict[str, Any]
@@ -53,8 +52,8 @@ async def behind(cluster: PostgresCluster, url: str) -> AsyncIterator[Behind]:
         yield Behind(wire, {"database_url": far, "llm_provider": "scripted"})
 
 
-async def test_a_database_that_is_not_ready_is_waited_for(tmp_path: Path, behind: Behind) -> None:
-    """Each command goes on when the database is ready; until then a line of the log says what it waits for."""
+async def test_start_waits_for_the_database(tmp_path: Path, behind: Behind) -> None:
+    """Each command continues when the database is ready; until then a log line says why it waits."""
     behind.wire.refuse_connections(error_response("57P03", text="the database system is starting up"))
     commands = asyncio.gather(*(parley_command(tmp_path, each, **behind.settings) for each in ("migrate", "check")))
     async with contextlib.AsyncExitStack() as stack:
@@ -64,7 +63,7 @@ async def test_a_database_that_is_not_ready_is_waited_for(tmp_path: Path, behind
         await behind.wire.refusals(6)
         behind.wire.release()
         parley = await serving
-        await make(parley, message="Hello")
+        await parley.client.create_conversation(message="Hello")
         waiting = [line for line in parley.log if line["level"] == "warning"]
     migrated, checked = await commands
     assert (migrated.returncode, migrated.stdout) == (0, f"schema {schema.HEAD}\n")
@@ -78,16 +77,16 @@ async def test_a_database_that_is_not_ready_is_waited_for(tmp_path: Path, behind
 
 
 @pytest.mark.parametrize("code", ["28P01", "3D000", "42704"])
-async def test_a_database_that_refuses_for_good_ends_the_start(tmp_path: Path, behind: Behind, code: str) -> None:
-    """Where waiting does not help a command ends at once, with one line and without the password."""
+async def test_permanent_refusal_ends_the_start(tmp_path: Path, behind: Behind, code: str) -> None:
+    """A refusal that waiting cannot change ends a command at once with one line without the password."""
     behind.wire.refuse_connections(error_response(code, text="no, parley:hunter2"))
     names = ("serve", "migrate", "check") if code == "3D000" else ("serve",)
     for refused in await asyncio.gather(*(parley_command(tmp_path, each, **behind.settings) for each in names)):
         assert_refused(refused, f"The database is unreachable: no, parley:*** ({code})")
 
 
-async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behind: Behind) -> None:
-    """A parameter of the URL that is none of libpq's is named."""
+async def test_unknown_parameter_is_named(tmp_path: Path, behind: Behind) -> None:
+    """A parameter of the URL that libpq does not have is named."""
     settings = behind.settings | {"database_url": f"{behind.settings['database_url']}?sslmod=require"}
     refused = await parley_command(tmp_path, "serve", **settings)
     assert (refused.returncode, refused.stdout) == (REFUSED, "")
@@ -105,15 +104,15 @@ async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behi
         "postgresql://parley:hunter2@127.0.0.1:99999/parley",
     ],
 )
-async def test_a_url_that_cannot_be_read_ends_the_start(tmp_path: Path, url: str) -> None:
-    """What is wrong with a URL is said in one line, without the password that may stand in a wrong place."""
+async def test_unparsable_url_ends_the_start(tmp_path: Path, url: str) -> None:
+    """A URL that cannot be parsed is explained in one line without the misplaced password."""
     refused = await parley_command(tmp_path, "migrate", database_url=url)
     encoded = "in names and passwords : / ? # @ are written %3A %2F %3F %23 %40"
     assert_refused(refused, f"DATABASE_URL has a port that is no number from 1 to 65535; {encoded}.")
 
 
-async def test_a_user_who_may_read_nothing_is_named(tmp_path: Path, cluster: PostgresCluster, url: str) -> None:
-    """A migrated database of somebody else ends the start with a line that says so."""
+async def test_user_without_select_is_named(tmp_path: Path, cluster: PostgresCluster, url: str) -> None:
+    """A migrated database that the user may not read ends the start with a line that says so."""
     cluster.psql("CREATE ROLE visitor LOGIN")
     try:
         refused = await parley_command(tmp_path, "serve", database_url=url.replace("postgres@", "visitor@"))
@@ -123,8 +122,8 @@ async def test_a_user_who_may_read_nothing_is_named(tmp_path: Path, cluster: Pos
     assert_refused(refused, f"the database's user may not read or change its schema: {why}")
 
 
-async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
-    """An empty database whose user may not make tables ends the start with a line that says so."""
+async def test_user_without_create_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
+    """An empty database in which the user may not create tables ends the start with a line that says so."""
     cluster.create_database("unprivileged")
     cluster.psql("CREATE ROLE visitor LOGIN")
     try:
@@ -138,8 +137,8 @@ async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: Postg
     )
 
 
-async def test_a_search_path_without_a_schema_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
-    """A database whose search_path names no schema that is there ends the start with a line that says so."""
+async def test_empty_search_path_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
+    """A search_path without an existing schema ends the start with a line that says so."""
     cluster.create_database("pathless")
     try:
         url = f"{cluster.url('pathless')}?options=-c%20search_path%3Dabsent"
@@ -153,10 +152,8 @@ async def test_a_search_path_without_a_schema_is_named(tmp_path: Path, cluster: 
 @pytest.mark.parametrize(
     ("server", "number"), [*((each, signal.SIGTERM) for each in SERVERS), ("serve", signal.SIGINT)]
 )
-async def test_a_start_that_waits_ends_with_a_signal(
-    tmp_path: Path, behind: Behind, server: str, number: signal.Signals
-) -> None:
-    """Whoever waits for the database ends with the signal, not a minute later, and prints no stack."""
+async def test_signal_ends_the_wait(tmp_path: Path, behind: Behind, server: str, number: signal.Signals) -> None:
+    """A signal ends a start that waits for the database, without a traceback."""
     behind.wire.refuse_connections(error_response("57P03"))
     with waiting(tmp_path, SERVERS[server], behind.settings) as process:
         await behind.wire.refusals(3)
@@ -168,7 +165,7 @@ async def test_a_start_that_waits_ends_with_a_signal(
 
 @contextlib.contextmanager
 def waiting(directory: Path, command: Sequence[str], settings: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
-    """A process that does not serve yet; killed at the end, with its workers."""
+    """Start a process that cannot serve yet; kill it with its workers at the end."""
     with guarded(launched(directory, command, settings, {})) as process:
         try:
             yield process
@@ -178,12 +175,12 @@ def waiting(directory: Path, command: Sequence[str], settings: dict[str, Any]) -
 
 
 def assert_refused(refused: subprocess.CompletedProcess[str], why: str) -> None:
-    """Looks at a command that could not run: a status, and one line."""
+    """Check that a command ended with status 2 and one line."""
     assert (refused.returncode, refused.stdout, refused.stderr) == (REFUSED, "", f"parley: {why}\n")
 
 
-async def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None:
-    """The same goes for SQLite: a file of something else is named as what it is not, and stays as it is."""
+async def test_other_file_ends_the_start(tmp_path: Path) -> None:
+    """A file that is no SQLite database ends the start with a line that says so, and is unchanged."""
     (tmp_path / "notes.txt").write_text("nonsense " * 1_000)
     refused = await parley_command(tmp_path, "serve", database_url=f"sqlite:///{tmp_path}/notes.txt")
     assert_refused(refused, "The database is unreachable: file is not a database (SQLITE_NOTADB)")

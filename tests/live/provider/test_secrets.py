@@ -1,4 +1,4 @@
-"""What may be read by others, logs and answers, holds no secret."""
+"""Secrets of operators in logs, answers and rows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.live.talk import make, rows, say
+from tests.support.parley_client import conversation_path
 from tests.support.postgres import PostgresCluster
+from tests.support.problems import expect_problem
 from tests.support.process import parley_process
 from tests.support.provider import FakeProvider
 from tests.support.replies import Response
+from tests.support.stored import execute
 
 OPENAI_KEY = "sk-Zq8vT3kLw0secret"
 GROQ_KEY = "gsk-Yp7uR2jKv9secret"
@@ -22,16 +24,16 @@ SECRETS = (OPENAI_KEY, GROQ_KEY, PASSWORD)
 
 
 def refusal(key: str) -> Response:
-    """401, with the key in the body and in a header, as careless gateways send it."""
+    """Return a 401 with the key in its body and in a header, as some gateways send it."""
     error = {"message": f"Incorrect API key provided: {key}.", "type": "invalid_request_error", "code": key}
     return Response(401, json.dumps({"error": error}).encode(), {"x-key": key})
 
 
 @pytest.mark.parametrize(("name", "key"), [("openai", OPENAI_KEY), ("groq", GROQ_KEY)])
-async def test_a_refused_key_is_shown_nowhere(
+async def test_refused_key_is_shown_nowhere(
     tmp_path: Path, cluster: PostgresCluster, provider: FakeProvider, name: str, key: str
 ) -> None:
-    """With a provider that repeats the key in its refusal, no log, even at its finest, answer or row holds it."""
+    """If a provider repeats the key in its refusal, no log line, even at debug level, answer or row holds it."""
     provider.default = refusal(key)
     database = f"secrets_{name}"
     cluster.create_database(database)
@@ -43,23 +45,25 @@ async def test_a_refused_key_is_shown_nowhere(
         "database_url": cluster.url(database).replace("postgres@", f"postgres:{PASSWORD}@"),
     }
     async with parley_process(tmp_path, log_level="debug", llm_provider=name, **settings) as parley:
-        conversation = await make(parley)
-        refused = await say(parley, conversation, "Hello")
-        streamed = await say(parley, conversation, "Hello", stream=True)
-        path = f"/conversations/{conversation['conversation_id']}"
+        conversation = await parley.client.create_conversation()
+        refused = await parley.client.post_message(conversation, "Hello")
+        streamed = await parley.client.post_message(conversation, "Hello", stream=True)
+        path = conversation_path(conversation)
         listed = await parley.client.get(path)
-        asked = f"{path}/messages/{refused.json()['message_id']}"
-        told = [await parley.client.get(f"{asked}/{what}") for what in ("attempts", "context")]
-        told += [await parley.client.get(where) for where in ("/models", "/usage?user_id=ada")]
-        tables = await rows(settings["database_url"], TABLES)
-        stored = [await rows(settings["database_url"], f"SELECT CAST(t AS TEXT) FROM {name} t") for (name,) in tables]
-        assert (refused.status_code, refused.json()["code"]) == (502, "provider-auth")
+        reply = f"{path}/messages/{refused.json()['message_id']}"
+        others = (f"{reply}/attempts", f"{reply}/context", "/models", "/usage?user_id=ada")
+        fetched = [await parley.client.get(each) for each in others]
+        tables = await execute(settings["database_url"], TABLES)
+        stored = [
+            await execute(settings["database_url"], f"SELECT CAST(t AS TEXT) FROM {name} t") for (name,) in tables
+        ]
+        expect_problem(refused, 502, "provider-auth")
         assert "event: message.failed" in streamed.text
         parley.terminate()
         await parley.wait(5)
     assert any("a turn failed" in line for line in parley.lines)
     assert f"Bearer {key}" in provider.calls[0].headers["authorization"]
     assert len(stored) > 5
-    answers = [refused, streamed, listed, *told]
+    answers = [refused, streamed, listed, *fetched]
     shown = "\n".join([*parley.lines, *(answer.text for answer in answers), repr(stored)])
     assert [secret for secret in SECRETS if secret in shown] == []

@@ -1,4 +1,4 @@
-"""What `parley serve` does with sockets, open files and its first lines."""
+"""Sockets, open files, the first log lines and the health check of `parley serve`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from app import NAME
-from tests.live.talk import make, names_in, say
+from tests.support.files import file_names
+from tests.support.parley_client import conversation_path, document_path
 from tests.support.process import PARLEY, POLL_SECONDS, SERVE, UVICORN, Parley, parley_command, parley_process
 from tests.support.wire import connection
 
@@ -27,25 +28,25 @@ HEALTHCHECK = (sys.executable, "-m", "app.healthcheck")
 
 
 def few_open_files() -> None:
-    """Limits a child process to few open files."""
+    """Limit the current process to few open files."""
     resource.setrlimit(resource.RLIMIT_NOFILE, OPEN_FILES)
 
 
 def ready_lines(parley: Parley) -> list[str]:
-    """The lines that say that the service is there."""
+    """Return the log lines that report the start."""
     return [line["event"] for line in parley.log if line["event"].startswith(NAME)]
 
 
-async def until_ready_line(parley: Parley) -> str:
-    """Waits for the line that says that the service is there."""
+async def wait_for_ready_line(parley: Parley) -> str:
+    """Wait for the log line that reports the start."""
     async with asyncio.timeout(20):
-        while not (found := ready_lines(parley)):  # noqa: ASYNC110  another process's doing sets no event
+        while not (found := ready_lines(parley)):  # noqa: ASYNC110  a log of another process sets no event
             await asyncio.sleep(POLL_SECONDS)
     return found[0]
 
 
-async def test_silent_connections_lock_nobody_out(tmp_path: Path, url: str) -> None:
-    """More silent connections than there are open files go in time; the soft limit is raised to the hard one."""
+async def test_silent_connections_expire(tmp_path: Path, url: str) -> None:
+    """More silent connections than open files time out; the soft limit of open files is raised to the hard one."""
     settings: dict[str, Any] = {"database_url": url, "llm_provider": "scripted", "header_seconds": 2}
     async with parley_process(tmp_path, account={"preexec_fn": few_open_files}, **settings) as parley:
         process = psutil.Process(parley.process.pid)
@@ -54,7 +55,7 @@ async def test_silent_connections_lock_nobody_out(tmp_path: Path, url: str) -> N
             for _ in range(OPEN_FILES[1] + 50):
                 await stack.enter_async_context(connection(parley.url))
             async with asyncio.timeout(20):
-                while not await parley.answers("/livez"):  # noqa: ASYNC110  another process's doing sets no event
+                while not await parley.answers("/livez"):  # noqa: ASYNC110  only polling tells
                     await asyncio.sleep(POLL_SECONDS)
         events = [line["event"] for line in parley.log]
         assert not any("accept" in event for event in events)
@@ -62,11 +63,11 @@ async def test_silent_connections_lock_nobody_out(tmp_path: Path, url: str) -> N
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_start_says_once_what_serves(tmp_path: Path, workers: int) -> None:
-    """One line has the address, the database, who answers, the embedder and documents; no secret is in it."""
+async def test_start_logs_what_serves(tmp_path: Path, workers: int) -> None:
+    """One log line has address, database, provider, embedder and documents, and no secret."""
     settings: dict[str, Any] = {"openai_api_key": "sk-secret", "llm_model": "gpt-test", "embedding_provider": "none"}
     async with parley_process(tmp_path, web_concurrency=workers, **settings) as parley:
-        line = await until_ready_line(parley)
+        line = await wait_for_ready_line(parley)
         await parley.client.get("/livez")
     for part in (parley.url, "database sqlite data/parley.db", "openai gpt-test", "embedder none", "documents on"):
         assert part in line
@@ -75,18 +76,18 @@ async def test_a_start_says_once_what_serves(tmp_path: Path, workers: int) -> No
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_port_that_is_taken_leaves_nothing(tmp_path: Path, workers: int) -> None:
-    """Where another program listens on the port, one line says so; no database is made, nothing is said to serve."""
+async def test_taken_port_leaves_no_database(tmp_path: Path, workers: int) -> None:
+    """If the port is taken one line says so, no database is made and nothing claims to serve."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         ended = await parley_command(tmp_path, "serve", port=port, web_concurrency=workers, llm_provider="scripted")
     assert ended.returncode == CANNOT_LISTEN
     assert ended.stderr == f"parley: Cannot serve on 127.0.0.1, port {port}: Address already in use.\n"
-    assert names_in(tmp_path) == []
+    assert file_names(tmp_path) == []
 
 
-async def test_a_host_that_is_none_is_named(tmp_path: Path) -> None:
-    """An address that is not this machine's, or a name that nobody knows, ends the start with a line."""
+async def test_invalid_host_is_named(tmp_path: Path) -> None:
+    """An address of another machine and an unknown name end the start with a line that names them."""
     for host in ("192.0.2.1", "nowhere.invalid"):
         ended = await parley_command(tmp_path, "serve", host=host, llm_provider="scripted")
         assert ended.returncode == CANNOT_LISTEN
@@ -95,8 +96,8 @@ async def test_a_host_that_is_none_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="NO IPv6 ON THIS MACHINE")
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_every_address_is_one_of_ipv4_too(tmp_path: Path, workers: int) -> None:
-    """HOST=:: is reached by IPv6 and IPv4, and the container's health check finds it."""
+async def test_ipv6_wildcard_serves_ipv4(tmp_path: Path, workers: int) -> None:
+    """HOST=:: is reached by IPv6 and IPv4, also by the container's health check."""
     async with parley_process(tmp_path, llm_provider="scripted", host="::", web_concurrency=workers) as parley:
         port = parley.url.rpartition(":")[2]
         for address in ("[::1]", "127.0.0.1"):
@@ -105,8 +106,8 @@ async def test_every_address_is_one_of_ipv4_too(tmp_path: Path, workers: int) ->
         assert checked.returncode == 0
 
 
-async def test_the_health_check_asks_where_the_service_is(tmp_path: Path) -> None:
-    """The container's health check asks the host that is served on, and through no proxy."""
+async def test_health_check_uses_the_host(tmp_path: Path) -> None:
+    """The container's health check calls the host that is served, and uses no proxy."""
     async with parley_process(tmp_path, llm_provider="scripted", host="127.0.0.2") as parley:
         port = parley.url.rpartition(":")[2]
         for host, status in (("127.0.0.2", 0), ("127.0.0.1", 1)):
@@ -117,13 +118,12 @@ async def test_the_health_check_asks_where_the_service_is(tmp_path: Path) -> Non
 
 
 async def test_turns_and_documents_log_their_end(tmp_path: Path) -> None:
-    """Each turn and document has a line at its end, each request one, and what people wrote is in none."""
+    """The end of each turn and document and each request is logged, and no line holds text of users."""
     async with parley_process(tmp_path, llm_provider="scripted", embedding_provider="none") as parley:
-        made = await make(parley, message="My secret")
-        failed = await say(parley, made, "My secret", model="fail")
-        form: dict[str, Any] = {"data": {"user_id": "ada"}, "files": {"file": ("a.txt", b"My secret")}}
-        document = (await parley.client.post("/documents", **form)).json()
-        await parley.client.get(f"/documents/{document['document_id']}/events")
+        made = await parley.client.create_conversation(message="My secret")
+        failed = await parley.client.post_message(made, "My secret", model="fail")
+        document = await parley.client.upload(b"My secret")
+        await parley.client.get_events(f"{document_path(document)}/events")
         parley.terminate()
         await parley.wait(20)
     turns = [line for line in parley.log if line["event"] == "turn ended"]
@@ -143,16 +143,16 @@ async def test_turns_and_documents_log_their_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [SERVE, (*UVICORN, "app.main:app", "--port", "0", "--root-path", "/a/parley")])
-async def test_a_prefix_is_found_and_named(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """Behind ROOT_PATH, and behind uvicorn's own --root-path, `Location` is where the client finds it."""
+async def test_prefix_is_in_location(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """With ROOT_PATH, or uvicorn's --root-path, `Location` has the prefix that the client uses."""
     given: dict[str, Any] = {"root_path": "a/parley/"} if command == SERVE else {}
     async with parley_process(tmp_path, command, llm_provider="scripted", **given) as parley:
-        made = await parley.client.post("/conversations", json={"user_id": "ada"})
-        assert made.headers["location"] == f"/a/parley/conversations/{made.json()['conversation_id']}"
+        created = await parley.client.post("/conversations", json={"user_id": "ada"})
+        assert created.headers["location"] == f"/a/parley{conversation_path(created.json())}"
 
 
-async def test_ctrl_c_before_the_service_serves_ends_it(tmp_path: Path) -> None:
-    """A signal while the database is waited for ends the start without a traceback."""
+async def test_ctrl_c_during_the_start(tmp_path: Path) -> None:
+    """A signal while the start waits for the database ends it without a traceback."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
         url = f"postgresql://parley@127.0.0.1:{silent.getsockname()[1]}/parley"
         process = await asyncio.create_subprocess_exec(

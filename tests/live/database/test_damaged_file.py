@@ -1,4 +1,4 @@
-"""Commands on a SQLite file that is damaged, each way that disks, copies and editors damage files."""
+"""Commands on a SQLite file that is damaged in ways that disks, copies and editors damage files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MALFORMED = "parley: The database is unreachable: database disk image is malform
 
 @pytest.fixture
 def whole(tmp_path: Path, sqlite_template: SqliteTemplate) -> bytes:
-    """A database with some megabytes, all in one file."""
+    """Return the bytes of a database of some megabytes."""
     with sqlite_template.copy() as url, closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
         ids = [(f"01900000-0000-7000-8000-{number:012}", f"user{number}", "x" * 500) for number in range(3_000)]
         connection.executemany("INSERT INTO users (id, user_id, name, created_at) VALUES (?, ?, ?, 1)", ids)
@@ -30,8 +30,8 @@ def whole(tmp_path: Path, sqlite_template: SqliteTemplate) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["serve", "migrate", "check"])
-async def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path, whole: bytes, name: str) -> None:
-    """Its beginning, or most of it, is missing or of something else: each command says so and changes nothing."""
+async def test_unreadable_file_is_one_line(tmp_path: Path, whole: bytes, name: str) -> None:
+    """A file that is damaged at its beginning or for the most part ends each command with one line, unchanged."""
     cases = {
         whole[:100] + NONSENSE(3_996) + whole[4_096:]: MALFORMED,
         NONSENSE(100) + whole[100:]: NO_DATABASE,
@@ -49,8 +49,8 @@ async def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path, whole: b
         assert (tmp_path / "parley.db").read_bytes() == content
 
 
-async def test_a_table_that_a_start_cannot_write_to_is_one_line(tmp_path: Path, whole: bytes) -> None:
-    """Where the schema can be read and what every process writes cannot, `serve` says so as the others do."""
+async def test_unwritable_table_is_one_line(tmp_path: Path, whole: bytes) -> None:
+    """If the schema is readable but the table of processes is damaged, `serve` ends with the same line."""
     file = tmp_path / "parley.db"
     file.write_bytes(whole)
     with closing(sqlite3.connect(file)) as connection:
@@ -64,8 +64,8 @@ async def test_a_table_that_a_start_cannot_write_to_is_one_line(tmp_path: Path, 
     assert (done.returncode, done.stdout, done.stderr) == (2, "", MALFORMED)
 
 
-async def test_damage_in_the_middle_is_found_by_check(tmp_path: Path, whole: bytes) -> None:
-    """Pages that no start reads are read by `parley check`: those of nonsense, and one that was cut short."""
+async def test_check_finds_damaged_pages(tmp_path: Path, whole: bytes) -> None:
+    """`parley check` reads all pages and reports overwritten and truncated ones."""
     half = len(whole) // 2
     (tmp_path / "parley.db").write_bytes(whole[:half] + NONSENSE(40_960) + whole[half + 40_960 :])
     done = await parley_command(tmp_path, "check", data_dir=tmp_path)
@@ -79,8 +79,8 @@ async def test_damage_in_the_middle_is_found_by_check(tmp_path: Path, whole: byt
     assert count == f"{len(findings)} broken invariants"
 
 
-async def test_a_log_of_nonsense_is_no_part_of_the_database(tmp_path: Path, whole: bytes) -> None:
-    """What a crash or a copy left of a write-ahead log that does not add up is left out, as SQLite does."""
+async def test_corrupt_log_is_ignored(tmp_path: Path, whole: bytes) -> None:
+    """A write-ahead log with wrong checksums is ignored, as by SQLite itself."""
     for log in (NONSENSE(100_000), b"\x37\x7f\x06\x82" + NONSENSE(50_000), b""):
         (tmp_path / "parley.db").write_bytes(whole)
         (tmp_path / "parley.db-wal").write_bytes(log)
@@ -91,8 +91,8 @@ async def test_a_log_of_nonsense_is_no_part_of_the_database(tmp_path: Path, whol
         assert (await parley.client.get("/users/user7")).status_code == 200
 
 
-async def test_an_empty_file_is_an_empty_database(tmp_path: Path) -> None:
-    """As SQLite leaves one before its first write."""
+async def test_empty_file_is_an_empty_database(tmp_path: Path) -> None:
+    """An empty file, as SQLite leaves one before its first write, is migrated."""
     (tmp_path / "parley.db").write_bytes(b"")
     done = await parley_command(tmp_path, "migrate", data_dir=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"schema {HEAD}\n")
