@@ -46,6 +46,12 @@ def count() -> Transaction[int]:
     return int(rows[0][0])
 
 
+def pragma(setting: str) -> Transaction[int]:
+    """Reads or sets something of the connection that a transaction runs on."""
+    rows = yield Statement(f"PRAGMA {setting}")
+    return int(rows[0][0])
+
+
 def fill(rows: int) -> Transaction[None]:
     """Stores some kilobytes for each row."""
     for number in range(rows):
@@ -196,12 +202,11 @@ async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> 
 
 async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, path: Path) -> None:
     """A group of transactions without disk space is refused as a whole; the next is stored once there is some."""
-    limited = database._writer  # type: ignore[attr-defined]  # the limit is its connection's own
-    pages = await limited.call(lambda connection, _: connection.execute("PRAGMA page_count").fetchone()[0], None)
-    await limited.call(lambda connection, size: connection.execute(f"PRAGMA max_page_count = {size}"), pages + 2)
+    pages = await database.write(pragma, "page_count")
+    await database.write(pragma, f"max_page_count = {pages + 2}")
     assert "SQLITE_FULL" in await unavailable(lambda each: each.write(fill, 20), database)
     await write(database)
-    await limited.call(lambda connection, size: connection.execute(f"PRAGMA max_page_count = {size}"), 2**30)
+    await database.write(pragma, f"max_page_count = {2**30}")
     await database.write(fill, 20)
 
 

@@ -16,11 +16,11 @@ import pytest
 from app.errors import EmbeddingFailed
 from app.http.openai_client import openai_client
 from app.rag.child_process import frame
-from app.rag.models import remote_model
 from app.rag.models.embedding_worker import TEXTS, VECTORS
 from app.rag.models.local_embedder import VECTOR_BYTES, LocalEmbedder
 from app.rag.models.minilm import MiniLm, model_path, verified
 from app.rag.models.openai_embedder import BATCH_TEXTS, OpenAIEmbedder
+from app.rag.models.remote_model import retry_delay
 from app.rag.models.reranker import RemoteReranker
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Response
@@ -87,9 +87,9 @@ async def test_passages_and_queries_meet(local: LocalEmbedder) -> None:
 async def standing_still(local: LocalEmbedder) -> int:
     """Starts the process and stops it where it waits for work, so that it answers nothing; gives its id."""
     await local.embed_passages(["first"])
-    assert local._process is not None
-    os.kill(local._process.pid, signal.SIGSTOP)
-    return local._process.pid
+    assert local.process is not None
+    os.kill(local.process.pid, signal.SIGSTOP)
+    return local.process.pid
 
 
 async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
@@ -135,14 +135,14 @@ async def test_an_invalid_answer_is_an_error(answer: bytes) -> None:
         for _ in range(2):
             with pytest.raises(EmbeddingFailed):
                 await embedder.embed_passages(["text"])
-            assert embedder._process is None
+            assert embedder.process is None
 
 
 async def test_a_process_without_work_ends() -> None:
     """After its time it is gone, and there again when it is needed."""
     embedder = LocalEmbedder(idle_seconds=0)
     await embedder.embed_passages(["first"])
-    process = embedder._process
+    process = embedder.process
     assert process is not None
     assert await process.wait() == 0
     assert len(await embedder.embed_passages(["second"])) == 1
@@ -207,9 +207,7 @@ async def test_all_that_is_no_answer_is_one_error(
     assert KEY not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-async def test_refusals_that_may_pass_are_waited_out(
-    openai: OpenAIEmbedder, endpoint: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_refusals_that_may_pass_are_waited_out(endpoint: FakeProvider) -> None:
     """Passages are asked for again after 429 and 5xx, as late as the server says; not after what will not pass."""
     waits: list[tuple[int, float | None]] = []
 
@@ -217,20 +215,21 @@ async def test_refusals_that_may_pass_are_waited_out(
         waits.append((tried, asked))
         return 0
 
-    monkeypatch.setattr(remote_model, "retry_delay", noted)
     endpoint.answer(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))
-    assert len(await openai.embed_passages(["text"])) == 1
-    assert waits == [(1, 7.0), (2, None)]
-    endpoint.answer(Response(400, b"{}"))
-    with pytest.raises(EmbeddingFailed):
-        await openai.embed_passages(["text"])
+    client = functools.partial(openai_client, KEY, endpoint.openai_base_url, 5)
+    async with contextlib.aclosing(OpenAIEmbedder("openai", "small", client, noted)) as openai:
+        assert len(await openai.embed_passages(["text"])) == 1
+        assert waits == [(1, 7.0), (2, None)]
+        endpoint.answer(Response(400, b"{}"))
+        with pytest.raises(EmbeddingFailed):
+            await openai.embed_passages(["text"])
     assert len(endpoint.calls) == 4
 
 
 def test_pauses_grow_and_are_bounded() -> None:
     """A server that asks for an hour gets a minute."""
-    assert remote_model.retry_delay(1, None) <= 1 < 8 <= remote_model.retry_delay(5, None) <= 16
-    assert remote_model.retry_delay(1, 3_600) <= 61
+    assert retry_delay(1, None) <= 1 < 8 <= retry_delay(5, None) <= 16
+    assert retry_delay(1, 3_600) <= 61
 
 
 async def test_a_model_that_changes_its_length_is_refused(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:

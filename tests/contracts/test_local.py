@@ -14,7 +14,14 @@ import pytest_asyncio
 from app.domain.messages import FinishReason
 from app.errors import ContextTooLong, ProviderTruncated, ProviderUnavailable, TurnFailed
 from app.llm.base import ChatRequest, Chunk
-from app.llm.providers.local import SYSTEM_PROMPT, LocalModel, bundled_weights, verified_weights, with_system_prompt
+from app.llm.providers.local import (
+    SYSTEM_PROMPT,
+    LocalModel,
+    bundled_weights,
+    start_server,
+    verified_weights,
+    with_system_prompt,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -163,23 +170,19 @@ async def test_reply_ends_with_the_context():
     assert last.usage.input_tokens + last.usage.output_tokens <= 256
 
 
-class Counting(LocalModel):
-    """Knows how often it was loaded."""
-
-    loads = 0
-
-    def _load(self):
-        self.loads += 1
-        return super()._load()
-
-
 async def test_first_uses_load_once():
     """First uses that come together share one loaded model."""
-    model = Counting()
+    loads = []
+
+    def counted(*args):
+        loads.append(args)
+        return start_server(*args)
+
+    model = LocalModel(start=counted)
     async with contextlib.aclosing(model):
         await asyncio.gather(model.warm(), reply(model, request("Hello", max_tokens=2)), model.warm())
 
-    assert model.loads == 1
+    assert len(loads) == 1
 
 
 async def test_two_models_in_one_process(model):
@@ -191,26 +194,32 @@ async def test_two_models_in_one_process(model):
     assert await reply(model, request("Hello", max_tokens=2))
 
 
-class Announcing(LocalModel):
-    """Counts the requests that are handed to llama.cpp."""
+class Announcing:
+    """Hands requests to llama.cpp, and counts them."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *args) -> None:
         self.begun = threading.Semaphore(0)
+        self.server = start_server(*args)
 
-    def _generate(self, body, take):
+    def handle_chat_completions(self, body, take):
         self.begun.release()
-        super()._generate(body, take)
+        self.server.handle_chat_completions(body, take)
 
 
 async def test_closing_ends_the_replies_at_work():
     """Closing the model stops a reply, even one whose prompt is still read; after it there are none."""
-    model = Announcing()
+    servers = []
+
+    def announcing(*args):
+        servers.append(Announcing(*args))
+        return servers[0]
+
+    model = LocalModel(start=announcing)
     writing = model.stream(request(STORY, max_tokens=3000))
     await anext(writing)
     reading = asyncio.create_task(reply(model, request(LONG_PROMPT)))
     for _ in range(2):
-        await asyncio.to_thread(model.begun.acquire)
+        await asyncio.to_thread(servers[0].begun.acquire)
     await model.aclose()
 
     for unfinished in (reading, reply(model, request("Hello"))):

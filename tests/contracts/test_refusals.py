@@ -253,8 +253,7 @@ def test_a_provider_that_cannot_be_connected_to_is_given_up(name: str) -> None:
     """A refused connection is `provider-unavailable`, after two retries."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
-        provider._server.close()
-        await provider._server.wait_closed()
+        await provider.stop_listening()
         assert isinstance(await failing(ask), ProviderUnavailable)
         assert router.outcomes == [(name, "provider-unavailable")] * TRIES
 

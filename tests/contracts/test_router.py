@@ -208,14 +208,14 @@ def test_a_fallback_that_is_set_up_wrong_is_passed_over() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         both.second.default = unauthorized()
-        assert isinstance(await failed(both.asked), ProviderFailed)
-        assert both.asked.outcomes[-1] == ("groq", "provider-auth")
-        both.asked.router._fallbacks = [SECOND, Target("openai", "other")]
+        error = await failed(both.asked)
+        assert isinstance(error, ProviderFailed)
+        assert ("groq", "provider-auth") in both.asked.outcomes
         both.first.default = lambda call: Reply(["Hi"]) if call.body["model"] == "other" else server_error()
         await both.asked.reply(FIRST)
         assert both.asked.outcomes[-2:] == [("groq", "provider-auth"), ("openai", "completed")]
 
-    paired(scenario)
+    paired(scenario, fallbacks=[SECOND, Target("openai", "other")])
 
 
 def test_what_stalls_is_not_asked_again_where_somebody_else_is_there() -> None:
@@ -255,9 +255,8 @@ def test_pauses_are_of_random_length() -> None:
         async with FakeProvider() as provider:
             provider.default = server_error()
             model = OpenAIModel(KEY, provider.openai_base_url, "gpt")
-            async with asking(model) as asked:
-                chances = iter([0.0, 0.5])
-                asked.router._random_fraction = lambda: next(chances)
+            chances = iter([0.0, 0.5])
+            async with asking(model, chance=lambda: next(chances)) as asked:
                 assert isinstance(await failed(asked), ProviderFailed)
             assert seconds() == 0.25
 
@@ -280,11 +279,11 @@ def test_a_model_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> Non
     """An embedded model whose file is missing fails its turn at once; a fallback is asked at once."""
 
     async def main() -> None:
-        missing = LocalModel(tmp_path / "missing.gguf")
-        async with asking(missing, ScriptedModel()) as asked:
+        missing = tmp_path / "missing.gguf"
+        async with asking(LocalModel(missing), ScriptedModel()) as asked:
             assert isinstance(await failed(asked, Target("local", "missing")), ProviderUnavailable)
             assert asked.outcomes == [("local", "provider-unavailable")]
-            asked.router._fallbacks = [Target("scripted", "echo")]
+        async with asking(LocalModel(missing), ScriptedModel(), fallbacks=[Target("scripted", "echo")]) as asked:
             await asked.reply(Target("local", "missing"))
             assert asked.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
         assert seconds() == 0

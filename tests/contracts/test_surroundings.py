@@ -89,7 +89,7 @@ def test_an_empty_base_url_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> No
 
 def url_of(model: SdkModel) -> str:
     """The address of chat completions."""
-    return f"{model._build_client().base_url}/{model.path}"
+    return f"{model.build_client().base_url}/{model.path}"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/openai/v1", "/openai/v1/"])
@@ -249,7 +249,7 @@ def test_an_sdk_does_not_log_what_it_sends(
     """OPENAI_LOG and GROQ_LOG, with which the SDKs log requests and headers, have no effect."""
     logger = logging.getLogger("groq" if name == "groq" else "openai")
     monkeypatch.setenv(f"{logger.name.upper()}_LOG", "debug")
-    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger.name)
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         provider.default = Reply(["Hi"])
@@ -263,8 +263,7 @@ def test_what_is_no_proxy_failure_is_none(name: str) -> None:
     """A server that is out of reach without a proxy says nothing of one."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
-        provider._server.close()
-        await provider._server.wait_closed()
+        await provider.stop_listening()
         error = await failing(ask)
         assert isinstance(error, TurnFailed)
         assert "proxy" not in error.detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -30,9 +31,11 @@ from tests.support.background import (
 )
 from tests.support.faults import Outage
 from tests.support.provider import FakeProvider
-from tests.support.service import HASTY, Service
+from tests.support.service import HASTY, Service, serving, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+HANGING_SECONDS = 2.0
+"""After which a round is called hanging: others that are delayed by whatever else runs are not."""
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 
 
@@ -65,8 +68,8 @@ async def test_every_poller_survives_a_round_that_fails(
         poller.wakeup.set()
     await until(lambda: all("finished" in seen for seen in rounds.values()))
     assert all(seen[:2] == ["begun", "begun"] for seen in rounds.values())
-    await until(lambda: not supervisor._unfinished_since.keys() & {*pollers.values()})
-    assert not any(task.done() for task in supervisor._tasks.values())
+    await until(lambda: not supervisor.unfinished())
+    assert supervisor.not_running() == []
     assert (await openai_service.client.get("/readyz")).status_code == 200
 
 
@@ -84,16 +87,14 @@ async def test_turns_and_background_work_go_on_after_trouble(
         idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
         if openai_service.database.kind == "sqlite":
             idle.add("vector indexes")
-        await until(
-            lambda: {each.name for each in supervisor._unfinished_since} >= {*pollers_of(openai_service)} - idle
-        )
+        await until(lambda: {*supervisor.unfinished()} >= {*pollers_of(openai_service)} - idle)
         gate.set()
         await provider.calls[-1].finished.wait()
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await waiting).json()["assistant_reply"] == "Echo: Second"
     assert [each["status"] for each in await got(openai_service, path)] == ["completed"] * 4
-    await until(lambda: not supervisor._unfinished_since)
+    await until(lambda: not supervisor.unfinished())
     assert (await openai_service.client.get("/readyz")).status_code == 200
     await stopping_and_saving_go_on(openai_service, provider)
 
@@ -137,29 +138,37 @@ async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) 
     assert (await say(openai_service, made, "Hello")).status_code == 201
 
 
-async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, timings: Timings) -> None:
-    """`/readyz` is 503 and names it while a poller's task has ended, or a round hangs; then it is well again."""
-    supervisor, pollers = supervisor_of(openai_service), pollers_of(openai_service)
-    tasks, now = supervisor._tasks, supervisor._now
-    tasks[pollers["checkpoints"]].cancel()
-    answer = problem_of(await until_ready(openai_service, 503), 503, "unavailable")
-    assert "checkpoints" in answer["detail"]
-    await until_ready(openai_service)
-    hanging, poll = asyncio.Event(), pollers["checkpoints"].poll
+async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` is 503 and names it while a poller's task has ended; then it is well again."""
 
-    async def hang() -> None:
-        hanging.set()
-        await asyncio.Event().wait()
+    async def cancel_own_task() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
 
-    pollers["checkpoints"].poll = hang
-    await hanging.wait()
-    supervisor._now = lambda: now() + timings.longest_round
-    answer = problem_of(await until_ready(openai_service, 503), 503, "unavailable")
-    assert "checkpoints" in answer["detail"]
-    pollers["checkpoints"].poll = poll
-    supervisor._now = now
-    tasks[pollers["checkpoints"]].cancel()
+    checkpoints = pollers_of(openai_service)["checkpoints"]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "poll", cancel_own_task)
+        checkpoints.wakeup.set()
+        answer = problem_of(await until_ready(openai_service, 503), 503, "unavailable")
+        assert "checkpoints" in answer["detail"]
     await until_ready(openai_service)
+
+
+async def test_a_poller_that_hangs_is_seen(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` is 503 and names it while the rounds of a poller do not end; then it is well again."""
+    timings = dataclasses.replace(HASTY, longest_round=HANGING_SECONDS)
+    async with serving(settings(database_url=database_url), timings) as service:
+        checkpoints = pollers_of(service)["checkpoints"]
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "poll", asyncio.Event().wait)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while "checkpoints" not in (await service.client.get("/readyz")).text:  # noqa: ASYNC110  see above
+                    await asyncio.sleep(0.01)
+            problem_of(await service.client.get("/readyz"), 503, "unavailable")
+        checkpoints.wakeup.set()
+        await until_ready(service)
 
 
 async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -187,8 +196,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
     with Outage(service.database, RuntimeError("a bug"), adopt):
         await recover(service)
-    capacity = service.services.turns.executor._capacity
-    assert (capacity._at_work.total(), capacity._waiting, capacity._waiting_of.total()) == (0, 0, 0)
+    assert service.services.turns.executor.capacity.is_idle
     await recover(service)
     async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"

@@ -16,8 +16,8 @@ from app.db.checks import conversations
 from app.db.models import MessageRow, ProcessRow
 from app.domain.ids import new_id
 from tests.api.talk import got, make, messages_of, say
-from tests.support.background import recover
-from tests.support.clock import set_wall_clock
+from tests.support.background import pollers_of, recover
+from tests.support.clock import WallClock
 from tests.support.databases import SqliteTemplate
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving, settings
@@ -27,9 +27,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOUR = 3600.0
 
 
+@pytest.fixture
+def wall_clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    return WallClock(monkeypatch)
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def sqlite_pair(
-    sqlite_template: SqliteTemplate, provider: FakeProvider
+    sqlite_template: SqliteTemplate, provider: FakeProvider, wall_clock: WallClock
 ) -> AsyncIterator[tuple[Service, Service]]:
     """Two services on one file."""
     with sqlite_template.copy() as url:
@@ -64,14 +69,14 @@ async def left_by(service: Service, process_id: str) -> str:
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
 async def test_a_wall_clock_that_is_set_interrupts_nothing(
-    sqlite_pair: tuple[Service, Service], provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, seconds: float
+    sqlite_pair: tuple[Service, Service], provider: FakeProvider, wall_clock: WallClock, seconds: float
 ) -> None:
     """On SQLite neither the process itself nor another one takes a turn for a dead process's when the clock is set."""
     gate = asyncio.Event()
     one, other = sqlite_pair
     path, post = await at_work(one, provider, gate)
+    wall_clock.seconds = seconds
     for service in sqlite_pair:
-        await set_wall_clock(service.database, monkeypatch, seconds)
         await recover(service)
     await recover(one)
     assert await other.database.read(conversations.findings, "sqlite") == []
@@ -81,7 +86,7 @@ async def test_a_wall_clock_that_is_set_interrupts_nothing(
 
 
 async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
-    sqlite_pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
+    sqlite_pair: tuple[Service, Service], wall_clock: WallClock
 ) -> None:
     """On SQLite a dead process's turn is ended when its lease is over, also when the clock was set back meanwhile."""
     one, _ = sqlite_pair
@@ -91,7 +96,7 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
     await recover(one)
     assert (await got(one, path))[1]["status"] == "in_progress"
     await one.database.write(process_leases.heartbeat, process_id, 0)
-    await set_wall_clock(one.database, monkeypatch, -HOUR)
+    wall_clock.seconds = -HOUR
     await recover(one)
     assert (await got(one, path))[1]["status"] == "interrupted"
 
@@ -120,7 +125,7 @@ async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, 
         for service in (one, other):
             await recover(service)
         await other.services.process.lease.renew()
-        await recover(other)
+        await pollers_of(other)["turn recovery"].poll()
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"
         assert (await got(other, path))[1]["status"] == "completed"

@@ -14,7 +14,7 @@ from app.db.checks import conversations
 from app.errors import ProviderTimeout, ProviderUnavailable
 from app.services.runtime.timings import Timings
 from tests.api.talk import events_of, got, make, messages_of
-from tests.support.faults import DatabaseFault, FaultyModel
+from tests.support.faults import DatabaseFault, FaultyStream
 from tests.support.service import Service, forget_failures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -117,9 +117,9 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
     service: Service, scenario: Scenario, fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provider that fails before its first chunk, between any two, or at its end: the turn fails, with its text."""
-    models = service.services.resources.router.catalog._models
-    model = FaultyModel(models["scripted"])
-    monkeypatch.setitem(models, "scripted", model)
+    scripted = service.services.resources.router.catalog["scripted"]
+    model = FaultyStream(scripted.stream)
+    monkeypatch.setattr(scripted, "stream", model)
     conversation = await make(service)
     await json_turn(service, conversation)
     model.fault = fault
@@ -185,5 +185,4 @@ def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -
 
 def nothing_is_held(service: Service, moment: str) -> None:
     """No slot, no place in the queue and no connection is taken where nothing runs."""
-    capacity = service.services.turns.executor._capacity
-    assert (capacity._at_work.total(), capacity._waiting, capacity._waiting_of) == (0, 0, {}), moment
+    assert service.services.turns.executor.capacity.is_idle, moment

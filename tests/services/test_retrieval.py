@@ -214,7 +214,7 @@ async def test_memory_is_bounded(sqlite_template) -> None:
             for owner in owners:
                 assert set(await found(search, owner, "cat")) == {"a feline"}
             assert (await search.search(owner, ["cat"], 1)).passages[0].similarity == pytest.approx(1.0, abs=1e-3)
-        assert 0 < roomy._corpora.size <= 3_000
+        assert 0 < roomy.cached_bytes <= 3_000
         await database.close()
 
 

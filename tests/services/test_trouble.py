@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 from app.db import messages, process_leases, turns
 from app.db.models import ProcessRow
-from app.db.process_leases import LEASE_MS
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
+from app.llm.calls import ModelCall
 from app.services.runtime.timings import Timings
 from app.services.turns.queue import start_eligible
 from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
@@ -177,16 +177,12 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
     openai_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours after some text ends the turn as failed, with that text."""
-    executor = openai_service.services.turns.executor
 
-    def broken(run: Any, *_: object) -> Any:
-        async def generate() -> None:
-            run.stream.append("Half ")
-            raise RuntimeError("a bug")
+    async def broken(call: ModelCall) -> None:
+        call.sink.append("Half ")
+        raise RuntimeError("a bug")
 
-        return generate()
-
-    monkeypatch.setattr(executor, "_reply", broken)
+    monkeypatch.setattr(openai_service.services.resources.router, "complete", broken)
     made = await make(openai_service)
     problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
     reply = (await got(openai_service, messages_of(made)))[1]
@@ -208,7 +204,9 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     assert "a callback after a turn failed" in caplog.text
 
 
-async def test_a_drain_ends_the_wait_for_a_turn_that_broke(database_url: str, provider: FakeProvider) -> None:
+async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
+    database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
 
     async def broken(*_: object) -> None:
@@ -217,13 +215,15 @@ async def test_a_drain_ends_the_wait_for_a_turn_that_broke(database_url: str, pr
     timings = dataclasses.replace(HASTY, last_commits=0.05)
     async with serving(asking(provider, database_url=database_url), timings) as service:
         executor = service.services.turns.executor
-        executor._execute = broken  # type: ignore[method-assign, assignment]
+        path, first = await half(service, provider, asyncio.Event())
+        monkeypatch.setattr(executor.queue, "wait_for_start", broken)
         with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
-            post = asyncio.create_task(say(service, await make(service), "Hello"))
+            post = asyncio.create_task(service.client.post(path, json={"message": "Second"}))
             await outage.failed.wait()
             await executor.drain(0)
             async with asyncio.timeout(WAIT_SECONDS):
                 problem_of(await post, 503, "draining")
+                problem_of(await first, 503, "draining")
 
 
 @contextlib.asynccontextmanager
@@ -256,7 +256,7 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
         waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
         await until_accepted(other, {"conversation_id": path.split("/")[2]}, 4)
         with Outage(one.database, DatabaseUnavailable()):
-            lease_of(one)._renewed_at -= LEASE_MS / 1000
+            await lease_of(one).release()
             async with other.database.write_session() as session:
                 mine = ProcessRow.process_id == one.services.process.id
                 await session.execute(update(ProcessRow).where(mine).values(expires_at=1))

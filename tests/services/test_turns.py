@@ -18,6 +18,7 @@ from app.services.runtime.timings import Timings
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.checkpoints import CheckpointWriter
 from app.services.turns.recovery import BATCH_TURNS
+from app.services.turns.reservation import TurnReservations
 from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
@@ -49,9 +50,9 @@ async def rows(service: Service) -> list[MessageRow]:
         return list((await session.scalars(select(MessageRow).order_by(MessageRow.sequence_number))).all())
 
 
-def checkpoints(service: Service) -> CheckpointWriter:
-    turns = service.services.turns
-    return CheckpointWriter(service.database, turns.executor, service.services.process.id, Timings())
+def checkpoints(service: Service, database: Any = None) -> CheckpointWriter:
+    executor, process_id = service.services.turns.executor, service.services.process.id
+    return CheckpointWriter(database or service.database, executor, process_id, Timings())
 
 
 def cancellations(service: Service) -> CancellationPoller:
@@ -79,14 +80,14 @@ async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, p
         assert (await openai_service.client.post("/conversations", json=asked)).status_code == 202
     running = list(openai_service.services.turns.executor.runs.values())
     await asyncio.gather(*(run.stream.wait_beyond(0) for run in running))
-    saving, transactions = checkpoints(openai_service), []
+    transactions = []
     write = openai_service.database.write
 
     async def counted(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
         transactions.append(transaction)
         return await write(transaction, *args)
 
-    saving._database = SimpleNamespace(write=counted)  # type: ignore[assignment]
+    saving = checkpoints(openai_service, SimpleNamespace(write=counted))
     await saving.save()
     await saving.save()
     assert transactions == [turns.checkpoint]
@@ -185,8 +186,8 @@ async def test_what_a_dead_process_had_asked_another_is_that_one_s(
     saving = checkpoints(openai_service)
     await saving.save()
     [run] = openai_service.services.turns.executor.runs.values()
-    assert run._call is not None
-    run._call.target_used = Target("groq", "other")
+    assert run.call is not None
+    run.call.target_used = Target("groq", "other")
     await saving.save()
     await change(openai_service, process_id=await dead_process(openai_service))
     await recover(openai_service)
@@ -260,14 +261,13 @@ class LostAcknowledgement:
     """A database on which the next turn's commit comes through while its answer does not."""
 
     def __init__(self, service: Service, *, committed: bool) -> None:
-        self._reservations = service.services.turns._reservations
         self._database = service.database
         self._committed = committed
         self.write, self._write = self.failing, service.database.write
         service.database.write = self.failing
 
     async def failing(self, transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
-        if getattr(transaction, "__self__", None) is not self._reservations:  # background work, which goes on meanwhile
+        if getattr(transaction, "__func__", None) is not TurnReservations.reserve:  # background work goes on meanwhile
             return await self._write(transaction, *args)
         self._database.write = self._write
         if self._committed:

@@ -192,7 +192,7 @@ async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeP
     """When the conversation is deleted at one process, readers at both hear of the end, and the provider is closed."""
     reply = await at_work(pair, provider, asyncio.Event())
     readers = [asyncio.create_task(each.client.get(f"{path_of(reply)}/events")) for each in pair]
-    while not pair.other.services.turns._remote_replies._streams:  # noqa: ASYNC110  it sets no event
+    while not pair.other.services.turns.remote_replies.followed:  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
     assert (await pair.other.client.delete(f"/conversations/{reply['conversation_id']}")).status_code == 200
     for reader in readers:
@@ -204,12 +204,12 @@ async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider
     """A process forgets a reply of another one when its last reader has gone."""
     gate = asyncio.Event()
     reply = await at_work(pair, provider, gate)
-    watched = pair.other.services.turns._remote_replies._streams
+    remote_replies = pair.other.services.turns.remote_replies
     async with pair.other.client.stream("GET", f"{path_of(reply)}/events") as response:
         await anext(live_events(response))
-        assert list(watched) == [reply["message_id"]]
+        assert remote_replies.followed == [reply["message_id"]]
     async with within(5):
-        while watched:  # noqa: ASYNC110  garbage sets no event
+        while remote_replies.followed:  # noqa: ASYNC110  garbage sets no event
             await asyncio.sleep(0)
     gate.set()
     await pair.one.client.get(f"{path_of(reply)}/events")

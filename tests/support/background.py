@@ -7,11 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
-from sqlalchemy import update
 
 from app.db import ingestion
-from app.db.models import ProcessRow
-from app.db.process_leases import LEASE_MS
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
@@ -34,7 +31,7 @@ def supervisor_of(service: Service) -> Supervisor:
 
 def pollers_of(service: Service) -> dict[str, Poller]:
     """The pollers of a service, by name."""
-    return {poller.name: poller for poller in supervisor_of(service)._tasks}
+    return {poller.name: poller for poller in service.services.pollers}
 
 
 def wake(service: Service) -> None:
@@ -49,7 +46,7 @@ def lease_of(service: Service) -> ProcessLease:
 
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
-    lease_of(service)._grace_until -= Timings().lease_grace
+    lease_of(service).begin_grace_period(0)
     await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).recover()
     await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
@@ -82,11 +79,5 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
 
 
 async def lease_over(service: Service) -> None:
-    """Lets a service's lease run out, by its own clock and in its row."""
-    lease_of(service)._renewed_at -= LEASE_MS / 1000
-    async with service.database.write_session() as session:
-        await session.execute(
-            update(ProcessRow)
-            .where(ProcessRow.process_id == service.services.process.id)
-            .values(expires_at=ProcessRow.expires_at - LEASE_MS)
-        )
+    """Ends a service's lease, which its next heartbeat takes again."""
+    await lease_of(service).release()
