@@ -42,7 +42,7 @@ def missing(program: Path) -> int:
 async def fuzz(program: Path, folder: Path) -> int:
     """Start a server with an empty database in a folder, and end it with the run."""
     async with parley_process(folder, llm_provider="scripted", **CLOCKS) as parley:
-        examples = await made(parley.client)
+        examples = await made(parley.client.http)
         status = await asyncio.to_thread(run, program, f"{parley.url}/openapi.json", examples)
         errors = [line for line in parley.log if line["level"] in {"error", "critical"}]
     for error in errors:

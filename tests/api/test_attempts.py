@@ -145,7 +145,7 @@ async def test_a_turn_whose_client_left_is_entered(openai_service: Service, prov
     provider.reply("Hi", gate, usage=(12, 34))
     made = await make(openai_service)
     path = messages_of(made)
-    async with openai_service.client.stream("POST", path, json={"message": "Hello", "stream": True}) as stream:
+    async with openai_service.client.http.stream("POST", path, json={"message": "Hello", "stream": True}) as stream:
         await anext(stream.aiter_lines())
     gate.set()
     await until_ended(openai_service, made)

@@ -56,7 +56,7 @@ async def test_a_client_may_leave_a_waiting_turn(openai_service: Service, provid
     gate = asyncio.Event()
     conversation = await busy(openai_service, provider, gate)
     body = {"message": "Third", "stream": True}
-    async with openai_service.client.stream("POST", messages_of(conversation), json=body) as response:
+    async with openai_service.client.http.stream("POST", messages_of(conversation), json=body) as response:
         await anext(response.aiter_lines())
     gate.set()
     assert (await until_ended(openai_service, conversation))["content"] == "Echo: Third"

@@ -274,7 +274,7 @@ async def test_deleting_ends_the_stream_of_a_running_turn(service: Service) -> N
     """A conversation deleted while a turn streams ends the stream with `message.cancelled` and the text so far."""
     made = await make(service)
     body = {"message": "one two", "model": "stall-midway", "stream": True}
-    async with service.client.stream("POST", messages_of(made), json=body) as response:
+    async with service.client.http.stream("POST", messages_of(made), json=body) as response:
         events = live_events(response)
         seen = [await anext(events), await anext(events)]
         assert (await service.client.delete(path_of(made))).status_code == 200
@@ -289,7 +289,7 @@ async def test_deleting_ends_running_and_waiting_posts(service: Service) -> None
     """A conversation deleted under its turns gives a 404 to those who wait for them, running and queued."""
     made = await make(service)
     body = {"message": "first", "model": "stall-midway", "stream": True}
-    async with service.client.stream("POST", messages_of(made), json=body) as response:
+    async with service.client.http.stream("POST", messages_of(made), json=body) as response:
         await anext(live_events(response))
         waiting = asyncio.create_task(say(service, made, "second"))
         await until_accepted(service, made, 4)

@@ -199,7 +199,7 @@ async def test_a_stream_ends_with_its_document(service: Service) -> None:
     """Who follows a document that is deleted sees the stream end, whole."""
     document = await read(service.client, await uploaded(service.client, b"Some text."))
     await kept_waiting(service, document)
-    async with service.client.stream("GET", f"/documents/{document['document_id']}/events") as response:
+    async with service.client.http.stream("GET", f"/documents/{document['document_id']}/events") as response:
         following = live_events(response)
         first = await anext(following)
         assert (first.name, first.data["document"]["stage"], first.data["document"]["total"]) == (
@@ -217,7 +217,7 @@ async def test_a_draining_server_sends_followers_elsewhere(database_url: str) ->
     async with serving(settings(database_url=database_url)) as service:
         document = await read(service.client, await uploaded(service.client, b"Some text."))
         await kept_waiting(service, document)
-        async with service.client.stream("GET", f"/documents/{document['document_id']}/events") as response:
+        async with service.client.http.stream("GET", f"/documents/{document['document_id']}/events") as response:
             following = live_events(response)
             await anext(following)
             draining = asyncio.create_task(service.services.turns.executor.drain(5))

@@ -157,7 +157,7 @@ async def test_what_was_found_is_known_before_the_model_speaks(
     gate, reached = asyncio.Event(), asyncio.Event()
     provider.reply(gate, "In 1889 [1], [", asyncio.Event())
     accepted = await say(openai_service, made, QUESTION, background=True)
-    async with openai_service.client.stream("GET", f"{accepted.headers['location']}/events") as response:
+    async with openai_service.client.http.stream("GET", f"{accepted.headers['location']}/events") as response:
         text = ""
         async for piece in response.aiter_text():
             text += piece

@@ -88,12 +88,12 @@ async def test_a_streaming_retry_attaches_to_the_running_turn(openai_service: Se
     path = messages_of(await make(openai_service))
     body, headers = {"message": "Hello", "stream": True}, {"Idempotency-Key": "k"}
     first: list[Event] = []
-    async with openai_service.client.stream("POST", path, json=body, headers=headers) as response:
+    async with openai_service.client.http.stream("POST", path, json=body, headers=headers) as response:
         async for event in live_events(response):
             first.append(event)
             if event.name == "message.delta":
                 break
-    async with openai_service.client.stream("POST", path, json=body, headers=headers) as response:
+    async with openai_service.client.http.stream("POST", path, json=body, headers=headers) as response:
         assert replayed(response)
         gate.set()
         retry = [event async for event in live_events(response)]

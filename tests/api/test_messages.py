@@ -162,7 +162,7 @@ async def test_messages_of_an_unfinished_turn_stay_as_they_are(service: Service,
     """PUT and DELETE of either message of a running or waiting turn are refused with 409."""
     made = await make(service)
     running = {"message": "one two", "model": "stall-midway", "stream": True}
-    async with service.client.stream("POST", messages_of(made), json=running) as response:
+    async with service.client.http.stream("POST", messages_of(made), json=running) as response:
         await anext(live_events(response))
         waiting = asyncio.create_task(say(service, made, "three"))
         await until_accepted(service, made, 4)

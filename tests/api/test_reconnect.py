@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.api.talk import Event, event_of, events_of, live_events, make, messages_of, problem_of, say, told
+from tests.support.parley_client import ParleyClient
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 from tests.support.uploads import read, upload, uploaded
@@ -17,7 +17,7 @@ from tests.support.uploads import read, upload, uploaded
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def event_source(client: httpx2.AsyncClient, path: str, last_id: str = "") -> AsyncIterator[list[Event]]:
+async def event_source(client: ParleyClient, path: str, last_id: str = "") -> AsyncIterator[list[Event]]:
     """What each connection of an EventSource brings (WHATWG HTML, section 9.2.3); it stops at any answer but 200."""
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
@@ -74,7 +74,7 @@ async def test_an_event_source_goes_on_after_a_cut(openai_service: Service, prov
     """Cut amid a reply that goes on, it has the rest and the end, and then stops."""
     provider.reply("Half ", gate := asyncio.Event(), "whole")
     location = (await say(openai_service, await make(openai_service), "Hello", background=True)).headers["location"]
-    async with openai_service.client.stream("GET", f"{location}/events") as response:
+    async with openai_service.client.http.stream("GET", f"{location}/events") as response:
         async for event in live_events(response):
             if event.name == "message.delta":
                 break

@@ -92,7 +92,7 @@ async def test_a_live_reply_is_resumed_from_every_character(openai_service: Serv
 async def read_until(service: Service, path: str, length: int) -> str:
     """The text as far as so many characters; the reader leaves then, amid the stream."""
     text = ""
-    async with service.client.stream("GET", path) as response:
+    async with service.client.http.stream("GET", path) as response:
         async for event in live_events(response):
             text += event.data.get("delta", "")
             if event.id >= length:
@@ -197,7 +197,7 @@ async def test_a_deleted_conversation_ends_its_readers(openai_service: Service, 
     provider.reply("Half ", asyncio.Event())
     conversation = await make(openai_service)
     accepted = await say(openai_service, conversation, "Hello", background=True)
-    async with openai_service.client.stream("GET", f"{accepted.headers['location']}/events") as response:
+    async with openai_service.client.http.stream("GET", f"{accepted.headers['location']}/events") as response:
         names = []
         async for event in live_events(response):
             names.append(event.name)

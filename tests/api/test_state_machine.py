@@ -185,7 +185,7 @@ class Conversations(RuleBasedStateMachine):
 
     async def look_in(self, path: str) -> None:
         """Reads a stream up to its first delta, and leaves."""
-        async with self.service.client.stream("GET", path) as response:
+        async with self.service.client.http.stream("GET", path) as response:
             async for event in live_events(response):
                 if event.name == "message.delta":
                     return

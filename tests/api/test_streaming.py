@@ -298,4 +298,4 @@ def text_of(deltas: list[Event]) -> str:
 
 def posted_stream(service: Service, conversation: dict[str, Any], message: str) -> Any:
     """A streamed turn, to be read while it goes on."""
-    return service.client.stream("POST", messages_of(conversation), json={"message": message, "stream": True})
+    return service.client.http.stream("POST", messages_of(conversation), json={"message": message, "stream": True})

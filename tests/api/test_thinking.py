@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def followed(service: Service, gate: asyncio.Event, path: str, **how: Any) -> str:
     """The text that a reader of a stream is sent, who lets the model go on once the first of it has come."""
     text = ""
-    async with service.client.stream(url=path, **how) as response:
+    async with service.client.http.stream(url=path, **how) as response:
         async for each in live_events(response):
             text += each.data.get("delta", "")
             if text:

@@ -210,7 +210,7 @@ async def test_erasing_a_user_stops_their_turns(service: Service) -> None:
     """The streams of an erased user end with `message.cancelled`, and who waits for an answer gets a 404."""
     made = await make(service)
     body = {"message": "one two", "model": "stall-midway", "stream": True}
-    async with service.client.stream("POST", messages_of(made), json=body) as response:
+    async with service.client.http.stream("POST", messages_of(made), json=body) as response:
         events = live_events(response)
         await anext(events)
         waiting = asyncio.create_task(say(service, made, "Hello"))

@@ -107,7 +107,7 @@ class Client:
         client, leave_at = self._chance.choice(self._fleet.serving).client, self._chance.randrange(120)
         reading: Reading | None = None
         try:
-            async with client.stream("POST", path, json=body | {"stream": True}, headers=headers) as response:
+            async with client.http.stream("POST", path, json=body | {"stream": True}, headers=headers) as response:
                 if response.status_code != 200:
                     await response.aread()
                     self._record.refusals.append(response)
@@ -141,7 +141,7 @@ class Client:
             client = self._chance.choice(self._fleet.serving).client
             headers = {"Last-Event-ID": str(len(reading.text))}
             try:
-                async with client.stream("GET", path, headers=headers, timeout=PATIENCE_SECONDS) as response:
+                async with client.http.stream("GET", path, headers=headers, timeout=PATIENCE_SECONDS) as response:
                     if response.status_code == 200:
                         async for event in live_events(response):
                             reading.take(event)

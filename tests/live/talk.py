@@ -82,7 +82,7 @@ async def stream(
 ) -> AsyncIterator[AsyncIterator[Event]]:
     """The events of a turn as they come."""
     request = {"message": message, "stream": True} | body
-    async with parley.client.stream("POST", messages_of(conversation), json=request) as response:
+    async with parley.client.http.stream("POST", messages_of(conversation), json=request) as response:
         assert response.status_code == 200
         yield live_events(response)
 

@@ -223,7 +223,7 @@ async def at_work(far: Far, parleys: tuple[Parley, ...]) -> tuple[list[asyncio.E
 async def read(parley: Parley, conversation: dict[str, Any]) -> list[Event]:
     """The events of a turn, to their end."""
     body = {"message": "Hello", "stream": True}
-    async with parley.client.stream("POST", messages_of(conversation), json=body, timeout=60) as response:
+    async with parley.client.http.stream("POST", messages_of(conversation), json=body, timeout=60) as response:
         return [event async for event in live_events(response)]
 
 

@@ -173,7 +173,7 @@ async def test_a_turn_that_waits_is_adopted_while_its_process_drains(
         accepted = await say(leaving, conversation, "Second", background=True)
         leaving.terminate()
         where = f"{accepted.headers['location']}/events"
-        async with staying.client.stream("GET", where) as response:
+        async with staying.client.http.stream("GET", where) as response:
             events = live_events(response)
             await until(events, "turn.started")
             gate.set()

@@ -16,7 +16,6 @@ from app.db.models import MessageRow
 from app.errors import DatabaseUnavailable
 from app.services.runtime.timings import Timings
 from app.services.turns.executor import adopt
-from tests.api.talk import got, live_events, make, messages_of, problem_of, say, until_accepted
 from tests.support.background import (
     ERRORS,
     WAIT_SECONDS,
@@ -30,8 +29,11 @@ from tests.support.background import (
     wake,
 )
 from tests.support.faults import Outage
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.service import HASTY, Service, serving, settings
+from tests.support.sse import live_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HANGING_SECONDS = 2.0
@@ -81,7 +83,7 @@ async def test_turns_and_background_work_go_on_after_trouble(
     supervisor, gate = supervisor_of(openai_service), asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
-    await until_accepted(openai_service, {"conversation_id": path.split("/")[2]}, 4)
+    await openai_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
     with Outage(openai_service.database, error):
         wake(openai_service)
         idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
@@ -93,7 +95,7 @@ async def test_turns_and_background_work_go_on_after_trouble(
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await waiting).json()["assistant_reply"] == "Echo: Second"
-    assert [each["status"] for each in await got(openai_service, path)] == ["completed"] * 4
+    assert [each["status"] for each in await openai_service.client.get_json(path)] == ["completed"] * 4
     await until(lambda: not supervisor.unfinished())
     assert (await openai_service.client.get("/readyz")).status_code == 200
     await stopping_and_saving_go_on(openai_service, provider)
@@ -114,28 +116,28 @@ async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) ->
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.content == "Half ").values(cancel_requested_at=1))
     assert (await post).json()["assistant_reply"] == "Half "
-    assert (await got(service, path))[1]["status"] == "cancelled"
+    assert (await service.client.get_json(path))[1]["status"] == "cancelled"
 
 
 async def test_the_lease_is_not_held_for_ready(openai_service: Service) -> None:
     """`/readyz` is 503 while the process's lease is over, although the database can be read, and 200 once renewed."""
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
         await lease_over(openai_service)
-        problem_of(await until_ready(openai_service, 503), 503, "database-unavailable")
+        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
     wake(openai_service)
     await until_ready(openai_service)
 
 
 async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) -> None:
     """A turn is refused, and not stored, while others would end it at once; it is taken when the lease is renewed."""
-    made = await make(openai_service)
+    made = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
         await lease_over(openai_service)
-        problem_of(await say(openai_service, made, "Hello"), 503, "database-unavailable")
-        assert await got(openai_service, messages_of(made)) == []
+        expect_problem(await openai_service.client.post_message(made, "Hello"), 503, "database-unavailable")
+        assert await openai_service.client.get_json(messages_path(made)) == []
     wake(openai_service)
     await until_ready(openai_service)
-    assert (await say(openai_service, made, "Hello")).status_code == 201
+    assert (await openai_service.client.post_message(made, "Hello")).status_code == 201
 
 
 async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +153,7 @@ async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monke
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "poll", cancel_own_task)
         checkpoints.wakeup.set()
-        answer = problem_of(await until_ready(openai_service, 503), 503, "unavailable")
+        answer = expect_problem(await until_ready(openai_service, 503), 503, "unavailable")
         assert "checkpoints" in answer["detail"]
     await until_ready(openai_service)
 
@@ -166,14 +168,14 @@ async def test_a_poller_that_hangs_is_seen(database_url: str, monkeypatch: pytes
             async with asyncio.timeout(WAIT_SECONDS):
                 while "checkpoints" not in (await service.client.get("/readyz")).text:  # noqa: ASYNC110  see above
                     await asyncio.sleep(0.01)
-            problem_of(await service.client.get("/readyz"), 503, "unavailable")
+            expect_problem(await service.client.get("/readyz"), 503, "unavailable")
         checkpoints.wakeup.set()
         await until_ready(service)
 
 
 async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     """A dead process's turn with a context of another release is ended like the others, without its cost."""
-    paths = [messages_of(await make(service, message="Hello")) for _ in range(2)]
+    paths = [messages_path(await service.client.create_conversation(message="Hello")) for _ in range(2)]
     strange = {"provider": "scripted", "model": "echo", "context": {"sent": [], "unheard_of": 1}}
     values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": None, "content": "Half "}
     async with service.database.write_session() as session:
@@ -183,14 +185,14 @@ async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, ca
         await session.execute(replies.where(first).values(context=strange))
     await recover(service)
     for path in paths:
-        assert (await got(service, path))[1]["status"] == "interrupted"
+        assert (await service.client.get_json(path))[1]["status"] == "interrupted"
     assert "cannot be read" in caplog.text
     assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
 
 
 async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
     """A waiting turn that could not be adopted is adopted by a later look, and no slot or place is lost."""
-    path = messages_of(await make(service, message="Hello"))
+    path = messages_path(await service.client.create_conversation(message="Hello"))
     values: dict[str, Any] = {"status": "queued", "completed_at": None, "process_id": None, "content": ""}
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
@@ -198,5 +200,7 @@ async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
         await recover(service)
     assert service.services.turns.executor.capacity.is_idle
     await recover(service)
-    async with service.client.stream("GET", f"{path}/{(await got(service, path))[1]['message_id']}/events") as response:
+    async with service.client.http.stream(
+        "GET", f"{path}/{(await service.client.get_json(path))[1]['message_id']}/events"
+    ) as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"

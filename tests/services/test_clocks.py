@@ -15,10 +15,10 @@ from app.db import process_leases
 from app.db.checks import conversations
 from app.db.models import MessageRow, ProcessRow
 from app.domain.ids import new_id
-from tests.api.talk import got, make, messages_of, say
 from tests.support.background import pollers_of, recover
 from tests.support.clock import WallClock
 from tests.support.databases import SqliteTemplate
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving, settings
 
@@ -52,15 +52,15 @@ async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tu
 async def at_work(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
     """The path of a conversation's messages, and the post of a turn whose provider waits for the gate."""
     provider.reply("Half ", gate, "and half")
-    made = await make(service)
-    post = asyncio.create_task(say(service, made, "Hello"))
+    made = await service.client.create_conversation()
+    post = asyncio.create_task(service.client.post_message(made, "Hello"))
     await provider.wait_calls(1)
-    return messages_of(made), post
+    return messages_path(made), post
 
 
 async def left_by(service: Service, process_id: str) -> str:
     """The path of a conversation whose reply a process is at work on."""
-    path = messages_of(await make(service, message="Hello"))
+    path = messages_path(await service.client.create_conversation(message="Hello"))
     values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": process_id}
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
@@ -82,7 +82,7 @@ async def test_a_wall_clock_that_is_set_interrupts_nothing(
     assert await other.database.read(conversations.findings, "sqlite") == []
     gate.set()
     assert (await post).json()["assistant_reply"] == "Half and half"
-    assert (await got(other, path))[1]["status"] == "completed"
+    assert (await other.client.get_json(path))[1]["status"] == "completed"
 
 
 async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
@@ -94,11 +94,11 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
     await one.database.write(process_leases.heartbeat, process_id, 60_000)
     path = await left_by(one, process_id)
     await recover(one)
-    assert (await got(one, path))[1]["status"] == "in_progress"
+    assert (await one.client.get_json(path))[1]["status"] == "in_progress"
     await one.database.write(process_leases.heartbeat, process_id, 0)
     wall_clock.seconds = -HOUR
     await recover(one)
-    assert (await got(one, path))[1]["status"] == "interrupted"
+    assert (await one.client.get_json(path))[1]["status"] == "interrupted"
 
 
 async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: SqliteTemplate) -> None:
@@ -109,10 +109,10 @@ async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: Sql
             await service.database.write(process_leases.heartbeat, process_id, 10**12)
             path = await left_by(service, process_id)
             await recover(service)
-            assert (await got(service, path))[1]["status"] == "in_progress"
+            assert (await service.client.get_json(path))[1]["status"] == "in_progress"
         async with serving(settings(database_url=url)) as service:
             await recover(service)
-            assert (await got(service, path))[1]["status"] == "interrupted"
+            assert (await service.client.get_json(path))[1]["status"] == "interrupted"
 
 
 async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, provider: FakeProvider) -> None:
@@ -128,4 +128,4 @@ async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, 
         await pollers_of(other)["turn recovery"].poll()
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"
-        assert (await got(other, path))[1]["status"] == "completed"
+        assert (await other.client.get_json(path))[1]["status"] == "completed"

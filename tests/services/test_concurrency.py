@@ -86,7 +86,9 @@ async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
 
     async def stream(place: int) -> None:
         request = {"message": "Hello", "stream": True}
-        async with service.client.stream("POST", f"/conversations/{ids[place]}/messages", json=request) as response:
+        async with service.client.http.stream(
+            "POST", f"/conversations/{ids[place]}/messages", json=request
+        ) as response:
             async for line in response.aiter_lines():
                 if line == 'data: {"delta":"Half "}':
                     half.release()

@@ -13,9 +13,10 @@ import pytest
 from app.db.checks import conversations
 from app.errors import ProviderTimeout, ProviderUnavailable
 from app.services.runtime.timings import Timings
-from tests.api.talk import events_of, got, make, messages_of
 from tests.support.faults import DatabaseFault, FaultyStream
+from tests.support.parley_client import messages_path
 from tests.support.service import Service, forget_failures
+from tests.support.sse import parse_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,24 +35,25 @@ Scenario = Callable[[Service, dict[str, Any]], Awaitable[list[httpx2.Response]]]
 
 
 async def json_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
-    return [await service.client.post(messages_of(conversation), json={"message": TEXT})]
+    return [await service.client.post(messages_path(conversation), json={"message": TEXT})]
 
 
 async def streamed_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
-    return [await service.client.post(messages_of(conversation), json={"message": TEXT, "stream": True})]
+    return [await service.client.post(messages_path(conversation), json={"message": TEXT, "stream": True})]
 
 
 async def keyed_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
     """A turn and its retry under one key."""
     headers = {"Idempotency-Key": conversation["conversation_id"]}
     return [
-        await service.client.post(messages_of(conversation), json={"message": TEXT}, headers=headers) for _ in range(2)
+        await service.client.post(messages_path(conversation), json={"message": TEXT}, headers=headers)
+        for _ in range(2)
     ]
 
 
 async def regenerated_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
     """A turn in the background and, after its end, another reply."""
-    first = await service.client.post(messages_of(conversation), json={"message": TEXT, "background": True})
+    first = await service.client.post(messages_path(conversation), json={"message": TEXT, "background": True})
     if first.status_code != 202:
         return [first]
     followed = await service.client.get(f"{first.headers['location']}/events")
@@ -60,7 +62,7 @@ async def regenerated_turn(service: Service, conversation: dict[str, Any]) -> li
 
 async def queued_turns(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
     """A turn that waits behind another."""
-    path = messages_of(conversation)
+    path = messages_path(conversation)
     first = asyncio.create_task(service.client.post(path, json={"message": "one", "model": "slow"}))
     while not service.services.turns.executor.runs and not first.done():  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
@@ -70,7 +72,7 @@ async def queued_turns(service: Service, conversation: dict[str, Any]) -> list[h
 
 async def cancelled_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
     """A turn that would never end, cancelled until that is heard."""
-    path = messages_of(conversation)
+    path = messages_path(conversation)
     accepted = await service.client.post(path, json={"message": TEXT, "model": "stall-midway", "background": True})
     if accepted.status_code != 202:
         return [accepted]
@@ -97,7 +99,7 @@ async def test_a_database_that_is_away_for_one_moment_breaks_no_promise(service:
     """Each statement and each acknowledgement of a turn is lost once: all are answered, turns end, numbers hold."""
     for at in itertools.count():
         fault = DatabaseFault(at)
-        conversation = await make(service)
+        conversation = await service.client.create_conversation()
         with fault.of(service.database):
             async with asyncio.timeout(HANGS_SECONDS):
                 responses = await scenario(service, conversation)
@@ -120,17 +122,17 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
     scripted = service.services.resources.router.catalog["scripted"]
     model = FaultyStream(scripted.stream)
     monkeypatch.setattr(scripted, "stream", model)
-    conversation = await make(service)
+    conversation = await service.client.create_conversation()
     await json_turn(service, conversation)
     model.fault = fault
     for at in range(model.moments):
         model.at = at
         forget_failures(service)
-        conversation = await make(service)
+        conversation = await service.client.create_conversation()
         async with asyncio.timeout(HANGS_SECONDS):
             responses = await scenario(service, conversation)
             await idle(service)
-        replies = (await got(service, messages_of(conversation)))[1::2]
+        replies = (await service.client.get_json(messages_path(conversation)))[1::2]
         assert {reply["status"] for reply in replies} == {"failed"}
         assert all(TEXT.startswith(reply["content"]) for reply in replies)
         model.at = None
@@ -146,7 +148,7 @@ async def idle(service: Service) -> None:
 
 async def sound(service: Service, conversation: dict[str, Any], responses: list[httpx2.Response], moment: str) -> None:
     """Looks at all that has to hold after a fault, and that the conversation goes on."""
-    stored = await got(service, messages_of(conversation), limit=100)
+    stored = await service.client.get_json(messages_path(conversation), limit=100)
     numbers = [message["sequence_number"] for message in stored]
     assert numbers == list(range(1, len(stored) + 1)), moment
     assert all(message["completed_at"] for message in stored), moment
@@ -167,7 +169,7 @@ async def sound(service: Service, conversation: dict[str, Any], responses: list[
 def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -> None:
     """What a caller was told of a message that has ended is what is stored of it."""
     if response.headers["content-type"].startswith("text/event-stream"):
-        events = events_of(response.text)
+        events = parse_events(response.text)
         last = events[-1].data["message"]
         assert "".join(event.data.get("delta", "") for event in events) == last["content"], moment
         told = [last]

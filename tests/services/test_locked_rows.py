@@ -14,8 +14,8 @@ from sqlalchemy import update
 
 from app.db.models import MessageRow
 from app.domain.ids import new_id
-from tests.api.talk import make, messages_of, path_of, say
 from tests.support.databases import PostgresTemplate
+from tests.support.parley_client import conversation_path, messages_path
 from tests.support.service import Service, serving, settings
 
 LOCK_WAITERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -61,8 +61,8 @@ async def until_waiting(connection: asyncpg.Connection, at_least: int) -> int:
 
 def asked_of(service: Service, conversation: dict[str, Any], message_id: str) -> list[asyncio.Task[httpx2.Response]]:
     """All that has to lock a conversation, many times over."""
-    path, message = path_of(conversation), f"{messages_of(conversation)}/{message_id}"
-    requests = [service.client.post(messages_of(conversation), json={"message": f"word{n}"}) for n in range(POSTS)]
+    path, message = conversation_path(conversation), f"{messages_path(conversation)}/{message_id}"
+    requests = [service.client.post(messages_path(conversation), json={"message": f"word{n}"}) for n in range(POSTS)]
     requests += [service.client.patch(path, json={"title": "Other"}) for _ in range(5)]
     requests += [service.client.post(f"{message}/regenerate", json={}) for _ in range(5)]
     requests += [service.client.put(message, json={"content": "Other"}) for _ in range(5)]
@@ -72,37 +72,40 @@ def asked_of(service: Service, conversation: dict[str, Any], message_id: str) ->
 async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service: Service, postgres_url: str) -> None:
     """While one conversation is locked, few connections wait for it; other turns, reads and the lease are served."""
     service = postgres_service
-    conversation, other = await make(service, message="Hello"), await make(service)
+    conversation, other = (
+        await service.client.create_conversation(message="Hello"),
+        await service.client.create_conversation(),
+    )
     reply = conversation["messages"][1]["message_id"]
     async with locked(postgres_url, [conversation]) as connection:
         asked = asked_of(service, conversation, reply)
         assert await until_waiting(connection, 1) <= 2
         for _ in range(5):
-            assert (await say(service, other, "Hello")).status_code == 201
-            assert (await service.client.get(path_of(conversation))).status_code == 200
+            assert (await service.client.post_message(other, "Hello")).status_code == 201
+            assert (await service.client.get(conversation_path(conversation))).status_code == 200
             assert (await service.client.get("/readyz")).status_code == 200
             assert await connection.fetchval(LOCK_WAITERS) <= 2
     answers = await asyncio.gather(*asked)
     # Whoever waited for too long was refused; whoever was accepted is stored.
     assert {answer.status_code for answer in answers} <= {200, 201, 409, 422, 503}
     accepted = [answer for answer in answers[:POSTS] if answer.status_code == 201]
-    stored = (await service.client.get(f"{messages_of(conversation)}?limit=100&order=desc")).json()
+    stored = (await service.client.get(f"{messages_path(conversation)}?limit=100&order=desc")).json()
     questions = {message["content"] for message in stored if message["role"] == "user"}
     assert {answer.json()["messages"][-2]["content"] for answer in accepted} <= questions
-    assert (await say(service, conversation, "Again")).status_code == 201
+    assert (await service.client.post_message(conversation, "Again")).status_code == 201
 
 
 async def test_many_locked_conversations_leave_room_to_read(postgres_service: Service, postgres_url: str) -> None:
     """With more conversations locked than there are connections, reads and health are served, and the lease renewed."""
     service = postgres_service
-    conversations = [await make(service) for _ in range(15)]
+    conversations = [await service.client.create_conversation() for _ in range(15)]
     renewals = "SELECT max(expires_at) FROM processes"
     async with locked(postgres_url, conversations) as connection:
-        asked = [asyncio.create_task(say(service, each, "Hello")) for each in conversations]
+        asked = [asyncio.create_task(service.client.post_message(each, "Hello")) for each in conversations]
         await until_waiting(connection, 8)
         before = await connection.fetchval(renewals)
         for each in conversations:
-            assert (await service.client.get(path_of(each))).status_code == 200
+            assert (await service.client.get(conversation_path(each))).status_code == 200
         assert (await service.client.get("/readyz")).status_code == 200
         while await connection.fetchval(renewals) == before:  # noqa: ASYNC110  a row says it
             await asyncio.sleep(0.05)
@@ -114,7 +117,7 @@ async def test_locked_conversations_do_not_keep_dead_turns_of_others(
 ) -> None:
     """Turns of a dead process are ended while conversations of others among them stay locked."""
     service = postgres_service
-    conversations = [await make(service, message="Hello") for _ in range(6)]
+    conversations = [await service.client.create_conversation(message="Hello") for _ in range(6)]
     left = {"status": "in_progress", "completed_at": None, "process_id": new_id()}
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(left))

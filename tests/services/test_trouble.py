@@ -19,7 +19,6 @@ from app.errors import DatabaseUnavailable
 from app.llm.calls import ModelCall
 from app.services.runtime.timings import Timings
 from app.services.turns.queue import start_eligible
-from tests.api.talk import got, live_events, make, messages_of, problem_of, say, told, until_accepted
 from tests.support.background import (
     ERRORS,
     WAIT_SECONDS,
@@ -33,8 +32,11 @@ from tests.support.background import (
     wake,
 )
 from tests.support.faults import Outage
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.service import HASTY, Service, asking, serving
+from tests.support.sse import live_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -68,10 +70,10 @@ async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_store
         await provider.calls[-1].finished.wait()
         await outage.failed.wait()
         await recover(openai_service)
-        problem_of(await until_ready(openai_service, 503), 503, "database-unavailable")
+        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
-    assert (await got(openai_service, path))[1]["status"] == "completed"
+    assert (await openai_service.client.get_json(path))[1]["status"] == "completed"
     await until_ready(openai_service)
     assert not lease_of(openai_service).may_recover
 
@@ -86,19 +88,19 @@ async def test_a_post_whose_reply_cannot_be_stored_is_answered(
     """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
     gate = asyncio.Event()
     path, post = await half(impatient_service, provider, gate)
-    reply = (await got(impatient_service, path))[1]
+    reply = (await impatient_service.client.get_json(path))[1]
     where = f"{path}/{reply['message_id']}"
-    async with impatient_service.client.stream("GET", f"{where}/events") as response:
+    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
         events = live_events(response)
         assert (await anext(events)).name == "turn.started"
         with Outage(impatient_service.database, error, turns.settle):
             gate.set()
-            answer = problem_of(await post, *CODES[type(error)])
+            answer = expect_problem(await post, *CODES[type(error)])
             assert answer["message_id"] == reply["message_id"]
         seen = [event async for event in events]
     assert "".join(event.data.get("delta", "") for event in seen) == "Half and half"
     assert seen[-1].name == "message.completed"
-    assert (await got(impatient_service, where))["content"] == "Half and half"
+    assert (await impatient_service.client.get_json(where))["content"] == "Half and half"
 
 
 @pytest.mark.parametrize("failing", [start_eligible, turns.history], ids=["start", "history"])
@@ -109,15 +111,15 @@ async def test_a_post_whose_turn_cannot_start_is_answered(
     gate = asyncio.Event()
     path, post = await half(impatient_service, provider, gate)
     waiting = asyncio.create_task(impatient_service.client.post(path, json={"message": "Second"}))
-    await until_accepted(impatient_service, {"conversation_id": path.split("/")[2]}, 4)
+    await impatient_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
     with Outage(impatient_service.database, DatabaseUnavailable(), failing):
         gate.set()
         assert (await post).status_code == 201
-        answer = problem_of(await waiting, 503, "database-unavailable")
+        answer = expect_problem(await waiting, 503, "database-unavailable")
     where = f"{path}/{answer['message_id']}"
-    async with impatient_service.client.stream("GET", f"{where}/events") as response:
+    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
         assert [event async for event in live_events(response)][-1].name == "message.completed"
-    assert (await got(impatient_service, where))["content"] == "Echo: Second"
+    assert (await impatient_service.client.get_json(where))["content"] == "Echo: Second"
 
 
 async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, provider: FakeProvider) -> None:
@@ -126,12 +128,12 @@ async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, pr
     configured = asking(provider, database_url=database_url)
     async with serving(configured, WITHOUT_WAIT) as one, serving(configured, WITHOUT_WAIT) as other:
         provider.reply("Half ", gate, "and half")
-        path = messages_of(await make(one))
+        path = messages_path(await one.client.create_conversation())
         post = asyncio.create_task(one.client.post(path, json={"message": "Hello"}, headers=headers))
         await provider.wait_calls(1)
         with Outage(other.database, DatabaseUnavailable(), turns.progress):
             retried = await other.client.post(path, json={"message": "Hello"}, headers=headers)
-            problem_of(retried, 503, "database-unavailable")
+            expect_problem(retried, 503, "database-unavailable")
         gate.set()
         assert (await post).status_code == 201
         again = await other.client.post(path, json={"message": "Hello"}, headers=headers)
@@ -140,9 +142,9 @@ async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, pr
 
 async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: Service) -> None:
     """What is stored is answered with once it can be read again; a refusal would have it asked, and paid, twice."""
-    made = await make(openai_service)
+    made = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), messages.latest) as outage:
-        post = asyncio.create_task(say(openai_service, made, "Hello"))
+        post = asyncio.create_task(openai_service.client.post_message(made, "Hello"))
         await outage.failed.wait()
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
@@ -151,12 +153,12 @@ async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: S
 @pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
 async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(impatient_service: Service, begins: bool) -> None:
     """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
-    path = "/conversations" if begins else messages_of(await make(impatient_service))
+    path = "/conversations" if begins else messages_path(await impatient_service.client.create_conversation())
     body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
     with Outage(impatient_service.database, DatabaseUnavailable(), messages.latest):
-        answer = problem_of(await impatient_service.client.post(path, json=body), 503, "database-unavailable")
-    where = f"{messages_of(answer)}/{answer['message_id']}"
-    assert (await got(impatient_service, where))["content"] == "Echo: Hello"
+        answer = expect_problem(await impatient_service.client.post(path, json=body), 503, "database-unavailable")
+    where = f"{messages_path(answer)}/{answer['message_id']}"
+    assert (await impatient_service.client.get_json(where))["content"] == "Echo: Hello"
 
 
 async def test_nobody_is_told_draining_by_a_process_that_is_not(
@@ -170,7 +172,7 @@ async def test_nobody_is_told_draining_by_a_process_that_is_not(
         await until(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
-    assert (await got(openai_service, path))[1]["usage"] is not None
+    assert (await openai_service.client.get_json(path))[1]["usage"] is not None
 
 
 async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
@@ -183,9 +185,9 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(openai_service.services.resources.router, "complete", broken)
-    made = await make(openai_service)
-    problem_of(await say(openai_service, made, "Hello"), 500, "internal-error")
-    reply = (await got(openai_service, messages_of(made)))[1]
+    made = await openai_service.client.create_conversation()
+    expect_problem(await openai_service.client.post_message(made, "Hello"), 500, "internal-error")
+    reply = (await openai_service.client.get_json(messages_path(made)))[1]
     assert (reply["status"], reply["content"]) == ("failed", "Half ")
 
 
@@ -199,7 +201,9 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(executor, "on_turn_finished", [broken, lambda run: called.append(run.reply.status)])
-    assert (await told(openai_service, await make(openai_service), "Hello"))["assistant_reply"] == "Echo: Hello"
+    assert (await openai_service.client.send(await openai_service.client.create_conversation(), "Hello"))[
+        "assistant_reply"
+    ] == "Echo: Hello"
     assert called == ["completed"]
     assert "a callback after a turn failed" in caplog.text
 
@@ -222,8 +226,8 @@ async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
             await outage.failed.wait()
             await executor.drain(0)
             async with asyncio.timeout(WAIT_SECONDS):
-                problem_of(await post, 503, "draining")
-                problem_of(await first, 503, "draining")
+                expect_problem(await post, 503, "draining")
+                expect_problem(await first, 503, "draining")
 
 
 @contextlib.asynccontextmanager
@@ -245,7 +249,7 @@ async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, 
             await provider.calls[-1].finished.wait()
             await recover(other)
         assert (await post).json()["assistant_reply"] == "Half and half"
-        assert (await got(other, path))[1]["status"] == "completed"
+        assert (await other.client.get_json(path))[1]["status"] == "completed"
 
 
 async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: str, provider: FakeProvider) -> None:
@@ -254,7 +258,7 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
     async with pair_of(database_url, provider) as (one, other):
         path, post = await half(one, provider, gate)
         waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
-        await until_accepted(other, {"conversation_id": path.split("/")[2]}, 4)
+        await other.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
         with Outage(one.database, DatabaseUnavailable()):
             await lease_of(one).release()
             async with other.database.write_session() as session:
@@ -262,9 +266,9 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
                 await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
             await recover(other)
         gate.set()
-        problem_of(await post, 502, "turn-interrupted")
+        expect_problem(await post, 502, "turn-interrupted")
         assert (await waiting).json()["assistant_reply"] == "Echo: Second"
-        assert [each["status"] for each in (await got(one, path))[1::2]] == ["interrupted", "completed"]
+        assert [each["status"] for each in (await one.client.get_json(path))[1::2]] == ["interrupted", "completed"]
 
 
 async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
@@ -277,6 +281,6 @@ async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_ur
             await lease_over(one)
             async with serving(configured, HASTY) as other:
                 await pollers_of(other)["turn recovery"].poll()
-                assert (await got(other, path))[1]["status"] == "in_progress"
+                assert (await other.client.get_json(path))[1]["status"] == "in_progress"
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"

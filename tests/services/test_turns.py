@@ -320,7 +320,7 @@ async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provid
     gate = asyncio.Event()
     path, first = await started(openai_service, provider, "Half ", gate)
     lost = {"message": "Lost", "stream": True}
-    async with openai_service.client.stream("POST", path, json=lost) as second:
+    async with openai_service.client.http.stream("POST", path, json=lost) as second:
         lines = second.aiter_lines()
         async for line in lines:
             if line == "event: turn.started":

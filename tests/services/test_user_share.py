@@ -13,11 +13,13 @@ from sqlalchemy import update
 
 from app.db.checks import conversations
 from app.db.models import MessageRow
-from tests.api.talk import make, messages_of, problem_of, row_counts, say, until_ended
 from tests.services.test_turns import dead_process
 from tests.support.background import recover
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
+from tests.support.rows import row_counts
 from tests.support.service import Service, asking, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,7 +40,7 @@ class Crowd:
 
     async def say(self, conversation: dict[str, Any], **body: Any) -> httpx2.Response:
         """The answer to a turn."""
-        return self.taken(await say(self.service, conversation, "And?", background=True, **body))
+        return self.taken(await self.service.client.post_message(conversation, "And?", background=True, **body))
 
     def taken(self, response: httpx2.Response) -> httpx2.Response:
         if response.status_code == 202:
@@ -49,7 +51,7 @@ class Crowd:
         """Let all turns end, and see that nothing was left over."""
         self.gate.set()
         for each in self.accepted:
-            await until_ended(self.service, each)
+            await self.service.client.wait_until_ended(each)
         await self.idle()
         assert await self.service.database.read(conversations.findings, self.service.database.kind) == []
 
@@ -75,13 +77,13 @@ async def test_one_user_cannot_take_all_places(database_url: str, provider: Fake
     async with crowded(database_url, provider, 2, 8) as crowd:
         assert [(await crowd.begin("ada")).status_code for _ in range(4)] == [202] * 4  # two at work do not count
         before = await row_counts(crowd.service)
-        problem_of(await crowd.begin("ada"), 429, "rate-limited")
-        spare = await make(crowd.service)
-        problem_of(await crowd.say(spare), 429, "rate-limited")
-        problem_of(await crowd.say(crowd.accepted[0]), 429, "rate-limited")
+        expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+        spare = await crowd.service.client.create_conversation()
+        expect_problem(await crowd.say(spare), 429, "rate-limited")
+        expect_problem(await crowd.say(crowd.accepted[0]), 429, "rate-limited")
         assert await row_counts(crowd.service) == before | {"conversations": before["conversations"] + 1}
         assert [(await crowd.begin(user)).status_code for user in ("bob", "bob", "eve")] == [202] * 3
-        problem_of(await crowd.begin("bob"), 429, "rate-limited")
+        expect_problem(await crowd.begin("bob"), 429, "rate-limited")
 
 
 async def test_a_storm_of_one_user_leaves_room_for_others(database_url: str, provider: FakeProvider) -> None:
@@ -100,8 +102,8 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
     async with crowded(database_url, provider, 1, 4) as crowd:
         await crowd.begin("ada")
         client, waiting = crowd.service.client, (await crowd.begin("ada")).json()
-        problem_of(await crowd.begin("ada"), 429, "rate-limited")
-        reply = f"{messages_of(waiting)}/{waiting['messages'][1]['message_id']}"
+        expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+        reply = f"{messages_path(waiting)}/{waiting['messages'][1]['message_id']}"
         assert (await client.post(f"{reply}/cancel")).status_code == 202
         await client.get(f"{reply}/events")
         again = (await crowd.begin("ada")).json()
@@ -111,7 +113,7 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
             await asyncio.sleep(0)
         assert (await crowd.begin("ada")).status_code == 202
         crowd.gate.set()
-        await until_ended(crowd.service, crowd.accepted[-1])
+        await crowd.service.client.wait_until_ended(crowd.accepted[-1])
         assert (await crowd.begin("ada")).status_code == 202
 
 
@@ -122,9 +124,9 @@ async def test_a_turn_takes_the_places_of_those_that_are_stopped_for_it(
     async with crowded(database_url, provider, 1, 4) as crowd:
         made = (await crowd.begin("ada")).json()
         waiting = (await crowd.say(made)).json()["messages"][-1]
-        problem_of(await crowd.say(made), 429, "rate-limited")
+        expect_problem(await crowd.say(made), 429, "rate-limited")
         assert (await crowd.say(made, on_busy="interrupt")).status_code == 202
-        found = (await crowd.service.client.get(f"{messages_of(made)}/{waiting['message_id']}")).json()
+        found = (await crowd.service.client.get(f"{messages_path(made)}/{waiting['message_id']}")).json()
         assert found["status"] == "cancelled"
 
 
@@ -136,19 +138,19 @@ async def test_the_conversation_s_bound_comes_first_and_the_process_s_last(
         first = (await crowd.begin("ada")).json()
         posts = await asyncio.gather(*(crowd.say(first) for _ in range(63)))
         assert {response.status_code for response in posts} == {202}
-        bob, eve = [await make(crowd.service, user_id=user) for user in ("bob", "eve")]
+        bob, eve = [await crowd.service.client.create_conversation(user_id=user) for user in ("bob", "eve")]
         for full in (False, True):
             if full:
                 assert (await crowd.say(bob)).status_code == 202
-            problem_of(await crowd.say(first), 409, "queue-full")
-            busy = problem_of(await crowd.say(first, on_busy="reject"), 409, "conversation-busy")
+            expect_problem(await crowd.say(first), 409, "queue-full")
+            busy = expect_problem(await crowd.say(first, on_busy="reject"), 409, "conversation-busy")
             assert busy["message_id"] == first["messages"][1]["message_id"]
-            problem_of(await crowd.begin("ada"), 429, "rate-limited")
-            problem_of(await crowd.say(await make(crowd.service)), 429, "rate-limited")
-        problem_of(await crowd.say(eve), 503, "overloaded")
-        problem_of(await crowd.begin("new"), 503, "overloaded")
-        missing = await crowd.service.client.post(messages_of(eve), params={"user_id": "ada"}, json={"message": "Hi"})
-        problem_of(missing, 404, "conversation-not-found")
+            expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+            expect_problem(await crowd.say(await crowd.service.client.create_conversation()), 429, "rate-limited")
+        expect_problem(await crowd.say(eve), 503, "overloaded")
+        expect_problem(await crowd.begin("new"), 503, "overloaded")
+        missing = await crowd.service.client.post(messages_path(eve), params={"user_id": "ada"}, json={"message": "Hi"})
+        expect_problem(missing, 404, "conversation-not-found")
 
 
 async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, provider: FakeProvider) -> None:
@@ -156,16 +158,16 @@ async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, 
     async with crowded(database_url, provider, 1, 4) as crowd:
         crowd.gate.set()
         first = (await crowd.begin("ada")).json()
-        old = await until_ended(crowd.service, first)
+        old = await crowd.service.client.wait_until_ended(first)
         await crowd.idle()
         crowd.gate.clear()
         await crowd.begin("bob")
-        path = f"{messages_of(first)}/{old['message_id']}"
+        path = f"{messages_path(first)}/{old['message_id']}"
         regenerate = f"{path}/regenerate"
         waits = crowd.taken(await crowd.service.client.post(regenerate, json={"background": True}))
         assert (waits.status_code, waits.json()["messages"][1]["status"]) == (202, "queued")
         before = await row_counts(crowd.service)
-        problem_of(await crowd.service.client.post(regenerate, json={}), 429, "rate-limited")
+        expect_problem(await crowd.service.client.post(regenerate, json={}), 429, "rate-limited")
         assert (await crowd.service.client.get(path)).json()["superseded_by"] is None
         assert await row_counts(crowd.service) == before
 
@@ -174,13 +176,13 @@ async def test_a_retry_finds_its_turn_where_a_new_one_is_refused(database_url: s
     """Under its key a turn that waits is answered, not refused; a refused request claims no key."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         await crowd.begin("ada")
-        path = messages_of(await make(crowd.service))
+        path = messages_path(await crowd.service.client.create_conversation())
         body, headers = {"message": "Hello", "background": True}, {"Idempotency-Key": "k"}
         assert crowd.taken(await crowd.service.client.post(path, json=body, headers=headers)).status_code == 202
         again = await crowd.service.client.post(path, json=body, headers=headers)
         assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
         other = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
-        problem_of(other, 429, "rate-limited")
+        expect_problem(other, 429, "rate-limited")
         await crowd.ended()
         anew = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
         assert (anew.status_code, "idempotency-replayed" in anew.headers) == (202, False)
@@ -194,7 +196,7 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
         left = []
         for _ in range(3):
             left.append((await crowd.begin("ada")).json())
-            await until_ended(crowd.service, left[-1])
+            await crowd.service.client.wait_until_ended(left[-1])
         await crowd.idle()
         crowd.gate.clear()
         await crowd.begin("bob")
@@ -207,9 +209,9 @@ async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: 
             await session.execute(of_them.values(process_id=dead, **values))
         await recover(crowd.service)
         assert len(crowd.service.services.turns.executor.runs) == 4
-        problem_of(await crowd.begin("ada"), 429, "rate-limited")
+        expect_problem(await crowd.begin("ada"), 429, "rate-limited")
         assert (await crowd.begin("eve")).status_code == 202
         crowd.gate.set()
         for each in left:
-            assert (await until_ended(crowd.service, each))["content"] == "Whole"
+            assert (await crowd.service.client.wait_until_ended(each))["content"] == "Whole"
         assert (await crowd.begin("ada")).status_code == 202

@@ -14,7 +14,7 @@ from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.timings import Timings
 from app.services.turns.recovery import TurnRecovery
-from tests.api.talk import make, messages_of, say
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -69,13 +69,13 @@ async def until_ready(service: Service, status: int = 200) -> httpx2.Response:
 async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
     """The path of a conversation's messages, and the post of a turn whose reply is half made before the gate."""
     provider.reply("Half ", gate, "and half")
-    made = await make(service)
+    made = await service.client.create_conversation()
     calls = len(provider.calls)
-    post = asyncio.create_task(say(service, made, "Hello"))
+    post = asyncio.create_task(service.client.post_message(made, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
     await until(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
-    return messages_of(made), post
+    return messages_path(made), post
 
 
 async def lease_over(service: Service) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import httpx2
 
 from tests.support.documented import documented
+from tests.support.parley_client import ParleyClient
 
 PARLEY = (str(Path(sys.executable).with_name("parley")),)
 UVICORN = (sys.executable, "-m", "uvicorn")
@@ -52,7 +53,7 @@ class Parley:
         """Standard error, a line each."""
         self.started_at = time.monotonic()
         self.url = ""
-        self.client = httpx2.AsyncClient(timeout=30, event_hooks={"response": [documented().check]})
+        self.client = ParleyClient(httpx2.AsyncClient(timeout=30, event_hooks={"response": [documented().check]}))
         self._address: Future[str] = Future()
         self._ended: Future[int] = Future()
         threading.Thread(target=self._read, daemon=True).start()
@@ -69,7 +70,7 @@ class Parley:
             DidNotStart: the process ended, or two minutes did.
         """
         self.url = await asyncio.to_thread(self._address_in_time)
-        self.client.base_url = httpx2.URL(self.url)
+        self.client.http.base_url = httpx2.URL(self.url)
         while not await self.answers("/readyz"):
             if self.process.poll() is not None or time.monotonic() > self.started_at + START_SECONDS:
                 raise self._did_not_start()
@@ -149,7 +150,7 @@ async def parley_process(
         finally:
             parley.kill()
             await parley.wait(COMMAND_SECONDS)
-            await parley.client.aclose()
+            await parley.client.http.aclose()
 
 
 def launched(

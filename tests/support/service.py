@@ -18,6 +18,7 @@ from app.services.runtime.timings import Timings
 from app.serving.server import options
 from app.settings import Settings
 from tests.support.documented import documented
+from tests.support.parley_client import ParleyClient
 from tests.support.provider import FakeProvider
 
 OPEN_FILES = 4096
@@ -71,7 +72,7 @@ class Service:
 
     app: FastAPI
     url: str
-    client: httpx2.AsyncClient
+    client: ParleyClient
 
     @property
     def services(self) -> Services:
@@ -99,7 +100,7 @@ async def serving(configured: Settings, timings: Timings = Timings()) -> AsyncIt
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    async with httpx2.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [documented().check]}) as client:
-        yield Service(app, url, client)
+    async with httpx2.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [documented().check]}) as http:
+        yield Service(app, url, ParleyClient(http))
     server.should_exit = True
     await running

@@ -14,6 +14,7 @@ from app.db.database import Database
 from app.db.models import DocumentRow
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
+from tests.support.parley_client import ParleyClient
 
 BOUNDARY = "a1b2c3d4e5f6"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -41,13 +42,13 @@ def form(*parts: bytes) -> bytes:
 
 
 async def upload(
-    client: httpx2.AsyncClient, content: bytes, name: str = "notes.txt", user_id: str = "ada"
+    client: ParleyClient, content: bytes, name: str = "notes.txt", user_id: str = "ada"
 ) -> httpx2.Response:
     """The answer to a document that is sent as any client does."""
     return await client.post("/documents", files={"file": (name, content)}, data={"user_id": user_id})
 
 
-async def uploaded(client: httpx2.AsyncClient, content: bytes, name: str = "notes.txt", **more: Any) -> dict[str, Any]:
+async def uploaded(client: ParleyClient, content: bytes, name: str = "notes.txt", **more: Any) -> dict[str, Any]:
     """A document that was taken in."""
     response = await upload(client, content, name, **more)
     assert response.status_code in {200, 202}, response.text
@@ -55,7 +56,7 @@ async def uploaded(client: httpx2.AsyncClient, content: bytes, name: str = "note
     return document
 
 
-async def document_of(client: httpx2.AsyncClient, document: Mapping[str, Any]) -> dict[str, Any]:
+async def document_of(client: ParleyClient, document: Mapping[str, Any]) -> dict[str, Any]:
     """A document as it is now."""
     response = await client.get(f"/documents/{document['document_id']}")
     assert response.status_code == 200, response.text
@@ -64,7 +65,7 @@ async def document_of(client: httpx2.AsyncClient, document: Mapping[str, Any]) -
 
 
 async def read(
-    client: httpx2.AsyncClient, document: Mapping[str, Any], status: str | None = "ready", seconds: float = 30
+    client: ParleyClient, document: Mapping[str, Any], status: str | None = "ready", seconds: float = 30
 ) -> dict[str, Any]:
     """A document once it is ready, or failed: its stream of events ends with that."""
     async with asyncio.timeout(seconds):
