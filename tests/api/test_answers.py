@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.talk import got, make, messages_of, problem_of, say
-from tests.contracts.test_answers import EXPECTED_OF_GIVEN, GIVEN, Made
+from tests.support.answer_cases import EXPECTED_OF_GIVEN, GIVEN, Made
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 

@@ -1,22 +1,17 @@
+"""Uploaded documents become ready or failed, whichever process ingests them."""
+
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from app.db import documents, ingestion, process_leases, schema
-from app.db.checks import conversations
-from app.db.connect import connect
+from app.db import documents, ingestion, process_leases
 from app.db.database import Database
 from app.db.process_leases import LEASE_MS
-from app.db.transaction import Statement, Transaction
-from app.domain.documents import Document, DocumentStatus, Stage
+from app.domain.documents import DocumentStatus, Stage
 from app.errors import DocumentNotFound
-from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
 from app.services.documents.deletion import DocumentDeleter
 from app.services.documents.ingestion_job import NOT_EMBEDDED
@@ -25,92 +20,10 @@ from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
 from tests.support.faults import Outage
 from tests.support.hosts import Host, recovered
+from tests.support.ingestion import SENTENCE, TEXT, embedding_of, needs_vectors, rows
 from tests.support.uploads import NOTHING, counts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-SENTENCE = "The quick brown fox jumps over the lazy dog, and then it goes home to sleep. "
-TEXT = "".join(f"# Part {each}\n\n{SENTENCE * 8}\n\n" for each in range(100)).encode()
-"""A hundred chunks, at least: more than are stored at once."""
-IN_HAND = "SELECT DISTINCT embedding, process_id FROM documents"
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    made = connect(database_url, pool_size=5)
-    await schema.upgrade(made)
-    yield made
-    await made.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def reader() -> AsyncIterator[DocumentReader]:
-    """What reads documents, for all tests."""
-    made = DocumentReader()
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def embedder() -> FakeEmbedder:
-    """An embedder that works, until it is told otherwise."""
-    return FakeEmbedder()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def hosts(
-    database: Database, reader: DocumentReader, embedder: FakeEmbedder
-) -> AsyncIterator[Callable[..., Any]]:
-    """Makes hosts, which stop with the test; what they leave is sound then."""
-    made: list[Host] = []
-
-    async def make(own: Embedder | None = embedder, timings: Timings = Timings()) -> Host:
-        host = Host(database, reader, own, timings)
-        made.append(host)
-        await host.start()
-        return host
-
-    yield make
-    for host in made:
-        await host.die()
-        await host.tasks.drain(5)
-    await recovered(database)
-    assert await database.read(conversations.findings, database.kind) == []
-
-
-async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """What a statement gives."""
-
-    def transaction() -> Transaction[list[tuple[Any, ...]]]:
-        return [tuple(row) for row in (yield Statement(sql, values))]
-
-    return await database.write(transaction)
-
-
-async def embedding_of(database: Database, document: Document) -> str | None:
-    """Whose vectors a document has, where it has one for each chunk, and no others."""
-    [(embedding, generation)] = await rows(
-        database, "SELECT embedding, generation FROM documents WHERE document_id = $1", document.document_id
-    )
-    if embedding is None:
-        return None
-    found = await rows(
-        database,
-        "SELECT v.embedder, COUNT(*) FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key "
-        "WHERE c.document_id = $1 AND c.generation = $2 GROUP BY v.embedder",
-        document.document_id,
-        generation,
-    )
-    chunk_count = (await database.read(documents.by_id, document.document_id)).chunk_count
-    assert found == [(embedding, chunk_count)]
-    return str(embedding)
-
-
-def needs_vectors(database: Database) -> None:
-    """Leaves a test out where this server cannot store vectors."""
-    if not database.vectors_stored:
-        pytest.skip("this PostgreSQL lacks the extension vector")
 
 
 async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
@@ -307,66 +220,6 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     assert order == [
         hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
     ]
-
-
-async def test_another_model_has_documents_embedded_anew(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """Documents stay ready with the old vectors until the new ones are complete, and have only these then."""
-    needs_vectors(database)
-    one = await hosts()
-    document = await one.ready(await one.upload(TEXT))
-    await one.die()
-    new = FakeEmbedder("new")
-    new.open.clear()
-    other = await hosts(new)
-    await new.asked.wait()
-    assert (await database.read(documents.by_id, document.document_id)).status is DocumentStatus.READY
-    assert await rows(database, "SELECT embedding FROM documents") == [(embedder.name,)]
-    new.open.set()
-    await until_embedded(database, "new")
-    assert await embedding_of(database, document) == "new"
-    await other.die()
-    await hosts(FakeEmbedder("new"))
-    assert sorted(new.texts) == sorted(embedder.texts)
-
-
-async def until_embedded(database: Database, name: str) -> None:
-    """Waits until all documents have one embedder's vectors, and nobody is at them; nothing tells it but asking."""
-    async with asyncio.timeout(30):
-        while await rows(database, IN_HAND) != [(name, None)]:  # noqa: ASYNC110  see above
-            await asyncio.sleep(0.01)
-
-
-async def test_embedding_anew_goes_on_after_a_crash_and_lets_uploads_pass(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """A process that dies over it is followed by another; a new document does not wait for the old ones' vectors."""
-    needs_vectors(database)
-    one = await hosts()
-    document = await one.ready(await one.upload(TEXT))
-    await one.die()
-    new = FakeEmbedder("new")
-    new.open.clear()
-    dying = await hosts(new)
-    await new.asked.wait()
-    await dying.die()
-    new.open.set()
-    other = await hosts(new)
-    added = await other.ready(await other.upload(b"Another text.", name="b.txt"))
-    await until_embedded(database, "new")
-    assert await embedding_of(database, document) == await embedding_of(database, added) == "new"
-
-
-async def test_what_had_no_vectors_gets_them(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """Documents that were stored for words alone are embedded when there is an embedder."""
-    needs_vectors(database)
-    one = await hosts(None)
-    document = await one.ready(await one.upload(TEXT))
-    await one.die()
-    await hosts()
-    await until_embedded(database, embedder.name)
-    assert await embedding_of(database, document) == embedder.name
 
 
 async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any) -> None:

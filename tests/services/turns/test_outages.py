@@ -1,33 +1,26 @@
-"""Turns under trouble of every kind: no reply is lost, and whoever waits is answered."""
+"""Turns and their clients during an outage of the database."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import update
 
 from app.db import messages, process_leases, turns
-from app.db.models import ProcessRow
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
-from app.llm.calls import ModelCall
 from app.services.runtime.timings import Timings
 from app.services.turns.queue import start_eligible
 from tests.support.background import (
     ERRORS,
-    WAIT_SECONDS,
     half,
     lease_of,
     lease_over,
-    pollers_of,
     recover,
-    until,
     until_ready,
     wake,
 )
@@ -159,128 +152,3 @@ async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(impatient_
         answer = expect_problem(await impatient_service.client.post(path, json=body), 503, "database-unavailable")
     where = f"{messages_path(answer)}/{answer['message_id']}"
     assert (await impatient_service.client.get_json(where))["content"] == "Echo: Hello"
-
-
-async def test_nobody_is_told_draining_by_a_process_that_is_not(
-    openai_service: Service, provider: FakeProvider, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A reply that a fault of ours keeps from being stored is retried with the fault in the log, and is not lost."""
-    gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
-    with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
-        gate.set()
-        await until(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
-    answer = await post
-    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
-    assert (await openai_service.client.get_json(path))[1]["usage"] is not None
-
-
-async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
-    openai_service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault of ours after some text ends the turn as failed, with that text."""
-
-    async def broken(call: ModelCall) -> None:
-        call.sink.append("Half ")
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(openai_service.services.resources.router, "complete", broken)
-    made = await openai_service.client.create_conversation()
-    expect_problem(await openai_service.client.post_message(made, "Hello"), 500, "internal-error")
-    reply = (await openai_service.client.get_json(messages_path(made)))[1]
-    assert (reply["status"], reply["content"]) == ("failed", "Half ")
-
-
-async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
-    openai_service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
-    executor, called = openai_service.services.turns.executor, []
-
-    def broken(*_: object) -> None:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(executor, "on_turn_finished", [broken, lambda run: called.append(run.reply.status)])
-    assert (await openai_service.client.send(await openai_service.client.create_conversation(), "Hello"))[
-        "assistant_reply"
-    ] == "Echo: Hello"
-    assert called == ["completed"]
-    assert "a callback after a turn failed" in caplog.text
-
-
-async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
-    database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
-
-    async def broken(*_: object) -> None:
-        raise RuntimeError("a bug")
-
-    timings = dataclasses.replace(HASTY, last_commits=0.05)
-    async with serving(asking(provider, database_url=database_url), timings) as service:
-        executor = service.services.turns.executor
-        path, first = await half(service, provider, asyncio.Event())
-        monkeypatch.setattr(executor.queue, "wait_for_start", broken)
-        with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
-            post = asyncio.create_task(service.client.post(path, json={"message": "Second"}))
-            await outage.failed.wait()
-            await executor.drain(0)
-            async with asyncio.timeout(WAIT_SECONDS):
-                expect_problem(await post, 503, "draining")
-                expect_problem(await first, 503, "draining")
-
-
-@contextlib.asynccontextmanager
-async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
-    """Two services on one database."""
-    configured = asking(provider, database_url=database_url)
-    async with serving(configured, HASTY) as one, serving(configured, HASTY) as other:
-        yield one, other
-
-
-async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, provider: FakeProvider) -> None:
-    """While its lease runs, a process that cannot write keeps its turns: another one that is well ends none of them."""
-    gate = asyncio.Event()
-    async with pair_of(database_url, provider) as (one, other):
-        path, post = await half(one, provider, gate)
-        with Outage(one.database, DatabaseUnavailable()) as outage:
-            await outage.failed.wait()
-            gate.set()
-            await provider.calls[-1].finished.wait()
-            await recover(other)
-        assert (await post).json()["assistant_reply"] == "Half and half"
-        assert (await other.client.get_json(path))[1]["status"] == "completed"
-
-
-async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: str, provider: FakeProvider) -> None:
-    """Once its lease is over its turn at work is interrupted, its waiting one run elsewhere; its clients see both."""
-    gate = asyncio.Event()
-    async with pair_of(database_url, provider) as (one, other):
-        path, post = await half(one, provider, gate)
-        waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
-        await other.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
-        with Outage(one.database, DatabaseUnavailable()):
-            await lease_of(one).release()
-            async with other.database.write_session() as session:
-                mine = ProcessRow.process_id == one.services.process.id
-                await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
-            await recover(other)
-        gate.set()
-        expect_problem(await post, 502, "turn-interrupted")
-        assert (await waiting).json()["assistant_reply"] == "Echo: Second"
-        assert [each["status"] for each in (await one.client.get_json(path))[1::2]] == ["interrupted", "completed"]
-
-
-async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
-    """An outage has ended the lease of a process that lives: a new one gives it the time to renew that."""
-    gate = asyncio.Event()
-    configured = asking(provider, database_url=database_url)
-    async with serving(configured, HASTY) as one:
-        path, post = await half(one, provider, gate)
-        with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
-            await lease_over(one)
-            async with serving(configured, HASTY) as other:
-                await pollers_of(other)["turn recovery"].poll()
-                assert (await other.client.get_json(path))[1]["status"] == "in_progress"
-        gate.set()
-        assert (await post).json()["assistant_reply"] == "Half and half"

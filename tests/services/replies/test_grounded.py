@@ -13,7 +13,6 @@ from app.domain.grounded_prompt import NOTHING_FOUND
 from app.services.runtime.timings import Timings
 from app.services.search.service import DocumentSearch
 from app.services.turns.checkpoints import CheckpointWriter
-from tests.services.test_turns import change, checkpoints, dead_process
 from tests.support.background import recover
 from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
@@ -21,6 +20,7 @@ from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
 from tests.support.shelf import Shelf
 from tests.support.sse import live_events, parse_events
+from tests.support.turns import change, checkpoints, dead_process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

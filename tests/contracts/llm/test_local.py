@@ -286,7 +286,7 @@ loop.close()
 
 async def test_exit_with_an_abandoned_reply():
     """A program that forgets a reply ends at once and well, and llama.cpp has written nothing."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     command = [sys.executable, "-W", "error", "-c", ABANDONING]
     ended = await asyncio.to_thread(subprocess.run, command, cwd=root, capture_output=True, timeout=20)
 

@@ -1,4 +1,4 @@
-"""What is made of all that providers were seen to send: their own forms, and the untidy ones of real servers."""
+"""Answers of providers, observed and of real servers' untidy forms, each with the reply or the failure it means."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from app.errors import AppError
-from tests.support.answers import DONE, byte_wise, choice, chunk, document, event, given, stream, usage
-from tests.support.provider import FakeProvider
+from tests.support.answers import DONE, choice, chunk, document, event, given, stream, usage
 from tests.support.replies import Raw
-from tests.support.routing import Asked, asked, failing, seconds
 
 GIVEN = given()
 PAIR = chunk("Hi ") + chunk("you")
@@ -51,7 +45,6 @@ ERROR = '{"error": {"message": "no", "code": "invalid_api_key"}}'
 COUNTED = Made(tokens=(7, 2))
 TOKENS = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 NONE_AT_ALL = Failed("provider-error", 1, says="no chat completion")
-
 EXPECTED_OF_GIVEN: dict[str, Made | Failed] = {
     "stopevery-slow": Made("A B C D", seconds=3.4),
     "nofinish": Made(),
@@ -81,7 +74,6 @@ EXPECTED_OF_GIVEN: dict[str, Made | Failed] = {
     "auth-gemini": Failed("provider-auth"),
     "pay-402": Failed("provider-auth"),
 }
-
 ENDS: dict[str, tuple[Raw, Made | Failed]] = {
     "stop on every chunk, at once": (stream(chunk("Hi ", "stop"), chunk("you", "stop"), DONE), Made()),
     "stop on every chunk, no [DONE]": (stream(chunk("Hi ", "stop"), chunk("you", "stop")), Made()),
@@ -137,7 +129,6 @@ ENDS: dict[str, tuple[Raw, Made | Failed]] = {
     "network_error": (stream(PAIR, chunk(finish="network_error")), Failed("provider-error", text="Hi you")),
     "abort": (stream(PAIR, chunk(finish="abort")), Failed("provider-error", text="Hi you")),
 }
-
 FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
     "byte order mark": (stream(b"\xef\xbb\xbf", WHOLE), Made()),
     "byte order mark, one chunk": (stream(b"\xef\xbb\xbf", chunk("Hi you", "stop")), Made()),
@@ -215,7 +206,6 @@ FRAMES: dict[str, tuple[Raw, Made | Failed]] = {
     ),
     "gzip of something else": (stream(b"\x1f\x8bno gzip at all"), Failed("provider-truncated", 3)),
 }
-
 TEXTS: dict[str, tuple[Raw, Made | Failed]] = {
     "parts": (
         stream(chunk({"content": [{"type": "text", "text": "Hi "}, {"type": "text", "text": "you"}]}), STOP),
@@ -306,7 +296,6 @@ TEXTS: dict[str, tuple[Raw, Made | Failed]] = {
     "plain text": (document("It works!", kind="text/plain"), NONE_AT_ALL),
     "a JSON that is something else": (document({"status": "ok"}), NONE_AT_ALL),
 }
-
 USAGES: dict[str, tuple[Raw, Made | Failed]] = {
     "half null": (stream(WHOLE.replace(DONE, ""), usage(prompt_tokens=7, completion_tokens=None)), Made()),
     "half there": (stream(WHOLE.replace(DONE, ""), usage(prompt_tokens=7)), Made()),
@@ -320,11 +309,8 @@ USAGES: dict[str, tuple[Raw, Made | Failed]] = {
         COUNTED,
     ),
 }
-
-
-ERRORS = json.loads(Path(__file__).with_name("refusals.json").read_text())
+ERRORS = json.loads((Path(__file__).parents[1] / "contracts" / "llm" / "refusals.json").read_text())
 """Errors as statuses with a body, and as events or documents behind a 200, by who was seen to send them."""
-
 REFUSALS: dict[str, tuple[Raw, Made | Failed]] = {
     each["name"]: (document(each["body"], each["status"]), Failed(each["code"], each["attempts"]))
     for each in ERRORS["refusals"]
@@ -336,7 +322,6 @@ IN_STREAMS: dict[str, tuple[Raw, Made | Failed]] = {
     )
     for each in ERRORS["streams"]
 }
-
 TABLE = (
     {name: (answer, EXPECTED_OF_GIVEN[name]) for name, answer in GIVEN.items()}
     | {f"end: {name}": row for name, row in ENDS.items()}
@@ -346,41 +331,3 @@ TABLE = (
     | {f"refusal: {name}": row for name, row in REFUSALS.items()}
     | {f"stream: {name}": row for name, row in IN_STREAMS.items()}
 )
-
-
-def check(adapter: str, answer: Raw, expected: Made | Failed) -> None:
-    """Asks a provider that answers so, and compares what becomes of it."""
-
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
-        provider.default = answer
-        if isinstance(expected, Failed):
-            error: AppError = await failing(ask)
-            assert (error.code, len(provider.calls)) == (expected.code, expected.attempts)
-            assert (router.heard.text, expected.says in error.detail) == (expected.text, True)
-            return
-        ending = await ask()
-        assert (router.heard.text, ending.finish_reason) == (expected.text, expected.reason)
-        assert router.heard.reasoning == expected.reasoning
-        tokens = None if ending.usage.estimated else (ending.usage.input_tokens, ending.usage.output_tokens)
-        assert tokens == expected.tokens
-        assert expected.seconds <= seconds() < expected.seconds + 0.1
-
-    asked(adapter, scenario)
-
-
-def test_every_given_answer_is_in_the_table() -> None:
-    """The file of answers and what is expected of them name the same."""
-    assert EXPECTED_OF_GIVEN.keys() == GIVEN.keys()
-
-
-@pytest.mark.parametrize("case", TABLE)
-def test_what_providers_send(case: str) -> None:
-    """Each observed form of an answer becomes the reply that it is, or the failure that it means."""
-    check("openai", *TABLE[case])
-
-
-@pytest.mark.parametrize("case", [name for name, (_, expected) in TABLE.items() if isinstance(expected, Made)])
-def test_what_providers_send_byte_by_byte(case: str) -> None:
-    """However its bytes are cut, an answer is the same reply; Groq's adapter reads as OpenAI's does."""
-    answer, expected = TABLE[case]
-    check("groq", byte_wise(answer), expected)

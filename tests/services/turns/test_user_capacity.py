@@ -13,7 +13,6 @@ from sqlalchemy import update
 
 from app.db.checks import conversations
 from app.db.models import MessageRow
-from tests.services.test_turns import dead_process
 from tests.support.background import recover
 from tests.support.parley_client import messages_path
 from tests.support.problems import expect_problem
@@ -21,6 +20,7 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.rows import row_counts
 from tests.support.service import Service, asking, serving
+from tests.support.turns import dead_process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,7 +17,7 @@ from tests.support.clock import run
 from tests.support.provider import Call, FakeProvider
 from tests.support.tunnels import Tunnels, self_signed, tunnelling
 
-PAGE = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "providers.md").read_text()
 UNTRIED = "Not tried against the real server."
 NAMED = [
     "OpenAI",
