@@ -118,7 +118,7 @@ def test_a_task_that_was_ended_is_started_again() -> None:
         async with supervised(Poller("work", rounds, interval=600)) as supervisor:
             await rounds.finished.wait()
             rounds.finished.clear()
-            [task] = supervisor._tasks.values()
+            [task] = [each for each in asyncio.all_tasks() if each.get_name() == "work"]
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert supervisor.not_running() == ["work"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.test_answers import EXPECTED_OF_GIVEN, GIVEN, Made
+from tests.support.answer_cases import EXPECTED_OF_GIVEN, GIVEN, Made
 from tests.support.parley_client import ParleyClient
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider

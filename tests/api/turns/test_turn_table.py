@@ -14,13 +14,13 @@ from sqlalchemy import update
 from app.db.checks import conversations
 from app.db.models import MessageRow
 from app.domain.messages import Status
-from tests.services.test_turns import dead_process
 from tests.support.background import recover
 from tests.support.parley_client import conversation_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, context_too_long
 from tests.support.service import Service
+from tests.support.turns import dead_process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
