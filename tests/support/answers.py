@@ -1,4 +1,4 @@
-"""What providers were seen to send, as bytes: `tests/contracts/answers.json`, and more of each kind in a short form."""
+"""Observed answers of providers as bytes (`tests/contracts/llm/answers.json`), and builders of such answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.replies import Part, Raw
 
-FILE = Path(__file__).parents[1] / "contracts" / "answers.json"
+FILE = Path(__file__).parents[1] / "contracts" / "llm" / "answers.json"
 HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n{}\r\n"
 DONE = "data: [DONE]\n\n"
 

@@ -7,17 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
-from sqlalchemy import update
 
 from app.db import ingestion
-from app.db.models import ProcessRow
-from app.db.process_leases import LEASE_MS
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.timings import Timings
 from app.services.turns.recovery import TurnRecovery
-from tests.api.talk import make, messages_of, say
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -34,7 +31,7 @@ def supervisor_of(service: Service) -> Supervisor:
 
 def pollers_of(service: Service) -> dict[str, Poller]:
     """The pollers of a service, by name."""
-    return {poller.name: poller for poller in supervisor_of(service)._tasks}
+    return {poller.name: poller for poller in service.services.pollers}
 
 
 def wake(service: Service) -> None:
@@ -49,7 +46,7 @@ def lease_of(service: Service) -> ProcessLease:
 
 async def recover(service: Service) -> None:
     """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
-    lease_of(service)._grace_until -= Timings().lease_grace
+    lease_of(service).begin_grace_period(0)
     await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).recover()
     await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
@@ -72,21 +69,15 @@ async def until_ready(service: Service, status: int = 200) -> httpx2.Response:
 async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
     """The path of a conversation's messages, and the post of a turn whose reply is half made before the gate."""
     provider.reply("Half ", gate, "and half")
-    made = await make(service)
+    made = await service.client.create_conversation()
     calls = len(provider.calls)
-    post = asyncio.create_task(say(service, made, "Hello"))
+    post = asyncio.create_task(service.client.post_message(made, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
     await until(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
-    return messages_of(made), post
+    return messages_path(made), post
 
 
 async def lease_over(service: Service) -> None:
-    """Lets a service's lease run out, by its own clock and in its row."""
-    lease_of(service)._renewed_at -= LEASE_MS / 1000
-    async with service.database.write_session() as session:
-        await session.execute(
-            update(ProcessRow)
-            .where(ProcessRow.process_id == service.services.process.id)
-            .values(expires_at=ProcessRow.expires_at - LEASE_MS)
-        )
+    """Ends a service's lease, which its next heartbeat takes again."""
+    await lease_of(service).release()

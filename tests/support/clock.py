@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import selectors
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
 
-from app.db.sqlite.database import SqliteDatabase
+from app.db.sqlite import file
+from app.db.sqlite.file import FileConnection
 
 T = TypeVar("T")
 EPOCH_IN_JULIAN_DAYS = 2440587.5
@@ -79,20 +79,27 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-async def set_wall_clock(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Moves the wall clock by so many seconds for a database: Python's, and that of SQLite's functions."""
-    real = time.time_ns
+class WallClock:
+    """The wall clock of Python and of SQLite's functions, on all connections that are opened after it was made."""
 
-    def moved() -> int:
-        return real() + int(seconds * 1e9)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        """By how much it is wrong."""
+        self._real = time.time_ns
+        monkeypatch.setattr(time, "time_ns", self.time_ns)
+        clock = self
 
-    def move(connection: sqlite3.Connection, _: None) -> None:
-        connection.create_function("julianday", 1, lambda _: EPOCH_IN_JULIAN_DAYS + moved() / (86_400 * 1e9))
-        connection.create_function("unixepoch", -1, lambda *_: moved() // 1_000_000_000)
+        class Connection(FileConnection):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                self.create_function("julianday", 1, lambda _: EPOCH_IN_JULIAN_DAYS + clock.time_ns() / (86_400 * 1e9))
+                self.create_function("unixepoch", -1, lambda *_: clock.time_ns() // 1_000_000_000)
 
-    for thread in (database._writer, database._reader):
-        await thread.call(move, None)
-    monkeypatch.setattr(time, "time_ns", moved)
+        monkeypatch.setattr(file, "FileConnection", Connection)
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self._real() + int(self.seconds * 1e9)
 
 
 class FairClock:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, Self
 
 from app.db import idempotency, process_leases, turns
 from app.db.database import Database
 from app.db.transaction import Row, Statement, Transaction
 from app.errors import DatabaseUnavailable
-from app.llm.base import ChatModel, ChatRequest, Chunk
+from app.llm.base import ChatRequest, Chunk
 
 BESIDE = {
     process_leases.heartbeat,
@@ -113,59 +113,22 @@ class Outage:
         raise self._error
 
 
-class FaultyModel:
-    """A model that raises at one moment of its replies: 0 is before the first chunk, 1 before the second."""
+class FaultyStream:
+    """A model's `stream` that raises at one moment of a reply: 0 is before the first chunk, 1 before the second."""
 
-    def __init__(self, model: ChatModel) -> None:
+    def __init__(self, stream: Callable[[ChatRequest], AsyncGenerator[Chunk, None]]) -> None:
         self.fault: BaseException | None = None
         self.at: int | None = None
         self.moments = 0
-        self._model = model
+        self._stream = stream
 
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def default_model(self) -> str:
-        return self._model.default_model
-
-    @property
-    def models(self) -> Sequence[str] | None:
-        return self._model.models
-
-    @property
-    def cites(self) -> bool:
-        return self._model.cites
-
-    @property
-    def concurrency(self) -> int | None:
-        return self._model.concurrency
-
-    @property
-    def remote(self) -> bool:
-        return self._model.remote
-
-    @property
-    def present(self) -> bool:
-        return self._model.present
-
-    async def prepare(self) -> None:
-        await self._model.prepare()
-
-    def context_window(self, model: str) -> int:
-        return self._model.context_window(model)
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    async def __call__(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.moments = 0
-        async with contextlib.aclosing(self._model.stream(request)) as chunks:
+        async with contextlib.aclosing(self._stream(request)) as chunks:
             self._pass()
             async for chunk in chunks:
                 yield chunk
                 self._pass()
-
-    async def aclose(self) -> None:
-        await self._model.aclose()
 
     def _pass(self) -> None:
         moment, self.moments = self.moments, self.moments + 1

@@ -147,6 +147,17 @@ class FakeProvider:
         """Queues an answer for each of the next calls."""
         self._queued.extend(answers)
 
+    def reset(self) -> None:
+        """Forgets all calls and what was queued; calls are echoed again."""
+        self.calls.clear()
+        self._queued.clear()
+        self.default = echo
+
+    async def stop_listening(self) -> None:
+        """Refuses connections from now on."""
+        self._server.close()
+        await self._server.wait_closed()
+
     async def wait_calls(self, count: int) -> Call:
         """The call of that number, counted from 1, once it has arrived.
 

@@ -102,12 +102,15 @@ def target_of(model: ChatModel) -> Target:
 
 @contextlib.asynccontextmanager
 async def asking(
-    *models: ChatModel, fallbacks: Sequence[Target] = (), limits: StreamLimits | None = None
+    *models: ChatModel,
+    fallbacks: Sequence[Target] = (),
+    limits: StreamLimits | None = None,
+    chance: Callable[[], float] = lambda: 1.0,
 ) -> AsyncIterator[Asked]:
     """A router over these models whose pauses are as long as they can be."""
     catalog = Catalog(models, models[0].name)
     try:
-        yield Asked(Router(catalog, fallbacks, limits, random_fraction=lambda: 1.0))
+        yield Asked(Router(catalog, fallbacks, limits, random_fraction=chance))
     finally:
         await catalog.aclose()
 
@@ -135,13 +138,17 @@ class Pair(NamedTuple):
     asked: Asked
 
 
-def paired(scenario: Callable[[Pair], Coroutine[Any, Any, None]], window: int | None = None) -> None:
+def paired(
+    scenario: Callable[[Pair], Coroutine[Any, Any, None]],
+    window: int | None = None,
+    fallbacks: Sequence[Target] = (SECOND,),
+) -> None:
     """Runs a scenario with two providers, the first of which takes so many tokens."""
 
     async def main() -> None:
         async with FakeProvider() as first, FakeProvider() as second:
             models = OpenAIModel(KEY, first.openai_base_url, "gpt", window), GroqModel(KEY, second.groq_base_url, "oss")
-            async with asking(*models, fallbacks=[SECOND]) as router:
+            async with asking(*models, fallbacks=fallbacks) as router:
                 await scenario(Pair(first, second, router))
 
     run(main())

@@ -15,7 +15,8 @@ from sqlalchemy import delete
 from app.db.models import UserRow
 from app.services.runtime.timings import Timings
 from tests.support.background import lease_of
-from tests.support.provider import FakeProvider, echo
+from tests.support.parley_client import ParleyClient
+from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, forget_failures, serving, settings
 
 TEMPLATES = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}
@@ -72,11 +73,27 @@ async def openai_service(shared_openai_service: Service) -> Service:
 
 
 @pytest.fixture
+def client(service: Service) -> ParleyClient:
+    """The client of `service`."""
+    return service.client
+
+
+@pytest.fixture
+def openai_client(openai_service: Service) -> ParleyClient:
+    """The client of `openai_service`."""
+    return openai_service.client
+
+
+@pytest.fixture
+def shared_client(shared_service: Service) -> ParleyClient:
+    """The client of `shared_service`, whose database may have rows of earlier tests."""
+    return shared_service.client
+
+
+@pytest.fixture
 def provider(shared_provider: FakeProvider) -> FakeProvider:
     """A provider that was never called, and echoes."""
-    shared_provider.default = echo
-    shared_provider.calls.clear()
-    shared_provider._queued.clear()
+    shared_provider.reset()
     return shared_provider
 
 
@@ -86,7 +103,6 @@ async def empty(service: Service) -> None:
     As after its start the service takes no other process for dead for a while: tests say when it does.
     """
     forget_failures(service)
-    lease = lease_of(service)
-    lease._grace_until = lease._now() + Timings().lease_grace
+    lease_of(service).begin_grace_period(Timings().lease_grace)
     async with service.database.write_session() as session:
         await session.execute(delete(UserRow))

@@ -1,0 +1,52 @@
+"""Every observed form of a provider's answer becomes the reply that it is, or the failure that it means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.errors import AppError
+from tests.support.answer_cases import EXPECTED_OF_GIVEN, GIVEN, TABLE, Failed, Made
+from tests.support.answers import byte_wise
+from tests.support.provider import FakeProvider
+from tests.support.replies import Raw
+from tests.support.routing import Asked, asked, failing, seconds
+
+
+def check(adapter: str, answer: Raw, expected: Made | Failed) -> None:
+    """Asks a provider that answers so, and compares what becomes of it."""
+
+    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+        provider.default = answer
+        if isinstance(expected, Failed):
+            error: AppError = await failing(ask)
+            assert (error.code, len(provider.calls)) == (expected.code, expected.attempts)
+            assert (router.heard.text, expected.says in error.detail) == (expected.text, True)
+            return
+        ending = await ask()
+        assert (router.heard.text, ending.finish_reason) == (expected.text, expected.reason)
+        assert router.heard.reasoning == expected.reasoning
+        tokens = None if ending.usage.estimated else (ending.usage.input_tokens, ending.usage.output_tokens)
+        assert tokens == expected.tokens
+        assert expected.seconds <= seconds() < expected.seconds + 0.1
+
+    asked(adapter, scenario)
+
+
+def test_every_given_answer_is_in_the_table() -> None:
+    """The file of answers and what is expected of them name the same."""
+    assert EXPECTED_OF_GIVEN.keys() == GIVEN.keys()
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_what_providers_send(case: str) -> None:
+    """Each observed form of an answer becomes the reply that it is, or the failure that it means."""
+    check("openai", *TABLE[case])
+
+
+@pytest.mark.parametrize("case", [name for name, (_, expected) in TABLE.items() if isinstance(expected, Made)])
+def test_what_providers_send_byte_by_byte(case: str) -> None:
+    """However its bytes are cut, an answer is the same reply; Groq's adapter reads as OpenAI's does."""
+    answer, expected = TABLE[case]
+    check("groq", byte_wise(answer), expected)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.db import schema
+from app.db.checks import conversations
+from app.db.connect import connect
+from app.db.database import Database
+from app.rag.models.embedder import Embedder
+from app.rag.sandbox.client import DocumentReader
+from app.services.runtime.timings import Timings
+from tests.support.embedder import FakeEmbedder
+from tests.support.hosts import Host, recovered
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An empty database."""
+    made = connect(database_url, pool_size=5)
+    await schema.upgrade(made)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader() -> AsyncIterator[DocumentReader]:
+    """What reads documents, for all tests."""
+    made = DocumentReader()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def embedder() -> FakeEmbedder:
+    """An embedder that works, until it is told otherwise."""
+    return FakeEmbedder()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hosts(
+    database: Database, reader: DocumentReader, embedder: FakeEmbedder
+) -> AsyncIterator[Callable[..., Any]]:
+    """Makes hosts, which stop with the test; what they leave is sound then."""
+    made: list[Host] = []
+
+    async def make(own: Embedder | None = embedder, timings: Timings = Timings()) -> Host:
+        host = Host(database, reader, own, timings)
+        made.append(host)
+        await host.start()
+        return host
+
+    yield make
+    for host in made:
+        await host.die()
+        await host.tasks.drain(5)
+    await recovered(database)
+    assert await database.read(conversations.findings, database.kind) == []

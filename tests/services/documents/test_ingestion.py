@@ -1,0 +1,236 @@
+"""Uploaded documents become ready or failed, whichever process ingests them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from app.db import documents, ingestion, process_leases
+from app.db.database import Database
+from app.db.process_leases import LEASE_MS
+from app.domain.documents import DocumentStatus, Stage
+from app.errors import DocumentNotFound
+from app.rag.sandbox.client import DocumentReader
+from app.services.documents.deletion import DocumentDeleter
+from app.services.documents.ingestion_job import NOT_EMBEDDED
+from app.services.documents.upload import Upload
+from app.services.runtime.timings import Timings
+from tests.support.embedder import FakeEmbedder
+from tests.support.faults import Outage
+from tests.support.hosts import Host, recovered
+from tests.support.ingestion import SENTENCE, TEXT, embedding_of, needs_vectors, rows
+from tests.support.uploads import NOTHING, counts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Every chunk is embedded once, stored with its vector, and counted; the text is what chunks are spans of."""
+    host = await hosts()
+    document = await host.ready(await host.upload(TEXT))
+    assert (document.status, document.stage) == (DocumentStatus.READY, None)
+    assert document.chunk_count is not None
+    assert document.chunk_count >= 100
+    text = await database.read(documents.text, "ada", document.document_id)
+    spans = await rows(database, "SELECT start_at, end_at, content FROM chunks")
+    assert all(text[start:end] == content for start, end, content in spans)
+    if database.vectors_stored:
+        assert await embedding_of(database, document) == embedder.name
+        assert len(embedder.texts) == len(set(embedder.texts)) == document.chunk_count
+
+
+async def test_without_an_embedder_words_are_all(database: Database, hosts: Any) -> None:
+    """Where there is no embedder the document is ready, and says that it has no vectors."""
+    host = await hosts(None)
+    document = await host.ready(await host.upload(TEXT))
+    assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, None)
+
+
+@pytest.mark.parametrize("stage", ["extracting", "embedding"])
+async def test_a_dead_process_s_document_is_taken_up(
+    database: Database, hosts: Any, embedder: FakeEmbedder, stage: str
+) -> None:
+    """What a process leaves half done is done by another, and nothing of it is there twice."""
+    needs_vectors(database)
+    embedder.open.clear()
+    one = await hosts()
+    document = await one.upload(TEXT)
+    if stage == "embedding":
+        await embedder.asked.wait()
+    else:
+        await one.until(document, lambda found: found.status is DocumentStatus.PROCESSING)
+    await one.die()
+    embedder.open.set()
+    other = await hosts()
+    await recovered(database)
+    other.worker.wake()
+    found = await other.ready(document)
+    assert found.status is DocumentStatus.READY
+    assert await embedding_of(database, found) == embedder.name
+    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+
+
+async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A process that stood still finds its document read by another, and lets go of it."""
+    needs_vectors(database)
+    slow = FakeEmbedder(embedder.name)
+    slow.open.clear()
+    one = await hosts(slow)
+    document = await one.upload(TEXT)
+    await slow.asked.wait()
+    await database.write(process_leases.release, one.process_id)
+    await recovered(database)
+    other = await hosts()
+    found = await other.ready(document)
+    slow.open.set()
+    await one.until(document, lambda _: True)
+    assert (found.status, await embedding_of(database, found)) == (DocumentStatus.READY, embedder.name)
+    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+
+
+async def test_a_heartbeat_that_fails_does_not_end_the_work(
+    database: Database, hosts: Any, embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Progress that cannot be stored is logged with its traceback, and stored later; the document becomes ready."""
+    needs_vectors(database)
+    embedder.open.clear()
+    host = await hosts(timings=Timings(ingestion_heartbeat=0.01))
+    with Outage(database, ZeroDivisionError(), ingestion.store_progress) as outage:
+        document = await host.upload(TEXT)
+        await embedder.asked.wait()
+        await outage.failed.wait()
+    assert any(record.exc_info for record in caplog.records)
+    await host.until(document, lambda found: found.stage is Stage.EMBEDDING)
+    embedder.open.set()
+    assert (await host.ready(document)).status is DocumentStatus.READY
+
+
+async def test_a_document_that_kills_processes_is_given_up(
+    database: Database, hosts: Any, embedder: FakeEmbedder
+) -> None:
+    """After three processes have died over it, it has failed, can be tried again, and is ready then."""
+    needs_vectors(database)
+    embedder.open.clear()
+    document = None
+    for _ in range(3):
+        embedder.asked.clear()
+        host = await hosts()
+        document = document or await host.upload(TEXT)
+        await embedder.asked.wait()
+        await host.die()
+        await recovered(database)
+    assert document is not None
+    embedder.open.set()
+    host = await hosts()
+    failed = await host.ready(document)
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable) == ("ingest-interrupted", True)
+    assert (await counts(database))["chunks"] == 0
+    again = await host.upload(TEXT)
+    assert (again.document_id, (await host.ready(again)).status) == (document.document_id, DocumentStatus.READY)
+
+
+async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
+    needs_vectors(database)
+    host = await hosts(timings=Timings(embedding_backoffs=(0.01, 0.01)))
+    embedder.failures = 2
+    document = await host.ready(await host.upload(b"# One\n\nSome text."))
+    assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, embedder.name)
+    embedder.failures = 3
+    failed = await host.ready(await host.upload(b"# Two\n\nSome text."))
+    assert failed.error is not None
+    assert (failed.status, failed.error.code) == (DocumentStatus.FAILED, "embedding-failed")
+    assert failed.error.retryable
+    again = await host.ready(await host.upload(b"# Two\n\nSome text."))
+    assert (again.document_id, again.status) == (failed.document_id, DocumentStatus.READY)
+
+
+async def test_what_cannot_be_read_has_failed(database: Database, hosts: Any) -> None:
+    """A document that says it is what it is not, or says nothing, ends with a code, and its text is nowhere."""
+    host = await hosts()
+    for content, code in ((b"%PDF-1.7\nnothing", "document-corrupt"), (b" \n\n \t", "document-empty")):
+        failed = await host.ready(await host.upload(content))
+        assert failed.error is not None
+        assert (failed.status, failed.error.code, failed.error.retryable) == (DocumentStatus.FAILED, code, False)
+    found = await counts(database)
+    assert (found["documents"], found["chunks"], found["document_texts"]) == (2, 0, 0)
+
+
+async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A document that is deleted while it is embedded is gone at once, and nothing of it comes back."""
+    needs_vectors(database)
+    embedder.open.clear()
+    host = await hosts()
+    document = await host.upload(TEXT)
+    await embedder.asked.wait()
+    await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
+    with pytest.raises(DocumentNotFound):
+        await database.read(documents.get, "ada", document.document_id)
+    embedder.open.set()
+    await host.deleter.delete(document.document_id)
+    other = await host.ready(await host.upload(b"Another text."))  # so that the first is out of hand
+    await database.write(documents.mark_deleted, "ada", other.document_id, host.process_id)
+    await host.deleter.delete(other.document_id)
+    assert await counts(database) == NOTHING
+
+
+async def test_a_draining_process_gives_its_document_back(
+    database: Database, hosts: Any, embedder: FakeEmbedder
+) -> None:
+    """Another process goes on at once with what was begun; no death is counted."""
+    needs_vectors(database)
+    embedder.open.clear()
+    one = await hosts()
+    document = await one.upload(TEXT)
+    await embedder.asked.wait()
+    await one.worker.drain()
+    given_back = await database.read(documents.by_id, document.document_id)
+    assert (given_back.status, given_back.stage) == (DocumentStatus.QUEUED, None)
+    embedder.open.set()
+    other = await hosts()
+    assert (await other.ready(document)).status is DocumentStatus.READY
+    assert await rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
+
+
+async def test_processes_share_the_work(database: Database, hosts: Any) -> None:
+    """Of many documents each is read by one of two processes, once."""
+    one, other = await hosts(), await hosts()
+    uploaded = [await one.upload(b"Text %d." % each, name="a.txt") for each in range(20)]
+    other.worker.wake()
+    found = [await one.ready(each) for each in uploaded]
+    assert {each.status for each in found} == {DocumentStatus.READY}
+    assert await rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
+    assert (await counts(database))["chunks"] == 20
+
+
+async def test_users_take_turns(database: Database, reader: DocumentReader) -> None:
+    """Whoever uploads much keeps nobody waiting for more than one document."""
+    embedder = FakeEmbedder()
+    host = Host(database, reader, embedder)
+    await database.write(process_leases.heartbeat, host.process_id, LEASE_MS)
+    for user_id, each in [("ada", 1), ("ada", 2), ("ada", 3), ("bob", 1), ("eve", 1), ("bob", 2)]:
+        await host.upload(f"{user_id} {each}".encode(), user_id, "a.txt")
+    order = []
+    while (claim := await host.worker.claim_next()) is not None:
+        order.append((await database.read(documents.by_id, claim.document_id)).sha256)
+        await database.write(ingestion.mark_failed, claim, NOT_EMBEDDED)
+    assert order == [
+        hashlib.sha256(each.encode()).hexdigest() for each in ("ada 1", "bob 1", "eve 1", "ada 2", "bob 2", "ada 3")
+    ]
+
+
+async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any) -> None:
+    """What had arrived in part at a process that died goes with it, and so does what it had half deleted."""
+    host = await hosts()
+    await host.die()
+    upload = Upload(database, host.deleter, host.process_id, host.worker.wake)
+    await upload.write(SENTENCE.encode())
+    document = await host.upload(TEXT)
+    await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
+    assert (await counts(database))["document_contents"] == 2
+    judge = await recovered(database)
+    await DocumentDeleter(database, host.tasks, judge, Timings()).recover()
+    assert await counts(database) == NOTHING

@@ -1,0 +1,206 @@
+"""Background work under trouble of every kind: nothing ends for good."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from app.db import process_leases
+from app.db.models import MessageRow
+from app.errors import DatabaseUnavailable
+from app.services.runtime.timings import Timings
+from app.services.turns.executor import adopt
+from tests.support.background import (
+    ERRORS,
+    WAIT_SECONDS,
+    half,
+    lease_over,
+    pollers_of,
+    recover,
+    supervisor_of,
+    until,
+    until_ready,
+    wake,
+)
+from tests.support.faults import Outage
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
+from tests.support.provider import FakeProvider
+from tests.support.service import HASTY, Service, serving, settings
+from tests.support.sse import live_events
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HANGING_SECONDS = 2.0
+"""After which a round is called hanging: others that are delayed by whatever else runs are not."""
+named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+
+
+@pytest.fixture(scope="module")
+def timings() -> Timings:
+    return HASTY
+
+
+@named
+async def test_every_poller_survives_a_round_that_fails(
+    openai_service: Service, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a round of any poller raises, that poller is alive afterwards and finishes a round."""
+    supervisor, pollers = supervisor_of(openai_service), pollers_of(openai_service)
+    assert len(pollers) == 12
+    rounds: dict[str, list[str]] = {name: [] for name in pollers}
+
+    def failing_once(name: str, poll: Callable[[], Any]) -> Callable[[], Any]:
+        async def polled() -> None:
+            rounds[name].append("begun")
+            if len(rounds[name]) == 1:
+                raise error
+            await poll()
+            rounds[name].append("finished")
+
+        return polled
+
+    for name, poller in pollers.items():
+        monkeypatch.setattr(poller, "poll", failing_once(name, poller.poll))
+        poller.wakeup.set()
+    await until(lambda: all("finished" in seen for seen in rounds.values()))
+    assert all(seen[:2] == ["begun", "begun"] for seen in rounds.values())
+    await until(lambda: not supervisor.unfinished())
+    assert supervisor.not_running() == []
+    assert (await openai_service.client.get("/readyz")).status_code == 200
+
+
+@named
+async def test_turns_and_background_work_go_on_after_trouble(
+    openai_service: Service, provider: FakeProvider, error: Exception
+) -> None:
+    """A database that fails at everything, in any way: what was running and waiting ends well, and all work goes on."""
+    supervisor, gate = supervisor_of(openai_service), asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
+    await openai_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
+    with Outage(openai_service.database, error):
+        wake(openai_service)
+        idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
+        if openai_service.database.kind == "sqlite":
+            idle.add("vector indexes")
+        await until(lambda: {*supervisor.unfinished()} >= {*pollers_of(openai_service)} - idle)
+        gate.set()
+        await provider.calls[-1].finished.wait()
+        assert not post.done()
+    assert (await post).json()["assistant_reply"] == "Half and half"
+    assert (await waiting).json()["assistant_reply"] == "Echo: Second"
+    assert [each["status"] for each in await openai_service.client.get_json(path)] == ["completed"] * 4
+    await until(lambda: not supervisor.unfinished())
+    assert (await openai_service.client.get("/readyz")).status_code == 200
+    await stopping_and_saving_go_on(openai_service, provider)
+
+
+async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) -> None:
+    """Has a reply saved by the checkpoints, and stopped by a flag that is set behind the service's back."""
+    path, post = await half(service, provider, asyncio.Event())
+
+    async def stored() -> MessageRow:
+        async with service.database.read_session() as session:
+            found: MessageRow = await session.scalar(select(MessageRow).where(MessageRow.status == "in_progress"))
+        return found
+
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (await stored()).content != "Half ":  # noqa: ASYNC110  see above
+            await asyncio.sleep(0.01)
+    async with service.database.write_session() as session:
+        await session.execute(update(MessageRow).where(MessageRow.content == "Half ").values(cancel_requested_at=1))
+    assert (await post).json()["assistant_reply"] == "Half "
+    assert (await service.client.get_json(path))[1]["status"] == "cancelled"
+
+
+async def test_the_lease_is_not_held_for_ready(openai_service: Service) -> None:
+    """`/readyz` is 503 while the process's lease is over, although the database can be read, and 200 once renewed."""
+    with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
+        await lease_over(openai_service)
+        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
+    wake(openai_service)
+    await until_ready(openai_service)
+
+
+async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) -> None:
+    """A turn is refused, and not stored, while others would end it at once; it is taken when the lease is renewed."""
+    made = await openai_service.client.create_conversation()
+    with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
+        await lease_over(openai_service)
+        expect_problem(await openai_service.client.post_message(made, "Hello"), 503, "database-unavailable")
+        assert await openai_service.client.get_json(messages_path(made)) == []
+    wake(openai_service)
+    await until_ready(openai_service)
+    assert (await openai_service.client.post_message(made, "Hello")).status_code == 201
+
+
+async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` is 503 and names it while a poller's task has ended; then it is well again."""
+
+    async def cancel_own_task() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    checkpoints = pollers_of(openai_service)["checkpoints"]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "poll", cancel_own_task)
+        checkpoints.wakeup.set()
+        answer = expect_problem(await until_ready(openai_service, 503), 503, "unavailable")
+        assert "checkpoints" in answer["detail"]
+    await until_ready(openai_service)
+
+
+async def test_a_poller_that_hangs_is_seen(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` is 503 and names it while the rounds of a poller do not end; then it is well again."""
+    timings = dataclasses.replace(HASTY, longest_round=HANGING_SECONDS)
+    async with serving(settings(database_url=database_url), timings) as service:
+        checkpoints = pollers_of(service)["checkpoints"]
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "poll", asyncio.Event().wait)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while "checkpoints" not in (await service.client.get("/readyz")).text:  # noqa: ASYNC110  see above
+                    await asyncio.sleep(0.01)
+            expect_problem(await service.client.get("/readyz"), 503, "unavailable")
+        checkpoints.wakeup.set()
+        await until_ready(service)
+
+
+async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """A dead process's turn with a context of another release is ended like the others, without its cost."""
+    paths = [messages_path(await service.client.create_conversation(message="Hello")) for _ in range(2)]
+    strange = {"provider": "scripted", "model": "echo", "context": {"sent": [], "unheard_of": 1}}
+    values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": None, "content": "Half "}
+    async with service.database.write_session() as session:
+        replies = update(MessageRow).where(MessageRow.role == "assistant")
+        await session.execute(replies.values(values))
+        first = MessageRow.conversation_id == paths[0].split("/")[2]
+        await session.execute(replies.where(first).values(context=strange))
+    await recover(service)
+    for path in paths:
+        assert (await service.client.get_json(path))[1]["status"] == "interrupted"
+    assert "cannot be read" in caplog.text
+    assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
+
+
+async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
+    """A waiting turn that could not be adopted is adopted by a later look, and no slot or place is lost."""
+    path = messages_path(await service.client.create_conversation(message="Hello"))
+    values: dict[str, Any] = {"status": "queued", "completed_at": None, "process_id": None, "content": ""}
+    async with service.database.write_session() as session:
+        await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
+    with Outage(service.database, RuntimeError("a bug"), adopt):
+        await recover(service)
+    assert service.services.turns.executor.capacity.is_idle
+    await recover(service)
+    async with service.client.http.stream(
+        "GET", f"{path}/{(await service.client.get_json(path))[1]['message_id']}/events"
+    ) as response:
+        assert [event async for event in live_events(response)][-1].name == "message.completed"

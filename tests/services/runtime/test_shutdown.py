@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.services.runtime.task_owner import TaskOwner
+from app.shutdown import Shutdown
+
+
+@pytest.fixture
+def server() -> Iterator[asyncio.Event]:
+    """Stands for the server's own handler of SIGTERM: set when the signal is handed on to it."""
+    asked = asyncio.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    yield asked
+    signal.signal(signal.SIGTERM, before)
+
+
+def without_turns() -> Any:
+    """What runs the turns, and has none."""
+
+    async def drain(seconds: float) -> None:
+        pass
+
+    return SimpleNamespace(runs={}, drain=drain)
+
+
+async def test_a_second_signal_ends_what_else_is_waited_for(server: asyncio.Event) -> None:
+    """An erasure that takes its time is waited for as long as turns are, and ended by a second signal."""
+    tasks, before = TaskOwner(), signal.getsignal(signal.SIGTERM)
+    erasure = tasks.spawn(asyncio.Event().wait())
+    with Shutdown(without_turns(), tasks, 3600) as shutdown:
+        assert shutdown.seconds_left == 3600
+        signal.raise_signal(signal.SIGTERM)
+        await server.wait()
+        assert not erasure.done()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait([erasure])
+        assert erasure.cancelled()
+        assert shutdown.seconds_left == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_all_that_is_waited_for_shares_one_time(server: asyncio.Event) -> None:
+    """What was spent on turns is not there for erasures any more."""
+    with Shutdown(without_turns(), TaskOwner(), 0.01) as shutdown:
+        signal.raise_signal(signal.SIGTERM)
+        await server.wait()
+        while shutdown.seconds_left:  # noqa: ASYNC110  only the clock moves it
+            await asyncio.sleep(0)

@@ -1,0 +1,99 @@
+"""Turns end, with the text so far, when the service itself fails."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from app.db import turns
+from app.errors import DatabaseUnavailable
+from app.llm.calls import ModelCall
+from app.services.runtime.timings import Timings
+from tests.support.background import (
+    WAIT_SECONDS,
+    half,
+    until,
+)
+from tests.support.faults import Outage
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
+from tests.support.provider import FakeProvider
+from tests.support.service import HASTY, Service, asking, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def timings() -> Timings:
+    return HASTY
+
+
+async def test_nobody_is_told_draining_by_a_process_that_is_not(
+    openai_service: Service, provider: FakeProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reply that a fault of ours keeps from being stored is retried with the fault in the log, and is not lost."""
+    gate = asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
+        gate.set()
+        await until(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
+    answer = await post
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
+    assert (await openai_service.client.get_json(path))[1]["usage"] is not None
+
+
+async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
+    openai_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours after some text ends the turn as failed, with that text."""
+
+    async def broken(call: ModelCall) -> None:
+        call.sink.append("Half ")
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(openai_service.services.resources.router, "complete", broken)
+    made = await openai_service.client.create_conversation()
+    expect_problem(await openai_service.client.post_message(made, "Hello"), 500, "internal-error")
+    reply = (await openai_service.client.get_json(messages_path(made)))[1]
+    assert (reply["status"], reply["content"]) == ("failed", "Half ")
+
+
+async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
+    openai_service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
+    executor, called = openai_service.services.turns.executor, []
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(executor, "on_turn_finished", [broken, lambda run: called.append(run.reply.status)])
+    assert (await openai_service.client.send(await openai_service.client.create_conversation(), "Hello"))[
+        "assistant_reply"
+    ] == "Echo: Hello"
+    assert called == ["completed"]
+    assert "a callback after a turn failed" in caplog.text
+
+
+async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
+    database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    timings = dataclasses.replace(HASTY, last_commits=0.05)
+    async with serving(asking(provider, database_url=database_url), timings) as service:
+        executor = service.services.turns.executor
+        path, first = await half(service, provider, asyncio.Event())
+        monkeypatch.setattr(executor.queue, "wait_for_start", broken)
+        with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
+            post = asyncio.create_task(service.client.post(path, json={"message": "Second"}))
+            await outage.failed.wait()
+            await executor.drain(0)
+            async with asyncio.timeout(WAIT_SECONDS):
+                expect_problem(await post, 503, "draining")
+                expect_problem(await first, 503, "draining")

@@ -1,0 +1,130 @@
+"""Conversations whose rows somebody else keeps locked, on PostgreSQL: nobody but they wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from sqlalchemy import update
+
+from app.db.models import MessageRow
+from app.domain.ids import new_id
+from tests.support.databases import PostgresTemplate
+from tests.support.parley_client import conversation_path, messages_path
+from tests.support.service import Service, serving, settings
+
+LOCK_WAITERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+UNFINISHED = "SELECT count(*) FROM messages WHERE status = 'in_progress'"
+POSTS = 30
+
+
+@pytest.fixture
+async def postgres_url(postgres_template: PostgresTemplate) -> AsyncIterator[str]:
+    with postgres_template.copy() as url:
+        yield url
+
+
+@pytest.fixture
+async def postgres_service(postgres_url: str) -> AsyncIterator[Service]:
+    async with serving(settings(database_url=postgres_url)) as started:
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def locked(url: str, conversations: Sequence[dict[str, Any]]) -> AsyncIterator[asyncpg.Connection]:
+    """Keeps the rows of conversations locked, as a process does that stands still in a transaction.
+
+    Gives another connection, to look on with: within one transaction `pg_stat_activity` does not change.
+    """
+    connection, onlooker = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        await connection.execute("BEGIN")
+        ids = [each["conversation_id"] for each in conversations]
+        await connection.fetch("SELECT 1 FROM conversations WHERE conversation_id = ANY($1) FOR UPDATE", ids)
+        yield onlooker
+    finally:
+        await connection.close()
+        await onlooker.close()
+
+
+async def until_waiting(connection: asyncpg.Connection, at_least: int) -> int:
+    """The connections that wait for a lock, as soon as there are so many."""
+    while (waiting := await connection.fetchval(LOCK_WAITERS)) < at_least:  # noqa: ASYNC110  a row says it
+        await asyncio.sleep(0.01)
+    return int(waiting)
+
+
+def asked_of(service: Service, conversation: dict[str, Any], message_id: str) -> list[asyncio.Task[httpx2.Response]]:
+    """All that has to lock a conversation, many times over."""
+    path, message = conversation_path(conversation), f"{messages_path(conversation)}/{message_id}"
+    requests = [service.client.post(messages_path(conversation), json={"message": f"word{n}"}) for n in range(POSTS)]
+    requests += [service.client.patch(path, json={"title": "Other"}) for _ in range(5)]
+    requests += [service.client.post(f"{message}/regenerate", json={}) for _ in range(5)]
+    requests += [service.client.put(message, json={"content": "Other"}) for _ in range(5)]
+    return [asyncio.create_task(each) for each in requests]
+
+
+async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service: Service, postgres_url: str) -> None:
+    """While one conversation is locked, few connections wait for it; other turns, reads and the lease are served."""
+    service = postgres_service
+    conversation, other = (
+        await service.client.create_conversation(message="Hello"),
+        await service.client.create_conversation(),
+    )
+    reply = conversation["messages"][1]["message_id"]
+    async with locked(postgres_url, [conversation]) as connection:
+        asked = asked_of(service, conversation, reply)
+        assert await until_waiting(connection, 1) <= 2
+        for _ in range(5):
+            assert (await service.client.post_message(other, "Hello")).status_code == 201
+            assert (await service.client.get(conversation_path(conversation))).status_code == 200
+            assert (await service.client.get("/readyz")).status_code == 200
+            assert await connection.fetchval(LOCK_WAITERS) <= 2
+    answers = await asyncio.gather(*asked)
+    # Whoever waited for too long was refused; whoever was accepted is stored.
+    assert {answer.status_code for answer in answers} <= {200, 201, 409, 422, 503}
+    accepted = [answer for answer in answers[:POSTS] if answer.status_code == 201]
+    stored = (await service.client.get(f"{messages_path(conversation)}?limit=100&order=desc")).json()
+    questions = {message["content"] for message in stored if message["role"] == "user"}
+    assert {answer.json()["messages"][-2]["content"] for answer in accepted} <= questions
+    assert (await service.client.post_message(conversation, "Again")).status_code == 201
+
+
+async def test_many_locked_conversations_leave_room_to_read(postgres_service: Service, postgres_url: str) -> None:
+    """With more conversations locked than there are connections, reads and health are served, and the lease renewed."""
+    service = postgres_service
+    conversations = [await service.client.create_conversation() for _ in range(15)]
+    renewals = "SELECT max(expires_at) FROM processes"
+    async with locked(postgres_url, conversations) as connection:
+        asked = [asyncio.create_task(service.client.post_message(each, "Hello")) for each in conversations]
+        await until_waiting(connection, 8)
+        before = await connection.fetchval(renewals)
+        for each in conversations:
+            assert (await service.client.get(conversation_path(each))).status_code == 200
+        assert (await service.client.get("/readyz")).status_code == 200
+        while await connection.fetchval(renewals) == before:  # noqa: ASYNC110  a row says it
+            await asyncio.sleep(0.05)
+    assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 503}
+
+
+async def test_locked_conversations_do_not_keep_dead_turns_of_others(
+    postgres_service: Service, postgres_url: str
+) -> None:
+    """Turns of a dead process are ended while conversations of others among them stay locked."""
+    service = postgres_service
+    conversations = [await service.client.create_conversation(message="Hello") for _ in range(6)]
+    left = {"status": "in_progress", "completed_at": None, "process_id": new_id()}
+    async with service.database.write_session() as session:
+        await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(left))
+    async with locked(postgres_url, conversations[:3]) as connection:
+        while await connection.fetchval(UNFINISHED) > 3:  # noqa: ASYNC110  a row says it
+            await asyncio.sleep(0.05)
+    connection = await asyncpg.connect(postgres_url)
+    while await connection.fetchval(UNFINISHED):  # noqa: ASYNC110  a row says it
+        await asyncio.sleep(0.05)
+    await connection.close()

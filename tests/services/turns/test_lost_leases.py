@@ -1,0 +1,83 @@
+"""A process that cannot reach the database keeps its turns until its lease expires."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import update
+
+from app.db import process_leases
+from app.db.models import ProcessRow
+from app.errors import DatabaseUnavailable
+from tests.support.background import (
+    half,
+    lease_of,
+    lease_over,
+    pollers_of,
+    recover,
+)
+from tests.support.faults import Outage
+from tests.support.problems import expect_problem
+from tests.support.provider import FakeProvider
+from tests.support.service import HASTY, Service, asking, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@contextlib.asynccontextmanager
+async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
+    """Two services on one database."""
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured, HASTY) as one, serving(configured, HASTY) as other:
+        yield one, other
+
+
+async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, provider: FakeProvider) -> None:
+    """While its lease runs, a process that cannot write keeps its turns: another one that is well ends none of them."""
+    gate = asyncio.Event()
+    async with pair_of(database_url, provider) as (one, other):
+        path, post = await half(one, provider, gate)
+        with Outage(one.database, DatabaseUnavailable()) as outage:
+            await outage.failed.wait()
+            gate.set()
+            await provider.calls[-1].finished.wait()
+            await recover(other)
+        assert (await post).json()["assistant_reply"] == "Half and half"
+        assert (await other.client.get_json(path))[1]["status"] == "completed"
+
+
+async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: str, provider: FakeProvider) -> None:
+    """Once its lease is over its turn at work is interrupted, its waiting one run elsewhere; its clients see both."""
+    gate = asyncio.Event()
+    async with pair_of(database_url, provider) as (one, other):
+        path, post = await half(one, provider, gate)
+        waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
+        await other.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
+        with Outage(one.database, DatabaseUnavailable()):
+            await lease_of(one).release()
+            async with other.database.write_session() as session:
+                mine = ProcessRow.process_id == one.services.process.id
+                await session.execute(update(ProcessRow).where(mine).values(expires_at=1))
+            await recover(other)
+        gate.set()
+        expect_problem(await post, 502, "turn-interrupted")
+        assert (await waiting).json()["assistant_reply"] == "Echo: Second"
+        assert [each["status"] for each in (await one.client.get_json(path))[1::2]] == ["interrupted", "completed"]
+
+
+async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
+    """An outage has ended the lease of a process that lives: a new one gives it the time to renew that."""
+    gate = asyncio.Event()
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured, HASTY) as one:
+        path, post = await half(one, provider, gate)
+        with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
+            await lease_over(one)
+            async with serving(configured, HASTY) as other:
+                await pollers_of(other)["turn recovery"].poll()
+                assert (await other.client.get_json(path))[1]["status"] == "in_progress"
+        gate.set()
+        assert (await post).json()["assistant_reply"] == "Half and half"

@@ -1,0 +1,154 @@
+"""Turns and their clients during an outage of the database."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.db import messages, process_leases, turns
+from app.db.transaction import Transaction
+from app.errors import DatabaseUnavailable
+from app.services.runtime.timings import Timings
+from app.services.turns.queue import start_eligible
+from tests.support.background import (
+    ERRORS,
+    half,
+    lease_of,
+    lease_over,
+    recover,
+    until_ready,
+    wake,
+)
+from tests.support.faults import Outage
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
+from tests.support.provider import FakeProvider
+from tests.support.service import HASTY, Service, asking, serving
+from tests.support.sse import live_events
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+WITHOUT_WAIT = dataclasses.replace(HASTY, client_wait=0)
+"""Clients wait for nothing that cannot be read or written."""
+
+
+@pytest.fixture(scope="module")
+def timings() -> Timings:
+    return HASTY
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
+    """A service of its own for a test whose clients do not wait."""
+    async with serving(asking(provider, database_url=database_url), WITHOUT_WAIT) as started:
+        yield started
+
+
+@named
+async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_stored(
+    openai_service: Service, provider: FakeProvider, error: Exception
+) -> None:
+    """Where nobody else has ended the turn meanwhile, its process stores what was paid for, with its status."""
+    gate = asyncio.Event()
+    path, post = await half(openai_service, provider, gate)
+    with Outage(openai_service.database, error, process_leases.heartbeat, turns.settle, turns.checkpoint) as outage:
+        await lease_over(openai_service)
+        wake(openai_service)
+        gate.set()
+        await provider.calls[-1].finished.wait()
+        await outage.failed.wait()
+        await recover(openai_service)
+        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
+        assert not post.done()
+    assert (await post).json()["assistant_reply"] == "Half and half"
+    assert (await openai_service.client.get_json(path))[1]["status"] == "completed"
+    await until_ready(openai_service)
+    assert not lease_of(openai_service).may_recover
+
+
+CODES = {DatabaseUnavailable: (503, "database-unavailable"), RuntimeError: (500, "internal-error")}
+
+
+@pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]], ids=lambda error: type(error).__name__)
+async def test_a_post_whose_reply_cannot_be_stored_is_answered(
+    impatient_service: Service, provider: FakeProvider, error: Exception
+) -> None:
+    """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
+    gate = asyncio.Event()
+    path, post = await half(impatient_service, provider, gate)
+    reply = (await impatient_service.client.get_json(path))[1]
+    where = f"{path}/{reply['message_id']}"
+    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
+        events = live_events(response)
+        assert (await anext(events)).name == "turn.started"
+        with Outage(impatient_service.database, error, turns.settle):
+            gate.set()
+            answer = expect_problem(await post, *CODES[type(error)])
+            assert answer["message_id"] == reply["message_id"]
+        seen = [event async for event in events]
+    assert "".join(event.data.get("delta", "") for event in seen) == "Half and half"
+    assert seen[-1].name == "message.completed"
+    assert (await impatient_service.client.get_json(where))["content"] == "Half and half"
+
+
+@pytest.mark.parametrize("failing", [start_eligible, turns.history], ids=["start", "history"])
+async def test_a_post_whose_turn_cannot_start_is_answered(
+    impatient_service: Service, provider: FakeProvider, failing: Callable[..., Transaction[Any]]
+) -> None:
+    """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
+    gate = asyncio.Event()
+    path, post = await half(impatient_service, provider, gate)
+    waiting = asyncio.create_task(impatient_service.client.post(path, json={"message": "Second"}))
+    await impatient_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
+    with Outage(impatient_service.database, DatabaseUnavailable(), failing):
+        gate.set()
+        assert (await post).status_code == 201
+        answer = expect_problem(await waiting, 503, "database-unavailable")
+    where = f"{path}/{answer['message_id']}"
+    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
+        assert [event async for event in live_events(response)][-1].name == "message.completed"
+    assert (await impatient_service.client.get_json(where))["content"] == "Echo: Second"
+
+
+async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, provider: FakeProvider) -> None:
+    """A retry that attaches to another process's turn is told which reply to read later."""
+    gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
+    configured = asking(provider, database_url=database_url)
+    async with serving(configured, WITHOUT_WAIT) as one, serving(configured, WITHOUT_WAIT) as other:
+        provider.reply("Half ", gate, "and half")
+        path = messages_path(await one.client.create_conversation())
+        post = asyncio.create_task(one.client.post(path, json={"message": "Hello"}, headers=headers))
+        await provider.wait_calls(1)
+        with Outage(other.database, DatabaseUnavailable(), turns.progress):
+            retried = await other.client.post(path, json={"message": "Hello"}, headers=headers)
+            expect_problem(retried, 503, "database-unavailable")
+        gate.set()
+        assert (await post).status_code == 201
+        again = await other.client.post(path, json={"message": "Hello"}, headers=headers)
+        assert again.json()["assistant_reply"] == "Half and half"
+
+
+async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: Service) -> None:
+    """What is stored is answered with once it can be read again; a refusal would have it asked, and paid, twice."""
+    made = await openai_service.client.create_conversation()
+    with Outage(openai_service.database, DatabaseUnavailable(), messages.latest) as outage:
+        post = asyncio.create_task(openai_service.client.post_message(made, "Hello"))
+        await outage.failed.wait()
+    answer = await post
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
+async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(impatient_service: Service, begins: bool) -> None:
+    """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
+    path = "/conversations" if begins else messages_path(await impatient_service.client.create_conversation())
+    body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
+    with Outage(impatient_service.database, DatabaseUnavailable(), messages.latest):
+        answer = expect_problem(await impatient_service.client.post(path, json=body), 503, "database-unavailable")
+    where = f"{messages_path(answer)}/{answer['message_id']}"
+    assert (await impatient_service.client.get_json(where))["content"] == "Echo: Hello"

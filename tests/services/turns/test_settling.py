@@ -1,0 +1,123 @@
+"""Each accepted turn is stored with one final status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+
+from app.db import turns
+from app.db.models import MessageRow
+from app.db.transaction import Transaction
+from app.errors import DatabaseUnavailable
+from app.services.turns.reservation import TurnReservations
+from tests.support.provider import FakeProvider
+from tests.support.service import Service
+from tests.support.turns import cancellations, change, living_process, rows, started
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn that another process owns now is left alone, and its provider's connection closed."""
+    _, post = await started(openai_service, provider, "Half ", asyncio.Event())
+    await change(openai_service, process_id=await living_process(openai_service))
+    await cancellations(openai_service).poll()
+    await provider.calls[0].closed.wait()
+    reply = (await rows(openai_service))[1]
+    assert (reply.content, reply.status) == ("", "in_progress")
+    await change(openai_service, status="completed", content="Whole", finish_reason="stop", completed_at=1)
+    assert (await post).json()["assistant_reply"] == "Whole"
+
+
+async def test_a_turn_that_was_ended_elsewhere_is_told_as_it_is_stored(
+    openai_service: Service, provider: FakeProvider
+) -> None:
+    """When somebody else has settled the turn, its readers get what is stored."""
+    gate = asyncio.Event()
+    _, post = await started(openai_service, provider, "Half ", gate)
+    await change(openai_service, status="interrupted", content="Hal", completed_at=1)
+    gate.set()
+    answer = await post
+    assert (answer.status_code, answer.json()["code"]) == (502, "turn-interrupted")
+    assert (await rows(openai_service))[1].content == "Hal"
+
+
+class LostAcknowledgement:
+    """A database on which the next turn's commit comes through while its answer does not."""
+
+    def __init__(self, service: Service, *, committed: bool) -> None:
+        self._database = service.database
+        self._committed = committed
+        self.write, self._write = self.failing, service.database.write
+        service.database.write = self.failing
+
+    async def failing(self, transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
+        if getattr(transaction, "__func__", None) is not TurnReservations.reserve:  # background work goes on meanwhile
+            return await self._write(transaction, *args)
+        self._database.write = self._write
+        if self._committed:
+            await self._write(transaction, *args)
+        else:
+            await self._run_and_roll_back(transaction, *args)
+        raise DatabaseUnavailable
+
+    async def _run_and_roll_back(self, transaction: Callable[..., Transaction[Any]], *args: Any) -> None:
+        def rolled_back() -> Any:
+            yield from transaction(*args)
+            raise RuntimeError("the connection is gone")
+
+        with pytest.raises(RuntimeError):
+            await self._write(rolled_back)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: bool) -> None:
+    """A turn whose commit was not acknowledged runs when it is stored, and is refused when it is not."""
+    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
+    path = f"/conversations/{made['conversation_id']}/messages"
+    LostAcknowledgement(service, committed=committed)
+    answer = await service.client.post(path, json={"message": "Hello"})
+    messages = (await service.client.get(path)).json()
+    assert (answer.status_code, len(messages)) == ((201, 2) if committed else (503, 0))
+    assert service.services.turns.executor.runs == {}
+
+
+async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Service) -> None:
+    """Settling is tried again until the database answers, and the turn ends once."""
+    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
+    path = f"/conversations/{made['conversation_id']}/messages"
+    write = service.database.write
+
+    async def failing(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
+        if transaction is not turns.settle:
+            return await write(transaction, *args)
+        service.database.write = write
+        await write(transaction, *args)
+        raise DatabaseUnavailable
+
+    service.database.write = failing
+    answer = await service.client.post(path, json={"message": "Hello"})
+    assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Hello")
+
+
+async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provider: FakeProvider) -> None:
+    """Whatever goes wrong on the way to the model, the turn ends, and its caller hears of it."""
+    gate = asyncio.Event()
+    path, first = await started(openai_service, provider, "Half ", gate)
+    lost = {"message": "Lost", "stream": True}
+    async with openai_service.client.http.stream("POST", path, json=lost) as second:
+        lines = second.aiter_lines()
+        async for line in lines:
+            if line == "event: turn.started":
+                break
+        async with openai_service.database.write_session() as session:
+            await session.execute(delete(MessageRow).where(MessageRow.content == "Lost"))
+        gate.set()
+        rest = [line async for line in lines]
+    assert (await first).status_code == 201
+    assert "event: message.failed" in rest
+    assert (await rows(openai_service))[-1].error_code == "internal-error"

@@ -1,0 +1,217 @@
+"""One user's share of the places to wait: `MAX_TURNS_WAITING_PER_USER`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import update
+
+from app.db.checks import conversations
+from app.db.models import MessageRow
+from tests.support.background import recover
+from tests.support.parley_client import messages_path
+from tests.support.problems import expect_problem
+from tests.support.provider import FakeProvider
+from tests.support.replies import Reply
+from tests.support.rows import row_counts
+from tests.support.service import Service, asking, serving
+from tests.support.turns import dead_process
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Crowd:
+    """A service with little room, and users who have turns in it until the gate opens."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.gate = asyncio.Event()
+        self.accepted: list[dict[str, Any]] = []
+
+    async def begin(self, user: str, **body: Any) -> httpx2.Response:
+        """The answer to a user's first turn of a new conversation."""
+        asked = {"user_id": user, "message": "Hello", "background": True} | body
+        return self.taken(await self.service.client.post("/conversations", json=asked))
+
+    async def say(self, conversation: dict[str, Any], **body: Any) -> httpx2.Response:
+        """The answer to a turn."""
+        return self.taken(await self.service.client.post_message(conversation, "And?", background=True, **body))
+
+    def taken(self, response: httpx2.Response) -> httpx2.Response:
+        if response.status_code == 202:
+            self.accepted.append(response.json())
+        return response
+
+    async def ended(self) -> None:
+        """Let all turns end, and see that nothing was left over."""
+        self.gate.set()
+        for each in self.accepted:
+            await self.service.client.wait_until_ended(each)
+        await self.idle()
+        assert await self.service.database.read(conversations.findings, self.service.database.kind) == []
+
+    async def idle(self) -> None:
+        """Wait until no turn has a slot or a place any more, which is a moment after its end."""
+        while self.service.services.turns.executor.runs:  # noqa: ASYNC110  nothing tells but looking
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def crowded(url: str, provider: FakeProvider, at_work: int, waiting: int, **more: int) -> AsyncIterator[Crowd]:
+    """A crowd, whose turns all have ended in the end."""
+    room = {"max_turns_at_work": at_work, "max_turns_waiting": waiting} | more
+    async with serving(asking(provider, database_url=url, **room)) as service:
+        crowd = Crowd(service)
+        provider.default = lambda _: Reply([crowd.gate, "Whole"])
+        yield crowd
+        await crowd.ended()
+
+
+async def test_one_user_cannot_take_all_places(database_url: str, provider: FakeProvider) -> None:
+    """A user has a quarter of the places to wait; beyond that it is 429, nothing is stored, and others find room."""
+    async with crowded(database_url, provider, 2, 8) as crowd:
+        assert [(await crowd.begin("ada")).status_code for _ in range(4)] == [202] * 4  # two at work do not count
+        before = await row_counts(crowd.service)
+        expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+        spare = await crowd.service.client.create_conversation()
+        expect_problem(await crowd.say(spare), 429, "rate-limited")
+        expect_problem(await crowd.say(crowd.accepted[0]), 429, "rate-limited")
+        assert await row_counts(crowd.service) == before | {"conversations": before["conversations"] + 1}
+        assert [(await crowd.begin(user)).status_code for user in ("bob", "bob", "eve")] == [202] * 3
+        expect_problem(await crowd.begin("bob"), 429, "rate-limited")
+
+
+async def test_a_storm_of_one_user_leaves_room_for_others(database_url: str, provider: FakeProvider) -> None:
+    """Of many posts at once exactly a user's share is taken, and others who come at the same moment find theirs."""
+    async with crowded(database_url, provider, 2, 8) as crowd:
+        await asyncio.gather(*(crowd.begin("eve") for _ in range(2)))
+        storm = await asyncio.gather(*(crowd.begin("ada") for _ in range(40)), *(crowd.begin("bob") for _ in range(2)))
+        codes = [response.status_code for response in storm]
+        assert (codes[:40].count(202), codes[:40].count(429), codes[40:]) == (2, 38, [202, 202])
+
+
+async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
+    database_url: str, provider: FakeProvider
+) -> None:
+    """A user may wait again when a waiting turn was cancelled, has started, or went with its conversation."""
+    async with crowded(database_url, provider, 1, 4) as crowd:
+        await crowd.begin("ada")
+        client, waiting = crowd.service.client, (await crowd.begin("ada")).json()
+        expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+        reply = f"{messages_path(waiting)}/{waiting['messages'][1]['message_id']}"
+        assert (await client.post(f"{reply}/cancel")).status_code == 202
+        await client.get(f"{reply}/events")
+        again = (await crowd.begin("ada")).json()
+        assert (await client.delete(f"/conversations/{again['conversation_id']}")).status_code == 200
+        crowd.accepted.pop()
+        while len(crowd.service.services.turns.executor.runs) > 1:  # noqa: ASYNC110  nothing tells but looking
+            await asyncio.sleep(0)
+        assert (await crowd.begin("ada")).status_code == 202
+        crowd.gate.set()
+        await crowd.service.client.wait_until_ended(crowd.accepted[-1])
+        assert (await crowd.begin("ada")).status_code == 202
+
+
+async def test_a_turn_takes_the_places_of_those_that_are_stopped_for_it(
+    database_url: str, provider: FakeProvider
+) -> None:
+    """Who has a full share of places may still interrupt: what waited there waits no more. Others find none free."""
+    async with crowded(database_url, provider, 1, 4) as crowd:
+        made = (await crowd.begin("ada")).json()
+        waiting = (await crowd.say(made)).json()["messages"][-1]
+        expect_problem(await crowd.say(made), 429, "rate-limited")
+        assert (await crowd.say(made, on_busy="interrupt")).status_code == 202
+        found = (await crowd.service.client.get(f"{messages_path(made)}/{waiting['message_id']}")).json()
+        assert found["status"] == "cancelled"
+
+
+async def test_the_conversation_s_bound_comes_first_and_the_process_s_last(
+    database_url: str, provider: FakeProvider
+) -> None:
+    """`queue-full` before `rate-limited` before `overloaded`, whether the process is full or not."""
+    async with crowded(database_url, provider, 1, 64, max_turns_waiting_per_user=63) as crowd:
+        first = (await crowd.begin("ada")).json()
+        posts = await asyncio.gather(*(crowd.say(first) for _ in range(63)))
+        assert {response.status_code for response in posts} == {202}
+        bob, eve = [await crowd.service.client.create_conversation(user_id=user) for user in ("bob", "eve")]
+        for full in (False, True):
+            if full:
+                assert (await crowd.say(bob)).status_code == 202
+            expect_problem(await crowd.say(first), 409, "queue-full")
+            busy = expect_problem(await crowd.say(first, on_busy="reject"), 409, "conversation-busy")
+            assert busy["message_id"] == first["messages"][1]["message_id"]
+            expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+            expect_problem(await crowd.say(await crowd.service.client.create_conversation()), 429, "rate-limited")
+        expect_problem(await crowd.say(eve), 503, "overloaded")
+        expect_problem(await crowd.begin("new"), 503, "overloaded")
+        missing = await crowd.service.client.post(messages_path(eve), params={"user_id": "ada"}, json={"message": "Hi"})
+        expect_problem(missing, 404, "conversation-not-found")
+
+
+async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, provider: FakeProvider) -> None:
+    """A regenerate that would have to wait is refused beyond the share, and the old reply stays what it was."""
+    async with crowded(database_url, provider, 1, 4) as crowd:
+        crowd.gate.set()
+        first = (await crowd.begin("ada")).json()
+        old = await crowd.service.client.wait_until_ended(first)
+        await crowd.idle()
+        crowd.gate.clear()
+        await crowd.begin("bob")
+        path = f"{messages_path(first)}/{old['message_id']}"
+        regenerate = f"{path}/regenerate"
+        waits = crowd.taken(await crowd.service.client.post(regenerate, json={"background": True}))
+        assert (waits.status_code, waits.json()["messages"][1]["status"]) == (202, "queued")
+        before = await row_counts(crowd.service)
+        expect_problem(await crowd.service.client.post(regenerate, json={}), 429, "rate-limited")
+        assert (await crowd.service.client.get(path)).json()["superseded_by"] is None
+        assert await row_counts(crowd.service) == before
+
+
+async def test_a_retry_finds_its_turn_where_a_new_one_is_refused(database_url: str, provider: FakeProvider) -> None:
+    """Under its key a turn that waits is answered, not refused; a refused request claims no key."""
+    async with crowded(database_url, provider, 1, 4) as crowd:
+        await crowd.begin("ada")
+        path = messages_path(await crowd.service.client.create_conversation())
+        body, headers = {"message": "Hello", "background": True}, {"Idempotency-Key": "k"}
+        assert crowd.taken(await crowd.service.client.post(path, json=body, headers=headers)).status_code == 202
+        again = await crowd.service.client.post(path, json=body, headers=headers)
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
+        other = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
+        expect_problem(other, 429, "rate-limited")
+        await crowd.ended()
+        anew = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
+        assert (anew.status_code, "idempotency-replayed" in anew.headers) == (202, False)
+        crowd.taken(anew)
+
+
+async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: FakeProvider) -> None:
+    """A dead process's waiting turns are accepted already: they are taken beyond the share, and are part of it."""
+    async with crowded(database_url, provider, 1, 8, max_turns_waiting_per_user=1) as crowd:
+        crowd.gate.set()
+        left = []
+        for _ in range(3):
+            left.append((await crowd.begin("ada")).json())
+            await crowd.service.client.wait_until_ended(left[-1])
+        await crowd.idle()
+        crowd.gate.clear()
+        await crowd.begin("bob")
+        dead = await dead_process(crowd.service)
+        async with crowd.service.database.write_session() as session:
+            of_them = update(MessageRow).where(
+                MessageRow.message_id.in_([each["messages"][1]["message_id"] for each in left])
+            )
+            values = {"status": "queued", "content": "", "completed_at": None, "finish_reason": None}
+            await session.execute(of_them.values(process_id=dead, **values))
+        await recover(crowd.service)
+        assert len(crowd.service.services.turns.executor.runs) == 4
+        expect_problem(await crowd.begin("ada"), 429, "rate-limited")
+        assert (await crowd.begin("eve")).status_code == 202
+        crowd.gate.set()
+        for each in left:
+            assert (await crowd.service.client.wait_until_ended(each))["content"] == "Whole"
+        assert (await crowd.begin("ada")).status_code == 202
