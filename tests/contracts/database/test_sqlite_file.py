@@ -126,8 +126,8 @@ async def all_well(database: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["parley.db", "parley.db-wal", "parley.db-shm"])
-async def test_what_is_moved_away_is_missed_until_it_is_back(database: Database, path: Path, name: str) -> None:
-    """Without any of its files nothing is acknowledged or read_session, and no other file is made in its place."""
+async def test_moved_file_is_outage(database: Database, path: Path, name: str) -> None:
+    """Without any of its files every use fails until the file is back, and none is created in its place."""
     file = path.with_name(name)
     moved(file)
     await all_unavailable(database)
@@ -136,8 +136,8 @@ async def test_what_is_moved_away_is_missed_until_it_is_back(database: Database,
     await all_well(database)
 
 
-async def test_a_directory_that_is_moved_away_is_missed_until_it_is_back(database: Database, path: Path) -> None:
-    """The same goes for all of them, as when a volume is taken away."""
+async def test_moved_directory_is_outage(database: Database, path: Path) -> None:
+    """Without its directory, as when a volume is unmounted, every use fails until it is back."""
     moved(path.parent)
     await all_unavailable(database)
     assert not path.parent.exists()
@@ -146,8 +146,8 @@ async def test_a_directory_that_is_moved_away_is_missed_until_it_is_back(databas
 
 
 @pytest.mark.parametrize("name", ["parley.db", "parley.db-wal", "parley.db-shm"])
-async def test_what_is_replaced_is_missed_until_it_is_back(database: Database, path: Path, name: str) -> None:
-    """Another file at the path is not written to, nor are connections opened to it that would stay."""
+async def test_replaced_file_is_outage(database: Database, path: Path, name: str) -> None:
+    """While another file is at the path it is not written to, and every use fails."""
     file = path.with_name(name)
     copied = replaced(file)
     await all_unavailable(database)
@@ -156,8 +156,8 @@ async def test_what_is_replaced_is_missed_until_it_is_back(database: Database, p
     await all_well(database)
 
 
-async def test_a_connection_is_not_opened_to_another_file(path: Path) -> None:
-    """Connections that are opened while another file is there do not stay with it when the right one is back."""
+async def test_new_connection_rejects_other_file(path: Path) -> None:
+    """Connections opened while another file is at the path do not stay with it."""
     database = connect(f"sqlite:///{path}", pool_size=2)
     await schema.upgrade(database)
     await write(database)
@@ -171,14 +171,14 @@ async def test_a_connection_is_not_opened_to_another_file(path: Path) -> None:
     await database.close()
 
 
-async def test_a_file_that_was_emptied_is_missed(database: Database, path: Path) -> None:
-    """What truncates the file leaves its inode, and nothing of the database."""
+async def test_emptied_file_is_outage(database: Database, path: Path) -> None:
+    """A truncated file keeps its inode, and is an outage nevertheless."""
     overwritten(path, 0, b"")
     await all_unavailable(database)
 
 
-async def test_what_was_committed_before_the_log_was_deleted_is_there_after_a_restart(path: Path) -> None:
-    """A process that ends writes its log back even when that has lost its name."""
+async def test_commits_survive_deleted_log(path: Path) -> None:
+    """A process that ends writes its log back into the file even after the log was deleted."""
     database = connect(f"sqlite:///{path}", pool_size=2)
     await schema.upgrade(database)
     await all_well(database)
@@ -190,8 +190,8 @@ async def test_what_was_committed_before_the_log_was_deleted_is_there_after_a_re
     await restarted.close()
 
 
-async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> None:
-    """Nothing of what was refused is there when the file is back."""
+async def test_failed_commit_is_rolled_back(database: Database, path: Path) -> None:
+    """Nothing of a refused transaction is stored when the file is back."""
     moved(path)
     await unavailable(
         lambda each: each.write(process_leases.heartbeat, "01900000-0000-7000-8000-000000000001", 1), database
@@ -200,8 +200,8 @@ async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> 
     assert await database.read(count) == 1
 
 
-async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, path: Path) -> None:
-    """A group of transactions without disk space is refused as a whole; the next is stored once there is some."""
+async def test_full_disk_is_outage(database: Database, path: Path) -> None:
+    """A group of transactions without disk space is refused as a whole; the next one succeeds with space."""
     pages = await database.write(pragma, "page_count")
     await database.write(pragma, f"max_page_count = {pages + 2}")
     assert "SQLITE_FULL" in await unavailable(lambda each: each.write(fill, 20), database)
@@ -211,8 +211,8 @@ async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, 
 
 
 @pytest.mark.parametrize(("kept", "code"), [(0, "SQLITE_NOTADB"), (8192, "SQLITE_CORRUPT")])
-async def test_a_damaged_file_is_an_outage(path: Path, kept: int, code: str) -> None:
-    """What is no database, or one with pages of nonsense, is nobody's fault who asks."""
+async def test_damaged_file_is_outage(path: Path, kept: int, code: str) -> None:
+    """A file that is no database, or has damaged pages, is an outage with SQLite's code."""
     overwritten(path, kept, b"nonsense" * 50_000)
     for use in USES:
         database = connect(f"sqlite:///{path}", pool_size=1)
@@ -220,8 +220,8 @@ async def test_a_damaged_file_is_an_outage(path: Path, kept: int, code: str) -> 
         await database.close()
 
 
-async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None:
-    """A directory in the file's place is named, and not waited for."""
+async def test_unopenable_file_is_lasting_outage(tmp_path: Path) -> None:
+    """A directory at the file's path is reported, and not retried."""
     (tmp_path / "parley.db").mkdir()
     for use in (*USES, schema.upgrade):
         database = connect(f"sqlite:///{tmp_path}/parley.db", pool_size=1)
@@ -231,8 +231,8 @@ async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None
         await database.close()
 
 
-async def test_a_statement_that_is_wrong_is_a_fault_of_ours(database: Database) -> None:
-    """What SQLite cannot make sense of is not blamed on the file."""
+async def test_wrong_statement_is_no_outage(database: Database) -> None:
+    """A statement that SQLite cannot parse is raised as the driver's own error."""
 
     def wrong() -> Transaction[None]:
         yield Statement("SELECT nothing FROM nowhere")

@@ -56,8 +56,8 @@ async def stalled(cluster: PostgresCluster, postgres_template: PostgresTemplate)
             await direct.close()
 
 
-async def test_a_transaction_after_a_stall_is_committed(stalled: Stalled) -> None:
-    """A connection that was abandoned within a transaction is not used for the next, which would be lost in it."""
+async def test_write_after_stalled_write(stalled: Stalled) -> None:
+    """A connection that was abandoned within a transaction is not used for the next one."""
 
     def given_up() -> Transaction[None]:
         yield from add("first")
@@ -71,8 +71,8 @@ async def test_a_transaction_after_a_stall_is_committed(stalled: Stalled) -> Non
     assert await stalled.names() == ["third"]
 
 
-async def test_an_abandoned_transaction_does_not_block_the_next(stalled: Stalled) -> None:
-    """A connection that came back to life while it was being abandoned is not used either."""
+async def test_write_after_late_recovery(stalled: Stalled) -> None:
+    """A connection that recovers while it is being abandoned is not used again."""
 
     def given_up() -> Transaction[None]:
         yield from add("first")
@@ -86,8 +86,8 @@ async def test_an_abandoned_transaction_does_not_block_the_next(stalled: Stalled
     assert await stalled.names() == ["third"]
 
 
-async def test_a_transaction_after_a_stalled_read_is_committed(stalled: Stalled) -> None:
-    """A connection whose read was given up is not used for what comes next either."""
+async def test_write_after_stalled_read(stalled: Stalled) -> None:
+    """A connection whose read was abandoned is not used again."""
     await stalled.through.read(names)
     stalled.proxy.stall()
     with pytest.raises(DatabaseUnavailable):
@@ -97,8 +97,8 @@ async def test_a_transaction_after_a_stalled_read_is_committed(stalled: Stalled)
     assert await stalled.names() == ["third"]
 
 
-async def test_a_transaction_after_a_stalled_session_is_committed(stalled: Stalled) -> None:
-    """The same for a session that was given up before its first answer."""
+async def test_write_after_stalled_session(stalled: Stalled) -> None:
+    """A connection whose session was abandoned before its first answer is not used again."""
     await stalled.through.read(names)
     stalled.proxy.stall()
     asyncio.get_running_loop().call_later(STATEMENT_SECONDS + 1.4, stalled.proxy.resume)
@@ -110,8 +110,8 @@ async def test_a_transaction_after_a_stalled_session_is_committed(stalled: Stall
     assert await stalled.names() == ["fourth", "third"]
 
 
-async def test_a_session_after_a_stall_is_committed(stalled: Stalled) -> None:
-    """The same holds for a transaction of a session."""
+async def test_write_after_stalled_write_session(stalled: Stalled) -> None:
+    """A connection whose writing session was abandoned is not used again."""
     with pytest.raises(DatabaseUnavailable):
         async with stalled.through.write_session() as session:
             await session.execute(text("SELECT 1"))
@@ -122,7 +122,7 @@ async def test_a_session_after_a_stall_is_committed(stalled: Stalled) -> None:
     assert await stalled.names() == ["third"]
 
 
-async def test_a_transaction_cancelled_in_a_stall_leaves_nothing_behind(stalled: Stalled) -> None:
+async def test_cancelled_write_in_stall(stalled: Stalled) -> None:
     """A cancelled call does not wait for the network, and the next transaction has another connection."""
 
     def given_up() -> Transaction[None]:

@@ -89,8 +89,8 @@ async def serving(
         yield Place(front)
 
 
-async def test_a_server_without_tls(cluster: PostgresCluster, files: Files) -> None:
-    """Modes that may do without are served; the others are refused, at once."""
+async def test_server_without_tls(cluster: PostgresCluster, files: Files) -> None:
+    """Modes that allow plain text connect; the others are refused at once."""
     async with serving(cluster, None) as place:
         for mode in ("disable", "allow", "prefer"):
             assert not await place.encrypted(f"sslmode={mode}")
@@ -99,7 +99,7 @@ async def test_a_server_without_tls(cluster: PostgresCluster, files: Files) -> N
             await place.refused(f"sslmode={mode}&sslrootcert={files.authority.certificate}", "rejected SSL upgrade")
 
 
-async def test_a_server_with_either(cluster: PostgresCluster, files: Files) -> None:
+async def test_server_with_optional_tls(cluster: PostgresCluster, files: Files) -> None:
     """TLS is used where it is preferred, and left out where it is only allowed."""
     async with serving(cluster, server_context(files.server)) as place:
         assert not await place.encrypted("sslmode=disable")
@@ -113,14 +113,14 @@ async def test_a_server_with_either(cluster: PostgresCluster, files: Files) -> N
             assert await place.encrypted(f"sslmode={mode}&sslrootcert={files.authority.certificate}")
 
 
-async def test_a_server_that_insists_on_tls(cluster: PostgresCluster, files: Files) -> None:
+async def test_server_that_requires_tls(cluster: PostgresCluster, files: Files) -> None:
     """Where plain text is refused `allow` tries again with TLS, and `disable` does not."""
     async with serving(cluster, server_context(files.server), plain=False) as place:
         assert await place.encrypted("sslmode=allow")
         await place.refused("sslmode=disable", "no encryption (28000)")
 
 
-async def test_a_certificate_for_another_name(cluster: PostgresCluster, files: Files) -> None:
+async def test_certificate_for_other_name(cluster: PostgresCluster, files: Files) -> None:
     """Only `verify-full` compares the name."""
     async with serving(cluster, server_context(files.elsewhere)) as place:
         roots = f"sslrootcert={files.authority.certificate}"
@@ -128,8 +128,8 @@ async def test_a_certificate_for_another_name(cluster: PostgresCluster, files: F
         await place.refused(f"sslmode=verify-full&{roots}", "IP address mismatch")
 
 
-async def test_a_certificate_that_nobody_knows(cluster: PostgresCluster, files: Files) -> None:
-    """It is refused where it is verified: also by `require`, once there is a file of who is trusted."""
+async def test_untrusted_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """It is refused by all modes that verify, also by `require` with a file of trusted authorities."""
     async with serving(cluster, server_context(files.server)) as place:
         roots = f"sslrootcert={files.other.certificate}"
         for query in (f"sslmode=require&{roots}", f"sslmode=verify-ca&{roots}", f"sslmode=verify-full&{roots}"):
@@ -139,10 +139,10 @@ async def test_a_certificate_that_nobody_knows(cluster: PostgresCluster, files: 
         await place.refused("sslmode=verify-ca", "sslrootcert")
 
 
-async def test_files_in_the_home_directory_are_used(
+async def test_root_certificate_of_home_directory(
     cluster: PostgresCluster, files: Files, without_files_of_the_developer: Path
 ) -> None:
-    """As by libpq, `~/.postgresql/root.crt` is who is trusted where the URL does not say."""
+    """`~/.postgresql/root.crt` is the default for `sslrootcert`, as with libpq."""
     usual = without_files_of_the_developer / ".postgresql" / "root.crt"
     usual.parent.mkdir()
     async with serving(cluster, server_context(files.server)) as place:
@@ -153,8 +153,8 @@ async def test_files_in_the_home_directory_are_used(
     usual.unlink()
 
 
-async def test_files_that_cannot_be_read_are_named(cluster: PostgresCluster, files: Files, tmp_path: Path) -> None:
-    """Which file it is, and why, is said without waiting for it."""
+async def test_unreadable_file_is_named(cluster: PostgresCluster, files: Files, tmp_path: Path) -> None:
+    """The error names the parameter and the reason, and is not retried."""
     (nonsense := tmp_path / "nonsense").write_text("nonsense")
     async with serving(cluster, server_context(files.server)) as place:
         for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
@@ -166,16 +166,16 @@ async def test_files_that_cannot_be_read_are_named(cluster: PostgresCluster, fil
         await place.refused(f"sslmode=require&sslcert={nonsense}", "cannot be used")
 
 
-async def test_a_certificate_that_is_revoked(cluster: PostgresCluster, files: Files) -> None:
-    """A list of those that are is obeyed."""
+async def test_revoked_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """A certificate on the list of `sslcrl` is refused."""
     async with serving(cluster, server_context(files.server)) as place:
         query = f"sslmode=verify-full&sslrootcert={files.authority.certificate}&sslcrl="
         assert await place.encrypted(query + str(files.authority.revocations(files.elsewhere.certificate)))
         await place.refused(query + str(files.authority.revocations(files.server.certificate)), "revoked")
 
 
-async def test_a_server_that_asks_for_a_certificate(cluster: PostgresCluster, files: Files) -> None:
-    """The client's own is shown to it in every mode with TLS, its key opened by the password."""
+async def test_client_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """It is sent in every mode with TLS, and `sslpassword` decrypts its key."""
     context = server_context(files.server, clients=files.authority.certificate)
     own = f"sslcert={files.client.certificate}&sslkey={files.client.key}&sslpassword="
     async with serving(cluster, context, plain=False) as place:
@@ -187,8 +187,8 @@ async def test_a_server_that_asks_for_a_certificate(cluster: PostgresCluster, fi
         assert "hunter" not in str(error.reason)
 
 
-async def test_versions_of_tls_are_bounded(cluster: PostgresCluster, files: Files) -> None:
-    """A server that speaks no version in the bounds is refused."""
+async def test_tls_version_bounds(cluster: PostgresCluster, files: Files) -> None:
+    """A server without a version within the bounds is refused."""
     context = server_context(files.server)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     async with serving(cluster, context) as place:
@@ -196,8 +196,8 @@ async def test_versions_of_tls_are_bounded(cluster: PostgresCluster, files: File
         assert await place.reason("sslmode=require&ssl_min_protocol_version=TLSv1.3") is not None
 
 
-async def test_a_server_that_begins_with_tls(cluster: PostgresCluster, files: Files) -> None:
-    """`sslnegotiation=direct` saves the question for it."""
+async def test_direct_tls_negotiation(cluster: PostgresCluster, files: Files) -> None:
+    """`sslnegotiation=direct` connects to a server that begins with TLS."""
     async with serving(cluster, server_context(files.server), direct=True) as place:
         query = f"sslmode=verify-full&sslrootcert={files.authority.certificate}&sslnegotiation=direct"
         assert await place.encrypted(query)

@@ -48,8 +48,8 @@ def silent() -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
-async def test_settings_of_the_session(place: str) -> None:
-    """`application_name` and `options` are what the server has them to be; what is not said is the service's own."""
+async def test_session_settings(place: str) -> None:
+    """`application_name` and `options` apply to the session; the rest has the service's own values."""
     url = f"postgres://postgres@{place}/postgres"
     assert await seen(url, "SHOW application_name") == "parley"
     assert await seen(url, "SHOW statement_timeout") == "5s"
@@ -65,21 +65,21 @@ async def test_settings_of_the_session(place: str) -> None:
         assert await seen(f"{url}?options={options}", f"SHOW {name}") == expected
 
 
-async def test_a_setting_that_is_wrong_is_named(place: str) -> None:
-    """The server's own words, once."""
+async def test_unknown_setting_is_reported(place: str) -> None:
+    """The error is the server's own message, and not transient."""
     error = await refused(f"postgresql://postgres@{place}/postgres?options=-c%20nonsense%3D1")
     assert error.reason == 'unrecognized configuration parameter "nonsense" (42704)'
     assert not error.transient
 
 
-async def test_options_that_are_no_settings_are_passed_on(place: str) -> None:
-    """They are for a proxy; a server that does not know them says so."""
+async def test_other_options_are_passed_on(place: str) -> None:
+    """Options for a proxy reach the server, which reports those that it does not know."""
     error = await refused(f"postgresql://postgres@{place}/postgres?options=endpoint%3Dep-a")
     assert "endpoint=ep-a" in str(error.reason)
 
 
-async def test_a_socket_is_found_by_its_directory(cluster: PostgresCluster) -> None:
-    """As a parameter, or percent-encoded as the host."""
+async def test_socket_directory(cluster: PostgresCluster) -> None:
+    """A Unix socket's directory is a parameter, or the percent-encoded host."""
     directory = str(cluster.socket_directory)
     for url in (
         f"postgresql:///postgres?host={directory}&port={cluster.port}&user=postgres",
@@ -89,8 +89,8 @@ async def test_a_socket_is_found_by_its_directory(cluster: PostgresCluster) -> N
         assert await seen(url, "SELECT inet_server_addr() IS NULL") == "True"
 
 
-async def test_a_login(cluster: PostgresCluster, place: str) -> None:
-    """A password of any characters is percent-encoded; without a right one, a role or a database it is said which."""
+async def test_login(cluster: PostgresCluster, place: str) -> None:
+    """User and password are percent-encoded; the error names a wrong password, role or database."""
     cluster.create_login("lo gin", PASSWORD)
     login = f"lo%20gin:{quote(PASSWORD, safe='')}"
     assert await seen(f"postgresql://{login}@{place}/postgres", "SELECT current_user") == "lo gin"
@@ -106,14 +106,14 @@ async def test_a_login(cluster: PostgresCluster, place: str) -> None:
         assert not error.transient
 
 
-async def test_a_server_that_says_nothing_is_passed_over(place: str, silent: str) -> None:
-    """Each of several servers has `connect_timeout` for itself: one that hangs does not use up the others' time."""
+async def test_silent_host_is_skipped(place: str, silent: str) -> None:
+    """Each of several hosts has `connect_timeout` for itself."""
     url = f"postgresql://postgres@{silent},{place}/postgres?connect_timeout=1"
     assert await seen(url, "SELECT 1") == "1"
 
 
-async def test_every_server_is_named_when_none_is_fit(place: str, silent: str) -> None:
-    """Each with what it said."""
+async def test_error_names_every_host(place: str, silent: str) -> None:
+    """If no host can be used the error has one reason for each."""
     url = f"postgresql://postgres@{silent},{place}/postgres?connect_timeout=1&target_session_attrs=standby"
     error = await refused(url)
     assert error.transient
@@ -123,14 +123,14 @@ async def test_every_server_is_named_when_none_is_fit(place: str, silent: str) -
     assert "standby" in second
 
 
-async def test_a_standby_that_is_preferred_may_be_missing(place: str) -> None:
-    """Then any server does; `load_balance_hosts` changes their order alone."""
+async def test_preferred_standby_may_be_missing(place: str) -> None:
+    """`prefer-standby` falls back to any server; `load_balance_hosts` changes only their order."""
     url = f"postgresql://postgres@{place},{place}/postgres?load_balance_hosts=random&target_session_attrs="
     for attributes in ("prefer-standby", "primary", "any"):
         assert await seen(url + attributes, "SELECT 1") == "1"
 
 
-async def test_channel_binding_that_is_not_checked_is_said(place: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Demanding it is no hindrance, but not silently left out either."""
+async def test_channel_binding_is_warned_about(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    """`channel_binding=require` connects with a warning, because it is not checked."""
     await seen(f"postgresql://postgres@{place}/postgres?channel_binding=require", "SELECT 1")
     assert "sslmode=verify-full gives as much" in caplog.text

@@ -30,8 +30,8 @@ async def postgres_url(postgres_template: PostgresTemplate) -> AsyncIterator[str
         yield url
 
 
-async def test_the_table_is_made_when_the_extension_is_there(postgres_url: str) -> None:
-    """Starts at once make it once, whenever the extension came."""
+async def test_table_is_created_with_extension(postgres_url: str) -> None:
+    """Parallel starts create the table of vectors once, whenever the extension is installed."""
     databases = [connect(postgres_url, pool_size=1) for _ in range(3)]
     await asyncio.gather(*map(schema.upgrade, databases))
     assert [each.vectors_stored for each in databases] == [True] * 3
@@ -40,8 +40,8 @@ async def test_the_table_is_made_when_the_extension_is_there(postgres_url: str) 
         await each.close()
 
 
-async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A user who may not have the extension is served without vectors, and told so."""
+async def test_search_without_extension(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A role that may not create the extension is served without vectors, with a warning."""
     admin = connect(postgres_url, pool_size=1)
     async with admin.write_session() as session:
         await session.execute(text("DROP ROLE IF EXISTS plain"))
@@ -69,8 +69,8 @@ async def degraded(database: Database) -> None:
     assert result.status is RetrievalStatus.DEGRADED
 
 
-async def test_a_large_library_gets_an_index_and_loses_it(postgres_template: PostgresTemplate) -> None:
-    """The index is one user's, is what the search uses, finds the same, and goes with the documents."""
+async def test_large_corpus_gets_vector_index(postgres_template: PostgresTemplate) -> None:
+    """The index of one user is used, changes no result, and is dropped with the documents."""
     with postgres_template.copy() as url:
         database, embedder = connect(url, pool_size=2), Directions("it's:one")
         await schema.upgrade(database)

@@ -34,19 +34,19 @@ def check(adapter: str, answer: Raw, expected: Made | Failed) -> None:
     asked(adapter, scenario)
 
 
-def test_every_given_answer_is_in_the_table() -> None:
-    """The file of answers and what is expected of them name the same."""
+def test_cases_cover_all_observed_answers() -> None:
+    """The file of observed answers and the expected results have the same names."""
     assert EXPECTED_OF_GIVEN.keys() == GIVEN.keys()
 
 
 @pytest.mark.parametrize("case", TABLE)
-def test_what_providers_send(case: str) -> None:
-    """Each observed form of an answer becomes the reply that it is, or the failure that it means."""
+def test_answer(case: str) -> None:
+    """Each form of an answer becomes the reply that it is, or the failure that it means."""
     check("openai", *TABLE[case])
 
 
 @pytest.mark.parametrize("case", [name for name, (_, expected) in TABLE.items() if isinstance(expected, Made)])
-def test_what_providers_send_byte_by_byte(case: str) -> None:
-    """However its bytes are cut, an answer is the same reply; Groq's adapter reads as OpenAI's does."""
+def test_answer_byte_by_byte(case: str) -> None:
+    """An answer that arrives byte by byte is the same reply, through Groq's adapter too."""
     answer, expected = TABLE[case]
     check("groq", byte_wise(answer), expected)

@@ -26,8 +26,8 @@ from tests.support.routing import (
 )
 
 
-def test_a_provider_that_fails_again_and_again_is_left_alone() -> None:
-    """Five failures in thirty seconds open the breaker: nobody asks for thirty seconds, then one probe decides."""
+def test_breaker_opens_and_probes() -> None:
+    """Five failures in 30 seconds open the breaker for 30 seconds; then one probe decides."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
@@ -50,8 +50,8 @@ def test_a_provider_that_fails_again_and_again_is_left_alone() -> None:
     paired(scenario)
 
 
-def test_one_probe_at_a_time_is_let_through() -> None:
-    """While a probe is out, others go to the next provider; a probe that is cancelled decides nothing."""
+def test_breaker_allows_one_probe() -> None:
+    """Calls during a probe go to the fallback; a cancelled probe decides nothing."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
@@ -73,8 +73,8 @@ def test_one_probe_at_a_time_is_let_through() -> None:
     paired(scenario)
 
 
-def test_with_nobody_left_an_open_breaker_says_when() -> None:
-    """Without a fallback the refusal carries the seconds until the next probe, and asks nobody."""
+def test_open_breaker_sets_retry_after() -> None:
+    """Without a fallback the refusal has the seconds until the next probe, and calls no provider."""
 
     async def scenario(both: Pair) -> None:
         both.second.default = server_error()
@@ -90,8 +90,8 @@ def test_with_nobody_left_an_open_breaker_says_when() -> None:
     paired(scenario)
 
 
-def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
-    """Where the only other provider is left alone a rate limit is waited for, and told as what it is."""
+def test_open_breaker_is_no_fallback() -> None:
+    """If the only fallback's breaker is open, a rate limit is waited for and reported as such."""
 
     async def scenario(both: Pair) -> None:
         both.second.default = server_error()
@@ -107,8 +107,8 @@ def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
     paired(scenario)
 
 
-def test_any_number_of_models_may_be_named() -> None:
-    """Callers who name ever other models do not fill the memory; what is open stays so."""
+def test_breakers_are_bounded() -> None:
+    """Calls of ever other models do not fill the memory, and an open breaker is kept."""
     clock = Clock()
     breakers, calibration = CircuitBreakers(clock), TokenCalibration()
     for _ in range(FAILURE_THRESHOLD):
@@ -121,8 +121,8 @@ def test_any_number_of_models_may_be_named() -> None:
     assert max(len(breakers), len(calibration)) <= 1_000
 
 
-def test_a_breaker_is_one_model_s() -> None:
-    """Another model of the same provider is asked all the same."""
+def test_breaker_is_per_model() -> None:
+    """Another model of the same provider is called nevertheless."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
@@ -135,8 +135,8 @@ def test_a_breaker_is_one_model_s() -> None:
     paired(scenario)
 
 
-def test_retries_have_a_budget() -> None:
-    """When ten retries have been made within a minute, failures go to the next provider unretried."""
+def test_retry_budget_is_spent() -> None:
+    """After ten retries within a minute, failures go to the fallback without a retry."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
@@ -161,8 +161,8 @@ class Clock:
         return self.seconds
 
 
-def test_failures_that_are_far_apart_open_nothing() -> None:
-    """Five failures open a breaker only within thirty seconds, and only without a success between them."""
+def test_distant_failures_open_nothing() -> None:
+    """A breaker opens only for five failures within 30 seconds without a success between them."""
     clock = Clock()
     breaker = CircuitBreaker(clock)
     for _ in range(FAILURE_THRESHOLD + 3):
@@ -179,7 +179,7 @@ def test_failures_that_are_far_apart_open_nothing() -> None:
     assert breaker.is_open
 
 
-def test_the_budget_grows_with_the_calls() -> None:
+def test_retry_budget_grows_with_calls() -> None:
     """A tenth of the last minute's calls may be retries, and ten in any case."""
     clock = Clock()
     budget = RetryBudget(clock)

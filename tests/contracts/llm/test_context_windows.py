@@ -32,8 +32,8 @@ def long_history(turns: int) -> Sequence[HistoryMessage]:
     ]
 
 
-def test_a_prompt_that_is_too_long_is_sent_once_more_and_smaller() -> None:
-    """On the provider's own "context too long" half of the history is sent, the question whole; that is remembered."""
+def test_refused_prompt_is_halved() -> None:
+    """After "context too long" half of the history is sent with the whole question; the limit is remembered."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = Reply(["Hi"], usage=None)
@@ -48,8 +48,8 @@ def test_a_prompt_that_is_too_long_is_sent_once_more_and_smaller() -> None:
     paired(scenario)
 
 
-def test_a_prompt_that_stays_too_long_is_refused() -> None:
-    """After the smaller one it is `context-too-long`; nobody else is asked, and without a history there is none."""
+def test_halved_prompt_is_refused() -> None:
+    """A second refusal is `context-too-long`, without a fallback; without a history there is no second prompt."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = context_too_long()
@@ -61,8 +61,8 @@ def test_a_prompt_that_stays_too_long_is_refused() -> None:
     paired(scenario)
 
 
-def test_a_bound_by_the_minute_is_learnt() -> None:
-    """A prompt over a provider's bound by the minute is halved once, then another's; the next one keeps the bound."""
+def test_limit_per_minute_is_learnt() -> None:
+    """A prompt over a provider's limit per minute is halved, then sent to the fallback; the next one is smaller."""
 
     async def scenario(both: Pair) -> None:
         both.first.answer(too_large_a_minute(2_000), too_large_a_minute(2_000))
@@ -76,8 +76,8 @@ def test_a_bound_by_the_minute_is_learnt() -> None:
     paired(scenario)
 
 
-def test_a_question_that_is_too_long_for_one_is_another_s() -> None:
-    """A model whose window does not hold the question is passed over; where none does it is `message-too-long`."""
+def test_model_with_small_window_is_skipped() -> None:
+    """A model whose window is too small for the question is skipped; with none left it is `message-too-long`."""
 
     async def scenario(both: Pair) -> None:
         await both.asked.reply(FIRST, question="x" * 8_000)
@@ -87,8 +87,8 @@ def test_a_question_that_is_too_long_for_one_is_another_s() -> None:
     paired(scenario, window=1_000)
 
 
-def test_a_model_s_own_count_corrects_ours() -> None:
-    """A provider that counts three tokens where we count one is told less the next time, and the estimate says so."""
+def test_reported_tokens_correct_estimates() -> None:
+    """If a provider counts three tokens per estimated one, later prompts are shorter and estimates larger."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = lambda call: Reply(
@@ -109,8 +109,8 @@ def test_a_model_s_own_count_corrects_ours() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 100_000), st.integers(1, 400_000)), max_size=50))
-def test_a_correction_stays_within_reason(reports: list[tuple[int, int]]) -> None:
-    """Whatever providers report, our count is at most halved and at most taken four times."""
+def test_correction_is_bounded(reports: list[tuple[int, int]]) -> None:
+    """Whatever providers report, estimates are at most halved and at most quadrupled."""
     size = ModelCalibration()
     for counted, reported in reports:
         size.observe(counted, reported)

@@ -46,8 +46,8 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_the_sdks_variables_reach_nobody_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Organisation, project, other keys and headers for OpenAI or Groq are not sent to a server at another address."""
+def test_sdk_variables_reach_no_other_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Organisation, project, keys and headers for OpenAI or Groq are not sent to another server."""
     for variable, value in FOREIGN.items():
         monkeypatch.setenv(variable, value)
 
@@ -61,8 +61,8 @@ def test_the_sdks_variables_reach_nobody_else(name: str, monkeypatch: pytest.Mon
     asked(name, scenario)
 
 
-def test_the_sdks_variables_reach_openai(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenAI's own host gets its organisation and project, as its SDK sends them."""
+def test_sdk_variables_reach_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's own host gets the organisation and project of the environment."""
     for variable, value in FOREIGN.items():
         monkeypatch.setenv(variable, value)
 
@@ -77,8 +77,8 @@ def test_the_sdks_variables_reach_openai(monkeypatch: pytest.MonkeyPatch) -> Non
     run(main())
 
 
-def test_an_empty_base_url_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the SDKs' variables say, an adapter without a base URL asks the provider's own."""
+def test_sdk_base_url_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter without a base URL calls the provider's own, whatever the SDKs' variables are."""
     for value in ("", "http://127.0.0.1:9/v1"):
         monkeypatch.setenv("OPENAI_BASE_URL", value)
         monkeypatch.setenv("GROQ_BASE_URL", value)
@@ -93,7 +93,7 @@ def url_of(model: SdkModel) -> str:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/openai/v1", "/openai/v1/"])
-def test_groqs_path_is_not_doubled(path: str) -> None:
+def test_groq_path_is_not_doubled(path: str) -> None:
     """A base URL for Groq may have the path that its SDK adds."""
 
     async def main() -> None:
@@ -113,10 +113,10 @@ def model_at(name: str, base_url: str) -> ChatModel:
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_is_asked_for_a_name_that_only_it_knows(
+def test_proxy_resolves_names(
     name: str, variable: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A request for a plain address goes to the proxy whole, with its credentials, which are in no log."""
+    """An HTTP request goes to the proxy with its credentials, which are in no log."""
     caplog.set_level(logging.DEBUG)
 
     async def main() -> None:
@@ -140,8 +140,8 @@ def basic(credentials: str) -> str:
     return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
-def test_no_proxy_names_who_is_reached_without_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of NO_PROXY is reached without the proxy."""
+def test_no_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host of NO_PROXY is called without the proxy."""
 
     async def main() -> None:
         async with FakeProvider() as proxy, FakeProvider() as provider:
@@ -154,10 +154,10 @@ def test_no_proxy_names_who_is_reached_without_one(name: str, monkeypatch: pytes
     run(main())
 
 
-def test_a_tunnel_leads_to_a_provider_with_tls(
+def test_https_is_tunnelled(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An https:// address is reached through CONNECT; the proxy gets its credentials, the provider does not."""
+    """An https:// URL is called through CONNECT; only the proxy gets the proxy's credentials."""
     caplog.set_level(logging.DEBUG)
     tls, trusted = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
@@ -178,10 +178,8 @@ def test_a_tunnel_leads_to_a_provider_with_tls(
 
 
 @pytest.mark.parametrize("refusal", [b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", None])
-def test_a_proxy_that_does_not_let_us_through_is_named(
-    name: str, refusal: bytes | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A proxy that refuses a tunnel, or is not there, is what the failure speaks of."""
+def test_proxy_failure_is_named(name: str, refusal: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure names a proxy that refuses a tunnel or is out of reach."""
 
     async def main() -> None:
         async with tunnelling(9, refusal or b"") as proxy:
@@ -196,8 +194,8 @@ def test_a_proxy_that_does_not_let_us_through_is_named(
     run(main())
 
 
-def test_a_refused_certificate_is_named(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate that is not trusted is what the failure names, and the log says why; there is no retry."""
+def test_untrusted_certificate_is_named(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The failure names the certificate, the log has the reason, and there is no retry."""
     tls, _ = self_signed(tmp_path)
 
     async def main() -> None:
@@ -212,8 +210,8 @@ def test_a_refused_certificate_is_named(name: str, tmp_path: Path, caplog: pytes
     assert "self-signed" in vars(record)["why"]
 
 
-def test_a_provider_with_a_refused_certificate_is_replaced(tmp_path: Path) -> None:
-    """A fallback takes over at once."""
+def test_untrusted_certificate_uses_fallback(tmp_path: Path) -> None:
+    """The fallback is called at once."""
     tls, _ = self_signed(tmp_path)
 
     async def main() -> None:
@@ -226,8 +224,8 @@ def test_a_provider_with_a_refused_certificate_is_replaced(tmp_path: Path) -> No
     run(main())
 
 
-async def test_an_embedder_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings are asked for through the proxy too, without the SDK's own variables."""
+async def test_embedder_uses_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings are requested through the proxy too, without the SDK's own variables."""
     for variable, value in FOREIGN.items():
         monkeypatch.setenv(variable, value)
     async with FakeProvider() as proxy:
@@ -243,9 +241,7 @@ async def test_an_embedder_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) ->
     assert not [header for header, value in call.headers.items() if SECRET in value]
 
 
-def test_an_sdk_does_not_log_what_it_sends(
-    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sdk_logs_nothing(name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """OPENAI_LOG and GROQ_LOG, with which the SDKs log requests and headers, have no effect."""
     logger = logging.getLogger("groq" if name == "groq" else "openai")
     monkeypatch.setenv(f"{logger.name.upper()}_LOG", "debug")
@@ -259,8 +255,8 @@ def test_an_sdk_does_not_log_what_it_sends(
     assert not [record for record in caplog.records if record.name.startswith(logger.name)]
 
 
-def test_what_is_no_proxy_failure_is_none(name: str) -> None:
-    """A server that is out of reach without a proxy says nothing of one."""
+def test_failure_without_proxy_names_none(name: str) -> None:
+    """The failure of a server that is out of reach without a proxy names no proxy."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         await provider.stop_listening()

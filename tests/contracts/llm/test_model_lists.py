@@ -29,8 +29,8 @@ def prepared(model: OpenAIModel) -> Any:
 
 
 @pytest.mark.parametrize("models", [["llama3.2:3b"], ["qwen", "llama", "mistral"], ["text-embedding-nomic", "qwen"]])
-def test_the_first_of_its_models_answers(models: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    """The first that answers is taken and logged; several are named in a warning. The list is fetched once."""
+def test_first_listed_model_is_default(models: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """The first chat model of the list is used and logged, others are named in a warning; one fetch is enough."""
     caplog.set_level(logging.INFO)
 
     async def main() -> str:
@@ -51,8 +51,8 @@ def test_the_first_of_its_models_answers(models: list[str], caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("models", [None, []])
-def test_a_server_without_a_list_is_asked_once(models: list[str] | None) -> None:
-    """Where there is no list, or nothing in it, the usual name is sent: the server takes it, or refuses it itself."""
+def test_missing_list_is_fetched_once(models: list[str] | None) -> None:
+    """Without a list, or with an empty one, the usual model name is sent and the list not fetched again."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
@@ -67,8 +67,8 @@ def test_a_server_without_a_list_is_asked_once(models: list[str] | None) -> None
     run(main())
 
 
-def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
-    """A list that could not be fetched is fetched before a later turn, though not at once."""
+def test_failed_fetch_is_retried() -> None:
+    """A list that could not be fetched is fetched again before a later turn, after a pause."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
@@ -88,7 +88,7 @@ def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
     run(main())
 
 
-def test_a_model_that_is_configured_is_not_asked_for() -> None:
+def test_configured_model_needs_no_list() -> None:
     """Where a model is configured no list is fetched."""
 
     async def main() -> None:
@@ -114,11 +114,11 @@ def test_a_model_that_is_configured_is_not_asked_for() -> None:
         (None, []),
     ],
 )
-def test_lists_have_several_forms(body: Any, names: list[str]) -> None:
-    """Names are read from each form of a list; what has none is passed over."""
+def test_forms_of_lists(body: Any, names: list[str]) -> None:
+    """Names are read from each form of a list; entries without a name are skipped."""
     assert parse_model_list(json.dumps(body).encode()) == names
 
 
-def test_what_is_no_json_lists_nothing() -> None:
-    """A page of HTML is no list."""
+def test_list_that_is_no_json_is_empty() -> None:
+    """A page of HTML lists no models."""
     assert parse_model_list(b"<html>") == []

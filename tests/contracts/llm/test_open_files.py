@@ -32,8 +32,8 @@ def no_more_files() -> Iterator[None]:
             os.close(each)
 
 
-def test_own_want_of_files_is_no_fault_of_the_provider(name: str) -> None:
-    """Where no connection can be opened the turn is `overloaded`, once, and the provider is not left alone for it."""
+def test_file_limit_is_overloaded(name: str) -> None:
+    """If the process can open no connection the turn is `overloaded`, and the provider's breaker stays closed."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         gate = asyncio.Event()

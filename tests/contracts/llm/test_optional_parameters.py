@@ -94,8 +94,8 @@ USAGE = {"stream_options": {"include_usage": True}}
         ),
     ],
 )
-def test_a_refused_parameter_is_left_out_or_renamed(refusals: dict[str, Response], accepted: dict[str, Any]) -> None:
-    """One more request for each parameter that is refused; the next reply of that model needs none, another's does."""
+def test_refused_parameter_is_replaced(refusals: dict[str, Response], accepted: dict[str, Any]) -> None:
+    """Each refused parameter costs one more request, is renamed or left out, and is remembered for that model."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         provider.default = refusing(refusals)
@@ -108,8 +108,8 @@ def test_a_refused_parameter_is_left_out_or_renamed(refusals: dict[str, Response
     asked(scenario)
 
 
-def test_a_name_that_only_one_knows_is_found_either_way() -> None:
-    """A server that knows the old name alone is sent that, where the new one is the usual."""
+def test_old_name_is_tried_after_new() -> None:
+    """A server that knows only the old name of a parameter gets it, after the new one."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         provider.default = refusing({"max_tokens": USE_THE_NEW_NAME})
@@ -120,8 +120,8 @@ def test_a_name_that_only_one_knows_is_found_either_way() -> None:
     asked(scenario)
 
 
-def test_a_value_out_of_range_says_nothing_of_the_next() -> None:
-    """A temperature that is too high is left out once; one that is not is sent."""
+def test_refused_value_is_left_out_once() -> None:
+    """A temperature that is too high is left out of one request; a valid one is sent again."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         too_high = refusal("temperature: must be less than or equal to 1", "temperature")
@@ -142,8 +142,8 @@ def test_a_value_out_of_range_says_nothing_of_the_next() -> None:
         pytest.param(refusal("Unsupported: temperature", "temperature", status=500), 1, id="500"),
     ],
 )
-def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: int) -> None:
-    """What is about another parameter, or its value, is not asked again; nothing is learnt from what does not help."""
+def test_other_refusal_is_final(refused: Response, requests: int) -> None:
+    """A refusal of another parameter, or without effect of a retry, fails the turn; nothing is remembered."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         provider.default = refused
@@ -170,7 +170,7 @@ def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: i
         ("http://localhost:11434/v1", False, False),
     ],
 )
-def test_own_hosts_are_known(base_url: str, openai: bool, own: bool) -> None:
-    """OpenAI's and Azure's own hosts get the name that their reasoning models insist on, others the one they know."""
+def test_own_hosts(base_url: str, openai: bool, own: bool) -> None:
+    """OpenAI's and Azure's own hosts get `max_completion_tokens`, others `max_tokens`."""
     assert (is_openai(base_url), is_openai_or_azure(base_url)) == (openai, own)
     assert OpenAIModel(KEY, base_url, "gpt").max_tokens_name == ("max_completion_tokens" if own else "max_tokens")

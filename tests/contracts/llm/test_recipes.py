@@ -68,15 +68,15 @@ def recipes() -> dict[str, Recipe]:
 RECIPES = recipes()
 
 
-def test_every_provider_has_a_recipe() -> None:
+def test_recipe_per_provider() -> None:
     """The page has a recipe for each provider, marked as untried."""
     assert [*RECIPES] == NAMED
     assert [name for name, recipe in RECIPES.items() if UNTRIED not in recipe.text] == []
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_recipe_asks_as_it_says(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its settings load without a remark; address, headers and body of a reply's request are those of the page."""
+def test_recipe_request(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A recipe's settings load without a warning, and its request has the page's URL, headers and body."""
     recipe = RECIPES[name]
     for variable in [*Settings.model_fields, "ALL_PROXY", "NO_PROXY"]:
         monkeypatch.delenv(variable.upper(), raising=False)

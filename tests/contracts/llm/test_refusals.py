@@ -74,8 +74,8 @@ def said(status: int, message: str) -> Response:
 
 
 @pytest.mark.parametrize("pause", [0, 1, 2, 47])
-def test_a_rate_limit_is_waited_for(name: str, pause: int) -> None:
-    """Where nobody else can be asked, a `Retry-After` that fits the turn is obeyed, and the reply comes then."""
+def test_rate_limit_is_waited_for(name: str, pause: int) -> None:
+    """Without a fallback a `Retry-After` within the turn's time is waited for."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.answer(rate_limited(retry_after=pause), Reply(["Hi"]))
@@ -87,7 +87,7 @@ def test_a_rate_limit_is_waited_for(name: str, pause: int) -> None:
     asked(name, scenario)
 
 
-def test_a_rate_limit_s_date_is_waited_for(name: str) -> None:
+def test_rate_limit_with_date(name: str) -> None:
     """`Retry-After` may be a date (RFC 9110)."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
@@ -106,8 +106,8 @@ IN_TWO_DAYS = format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True
 @pytest.mark.parametrize(
     "header", ["600", "601.5", "99999999999", "9" * 400, pytest.param(IN_TWO_DAYS, id="in two days")]
 )
-def test_a_rate_limit_beyond_the_turn_is_passed_on(name: str, header: str) -> None:
-    """A `Retry-After` that the turn has no time for ends it at once, and says how long it is."""
+def test_long_rate_limit_is_passed_on(name: str, header: str) -> None:
+    """A `Retry-After` beyond the turn's time ends the turn at once, and is passed to the client."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.default = Response(429, b"{}", {"retry-after": header})
@@ -123,8 +123,8 @@ def test_a_rate_limit_beyond_the_turn_is_passed_on(name: str, header: str) -> No
 @pytest.mark.parametrize(
     "header", ["", "soon", "-5", "1e9", "0x10", "٣", "Thu, 99 Foo 2026 25:00:00 GMT", "1 Jan " + "9" * 20]
 )
-def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: str) -> None:
-    """A `Retry-After` that is neither seconds nor a date is passed over."""
+def test_invalid_retry_after_is_ignored(name: str, header: str) -> None:
+    """A `Retry-After` that is neither seconds nor a date is ignored."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         provider.answer(Response(429, b"{}", {"retry-after": header.encode().decode("latin-1")}), Reply(["Hi"]))
@@ -153,8 +153,8 @@ def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: st
         pytest.param(Response(425, b"{}"), ProviderFailed, id="425"),
     ],
 )
-def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind: type[AppError]) -> None:
-    """A failure before the reply has begun is retried twice, with pauses; then it is the turn's."""
+def test_transient_failure_is_retried_twice(name: str, answer: Any, kind: type[AppError]) -> None:
+    """A failure before the first token is retried twice, after pauses; then the turn fails."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.default = answer
@@ -183,8 +183,8 @@ def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind
         pytest.param(Response(402, b"{}"), ProviderAuth, id="402"),
     ],
 )
-def test_a_request_that_is_refused_is_not_sent_again(name: str, answer: Any, kind: type[AppError]) -> None:
-    """What is wrong with the request or its key is no better the second time, costs nothing, and blames nobody."""
+def test_refused_request_is_not_retried(name: str, answer: Any, kind: type[AppError]) -> None:
+    """A refusal of the request or its key is final, costs nothing, and does not open the breaker."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.default = answer
@@ -199,8 +199,8 @@ def test_a_request_that_is_refused_is_not_sent_again(name: str, answer: Any, kin
     asked(name, scenario)
 
 
-def test_a_redirect_is_not_followed(name: str) -> None:
-    """A provider that sends us elsewhere is not obeyed: nobody gets the key there."""
+def test_redirect_is_not_followed(name: str) -> None:
+    """No other server gets the key."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         async with FakeProvider() as elsewhere:
@@ -212,8 +212,8 @@ def test_a_redirect_is_not_followed(name: str) -> None:
     asked(name, scenario)
 
 
-def test_a_key_in_a_refusal_goes_nowhere(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A 401 whose body and headers hold the key leaves it in no error and no log line, even at the finest level."""
+def test_key_in_refusal_is_dropped(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A key in a refusal's body or headers is in no error and no log line, at any level."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         error = {"error": {"message": f"Incorrect API key provided: {KEY}.", "type": KEY, "code": KEY}}
@@ -227,8 +227,8 @@ def test_a_key_in_a_refusal_goes_nowhere(name: str, caplog: pytest.LogCaptureFix
     asked(name, scenario)
 
 
-def test_a_refusal_without_end_is_not_read_to_its_end(name: str) -> None:
-    """Of an answer with an error status only the beginning is read, however much more there is."""
+def test_endless_refusal_is_cut(name: str) -> None:
+    """Only the beginning of a refusal's body is read."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         provider.default = EndlessRefusal()
@@ -249,8 +249,8 @@ class EndlessRefusal:
             yield b"x" * 65_536
 
 
-def test_a_provider_that_cannot_be_connected_to_is_given_up(name: str) -> None:
-    """A refused connection is `provider-unavailable`, after two retries."""
+def test_refused_connection_is_retried_twice(name: str) -> None:
+    """A refused connection is `provider-unavailable` after two retries."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         await provider.stop_listening()
@@ -260,8 +260,8 @@ def test_a_provider_that_cannot_be_connected_to_is_given_up(name: str) -> None:
     asked(name, scenario)
 
 
-def test_a_connection_that_is_not_answered_is_given_up() -> None:
-    """A host that lets a connection hang is `provider-timeout-connect` after CONNECT_SECONDS, three times."""
+def test_connect_timeout() -> None:
+    """A connection that is not accepted is `provider-timeout-connect` after CONNECT_SECONDS, three times."""
 
     async def main() -> None:
         with socket.socket() as listening:
@@ -283,8 +283,8 @@ def test_a_connection_that_is_not_answered_is_given_up() -> None:
     run(main())
 
 
-def test_a_name_that_leads_to_a_forbidden_address_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a base URL's name stands for is looked at when it is looked up: no metadata service is ever asked."""
+def test_name_of_forbidden_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base URL's name is checked when it is resolved: no metadata service is called."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

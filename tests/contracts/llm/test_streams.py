@@ -28,8 +28,8 @@ from tests.support.routing import (
 )
 
 
-def test_a_stall_before_the_first_token_is_given_up(name: str) -> None:
-    """Nothing for FIRST_TOKEN_SECONDS closes the provider's connection; it is asked again, three times in all."""
+def test_first_token_timeout(name: str) -> None:
+    """Nothing for FIRST_TOKEN_SECONDS closes the connection; there are three attempts."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.default = Reply([asyncio.Event()])
@@ -44,8 +44,8 @@ def test_a_stall_before_the_first_token_is_given_up(name: str) -> None:
     asked(name, scenario)
 
 
-def test_headers_that_never_come_are_given_up_too(name: str) -> None:
-    """The same clock covers a provider that takes the request and does not answer."""
+def test_headers_timeout(name: str) -> None:
+    """A request without an answer has the same time limit."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         provider.answer(Reply([], before_headers=asyncio.Event()), Reply(["Hi"]))
@@ -55,8 +55,8 @@ def test_headers_that_never_come_are_given_up_too(name: str) -> None:
     asked(name, scenario)
 
 
-def test_a_stall_amid_tokens_is_given_up(name: str) -> None:
-    """Nothing for IDLE_SECONDS amid a reply ends it, its text kept; it is not asked for again."""
+def test_idle_timeout(name: str) -> None:
+    """Nothing for IDLE_SECONDS within a reply ends it with its text, without a retry."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", asyncio.Event())
@@ -68,8 +68,8 @@ def test_a_stall_amid_tokens_is_given_up(name: str) -> None:
     asked(name, scenario)
 
 
-def test_a_reply_that_goes_on_for_ever_is_ended(name: str) -> None:
-    """A provider that sends a token now and then has TURN_SECONDS for all of them."""
+def test_total_timeout(name: str) -> None:
+    """A provider that sends a token now and then is stopped after TURN_SECONDS."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         gates = [asyncio.Event() for _ in range(40)]
@@ -84,8 +84,8 @@ def test_a_reply_that_goes_on_for_ever_is_ended(name: str) -> None:
 
 
 @pytest.mark.parametrize("how", [Cut.FIN, Cut.RST])
-def test_a_cut_without_a_finish_reason_is_truncation(name: str, how: Cut) -> None:
-    """A connection that ends amid a reply fails it, however it ends; the text is kept."""
+def test_lost_connection_is_truncation(name: str, how: Cut) -> None:
+    """A connection that ends within a reply fails it, with its text."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", how)
@@ -95,8 +95,8 @@ def test_a_cut_without_a_finish_reason_is_truncation(name: str, how: Cut) -> Non
     asked(name, scenario)
 
 
-def test_an_end_without_a_finish_reason_is_truncation(name: str) -> None:
-    """A stream that ends well-formed but unfinished is no reply."""
+def test_missing_finish_reason_is_truncation(name: str) -> None:
+    """A well-formed stream without a finish reason is no complete reply."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", finish=None)
@@ -107,8 +107,8 @@ def test_an_end_without_a_finish_reason_is_truncation(name: str) -> None:
 
 
 @pytest.mark.parametrize("how", [Cut.FIN, Cut.RST])
-def test_a_cut_behind_the_finish_reason_is_a_reply(name: str, how: Cut) -> None:
-    """A reply with its finish reason is whole; only its usage is lost with the connection, and estimated."""
+def test_connection_lost_after_finish_reason(name: str, how: Cut) -> None:
+    """The reply is complete; its usage is lost, and estimated."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         finish = Chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
@@ -125,8 +125,8 @@ def test_a_cut_behind_the_finish_reason_is_a_reply(name: str, how: Cut) -> None:
     asked(name, scenario)
 
 
-def test_a_stall_behind_the_finish_reason_is_a_reply(name: str) -> None:
-    """A provider that has said why the model stopped has two seconds to end its stream: then the reply is whole."""
+def test_stall_after_finish_reason(name: str) -> None:
+    """The stream has two seconds to end, then the reply is complete."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         finish = Chunk({"choices": [{"index": 0, "delta": {"content": " it"}, "finish_reason": "stop"}]})
@@ -143,8 +143,8 @@ def test_a_stall_behind_the_finish_reason_is_a_reply(name: str) -> None:
     ("kind", "code", "expected"),
     [("server_error", None, "provider-error"), ("x", "rate_limit_exceeded", "provider-rate-limited")],
 )
-def test_an_error_amid_a_stream_is_a_failure(name: str, kind: str, code: str | None, expected: str) -> None:
-    """An error object inside a 200 stream ends the reply with what it says, the text before it kept."""
+def test_error_in_stream_is_failure(name: str, kind: str, code: str | None, expected: str) -> None:
+    """An error object within a stream fails the reply with its code, and the text before it is kept."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", stream_error("no more", code, kind))
@@ -155,8 +155,8 @@ def test_an_error_amid_a_stream_is_a_failure(name: str, kind: str, code: str | N
 
 
 @pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
-def test_a_reply_that_was_given_up_is_a_failure(name: str, reason: str) -> None:
-    """A finish reason that says that the provider could not go on is no end of a reply."""
+def test_error_as_finish_reason_is_failure(name: str, reason: str) -> None:
+    """A finish reason of a provider that could not go on fails the reply."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", finish=reason)
@@ -166,8 +166,8 @@ def test_a_reply_that_was_given_up_is_a_failure(name: str, reason: str) -> None:
     asked(name, scenario)
 
 
-def test_an_error_in_groq_s_own_member_is_a_failure(name: str) -> None:
-    """Groq says why it stops a stream early in `x_groq`; the finish reason behind that does not make it whole."""
+def test_groq_error_is_failure(name: str) -> None:
+    """An error in `x_groq` fails the reply, in spite of the finish reason after it."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", Chunk({"choices": [], "x_groq": {"id": "req", "error": "over capacity"}}))
@@ -178,8 +178,8 @@ def test_an_error_in_groq_s_own_member_is_a_failure(name: str) -> None:
 
 
 @pytest.mark.parametrize("step", [stream_error("no"), Data('{"choices": 7}')])
-def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
-    """An attempt that failed within a stream has the status that it came with, also before the first token."""
+def test_failure_in_stream_has_status(name: str, step: Any) -> None:
+    """An attempt that fails within a stream has its status, also before the first token."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.default = Reply([step])
@@ -190,8 +190,8 @@ def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
 
 
 @pytest.mark.parametrize("broken", ['{"choices": 7}', '{"choices": [7]}', '{"choices": [{"delta": {"content": "no end'])
-def test_what_is_no_chunk_is_a_failure(name: str, broken: str) -> None:
-    """An object that is no completion, and one whose text cannot be read, fail the reply; what was before is kept."""
+def test_invalid_chunk_is_failure(name: str, broken: str) -> None:
+    """An object that is no completion, or whose text cannot be read, fails the reply; earlier text is kept."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("Half ", Data(broken))
@@ -202,8 +202,8 @@ def test_what_is_no_chunk_is_a_failure(name: str, broken: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ['{"choices": [{', "[" * 100_000, "null", "[]", "3", '"text"', "ping"])
-def test_payloads_without_text_are_passed_over(name: str, odd: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A payload that is no object, and nothing of the reply, takes nothing from it; how many there were is logged."""
+def test_payload_without_text_is_ignored(name: str, odd: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A payload that is no object and has no text does not change the reply; their number is logged."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply("All ", Data(odd), "of it")
@@ -218,8 +218,8 @@ def test_payloads_without_text_are_passed_over(name: str, odd: str, caplog: pyte
 FLOOD = 'Flood 😀 \\ "\n' * 800_000
 
 
-def test_a_flood_in_one_event_is_cut(name: str) -> None:
-    """Ten megabytes in one delta are cut at MAX_OUTPUT_CHARACTERS, finished for length, and paid for once."""
+def test_huge_event_is_cut(name: str) -> None:
+    """Ten megabytes in one delta are cut at MAX_OUTPUT_CHARACTERS, with the length as the finish reason."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.reply(FLOOD)
@@ -232,8 +232,8 @@ def test_a_flood_in_one_event_is_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["word ", Thought("hm ")])
-def test_a_flood_of_events_is_cut(name: str, step: Any) -> None:
-    """A stream without end, of text or of thoughts, is cut at the same length, and its connection closed."""
+def test_endless_stream_is_cut(name: str, step: Any) -> None:
+    """Endless text or reasoning is cut at the same length, and the connection closed."""
 
     async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
         provider.default = Reply(Endless(step))
@@ -256,8 +256,8 @@ class Endless(tuple[Any, ...]):
             yield self[0]
 
 
-def test_a_line_without_end_that_is_no_text_is_a_failure(name: str) -> None:
-    """What goes on for megabytes without being a text is not kept."""
+def test_huge_line_is_failure(name: str) -> None:
+    """Megabytes that are no text fail the reply."""
 
     async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
         provider.default = Reply([b"x" * 3_000_000])

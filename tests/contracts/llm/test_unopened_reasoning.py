@@ -35,8 +35,8 @@ async def heard(router: Asked, target: Target = FIRST) -> tuple[str, str]:
     return router.heard.text, router.heard.reasoning
 
 
-def test_what_was_sent_stays_and_the_next_is_held_back() -> None:
-    """Thinking that was sent stays in the text, without its mark; from the next reply on it is held back and parted."""
+def test_next_reply_is_held_back() -> None:
+    """Reasoning that was sent stays in the text without its tag; later replies are held back and separated."""
 
     async def scenario(provider: FakeProvider, router: Asked) -> None:
         provider.default = THINKING
@@ -46,8 +46,8 @@ def test_what_was_sent_stays_and_the_next_is_held_back() -> None:
     watching(scenario)
 
 
-def test_what_nobody_was_sent_is_learnt_from_too() -> None:
-    """Without a reader the first reply is parted already, and the next one's beginning is held back for a reader."""
+def test_reply_without_reader_is_separated() -> None:
+    """Without a reader the first reply is separated, and the next one held back for a reader."""
 
     async def scenario(provider: FakeProvider, router: Asked) -> None:
         provider.default = THINKING
@@ -59,8 +59,8 @@ def test_what_nobody_was_sent_is_learnt_from_too() -> None:
     watching(scenario)
 
 
-def test_a_beginning_is_held_back_for_two_seconds() -> None:
-    """Where no mark comes, what was held back is sent after two seconds, also while the model pauses."""
+def test_text_is_held_back_two_seconds() -> None:
+    """Without a tag held-back text is sent after two seconds, also while the model pauses."""
 
     async def scenario(provider: FakeProvider, router: Asked) -> None:
         provider.answer(THINKING, stream(chunk("It "), chunk("is"), 10.0, chunk(" so"), STOP))
@@ -72,8 +72,8 @@ def test_a_beginning_is_held_back_for_two_seconds() -> None:
     watching(scenario)
 
 
-def test_a_short_reply_is_held_back_to_its_end() -> None:
-    """A reply that ends within the two seconds, without a mark, is text."""
+def test_short_reply_is_text() -> None:
+    """A reply without a tag that ends within the two seconds is text."""
 
     async def scenario(provider: FakeProvider, router: Asked) -> None:
         provider.answer(THINKING, stream(chunk("It is so"), STOP))
@@ -83,8 +83,8 @@ def test_a_short_reply_is_held_back_to_its_end() -> None:
     watching(scenario)
 
 
-def test_other_replies_are_never_held_back() -> None:
-    """Neither another model's replies nor those of a model that was not seen to do so wait for anything."""
+def test_other_models_are_not_held_back() -> None:
+    """Only replies of a model that closes reasoning it has not opened are held back."""
 
     async def scenario(provider: FakeProvider, router: Asked) -> None:
         plain = stream(chunk("It "), 1.0, chunk("is"), STOP)
@@ -104,8 +104,8 @@ async def at_once(answer: Raw, provider: FakeProvider, router: Asked, target: Ta
     assert [(text, round(at - began, 2)) for text, at in router.heard.came] == [("It ", 0), ("is", 1)]
 
 
-def test_a_reply_of_thinking_alone_is_empty() -> None:
-    """Where nothing follows the mark the reply is a failure, and nothing of the thinking is its text."""
+def test_reasoning_alone_is_empty_reply() -> None:
+    """If nothing follows the tag the reply is a failure without text."""
 
     async def scenario(provider: FakeProvider, router: Asked) -> None:
         router.watched = False

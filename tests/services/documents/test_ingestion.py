@@ -26,8 +26,8 @@ from tests.support.uploads import NOTHING, counts
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """Every chunk is embedded once, stored with its vector, and counted; the text is what chunks are spans of."""
+async def test_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Every chunk is stored once with its vector, counted, and a span of the stored text."""
     host = await hosts()
     document = await host.ready(await host.upload(TEXT))
     assert (document.status, document.stage) == (DocumentStatus.READY, None)
@@ -41,18 +41,18 @@ async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder
         assert len(embedder.texts) == len(set(embedder.texts)) == document.chunk_count
 
 
-async def test_without_an_embedder_words_are_all(database: Database, hosts: Any) -> None:
-    """Where there is no embedder the document is ready, and says that it has no vectors."""
+async def test_ingestion_without_embedder(database: Database, hosts: Any) -> None:
+    """The document is ready, and has no vectors."""
     host = await hosts(None)
     document = await host.ready(await host.upload(TEXT))
     assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, None)
 
 
 @pytest.mark.parametrize("stage", ["extracting", "embedding"])
-async def test_a_dead_process_s_document_is_taken_up(
+async def test_document_of_dead_process_is_resumed(
     database: Database, hosts: Any, embedder: FakeEmbedder, stage: str
 ) -> None:
-    """What a process leaves half done is done by another, and nothing of it is there twice."""
+    """Another process ingests it again, and nothing is stored twice."""
     needs_vectors(database)
     embedder.open.clear()
     one = await hosts()
@@ -72,8 +72,8 @@ async def test_a_dead_process_s_document_is_taken_up(
     assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
 
 
-async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """A process that stood still finds its document read by another, and lets go of it."""
+async def test_process_without_lease_writes_nothing(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A process that was suspended abandons a document that another one has ingested meanwhile."""
     needs_vectors(database)
     slow = FakeEmbedder(embedder.name)
     slow.open.clear()
@@ -90,10 +90,10 @@ async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts:
     assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
 
 
-async def test_a_heartbeat_that_fails_does_not_end_the_work(
+async def test_failed_heartbeat_is_retried(
     database: Database, hosts: Any, embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Progress that cannot be stored is logged with its traceback, and stored later; the document becomes ready."""
+    """Progress that cannot be stored is logged with its traceback, and the document becomes ready."""
     needs_vectors(database)
     embedder.open.clear()
     host = await hosts(timings=Timings(ingestion_heartbeat=0.01))
@@ -107,10 +107,8 @@ async def test_a_heartbeat_that_fails_does_not_end_the_work(
     assert (await host.ready(document)).status is DocumentStatus.READY
 
 
-async def test_a_document_that_kills_processes_is_given_up(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """After three processes have died over it, it has failed, can be tried again, and is ready then."""
+async def test_document_that_kills_processes_fails(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """After the deaths of three processes the document has failed; another upload tries it again."""
     needs_vectors(database)
     embedder.open.clear()
     document = None
@@ -132,8 +130,8 @@ async def test_a_document_that_kills_processes_is_given_up(
     assert (again.document_id, (await host.ready(again)).status) == (document.document_id, DocumentStatus.READY)
 
 
-async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
+async def test_failing_embedder_is_retried(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A short failure of the embedder delays a document, a long one fails it without stored chunks."""
     needs_vectors(database)
     host = await hosts(timings=Timings(embedding_backoffs=(0.01, 0.01)))
     embedder.failures = 2
@@ -148,8 +146,8 @@ async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: 
     assert (again.document_id, again.status) == (failed.document_id, DocumentStatus.READY)
 
 
-async def test_what_cannot_be_read_has_failed(database: Database, hosts: Any) -> None:
-    """A document that says it is what it is not, or says nothing, ends with a code, and its text is nowhere."""
+async def test_unreadable_document_fails(database: Database, hosts: Any) -> None:
+    """A corrupt or empty document fails with a code, and no text of it is stored."""
     host = await hosts()
     for content, code in ((b"%PDF-1.7\nnothing", "document-corrupt"), (b" \n\n \t", "document-empty")):
         failed = await host.ready(await host.upload(content))
@@ -159,8 +157,8 @@ async def test_what_cannot_be_read_has_failed(database: Database, hosts: Any) ->
     assert (found["documents"], found["chunks"], found["document_texts"]) == (2, 0, 0)
 
 
-async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """A document that is deleted while it is embedded is gone at once, and nothing of it comes back."""
+async def test_deletion_stops_ingestion(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A document that is deleted while it is embedded is gone at once, and stays so."""
     needs_vectors(database)
     embedder.open.clear()
     host = await hosts()
@@ -177,10 +175,8 @@ async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedde
     assert await counts(database) == NOTHING
 
 
-async def test_a_draining_process_gives_its_document_back(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """Another process goes on at once with what was begun; no death is counted."""
+async def test_draining_process_requeues_document(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Another process continues at once, and no death is counted."""
     needs_vectors(database)
     embedder.open.clear()
     one = await hosts()
@@ -195,8 +191,8 @@ async def test_a_draining_process_gives_its_document_back(
     assert await rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
 
 
-async def test_processes_share_the_work(database: Database, hosts: Any) -> None:
-    """Of many documents each is read by one of two processes, once."""
+async def test_processes_share_documents(database: Database, hosts: Any) -> None:
+    """Of many documents each is ingested once, by one of two processes."""
     one, other = await hosts(), await hosts()
     uploaded = [await one.upload(b"Text %d." % each, name="a.txt") for each in range(20)]
     other.worker.wake()
@@ -207,7 +203,7 @@ async def test_processes_share_the_work(database: Database, hosts: Any) -> None:
 
 
 async def test_users_take_turns(database: Database, reader: DocumentReader) -> None:
-    """Whoever uploads much keeps nobody waiting for more than one document."""
+    """A user with many uploads delays another user's document by one document at most."""
     embedder = FakeEmbedder()
     host = Host(database, reader, embedder)
     await database.write(process_leases.heartbeat, host.process_id, LEASE_MS)
@@ -222,8 +218,8 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     ]
 
 
-async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any) -> None:
-    """What had arrived in part at a process that died goes with it, and so does what it had half deleted."""
+async def test_upload_of_dead_process_is_deleted(database: Database, hosts: Any) -> None:
+    """An incomplete upload and an incomplete deletion of a dead process are deleted."""
     host = await hosts()
     await host.die()
     upload = Upload(database, host.deleter, host.process_id, host.worker.wake)

@@ -15,10 +15,8 @@ from tests.support.ingestion import TEXT, embedding_of, needs_vectors, rows, unt
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_another_model_has_documents_embedded_anew(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """Documents stay ready with the old vectors until the new ones are complete, and have only these then."""
+async def test_other_embedder_reembeds(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Documents stay ready with the old vectors until all new ones are stored in their place."""
     needs_vectors(database)
     one = await hosts()
     document = await one.ready(await one.upload(TEXT))
@@ -37,10 +35,8 @@ async def test_another_model_has_documents_embedded_anew(
     assert sorted(new.texts) == sorted(embedder.texts)
 
 
-async def test_embedding_anew_goes_on_after_a_crash_and_lets_uploads_pass(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """A process that dies over it is followed by another; a new document does not wait for the old ones' vectors."""
+async def test_reembedding_resumes_after_crash(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Another process continues, and uploads come first."""
     needs_vectors(database)
     one = await hosts()
     document = await one.ready(await one.upload(TEXT))
@@ -57,8 +53,8 @@ async def test_embedding_anew_goes_on_after_a_crash_and_lets_uploads_pass(
     assert await embedding_of(database, document) == await embedding_of(database, added) == "new"
 
 
-async def test_what_had_no_vectors_gets_them(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """Documents that were stored for words alone are embedded when there is an embedder."""
+async def test_documents_without_vectors_are_embedded(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Documents that were ingested without an embedder get vectors once there is one."""
     needs_vectors(database)
     one = await hosts(None)
     document = await one.ready(await one.upload(TEXT))

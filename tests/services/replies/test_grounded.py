@@ -46,8 +46,8 @@ async def at_work(service: Service, provider: FakeProvider, *steps: Any) -> str:
     return accepted.headers["location"]
 
 
-async def test_another_process_tells_what_was_found(database_url: str, provider: FakeProvider) -> None:
-    """A reader at the process that does not make the reply hears of the passages before its text."""
+async def test_retrieval_event_at_another_process(database_url: str, provider: FakeProvider) -> None:
+    """A reader at another process gets the passages before the text."""
     configured = asking(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         gate = asyncio.Event()
@@ -65,8 +65,8 @@ async def test_another_process_tells_what_was_found(database_url: str, provider:
         assert again[-1].data["message"]["grounded"] is True
 
 
-async def test_a_dead_process_leaves_its_citations(openai_service: Service, provider: FakeProvider) -> None:
-    """A turn that is interrupted from outside cites what its saved text cites."""
+async def test_interrupted_reply_keeps_citations(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn of a dead process cites what its saved text cites."""
     gate = asyncio.Event()
     path = await at_work(openai_service, provider, gate)
     await checkpoints(openai_service).save()
@@ -80,10 +80,10 @@ async def test_a_dead_process_leaves_its_citations(openai_service: Service, prov
     assert (context["retrieval"], context["queries"]) == ({"status": "ok"}, [QUESTION])
 
 
-async def test_a_search_that_does_not_end_can_be_cancelled(
+async def test_endless_search_is_cancelled(
     openai_service: Service, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A turn is stopped while its documents are searched; no model is asked."""
+    """A turn is cancelled while its documents are searched, and no model is called."""
     made = await rag(openai_service)
     searching = asyncio.Event()
 
@@ -104,8 +104,8 @@ async def test_a_search_that_does_not_end_can_be_cancelled(
     assert (events[-1].data["message"]["grounded"], provider.calls) == (False, [])
 
 
-async def test_a_fallback_gets_the_same_numbers(database_url: str, provider: FakeProvider) -> None:
-    """Who is asked instead is told the same passages, and what it cites resolves."""
+async def test_fallback_gets_same_passages(database_url: str, provider: FakeProvider) -> None:
+    """The fallback gets the same prompt, and its citations resolve."""
     configured = asking(provider, database_url=database_url, llm_fallbacks="groq")
     async with serving(configured) as service:
         made = await rag(service)
@@ -124,8 +124,8 @@ async def local_service(database_url: str) -> AsyncIterator[Service]:
         yield service
 
 
-async def test_the_embedded_model_is_quoted_for(local_service: Service) -> None:
-    """A fact is answered with the sentence that holds it, its source and a citation; nothing found, nobody asked."""
+async def test_extractive_reply(local_service: Service) -> None:
+    """For the embedded model a fact is quoted with its source; without evidence the model is not called."""
     made = await rag(local_service)
     reply = (await local_service.client.send(made, QUESTION))["messages"][-1]
     assert reply["content"].endswith("“The tower was built in 1889.” [1] (tower.txt)")

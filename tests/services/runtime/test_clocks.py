@@ -68,10 +68,10 @@ async def left_by(service: Service, process_id: str) -> str:
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
-async def test_a_wall_clock_that_is_set_interrupts_nothing(
+async def test_changed_wall_clock_interrupts_nothing(
     sqlite_pair: tuple[Service, Service], provider: FakeProvider, wall_clock: WallClock, seconds: float
 ) -> None:
-    """On SQLite neither the process itself nor another one takes a turn for a dead process's when the clock is set."""
+    """On SQLite no process takes a turn for a dead one's when the wall clock is set."""
     gate = asyncio.Event()
     one, other = sqlite_pair
     path, post = await at_work(one, provider, gate)
@@ -85,10 +85,10 @@ async def test_a_wall_clock_that_is_set_interrupts_nothing(
     assert (await other.client.get_json(path))[1]["status"] == "completed"
 
 
-async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
+async def test_wall_clock_set_back_extends_no_lease(
     sqlite_pair: tuple[Service, Service], wall_clock: WallClock
 ) -> None:
-    """On SQLite a dead process's turn is ended when its lease is over, also when the clock was set back meanwhile."""
+    """On SQLite a dead process's turn is interrupted when its lease expires, wherever the clock is."""
     one, _ = sqlite_pair
     process_id = new_id()
     await one.database.write(process_leases.heartbeat, process_id, 60_000)
@@ -101,8 +101,8 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
     assert (await one.client.get_json(path))[1]["status"] == "interrupted"
 
 
-async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: SqliteTemplate) -> None:
-    """SQLite's clock starts again with its host: what was left before that is recovered by the next start."""
+async def test_lease_from_before_boot_is_deleted(sqlite_template: SqliteTemplate) -> None:
+    """SQLite's clock restarts with its host, so the next start deletes leases from before."""
     with sqlite_template.copy() as url:
         async with serving(settings(database_url=url)) as service:
             process_id = new_id()
@@ -115,8 +115,8 @@ async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: Sql
             assert (await service.client.get_json(path))[1]["status"] == "interrupted"
 
 
-async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, provider: FakeProvider) -> None:
-    """When the database's clock jumps, or all hosts stood still, whoever renews first does not judge the others."""
+async def test_leases_expired_together(database_url: str, provider: FakeProvider) -> None:
+    """When the database's clock jumps, the first process to renew its lease gives the others time."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
         path, post = await at_work(one, provider, gate)

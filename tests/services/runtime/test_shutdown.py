@@ -30,8 +30,8 @@ def without_turns() -> Any:
     return SimpleNamespace(runs={}, drain=drain)
 
 
-async def test_a_second_signal_ends_what_else_is_waited_for(server: asyncio.Event) -> None:
-    """An erasure that takes its time is waited for as long as turns are, and ended by a second signal."""
+async def test_second_signal_ends_drain(server: asyncio.Event) -> None:
+    """An erasure is waited for as long as turns are, and cancelled by a second signal."""
     tasks, before = TaskOwner(), signal.getsignal(signal.SIGTERM)
     erasure = tasks.spawn(asyncio.Event().wait())
     with Shutdown(without_turns(), tasks, 3600) as shutdown:
@@ -46,8 +46,8 @@ async def test_a_second_signal_ends_what_else_is_waited_for(server: asyncio.Even
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_all_that_is_waited_for_shares_one_time(server: asyncio.Event) -> None:
-    """What was spent on turns is not there for erasures any more."""
+async def test_drain_has_one_deadline(server: asyncio.Event) -> None:
+    """Turns and erasures share the seconds of the drain."""
     with Shutdown(without_turns(), TaskOwner(), 0.01) as shutdown:
         signal.raise_signal(signal.SIGTERM)
         await server.wait()

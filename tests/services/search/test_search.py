@@ -61,8 +61,8 @@ async def found(search: DocumentSearch, owner_id: str, *queries: str, within: Se
     return texts((await search.search(owner_id, queries, 8, within)).passages)
 
 
-async def test_words_find_a_passage_and_what_it_is(database: Database) -> None:
-    """A passage is the chunk, with its document's name, its span, and how much of the query it has."""
+async def test_lexical_search(database: Database) -> None:
+    """A passage is the chunk, with its document's name and its share of the query's terms."""
     owner = await new_owner(database)
     document_id = await new_document(database, owner, "Nothing of note.", "Invoices are paid within thirty days.")
     result = await DocumentSearch(database, None).search(owner, ["when is an invoice paid"], 8)
@@ -73,8 +73,8 @@ async def test_words_find_a_passage_and_what_it_is(database: Database) -> None:
     assert (passage.similarity, passage.coverage, passage.score) == (None, 1.0, 1.0)
 
 
-async def test_meaning_finds_what_words_do_not(database: Database) -> None:
-    """A passage without any word of the query is found by its vector, with the cosine."""
+async def test_vector_search(database: Database) -> None:
+    """A passage without any term of the query is found by its vector, with the cosine."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "The feline sleeps.", "A vehicle stands there.", embedder=embedder)
     result = await DocumentSearch(database, embedder).search(owner, ["cat"], 1)
@@ -83,8 +83,8 @@ async def test_meaning_finds_what_words_do_not(database: Database) -> None:
     assert result.status is RetrievalStatus.OK
 
 
-async def test_another_user_s_chunks_are_never_found(database: Database) -> None:
-    """Not by words, by meaning, or by naming the document; nor where their text holds the marks of an owner's words."""
+async def test_other_users_chunks_are_not_found(database: Database) -> None:
+    """Not by terms, vectors or document ids, nor with another user's hashed terms in the text."""
     embedder = Directions()
     ada, eve = await new_owner(database, "ada"), await new_owner(database, "eve")
     secret = await new_document(database, ada, "The cat's password is swordfish.", embedder=embedder)
@@ -106,8 +106,8 @@ def words_of_chunks():
     return [row[0] for row in rows]
 
 
-async def test_named_documents_alone_are_searched(database: Database) -> None:
-    """document_ids narrows a search by words and by meaning."""
+async def test_document_ids_narrow_search(database: Database) -> None:
+    """A search with document ids covers only those documents, by terms and by vectors."""
     owner, embedder = await new_owner(database), Directions()
     first = await new_document(database, owner, "cat one", embedder=embedder)
     await new_document(database, owner, "cat two", embedder=embedder)
@@ -124,15 +124,15 @@ async def test_named_documents_alone_are_searched(database: Database) -> None:
 
 @pytest.mark.parametrize("query", HOSTILE)
 async def test_metacharacters_are_text(database: Database, query: str) -> None:
-    """Nothing in a query is syntax, of either database."""
+    """No character of a query is syntax, in either database."""
     owner = await new_owner(database)
     await new_document(database, owner, "words and x, a b")
     await DocumentSearch(database, None).search(owner, [query], 8)
     assert await counted(database, "chunks") == 1
 
 
-async def test_only_the_generation_that_is_found_is_seen(database: Database) -> None:
-    """Chunks that are being written are not found, nor are documents that are not ready."""
+async def test_other_generations_are_not_found(database: Database) -> None:
+    """Chunks of an ingestion in progress, and of documents that are not ready, are not found."""
     owner, embedder = await new_owner(database), Directions()
     document_id = await new_document(database, owner, "old cat", embedder=embedder)
     await database.write(chunks, database, owner, document_id, ["new cat"], 2, embedder)
@@ -143,8 +143,8 @@ async def test_only_the_generation_that_is_found_is_seen(database: Database) -> 
     assert await found(search, owner, "cat") == ["new cat"]
 
 
-async def test_vectors_of_another_embedder_are_not_mixed_in(database: Database) -> None:
-    """While one document has other vectors, all are searched by words alone, and the result says so."""
+async def test_other_embedders_vectors_degrade_search(database: Database) -> None:
+    """While one document has other vectors the search is lexical, and its result degraded."""
     owner, embedder = await new_owner(database), Directions()
     own = await new_document(database, owner, "a feline", embedder=embedder)
     await new_document(database, owner, "a cat", embedder=Directions("test:older"))
@@ -155,8 +155,8 @@ async def test_vectors_of_another_embedder_are_not_mixed_in(database: Database) 
     assert (texts(result.passages), result.status) == (["a feline"], RetrievalStatus.OK)
 
 
-async def test_a_query_that_is_not_embedded_is_searched_by_words(database: Database) -> None:
-    """The embedder's failure costs a search its vectors, not its answer."""
+async def test_failing_embedder_degrades_search(database: Database) -> None:
+    """If the embedder fails the search is lexical, and its result degraded."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "a cat", "a feline", embedder=embedder)
     embedder.fails = True
@@ -164,15 +164,15 @@ async def test_a_query_that_is_not_embedded_is_searched_by_words(database: Datab
     assert (texts(result.passages), result.status) == (["a cat"], RetrievalStatus.DEGRADED)
 
 
-async def test_without_documents_nothing_is_asked_of_anybody(database: Database) -> None:
-    """An empty library is empty, whatever is searched for."""
+async def test_search_without_documents(database: Database) -> None:
+    """The result is empty, and the embedder is not called."""
     owner = await new_owner(database)
     result = await DocumentSearch(database, Directions(fails=True)).search(owner, ["cat"], 8)
     assert (result.passages, result.status) == ((), RetrievalStatus.EMPTY)
 
 
-async def test_what_another_process_changes_is_seen_at_once(database: Database, shared_database_url: str) -> None:
-    """Each search looks whether documents have come or gone since the last one."""
+async def test_changes_of_other_processes_are_seen(database: Database, shared_database_url: str) -> None:
+    """Each search covers the documents that exist when it starts."""
     owner, embedder = await new_owner(database), Directions()
     gone = await new_document(database, owner, "first cat", embedder=embedder)
     search = DocumentSearch(database, embedder)
@@ -185,8 +185,8 @@ async def test_what_another_process_changes_is_seen_at_once(database: Database, 
     await other.close()
 
 
-async def test_a_deleted_document_leaves_nothing_behind(database: Database) -> None:
-    """Words and vectors go with the chunks, also when the whole user goes."""
+async def test_deletion_leaves_nothing(database: Database) -> None:
+    """Terms and vectors are deleted with their chunks, also with the whole user."""
     owner, embedder = await new_owner(database), Directions()
     document_id = await new_document(database, owner, "a cat", "some tea", embedder=embedder)
     await new_document(database, owner, "a car", embedder=embedder)
@@ -198,8 +198,8 @@ async def test_a_deleted_document_leaves_nothing_behind(database: Database) -> N
         await changed(database, owner, "INSERT INTO chunk_words (chunk_words) VALUES ('integrity-check')")
 
 
-async def test_memory_is_bounded(sqlite_template) -> None:
-    """The libraries that are kept stay within their bound; one beyond it is searched without being kept."""
+async def test_cache_is_bounded(sqlite_template) -> None:
+    """The cached corpora stay within their limit; a larger one is searched without the cache."""
     with sqlite_template.copy() as url:
         database, embedder = connect(url, pool_size=2), Directions()
         database.vectors_stored = True
@@ -218,8 +218,8 @@ async def test_memory_is_bounded(sqlite_template) -> None:
         await database.close()
 
 
-async def test_the_best_of_many_is_found_by_its_rare_word(database: Database) -> None:
-    """Where words are counted in a sample and few chunks are ranked, rare words and several common ones still lead."""
+async def test_rare_terms_lead_ranking(database: Database) -> None:
+    """With sampled statistics and few candidates, rare terms and several common ones still rank first."""
     owner = await new_owner(database)
     filler = [f"common words about topic{n % 7} and item{n % 5}" for n in range(300)]
     await new_document(database, owner, *filler, "common words and a zebra", "topic3 item2 together common")
@@ -228,15 +228,15 @@ async def test_the_best_of_many_is_found_by_its_rare_word(database: Database) ->
     assert "topic3" in (await found(search, owner, "topic3 item2"))[0]
 
 
-async def test_several_queries_are_one_search(database: Database) -> None:
-    """What answers to both of two queries comes before what answers to one."""
+async def test_queries_are_fused(database: Database) -> None:
+    """A passage for both of two queries precedes a passage for one."""
     owner = await new_owner(database)
     await new_document(database, owner, "red apples", "green pears", "red pears")
     assert (await found(DocumentSearch(database, None), owner, "red", "pears"))[0] == "red pears"
 
 
-async def test_searches_at_once_do_not_disturb_each_other(database: Database) -> None:
-    """Many searches of one user at the same moment give what each alone does."""
+async def test_parallel_searches(database: Database) -> None:
+    """Parallel searches of one user have the results of single ones."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "a cat", "a car", "some tea", embedder=embedder)
     search = DocumentSearch(database, embedder)
@@ -259,8 +259,8 @@ class Reversing:
         pass
 
 
-async def test_a_reranker_has_the_last_word_unless_it_fails(database: Database) -> None:
-    """Its scores order the passages; without them they stay in their order."""
+async def test_reranker_orders_passages(database: Database) -> None:
+    """Its scores order the passages; if it fails they keep their order."""
     owner = await new_owner(database)
     await new_document(database, owner, "cat cat cat", "a cat among many other words of no weight")
     assert (await found(DocumentSearch(database, None, Reversing()), owner, "cat"))[0].startswith("a cat among")

@@ -19,7 +19,7 @@ from tests.support.turns import checkpoints, rows, started
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
+async def test_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
     """A checkpoint stores the text of a running turn."""
     gate = asyncio.Event()
     _, post = await started(openai_service, provider, "Half ", gate, "and half")
@@ -30,8 +30,8 @@ async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeP
     assert (await post).json()["assistant_reply"] == "Half and half"
 
 
-async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, provider: FakeProvider) -> None:
-    """However many turns run, a checkpoint of all of them is one transaction, and of none of them no transaction."""
+async def test_checkpoint_is_one_transaction(openai_service: Service, provider: FakeProvider) -> None:
+    """A checkpoint of any number of turns is one transaction, and none if nothing has changed."""
     gate = asyncio.Event()
     provider.default = lambda _: Reply(["Half ", gate, "and half"])
     asked = {"user_id": "ada", "message": "Hello", "background": True}

@@ -22,8 +22,8 @@ async def stored(service: Service, conversation_id: str) -> list[dict[str, objec
     return list(response.json())
 
 
-async def test_fifty_concurrent_turns_are_numbered_without_holes_and_in_pairs(service: Service) -> None:
-    """50 posts at once to one conversation: 100 messages, numbers 1..100, each reply behind its question."""
+async def test_parallel_turns_are_numbered_in_pairs(service: Service) -> None:
+    """50 parallel posts to one conversation have the numbers 1 to 100, each reply after its question."""
     conversation_id = await conversation(service)
     posts = [
         service.client.post(f"/conversations/{conversation_id}/messages", json={"message": f"word{n}"})
@@ -38,8 +38,8 @@ async def test_fifty_concurrent_turns_are_numbered_without_holes_and_in_pairs(se
     assert sorted(str(m["content"]) for m in messages[::2]) == sorted(f"word{n}" for n in range(50))
 
 
-async def test_a_conversation_takes_at_most_64_unfinished_turns(service: Service) -> None:
-    """The 65th unfinished turn is refused with queue-full, and takes no number."""
+async def test_65th_unfinished_turn_is_refused(service: Service) -> None:
+    """It is `queue-full`, and takes no sequence number."""
     conversation_id = await conversation(service)
     path = f"/conversations/{conversation_id}/messages"
     posts = [asyncio.create_task(service.client.post(path, json={"message": "x", "model": "stall"})) for _ in range(65)]
@@ -74,10 +74,8 @@ async def until_no_connection_is_held(service: Service) -> None:
             await asyncio.sleep(0)
 
 
-async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
-    narrow_service: Service, provider: FakeProvider
-) -> None:
-    """With a pool of one, 30 streams run at once; 15 clients leave; 30 answers are stored, no connection is held."""
+async def test_one_connection_serves_thirty_streams(narrow_service: Service, provider: FakeProvider) -> None:
+    """With a pool of one, 30 streams run in parallel; all replies are stored though 15 clients disconnect."""
     service, gate = narrow_service, asyncio.Event()
     for _ in range(30):
         provider.reply("Half ", gate, "and half")

@@ -95,8 +95,8 @@ CASES = [("sqlite", scenario, ()) for scenario in SCENARIOS] + [
     [pytest.param(kind, each, marks=marks, id=f"{kind}-{each.__name__}") for kind, each, marks in CASES],
     indirect=["shared_database_url"],
 )
-async def test_a_database_that_is_away_for_one_moment_breaks_no_promise(service: Service, scenario: Scenario) -> None:
-    """Each statement and each acknowledgement of a turn is lost once: all are answered, turns end, numbers hold."""
+async def test_fault_of_database(service: Service, scenario: Scenario) -> None:
+    """Each statement and each commit of a turn fails once: all posts are answered, all turns end."""
     for at in itertools.count():
         fault = DatabaseFault(at)
         conversation = await service.client.create_conversation()
@@ -115,10 +115,10 @@ FAULTS = [ProviderUnavailable(), ProviderTimeout("connect"), RuntimeError("a bug
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize("scenario", [json_turn, streamed_turn])
-async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
+async def test_fault_of_model(
     service: Service, scenario: Scenario, fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that fails before its first chunk, between any two, or at its end: the turn fails, with its text."""
+    """A model fails before its first chunk, between any two or at its end: the turn fails, with its text."""
     scripted = service.services.resources.router.catalog["scripted"]
     model = FaultyStream(scripted.stream)
     monkeypatch.setattr(scripted, "stream", model)

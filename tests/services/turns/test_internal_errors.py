@@ -30,10 +30,10 @@ def timings() -> Timings:
     return HASTY
 
 
-async def test_nobody_is_told_draining_by_a_process_that_is_not(
+async def test_reply_is_stored_after_internal_error(
     openai_service: Service, provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A reply that a fault of ours keeps from being stored is retried with the fault in the log, and is not lost."""
+    """A reply that an internal error keeps from being stored is retried, with the error in the log."""
     gate = asyncio.Event()
     path, post = await half(openai_service, provider, gate)
     with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
@@ -44,10 +44,8 @@ async def test_nobody_is_told_draining_by_a_process_that_is_not(
     assert (await openai_service.client.get_json(path))[1]["usage"] is not None
 
 
-async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
-    openai_service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault of ours after some text ends the turn as failed, with that text."""
+async def test_failed_turn_keeps_text(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An internal error after some text ends the turn as failed, with that text."""
 
     async def broken(call: ModelCall) -> None:
         call.sink.append("Half ")
@@ -60,10 +58,10 @@ async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
     assert (reply["status"], reply["content"]) == ("failed", "Half ")
 
 
-async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
+async def test_failed_callback_keeps_turn(
     openai_service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
+    """A callback after a turn may fail: the post is answered, and the next callback is called."""
     executor, called = openai_service.services.turns.executor, []
 
     def broken(*_: object) -> None:
@@ -77,10 +75,10 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     assert "a callback after a turn failed" in caplog.text
 
 
-async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
+async def test_drain_answers_posts_of_failed_turns(
     database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
+    """A post whose failed turn could not be stored before the process ends is answered."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")

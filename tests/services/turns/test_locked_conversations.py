@@ -69,8 +69,8 @@ def asked_of(service: Service, conversation: dict[str, Any], message_id: str) ->
     return [asyncio.create_task(each) for each in requests]
 
 
-async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service: Service, postgres_url: str) -> None:
-    """While one conversation is locked, few connections wait for it; other turns, reads and the lease are served."""
+async def test_locked_conversation_blocks_no_other(postgres_service: Service, postgres_url: str) -> None:
+    """Few connections wait for a locked conversation; other turns, reads and the lease are served."""
     service = postgres_service
     conversation, other = (
         await service.client.create_conversation(message="Hello"),
@@ -95,8 +95,8 @@ async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service:
     assert (await service.client.post_message(conversation, "Again")).status_code == 201
 
 
-async def test_many_locked_conversations_leave_room_to_read(postgres_service: Service, postgres_url: str) -> None:
-    """With more conversations locked than there are connections, reads and health are served, and the lease renewed."""
+async def test_many_locked_conversations(postgres_service: Service, postgres_url: str) -> None:
+    """With more conversations locked than connections, reads are served and the lease is renewed."""
     service = postgres_service
     conversations = [await service.client.create_conversation() for _ in range(15)]
     renewals = "SELECT max(expires_at) FROM processes"
@@ -112,10 +112,8 @@ async def test_many_locked_conversations_leave_room_to_read(postgres_service: Se
     assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 503}
 
 
-async def test_locked_conversations_do_not_keep_dead_turns_of_others(
-    postgres_service: Service, postgres_url: str
-) -> None:
-    """Turns of a dead process are ended while conversations of others among them stay locked."""
+async def test_recovery_skips_locked_conversations(postgres_service: Service, postgres_url: str) -> None:
+    """Turns of a dead process end while other conversations among them stay locked."""
     service = postgres_service
     conversations = [await service.client.create_conversation(message="Hello") for _ in range(6)]
     left = {"status": "in_progress", "completed_at": None, "process_id": new_id()}

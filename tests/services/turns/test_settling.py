@@ -21,8 +21,8 @@ from tests.support.turns import cancellations, change, living_process, rows, sta
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
-    """A turn that another process owns now is left alone, and its provider's connection closed."""
+async def test_turn_of_other_owner_is_aborted(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn that another process owns now is aborted, and nothing of it is written."""
     _, post = await started(openai_service, provider, "Half ", asyncio.Event())
     await change(openai_service, process_id=await living_process(openai_service))
     await cancellations(openai_service).poll()
@@ -33,10 +33,8 @@ async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Servi
     assert (await post).json()["assistant_reply"] == "Whole"
 
 
-async def test_a_turn_that_was_ended_elsewhere_is_told_as_it_is_stored(
-    openai_service: Service, provider: FakeProvider
-) -> None:
-    """When somebody else has settled the turn, its readers get what is stored."""
+async def test_turn_settled_elsewhere(openai_service: Service, provider: FakeProvider) -> None:
+    """The client of a turn that another process has settled gets what is stored."""
     gate = asyncio.Event()
     _, post = await started(openai_service, provider, "Half ", gate)
     await change(openai_service, status="interrupted", content="Hal", completed_at=1)
@@ -75,8 +73,8 @@ class LostAcknowledgement:
 
 
 @pytest.mark.parametrize("committed", [True, False])
-async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: bool) -> None:
-    """A turn whose commit was not acknowledged runs when it is stored, and is refused when it is not."""
+async def test_unacknowledged_acceptance(service: Service, committed: bool) -> None:
+    """A turn without an acknowledged commit runs if it is stored, and is refused otherwise."""
     made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
     path = f"/conversations/{made['conversation_id']}/messages"
     LostAcknowledgement(service, committed=committed)
@@ -86,8 +84,8 @@ async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: 
     assert service.services.turns.executor.runs == {}
 
 
-async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Service) -> None:
-    """Settling is tried again until the database answers, and the turn ends once."""
+async def test_unacknowledged_settlement(service: Service) -> None:
+    """Settling is retried until the database answers, and the turn ends once."""
     made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
     path = f"/conversations/{made['conversation_id']}/messages"
     write = service.database.write
@@ -104,8 +102,8 @@ async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Servi
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Hello")
 
 
-async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provider: FakeProvider) -> None:
-    """Whatever goes wrong on the way to the model, the turn ends, and its caller hears of it."""
+async def test_internal_error_ends_turn_as_failed(openai_service: Service, provider: FakeProvider) -> None:
+    """An internal error before the model call ends the turn, and its client is notified."""
     gate = asyncio.Event()
     path, first = await started(openai_service, provider, "Half ", gate)
     lost = {"message": "Lost", "stream": True}

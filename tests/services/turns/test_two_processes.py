@@ -72,8 +72,8 @@ def path_of(reply: dict[str, Any]) -> str:
     return f"{messages_path(reply)}/{reply['message_id']}"
 
 
-async def test_a_reply_is_followed_at_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """Readers anywhere in the text, at the process that does not make it, see exactly the rest, and the end."""
+async def test_reply_is_followed_at_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """Readers that resume anywhere in the text get exactly the rest, and the end."""
     gate = asyncio.Event()
     reply = await at_work(pair, provider, gate, "und Ganzes")
     text = "Hälfte 😀 und Ganzes"
@@ -94,8 +94,8 @@ async def test_a_reply_is_followed_at_another_process(pair: Pair, provider: Fake
         assert (events[0].name == "turn.started") == (k == 0)
 
 
-async def test_a_turn_is_stopped_from_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """Within a second of the cancel elsewhere the provider's connection is closed and the text kept."""
+async def test_turn_is_cancelled_from_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """Within a second the provider's connection is closed and the text is stored."""
     reply = await at_work(pair, provider, asyncio.Event())
     events = asyncio.create_task(pair.one.client.get(f"{path_of(reply)}/events"))
     assert (await pair.other.client.post(f"{path_of(reply)}/cancel")).status_code == 202
@@ -107,8 +107,8 @@ async def test_a_turn_is_stopped_from_another_process(pair: Pair, provider: Fake
     expect_problem(await pair.one.client.post(f"{path_of(reply)}/cancel"), 409, "already-finished")
 
 
-async def test_a_turn_is_interrupted_from_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """`interrupt` stops what runs and what waits at another process, whose callers are answered."""
+async def test_interrupt_from_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """`interrupt` cancels the running and queued turns of another process, whose clients are answered."""
     reply = await at_work(pair, provider, asyncio.Event())
     waiting = asyncio.create_task(pair.one.client.post_message(reply, "Second"))
     await pair.one.client.wait_for_count(reply, 4)
@@ -119,8 +119,8 @@ async def test_a_turn_is_interrupted_from_another_process(pair: Pair, provider: 
     assert len(provider.calls) == 2
 
 
-async def test_turns_of_both_processes_run_in_sequence_order(pair: Pair, provider: FakeProvider) -> None:
-    """A turn waits for an earlier one that another process runs, and is told its reply."""
+async def test_turns_of_both_processes_run_in_order(pair: Pair, provider: FakeProvider) -> None:
+    """A turn waits for an earlier one of another process, and its prompt has that one's reply."""
     gate = asyncio.Event()
     reply = await at_work(pair, provider, gate, "und Ganzes")
     later = asyncio.create_task(pair.other.client.post_message(reply, "Second"))
@@ -138,8 +138,8 @@ async def draining_pair(database_url: str, provider: FakeProvider) -> AsyncItera
         yield pair
 
 
-async def test_a_regenerate_that_waits_is_adopted(draining_pair: Pair, provider: FakeProvider) -> None:
-    """Another process takes it from one that drains; neither of the replies that it supersedes is in its prompt."""
+async def test_queued_regenerate_is_adopted(draining_pair: Pair, provider: FakeProvider) -> None:
+    """Another process takes it from a draining one; superseded replies are not in its prompt."""
     pair = draining_pair
     old = (await pair.one.client.create_conversation(message="Hello"))["messages"][1]
     gate = asyncio.Event()
@@ -163,8 +163,8 @@ async def test_a_regenerate_that_waits_is_adopted(draining_pair: Pair, provider:
     assert [[message["content"] for message in call.body["messages"]] for call in provider.calls] == [["Hello"]] * 3
 
 
-async def test_a_regenerate_interrupts_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """The reply that another process makes to the same question is cancelled with its text, and superseded."""
+async def test_regenerate_interrupts_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """The reply that another process generates to the question is cancelled with its text, and superseded."""
     old = (await pair.one.client.create_conversation(message="Hello"))["messages"][1]
     provider.reply("Half ", asyncio.Event())
     path = f"{path_of(old)}/regenerate"
@@ -177,8 +177,8 @@ async def test_a_regenerate_interrupts_another_process(pair: Pair, provider: Fak
     assert [each["superseded_by"] for each in replies] == [running, replies[2]["message_id"], None]
 
 
-async def test_one_key_at_two_processes_is_one_turn(pair: Pair, provider: FakeProvider) -> None:
-    """Twenty posts under one key, at both processes at once: one turn, one call, one answer."""
+async def test_one_key_is_one_turn(pair: Pair, provider: FakeProvider) -> None:
+    """Twenty posts under one key at both processes are one turn with one model call."""
     path = messages_path(await pair.one.client.create_conversation())
 
     async def post(service: Service) -> httpx2.Response:
@@ -190,8 +190,8 @@ async def test_one_key_at_two_processes_is_one_turn(pair: Pair, provider: FakePr
     assert (len(await pair.one.client.get_json(path)), len(provider.calls)) == (2, 1)
 
 
-async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeProvider) -> None:
-    """When the conversation is deleted at one process, readers at both hear of the end, and the provider is closed."""
+async def test_deletion_ends_readers_of_both(pair: Pair, provider: FakeProvider) -> None:
+    """A deleted conversation ends the streams of readers at both processes, and the model call."""
     reply = await at_work(pair, provider, asyncio.Event())
     readers = [asyncio.create_task(each.client.get(f"{path_of(reply)}/events")) for each in pair]
     while not pair.other.services.turns.remote_replies.followed:  # noqa: ASYNC110  it sets no event
@@ -202,8 +202,8 @@ async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeP
     await provider.calls[0].closed.wait()
 
 
-async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider: FakeProvider) -> None:
-    """A process forgets a reply of another one when its last reader has gone."""
+async def test_unread_reply_is_not_polled(pair: Pair, provider: FakeProvider) -> None:
+    """A process stops polling another one's reply when its last reader has disconnected."""
     gate = asyncio.Event()
     reply = await at_work(pair, provider, gate)
     remote_replies = pair.other.services.turns.remote_replies
@@ -217,8 +217,8 @@ async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider
     await pair.one.client.get(f"{path_of(reply)}/events")
 
 
-async def test_keys_are_kept_for_a_day_from_the_end(pair: Pair, provider: FakeProvider) -> None:
-    """A key outlives its turn by 24 hours, however long the turn took, and is free again after that."""
+async def test_keys_are_kept_for_a_day(pair: Pair, provider: FakeProvider) -> None:
+    """A key is kept for 24 hours after the end of its turn, then free again."""
     gate = asyncio.Event()
     provider.reply(gate, "Done")
     conversation = await pair.one.client.create_conversation()

@@ -72,8 +72,8 @@ async def crowded(url: str, provider: FakeProvider, at_work: int, waiting: int, 
         await crowd.ended()
 
 
-async def test_one_user_cannot_take_all_places(database_url: str, provider: FakeProvider) -> None:
-    """A user has a quarter of the places to wait; beyond that it is 429, nothing is stored, and others find room."""
+async def test_user_share_is_limited(database_url: str, provider: FakeProvider) -> None:
+    """A user has a quarter of the queue; beyond that turns are 429, nothing is stored, and others have room."""
     async with crowded(database_url, provider, 2, 8) as crowd:
         assert [(await crowd.begin("ada")).status_code for _ in range(4)] == [202] * 4  # two at work do not count
         before = await row_counts(crowd.service)
@@ -86,8 +86,8 @@ async def test_one_user_cannot_take_all_places(database_url: str, provider: Fake
         expect_problem(await crowd.begin("bob"), 429, "rate-limited")
 
 
-async def test_a_storm_of_one_user_leaves_room_for_others(database_url: str, provider: FakeProvider) -> None:
-    """Of many posts at once exactly a user's share is taken, and others who come at the same moment find theirs."""
+async def test_burst_of_one_user(database_url: str, provider: FakeProvider) -> None:
+    """Of parallel posts exactly the user's share is accepted, and other users have room."""
     async with crowded(database_url, provider, 2, 8) as crowd:
         await asyncio.gather(*(crowd.begin("eve") for _ in range(2)))
         storm = await asyncio.gather(*(crowd.begin("ada") for _ in range(40)), *(crowd.begin("bob") for _ in range(2)))
@@ -95,10 +95,8 @@ async def test_a_storm_of_one_user_leaves_room_for_others(database_url: str, pro
         assert (codes[:40].count(202), codes[:40].count(429), codes[40:]) == (2, 38, [202, 202])
 
 
-async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
-    database_url: str, provider: FakeProvider
-) -> None:
-    """A user may wait again when a waiting turn was cancelled, has started, or went with its conversation."""
+async def test_place_is_released(database_url: str, provider: FakeProvider) -> None:
+    """A place is released when its turn is cancelled, started or deleted with its conversation."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         await crowd.begin("ada")
         client, waiting = crowd.service.client, (await crowd.begin("ada")).json()
@@ -117,10 +115,8 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
         assert (await crowd.begin("ada")).status_code == 202
 
 
-async def test_a_turn_takes_the_places_of_those_that_are_stopped_for_it(
-    database_url: str, provider: FakeProvider
-) -> None:
-    """Who has a full share of places may still interrupt: what waited there waits no more. Others find none free."""
+async def test_interrupt_takes_released_places(database_url: str, provider: FakeProvider) -> None:
+    """A user with a full share may still interrupt: the interrupted turns' places are released for it."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         made = (await crowd.begin("ada")).json()
         waiting = (await crowd.say(made)).json()["messages"][-1]
@@ -130,10 +126,8 @@ async def test_a_turn_takes_the_places_of_those_that_are_stopped_for_it(
         assert found["status"] == "cancelled"
 
 
-async def test_the_conversation_s_bound_comes_first_and_the_process_s_last(
-    database_url: str, provider: FakeProvider
-) -> None:
-    """`queue-full` before `rate-limited` before `overloaded`, whether the process is full or not."""
+async def test_order_of_refusals(database_url: str, provider: FakeProvider) -> None:
+    """`queue-full` comes before `rate-limited`, and that before `overloaded`."""
     async with crowded(database_url, provider, 1, 64, max_turns_waiting_per_user=63) as crowd:
         first = (await crowd.begin("ada")).json()
         posts = await asyncio.gather(*(crowd.say(first) for _ in range(63)))
@@ -153,8 +147,8 @@ async def test_the_conversation_s_bound_comes_first_and_the_process_s_last(
         expect_problem(missing, 404, "conversation-not-found")
 
 
-async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, provider: FakeProvider) -> None:
-    """A regenerate that would have to wait is refused beyond the share, and the old reply stays what it was."""
+async def test_regenerate_takes_place_of_user(database_url: str, provider: FakeProvider) -> None:
+    """A queued regenerate beyond the share is refused, and the old reply stays current."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         crowd.gate.set()
         first = (await crowd.begin("ada")).json()
@@ -172,8 +166,8 @@ async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, 
         assert await row_counts(crowd.service) == before
 
 
-async def test_a_retry_finds_its_turn_where_a_new_one_is_refused(database_url: str, provider: FakeProvider) -> None:
-    """Under its key a turn that waits is answered, not refused; a refused request claims no key."""
+async def test_retry_under_key_is_answered(database_url: str, provider: FakeProvider) -> None:
+    """A retry under its key gets the queued turn; a refused request claims no key."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         await crowd.begin("ada")
         path = messages_path(await crowd.service.client.create_conversation())
@@ -189,8 +183,8 @@ async def test_a_retry_finds_its_turn_where_a_new_one_is_refused(database_url: s
         crowd.taken(anew)
 
 
-async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: FakeProvider) -> None:
-    """A dead process's waiting turns are accepted already: they are taken beyond the share, and are part of it."""
+async def test_adopted_turn_counts(database_url: str, provider: FakeProvider) -> None:
+    """Queued turns of a dead process are adopted beyond the share, and count towards it."""
     async with crowded(database_url, provider, 1, 8, max_turns_waiting_per_user=1) as crowd:
         crowd.gate.set()
         left = []
