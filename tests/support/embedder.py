@@ -1,4 +1,4 @@
-"""An embedder that does what a test wants: it waits, fails, and says what it was asked."""
+"""An embedder that waits and fails as a test wants, and records its texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FakeEmbedder:
         self.open = asyncio.Event()
         """Nothing is embedded before it is set."""
         self.open.set()
-        self.asked = asyncio.Event()
+        self.called = asyncio.Event()
         """Set when something is to be embedded."""
         self.failures = 0
         """How many of the next calls fail."""
@@ -35,7 +35,7 @@ class FakeEmbedder:
         return vector(text)
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        self.asked.set()
+        self.called.set()
         await self.open.wait()
         if self.failures:
             self.failures -= 1

@@ -12,6 +12,7 @@ from app.domain.ids import new_id, now_ms
 from app.services.runtime.timings import Timings
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.checkpoints import CheckpointWriter
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -19,13 +20,12 @@ from tests.support.service import Service
 async def started(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
     """A conversation with a turn whose reply is as far as the provider's first gate, and the waiting post."""
     provider.reply(*steps)
-    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
-    path = f"/conversations/{made['conversation_id']}/messages"
-    post = asyncio.create_task(service.client.post(path, json={"message": "Hello"}))
+    conversation = await service.client.create_conversation()
+    post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
     await provider.wait_calls(len(provider.calls) or 1)
     [run] = service.services.turns.executor.runs.values()
     await run.stream.wait_beyond(0)
-    return path, post
+    return messages_path(conversation), post
 
 
 async def change(service: Service, **values: Any) -> None:
@@ -67,6 +67,6 @@ async def living_process(service: Service) -> str:
 
 async def abandoned_turn(service: Service, **values: Any) -> str:
     """A conversation whose one reply is as a dead process left it; gives the path of its messages."""
-    made = (await service.client.post("/conversations", json={"user_id": "ada", "message": "Hello"})).json()
+    conversation = await service.client.create_conversation(message="Hello")
     await change(service, process_id=await dead_process(service), **values)
-    return f"/conversations/{made['conversation_id']}/messages"
+    return messages_path(conversation)

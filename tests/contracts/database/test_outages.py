@@ -1,4 +1,4 @@
-"""What PostgreSQL answers instead of serving, code by code: at a connection's start and at statements."""
+"""Errors of PostgreSQL, code by code, when connecting and for statements."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ GARBAGE = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"R\0\0\0", b"E\0\0\0\4", b
 
 
 class Wired(NamedTuple):
-    """A small database behind the wire."""
+    """A database through a wire on which errors can be injected."""
 
     wire: PostgresWire
     through: PostgresDatabase
 
 
-def at(url: str, port: int) -> str:
-    """The same database at another port."""
+def with_port(url: str, port: int) -> str:
+    """Return a database's URL with another port."""
     return make_url(url).set(port=port).render_as_string(hide_password=False)
 
 
@@ -81,21 +81,21 @@ USES = [write, read, read_snapshot, read_session, write_session]
 
 @pytest.fixture(scope="module")
 def url(postgres_template: PostgresTemplate) -> Iterator[str]:
-    """One database for all, since nothing here is kept."""
-    with postgres_template.copy() as made:
-        yield made
+    """One database for all tests, because none of them keeps anything."""
+    with postgres_template.copy() as copied:
+        yield copied
 
 
 @pytest.fixture
 async def wired(cluster: PostgresCluster, url: str) -> AsyncIterator[Wired]:
     async with PostgresWire(cluster.port) as wire:
-        through = PostgresDatabase(parse(at(url, wire.port)), pool_size=2)
+        through = PostgresDatabase(parse(with_port(url, wire.port)), pool_size=2)
         yield Wired(wire, through)
         await through.close()
 
 
 async def unavailable(use: Use, database: Database) -> DatabaseUnavailable:
-    """The error of a use that the database cannot serve, with a reason."""
+    """Return the error of a use that fails because of an outage."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await use(database)
     assert caught.value.reason
@@ -222,7 +222,7 @@ async def test_primary_is_used_of_several_hosts(wired: Wired, cluster: PostgresC
     database = PostgresDatabase(parse(url.replace(primary, f"{standby},{primary}")), pool_size=1)
     await write(database)
     await database.close()
-    alone = at(url, wired.wire.port) + "?target_session_attrs=read-write"
+    alone = with_port(url, wired.wire.port) + "?target_session_attrs=read-write"
     database = PostgresDatabase(parse(alone), pool_size=1)
     assert (await unavailable(write, database)).transient
     await database.close()

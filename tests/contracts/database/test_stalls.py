@@ -1,4 +1,4 @@
-"""PostgreSQL behind a network that stands still for longer than a statement may take."""
+"""PostgreSQL behind a network that stalls for longer than a statement may take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATEMENT_SECONDS = 0.2
 
 
 class Stalled:
-    """A database of one connection through a proxy, and the same without it."""
+    """A database with one connection through a proxy, and the same database without it."""
 
     def __init__(self, proxy: TcpProxy, through: Database, direct: Database) -> None:
         self.proxy = proxy
@@ -34,8 +34,8 @@ class Stalled:
         return await self.direct.read(names)
 
 
-def add(name: str) -> Transaction[None]:
-    """Stores a user."""
+def add_user(name: str) -> Transaction[None]:
+    """Store a user."""
     yield Statement("INSERT INTO users (id, user_id, created_at) VALUES (gen_random_uuid(), $1, 1)", (name,))
 
 
@@ -60,14 +60,14 @@ async def test_write_after_stalled_write(stalled: Stalled) -> None:
     """A connection that was abandoned within a transaction is not used for the next one."""
 
     def given_up() -> Transaction[None]:
-        yield from add("first")
+        yield from add_user("first")
         stalled.proxy.stall()
-        yield from add("second")
+        yield from add_user("second")
 
     with pytest.raises(DatabaseUnavailable):
         await stalled.through.write(given_up)
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
@@ -75,14 +75,14 @@ async def test_write_after_late_recovery(stalled: Stalled) -> None:
     """A connection that recovers while it is being abandoned is not used again."""
 
     def given_up() -> Transaction[None]:
-        yield from add("first")
+        yield from add_user("first")
         stalled.proxy.stall()
-        yield from add("second")
+        yield from add_user("second")
 
     asyncio.get_running_loop().call_later(STATEMENT_SECONDS + 1.4, stalled.proxy.resume)
     with pytest.raises(DatabaseUnavailable):
         await stalled.through.write(given_up)
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
@@ -93,7 +93,7 @@ async def test_write_after_stalled_read(stalled: Stalled) -> None:
     with pytest.raises(DatabaseUnavailable):
         await stalled.through.read(names)
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
@@ -105,8 +105,8 @@ async def test_write_after_stalled_session(stalled: Stalled) -> None:
     with pytest.raises(DatabaseUnavailable):
         async with stalled.through.read_session() as session:
             await session.execute(text("SELECT 1"))
-    await stalled.through.write(add, "third")
-    await stalled.through.write(add, "fourth")
+    await stalled.through.write(add_user, "third")
+    await stalled.through.write(add_user, "fourth")
     assert await stalled.names() == ["fourth", "third"]
 
 
@@ -118,7 +118,7 @@ async def test_write_after_stalled_write_session(stalled: Stalled) -> None:
             stalled.proxy.stall()
             await session.execute(text("SELECT 2"))
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
@@ -126,13 +126,13 @@ async def test_cancelled_write_in_stall(stalled: Stalled) -> None:
     """A cancelled call does not wait for the network, and the next transaction has another connection."""
 
     def given_up() -> Transaction[None]:
-        yield from add("first")
+        yield from add_user("first")
         stalled.proxy.stall()
-        yield from add("second")
+        yield from add_user("second")
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await stalled.through.write(given_up)
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]

@@ -1,3 +1,5 @@
+"""The table and the indexes of vectors, with and without the extension."""
+
 from __future__ import annotations
 
 import asyncio
@@ -53,7 +55,7 @@ async def test_search_without_extension(postgres_url: str, caplog: pytest.LogCap
         await schema.upgrade(plain)
     assert not plain.vectors_stored
     assert "words alone" in caplog.text
-    await degraded(plain)
+    await check_degraded_search(plain)
     await plain.close()
     async with admin.write_session() as session:
         await session.execute(text("DROP OWNED BY plain"))
@@ -61,7 +63,8 @@ async def test_search_without_extension(postgres_url: str, caplog: pytest.LogCap
     await admin.close()
 
 
-async def degraded(database: Database) -> None:
+async def check_degraded_search(database: Database) -> None:
+    """Check that a search is lexical, and its result degraded."""
     owner = await new_owner(database)
     await new_document(database, owner, "a cat", "a feline")
     result = await DocumentSearch(database, Directions()).search(owner, ["cat"], 8)

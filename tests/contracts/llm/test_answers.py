@@ -11,27 +11,27 @@ from tests.support.answer_cases import EXPECTED_OF_GIVEN, GIVEN, TABLE, Failed, 
 from tests.support.answers import byte_wise
 from tests.support.provider import FakeProvider
 from tests.support.replies import Raw
-from tests.support.routing import Asked, asked, failing, seconds
+from tests.support.routing import RouterHarness, error_of, run_with_adapter, seconds
 
 
 def check(adapter: str, answer: Raw, expected: Made | Failed) -> None:
-    """Asks a provider that answers so, and compares what becomes of it."""
+    """Request a reply from a provider that answers so, and compare the outcome."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = answer
         if isinstance(expected, Failed):
-            error: AppError = await failing(ask)
+            error: AppError = await error_of(complete)
             assert (error.code, len(provider.calls)) == (expected.code, expected.attempts)
-            assert (router.heard.text, expected.says in error.detail) == (expected.text, True)
+            assert (harness.sink.text, expected.says in error.detail) == (expected.text, True)
             return
-        ending = await ask()
-        assert (router.heard.text, ending.finish_reason) == (expected.text, expected.reason)
-        assert router.heard.reasoning == expected.reasoning
+        ending = await complete()
+        assert (harness.sink.text, ending.finish_reason) == (expected.text, expected.reason)
+        assert harness.sink.reasoning == expected.reasoning
         tokens = None if ending.usage.estimated else (ending.usage.input_tokens, ending.usage.output_tokens)
         assert tokens == expected.tokens
         assert expected.seconds <= seconds() < expected.seconds + 0.1
 
-    asked(adapter, scenario)
+    run_with_adapter(adapter, scenario)
 
 
 def test_cases_cover_all_observed_answers() -> None:

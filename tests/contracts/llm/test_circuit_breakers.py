@@ -1,4 +1,4 @@
-"""How often providers are asked that fail: breakers, and the budget of retries."""
+"""Circuit breakers and the retry budget limit the calls of failing providers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.replies import (
 from tests.support.routing import (
     FIRST,
     SECOND,
-    Asked,
     Pair,
+    RouterHarness,
     attempts,
-    failed,
-    paired,
+    reply_error,
+    run_with_pair,
 )
 
 
@@ -32,22 +32,22 @@ def test_breaker_opens_and_probes() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for _ in range(2):
-            await both.asked.reply(FIRST)
+            await both.harness.reply(FIRST)
         assert len(both.first.calls) == FAILURE_THRESHOLD
         for _ in range(3):
-            await both.asked.reply(FIRST)
-            assert both.asked.outcomes == [("groq", "completed")]
-        assert [model.available for model in both.asked.router.models()] == [False, True]
+            await both.harness.reply(FIRST)
+            assert both.harness.outcomes == [("groq", "completed")]
+        assert [model.available for model in both.harness.router.models()] == [False, True]
         await asyncio.sleep(OPEN_SECONDS)
-        await both.asked.reply(FIRST)  # the probe, which fails
-        assert both.asked.outcomes == [("openai", "provider-error"), ("groq", "completed")]
+        await both.harness.reply(FIRST)  # the probe, which fails
+        assert both.harness.outcomes == [("openai", "provider-error"), ("groq", "completed")]
         await asyncio.sleep(OPEN_SECONDS)
         both.first.default = Reply(["Well again"])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "completed")]
-        assert all(model.available for model in both.asked.router.models())
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "completed")]
+        assert all(model.available for model in both.harness.router.models())
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_breaker_allows_one_probe() -> None:
@@ -56,21 +56,21 @@ def test_breaker_allows_one_probe() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for _ in range(2):
-            await both.asked.reply(FIRST)
+            await both.harness.reply(FIRST)
         await asyncio.sleep(OPEN_SECONDS)
         calls = len(both.first.calls)
         both.first.default = Reply([asyncio.Event()])
-        probe = asyncio.create_task(Asked(both.asked.router).reply(FIRST))
+        probe = asyncio.create_task(RouterHarness(both.harness.router).reply(FIRST))
         await both.first.wait_calls(calls + 1)
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("groq", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("groq", "completed")]
         probe.cancel()
         await asyncio.wait([probe])
         both.first.default = Reply(["Hi"])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "completed")]
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_open_breaker_sets_retry_after() -> None:
@@ -79,15 +79,15 @@ def test_open_breaker_sets_retry_after() -> None:
     async def scenario(both: Pair) -> None:
         both.second.default = server_error()
         for _ in range(2):
-            await failed(both.asked, SECOND)
+            await reply_error(both.harness, SECOND)
         calls = len(both.second.calls)
         await asyncio.sleep(10)
-        error = await failed(both.asked, SECOND)
+        error = await reply_error(both.harness, SECOND)
         assert isinstance(error, ProviderUnavailable)
         assert error.retry_after in range(19, 22)
-        assert (len(both.second.calls), attempts(both.asked)) == (calls, [])
+        assert (len(both.second.calls), attempts(both.harness)) == (calls, [])
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_open_breaker_is_no_fallback() -> None:
@@ -96,15 +96,15 @@ def test_open_breaker_is_no_fallback() -> None:
     async def scenario(both: Pair) -> None:
         both.second.default = server_error()
         for _ in range(2):
-            await failed(both.asked, SECOND)
+            await reply_error(both.harness, SECOND)
         both.first.answer(rate_limited(20), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
         both.first.default = rate_limited(600)
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert (error.code, error.retry_after) == ("provider-rate-limited", 600)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_breakers_are_bounded() -> None:
@@ -127,12 +127,12 @@ def test_breaker_is_per_model() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for _ in range(2):
-            await both.asked.reply(FIRST)
+            await both.harness.reply(FIRST)
         both.first.default = Reply(["Hi"])
-        await both.asked.reply(Target("openai", "other"))
-        assert both.asked.outcomes == [("openai", "completed")]
+        await both.harness.reply(Target("openai", "other"))
+        assert both.harness.outcomes == [("openai", "completed")]
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_retry_budget_is_spent() -> None:
@@ -141,18 +141,18 @@ def test_retry_budget_is_spent() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for number in range(8):
-            await both.asked.reply(Target("openai", f"gpt-{number}"))
+            await both.harness.reply(Target("openai", f"gpt-{number}"))
         assert len(both.first.calls) == 8 + MIN_RETRIES
         assert len(both.second.calls) == 8
         await asyncio.sleep(70)
-        await both.asked.reply(Target("openai", "gpt-x"))
+        await both.harness.reply(Target("openai", "gpt-x"))
         assert len(both.first.calls) == 8 + MIN_RETRIES + 3
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 class Clock:
-    """Seconds, set by hand."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

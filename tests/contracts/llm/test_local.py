@@ -1,4 +1,4 @@
-"""The embedded model itself: llama.cpp with the bundled weights, nothing in its place."""
+"""The embedded model: llama.cpp with the bundled weights."""
 
 import asyncio
 import contextlib
@@ -194,8 +194,8 @@ async def test_two_models_in_one_process(model):
     assert await reply(model, request("Hello", max_tokens=2))
 
 
-class Announcing:
-    """Hands requests to llama.cpp, and counts them."""
+class CountingServer:
+    """Passes requests to llama.cpp, and counts them."""
 
     def __init__(self, *args) -> None:
         self.begun = threading.Semaphore(0)
@@ -210,11 +210,11 @@ async def test_closing_stops_replies():
     """Closing the model stops its replies, also one whose prompt is still being read, and allows no more."""
     servers = []
 
-    def announcing(*args):
-        servers.append(Announcing(*args))
+    def start_counting_server(*args):
+        servers.append(CountingServer(*args))
         return servers[0]
 
-    model = LocalModel(start=announcing)
+    model = LocalModel(start=start_counting_server)
     writing = model.stream(request(STORY, max_tokens=3000))
     await anext(writing)
     reading = asyncio.create_task(reply(model, request(LONG_PROMPT)))

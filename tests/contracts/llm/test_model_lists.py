@@ -1,4 +1,4 @@
-"""A server for which no model is configured: it says itself which one answers."""
+"""A server without a configured model: its model list has the default."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.proxy import TcpProxy
 from tests.support.routing import KEY
 
 
-def listing(provider: FakeProvider) -> OpenAIModel:
-    """An adapter for a server for which no model is configured."""
+def discovering_model(provider: FakeProvider) -> OpenAIModel:
+    """Return an adapter that discovers its default model."""
     return OpenAIModel(KEY, provider.openai_base_url, "gpt-5-mini", discover_model=True)
 
 
-def prepared(model: OpenAIModel) -> Any:
-    """What prepares the adapter, as a turn would."""
+def prepare(model: OpenAIModel) -> Any:
+    """Prepare an adapter, as a turn does."""
     return Catalog([model], "openai").prepare()
 
 
@@ -36,8 +36,8 @@ def test_first_listed_model_is_default(models: list[str], caplog: pytest.LogCapt
     async def main() -> str:
         async with FakeProvider() as provider:
             provider.models = models
-            model = listing(provider)
-            await asyncio.gather(*(prepared(model) for _ in range(8)))
+            model = discovering_model(provider)
+            await asyncio.gather(*(prepare(model) for _ in range(8)))
             assert provider.listed == 1
             await model.aclose()
             return model.default_model
@@ -57,9 +57,9 @@ def test_missing_list_is_fetched_once(models: list[str] | None) -> None:
     async def main() -> None:
         async with FakeProvider() as provider:
             provider.models = models
-            model = listing(provider)
+            model = discovering_model(provider)
             for _ in range(3):
-                await prepared(model)
+                await prepare(model)
                 await asyncio.sleep(60)
             assert (model.default_model, provider.listed) == ("gpt-5-mini", 1)
             await model.aclose()
@@ -76,12 +76,12 @@ def test_failed_fetch_is_retried() -> None:
             async with TcpProxy(provider.port) as network:
                 model = OpenAIModel(KEY, f"http://127.0.0.1:{network.port}/v1", "gpt-5-mini", discover_model=True)
                 network.accepting = False
-                await prepared(model)
+                await prepare(model)
                 network.accepting = True
-                await prepared(model)
+                await prepare(model)
                 assert model.default_model == "gpt-5-mini"
                 await asyncio.sleep(5)
-                await prepared(model)
+                await prepare(model)
                 assert model.default_model == "llama"
                 await model.aclose()
 
@@ -95,7 +95,7 @@ def test_configured_model_needs_no_list() -> None:
         async with FakeProvider() as provider:
             provider.models = ["llama"]
             model = OpenAIModel(KEY, provider.openai_base_url, "qwen")
-            await prepared(model)
+            await prepare(model)
             assert (model.default_model, provider.listed) == ("qwen", 0)
 
     run(main())

@@ -1,4 +1,4 @@
-"""Who is asked for a reply when somebody fails: two real providers on the wire, by a clock that waits for nothing."""
+"""Retries and fallbacks with two real providers, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ from tests.support.routing import (
     KEY,
     SECOND,
     Pair,
-    asking,
     attempts,
-    failed,
-    paired,
+    harness_of,
+    reply_error,
+    run_with_pair,
     seconds,
 )
 
@@ -66,13 +66,13 @@ def test_fallback_after_three_attempts(answer: Any, code: str) -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = answer
         both.second.reply("Instead", usage=(3, 4))
-        ending = await both.asked.reply(FIRST)
-        assert (both.asked.heard.text, ending.usage) == ("Instead", Usage(3, 4))
-        assert both.asked.outcomes == [("openai", code)] * 3 + [("groq", "completed")]
-        assert both.asked.call is not None
-        assert both.asked.call.target_used == SECOND
+        ending = await both.harness.reply(FIRST)
+        assert (both.harness.sink.text, ending.usage) == ("Instead", Usage(3, 4))
+        assert both.harness.outcomes == [("openai", code)] * 3 + [("groq", "completed")]
+        assert both.harness.call is not None
+        assert both.harness.call.target_used == SECOND
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize("begun", ["Half ", Thought("Hm")])
@@ -82,12 +82,12 @@ def test_started_reply_is_not_retried(begun: Any, end: Any) -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.reply(begun, end)
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert error.code in {"provider-truncated", "provider-error"}
         assert (len(both.first.calls), len(both.second.calls)) == (1, 0)
-        assert both.asked.heard.text + both.asked.heard.reasoning in {"Half ", "Hm"}
+        assert both.harness.sink.text + both.harness.sink.reasoning in {"Half ", "Hm"}
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_stall_around_first_token() -> None:
@@ -95,14 +95,14 @@ def test_stall_around_first_token() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.default = Reply(["", asyncio.Event()])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes[-1] == ("groq", "completed")
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes[-1] == ("groq", "completed")
         both.first.default = Reply([" ", asyncio.Event()])
-        error = await failed(both.asked)
-        assert (error.code, both.asked.heard.text) == ("provider-timeout-idle", " ")
+        error = await reply_error(both.harness)
+        assert (error.code, both.harness.sink.text) == ("provider-timeout-idle", " ")
         assert len(both.second.calls) == 1
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize("pause", [3, 47, 600])
@@ -111,10 +111,10 @@ def test_long_rate_limit_uses_fallback(pause: int) -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.default = rate_limited(pause)
-        await both.asked.reply(FIRST)
+        await both.harness.reply(FIRST)
         assert (len(both.first.calls), len(both.second.calls), seconds()) == (1, 1, 0)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_short_rate_limit_is_waited_for() -> None:
@@ -122,11 +122,11 @@ def test_short_rate_limit_is_waited_for() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.answer(rate_limited(2), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
         assert 2 <= seconds() < 3
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_rate_limit_of_last_fallback() -> None:
@@ -135,14 +135,14 @@ def test_rate_limit_of_last_fallback() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = rate_limited(47)
         both.second.answer(rate_limited(47), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
+        await both.harness.reply(FIRST)
         assert 47 <= seconds() < 48
         both.second.default = rate_limited(600)
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert isinstance(error, ProviderRateLimited)
         assert error.retry_after == 600
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_refused_request_uses_no_fallback(answer: Any, kind: type[AppError]) -> 
 
     async def scenario(both: Pair) -> None:
         both.first.default = answer
-        assert isinstance(await failed(both.asked), kind)
+        assert isinstance(await reply_error(both.harness), kind)
         assert (len(both.first.calls), len(both.second.calls)) == (1, 0)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_account_limit_uses_fallback(answer: Any, code: str) -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.default = answer
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", code), ("groq", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", code), ("groq", "completed")]
         assert seconds() == 0
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_fallback_without_funds() -> None:
@@ -184,10 +184,10 @@ def test_fallback_without_funds() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.default, both.second.default = server_error(), Response(402, b"{}")
-        assert isinstance(await failed(both.asked), ProviderFailed)
-        assert both.asked.outcomes[-1] == ("groq", "provider-auth")
+        assert isinstance(await reply_error(both.harness), ProviderFailed)
+        assert both.harness.outcomes[-1] == ("groq", "provider-auth")
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_unknown_model_names_known_ones() -> None:
@@ -195,11 +195,11 @@ def test_unknown_model_names_known_ones() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.default = Response(404, b'{"error": {"code": "model_not_found"}}')
-        error = await failed(both.asked, Target("openai", "gpt-9"))
+        error = await reply_error(both.harness, Target("openai", "gpt-9"))
         assert isinstance(error, ModelNotFound)
         assert error.detail == "openai has no model 'gpt-9'; choose gpt."
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_misconfigured_fallback_is_skipped() -> None:
@@ -208,14 +208,14 @@ def test_misconfigured_fallback_is_skipped() -> None:
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         both.second.default = unauthorized()
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert isinstance(error, ProviderFailed)
-        assert ("groq", "provider-auth") in both.asked.outcomes
+        assert ("groq", "provider-auth") in both.harness.outcomes
         both.first.default = lambda call: Reply(["Hi"]) if call.body["model"] == "other" else server_error()
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes[-2:] == [("groq", "provider-auth"), ("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes[-2:] == [("groq", "provider-auth"), ("openai", "completed")]
 
-    paired(scenario, fallbacks=[SECOND, Target("openai", "other")])
+    run_with_pair(scenario, fallbacks=[SECOND, Target("openai", "other")])
 
 
 def test_first_token_timeout_uses_fallback() -> None:
@@ -223,11 +223,11 @@ def test_first_token_timeout_uses_fallback() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.default = Reply([asyncio.Event()])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "provider-timeout-first-token"), ("groq", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "provider-timeout-first-token"), ("groq", "completed")]
         assert seconds() == 60
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_cancelled_attempt_is_recorded() -> None:
@@ -235,17 +235,17 @@ def test_cancelled_attempt_is_recorded() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.reply("Half of it", asyncio.Event())
-        asking_ = asyncio.create_task(both.asked.reply(FIRST))
+        reply = asyncio.create_task(both.harness.reply(FIRST))
         await both.first.wait_calls(1)
         await asyncio.sleep(1)
-        asking_.cancel()
-        await asyncio.wait([asking_])
-        [attempt] = attempts(both.asked)
+        reply.cancel()
+        await asyncio.wait([reply])
+        [attempt] = attempts(both.harness)
         assert (attempt.outcome, attempt.total_ms) == ("cancelled", 1_000)
         assert attempt.usage == Usage(6, 3, estimated=True)
         await both.first.calls[0].closed.wait()
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_retry_pauses_have_jitter() -> None:
@@ -256,8 +256,8 @@ def test_retry_pauses_have_jitter() -> None:
             provider.default = server_error()
             model = OpenAIModel(KEY, provider.openai_base_url, "gpt")
             chances = iter([0.0, 0.5])
-            async with asking(model, chance=lambda: next(chances)) as asked:
-                assert isinstance(await failed(asked), ProviderFailed)
+            async with harness_of(model, random_fraction=lambda: next(chances)) as harness:
+                assert isinstance(await reply_error(harness), ProviderFailed)
             assert seconds() == 0.25
 
     run(main())
@@ -267,10 +267,10 @@ def test_scripted_model_uses_fallback() -> None:
     """A model without HTTP fails over too, and has no status code."""
 
     async def main() -> None:
-        async with asking(ScriptedModel("fail"), fallbacks=[Target("scripted", "echo")]) as asked:
-            await asked.reply(Target("scripted", "fail"))
-            assert [attempt.status_code for attempt in attempts(asked)] == [None] * len(attempts(asked))
-            assert asked.outcomes[-1] == ("scripted", "completed")
+        async with harness_of(ScriptedModel("fail"), fallbacks=[Target("scripted", "echo")]) as harness:
+            await harness.reply(Target("scripted", "fail"))
+            assert [attempt.status_code for attempt in attempts(harness)] == [None] * len(attempts(harness))
+            assert harness.outcomes[-1] == ("scripted", "completed")
 
     run(main())
 
@@ -280,12 +280,12 @@ def test_missing_local_model_is_not_retried(tmp_path: Path) -> None:
 
     async def main() -> None:
         missing = tmp_path / "missing.gguf"
-        async with asking(LocalModel(missing), ScriptedModel()) as asked:
-            assert isinstance(await failed(asked, Target("local", "missing")), ProviderUnavailable)
-            assert asked.outcomes == [("local", "provider-unavailable")]
-        async with asking(LocalModel(missing), ScriptedModel(), fallbacks=[Target("scripted", "echo")]) as asked:
-            await asked.reply(Target("local", "missing"))
-            assert asked.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
+        async with harness_of(LocalModel(missing), ScriptedModel()) as harness:
+            assert isinstance(await reply_error(harness, Target("local", "missing")), ProviderUnavailable)
+            assert harness.outcomes == [("local", "provider-unavailable")]
+        async with harness_of(LocalModel(missing), ScriptedModel(), fallbacks=[Target("scripted", "echo")]) as harness:
+            await harness.reply(Target("local", "missing"))
+            assert harness.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
         assert seconds() == 0
 
     run(main())
@@ -297,14 +297,14 @@ def test_deadline_covers_all_attempts() -> None:
     async def scenario(both: Pair) -> None:
         both.second.default = Reply([asyncio.Event()])
         began = seconds()
-        error = await failed(both.asked, Target("groq", "openai/gpt-oss-120b"))
+        error = await reply_error(both.harness, Target("groq", "openai/gpt-oss-120b"))
         assert (error.code, seconds() - began) == ("provider-timeout-total", 300)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 def test_forms_of_fallback_names() -> None:
-    """`provider`, `provider:model` and a model of the default provider are told apart, with colons in names."""
+    """`provider`, `provider:model` and a model of the default provider are distinguished, with colons in names."""
     catalog = Catalog([OpenAIModel(KEY, None, "gpt"), GroqModel(KEY, None, "oss")], "openai")
     named = ["groq", "groq:openai/gpt-oss-120b", "llama3:8b", "openai:a:b"]
     assert [catalog.target(name) for name in named] == [
@@ -320,8 +320,8 @@ def test_empty_stream_is_retried() -> None:
 
     async def scenario(both: Pair) -> None:
         both.first.answer(Reply([], finish=None), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", ProviderTruncated.code), ("openai", "completed")]
-        assert attempts(both.asked)[0].usage == Usage(6, 0, estimated=True)
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", ProviderTruncated.code), ("openai", "completed")]
+        assert attempts(both.harness)[0].usage == Usage(6, 0, estimated=True)
 
-    paired(scenario)
+    run_with_pair(scenario)

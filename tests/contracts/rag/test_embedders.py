@@ -1,3 +1,5 @@
+"""Embedders and the reranker: the embedded model and servers with OpenAI's API."""
+
 from __future__ import annotations
 
 import asyncio
@@ -84,8 +86,8 @@ async def test_queries_match_passages(local: LocalEmbedder) -> None:
     assert await local.embed_passages([]) == []
 
 
-async def standing_still(local: LocalEmbedder) -> int:
-    """Starts the process and stops it where it waits for work, so that it answers nothing; gives its id."""
+async def suspend_worker(local: LocalEmbedder) -> int:
+    """Start the child process, suspend it before its next request, and return its id."""
     await local.embed_passages(["first"])
     assert local.process is not None
     os.kill(local.process.pid, signal.SIGSTOP)
@@ -94,7 +96,7 @@ async def standing_still(local: LocalEmbedder) -> int:
 
 async def test_dead_process_is_replaced(local: LocalEmbedder) -> None:
     """The waiting call fails, the next one starts another process."""
-    process_id = await standing_still(local)
+    process_id = await suspend_worker(local)
     waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
     os.kill(process_id, signal.SIGKILL)
@@ -105,7 +107,7 @@ async def test_dead_process_is_replaced(local: LocalEmbedder) -> None:
 
 async def test_cancelled_request_is_not_answered(local: LocalEmbedder) -> None:
     """The answer to a cancelled request is not taken for the next one's."""
-    process_id = await standing_still(local)
+    process_id = await suspend_worker(local)
     waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -150,7 +152,7 @@ async def test_idle_process_ends() -> None:
 
 
 def vectors_for(call: Call) -> Response:
-    """A vector of three numbers for each text: its place, its length and one."""
+    """Return a vector of three numbers per text: its index, its length and one."""
     data = [
         {"object": "embedding", "index": place, "embedding": [place, len(text), 1]}
         for place, text in enumerate(call.body["input"])
@@ -209,8 +211,8 @@ async def test_transient_refusal_is_retried(endpoint: FakeProvider) -> None:
     """Passages are sent again after 429 and 5xx, when the server says; not after other refusals."""
     waits: list[tuple[int, float | None]] = []
 
-    def noted(tried: int, asked: float | None) -> float:
-        waits.append((tried, asked))
+    def noted(attempt: int, requested: float | None) -> float:
+        waits.append((attempt, requested))
         return 0
 
     endpoint.answer(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))

@@ -100,10 +100,10 @@ async def test_openai_usage(provider: FakeProvider) -> None:
     client = openai.AsyncOpenAI(api_key="x", base_url=provider.openai_base_url, max_retries=0)
     async with client:
         silent = await chunks(client)
-        asked = await chunks(client, stream_options={"include_usage": True})
+        with_usage = await chunks(client, stream_options={"include_usage": True})
     assert not any(chunk.usage for chunk in silent)
-    assert asked[-1].choices == []
-    assert asked[-1].usage.completion_tokens == 3
+    assert with_usage[-1].choices == []
+    assert with_usage[-1].usage.completion_tokens == 3
 
 
 async def test_groq_usage(provider: FakeProvider) -> None:

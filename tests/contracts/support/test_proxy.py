@@ -1,4 +1,4 @@
-"""The proxy does to a connection what it says."""
+"""The tests' TCP proxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.proxy import TcpProxy
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[TcpProxy]:
-    """A proxy in front of a server that sends back what it is sent."""
+    """A proxy before a server that echoes."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

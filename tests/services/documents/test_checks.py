@@ -1,3 +1,5 @@
+"""`parley check` finds documents whose rows contradict each other."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,22 +19,22 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNTIED = {
     "sqlite": ["PRAGMA foreign_keys = OFF"],
-    "postgresql": ["SET session_replication_role = replica"],  # in which no trigger looks at references
+    "postgresql": ["SET session_replication_role = replica"],  # in which no trigger checks references
 }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def document(shared_service: Service) -> dict[str, Any]:
-    """A sound document of a service, read once: what a test does to it is rolled back."""
+    """A consistent document, ingested once: tests roll their changes back."""
     return await read(shared_service.client, await uploaded(shared_service.client, b"# One\n\nSome text."))
 
 
 class RolledBack(Exception):
-    """Ends a transaction that is to leave nothing behind."""
+    """Ends a transaction that must not be committed."""
 
 
 async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
-    """What `parley check` would say after a statement, which is rolled back then."""
+    """Return the findings of `parley check` after a statement, which is then rolled back."""
     found: list[str] = []
 
     def harm() -> Transaction[None]:
@@ -70,7 +72,7 @@ async def test_inconsistent_document_is_found(
 
 
 async def findings(service: Service) -> list[str]:
-    """What `parley check` would say."""
+    """Return the findings of `parley check`."""
     return await service.database.read(conversations.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
 
 

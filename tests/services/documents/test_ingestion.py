@@ -58,7 +58,7 @@ async def test_document_of_dead_process_is_resumed(
     one = await hosts()
     document = await one.upload(TEXT)
     if stage == "embedding":
-        await embedder.asked.wait()
+        await embedder.called.wait()
     else:
         await one.until(document, lambda found: found.status is DocumentStatus.PROCESSING)
     await one.die()
@@ -79,7 +79,7 @@ async def test_process_without_lease_writes_nothing(database: Database, hosts: A
     slow.open.clear()
     one = await hosts(slow)
     document = await one.upload(TEXT)
-    await slow.asked.wait()
+    await slow.called.wait()
     await database.write(process_leases.release, one.process_id)
     await recovered(database)
     other = await hosts()
@@ -99,7 +99,7 @@ async def test_failed_heartbeat_is_retried(
     host = await hosts(timings=Timings(ingestion_heartbeat=0.01))
     with Outage(database, ZeroDivisionError(), ingestion.store_progress) as outage:
         document = await host.upload(TEXT)
-        await embedder.asked.wait()
+        await embedder.called.wait()
         await outage.failed.wait()
     assert any(record.exc_info for record in caplog.records)
     await host.until(document, lambda found: found.stage is Stage.EMBEDDING)
@@ -113,10 +113,10 @@ async def test_document_that_kills_processes_fails(database: Database, hosts: An
     embedder.open.clear()
     document = None
     for _ in range(3):
-        embedder.asked.clear()
+        embedder.called.clear()
         host = await hosts()
         document = document or await host.upload(TEXT)
-        await embedder.asked.wait()
+        await embedder.called.wait()
         await host.die()
         await recovered(database)
     assert document is not None
@@ -163,7 +163,7 @@ async def test_deletion_stops_ingestion(database: Database, hosts: Any, embedder
     embedder.open.clear()
     host = await hosts()
     document = await host.upload(TEXT)
-    await embedder.asked.wait()
+    await embedder.called.wait()
     await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
     with pytest.raises(DocumentNotFound):
         await database.read(documents.get, "ada", document.document_id)
@@ -181,7 +181,7 @@ async def test_draining_process_requeues_document(database: Database, hosts: Any
     embedder.open.clear()
     one = await hosts()
     document = await one.upload(TEXT)
-    await embedder.asked.wait()
+    await embedder.called.wait()
     await one.worker.drain()
     given_back = await database.read(documents.by_id, document.document_id)
     assert (given_back.status, given_back.stage) == (DocumentStatus.QUEUED, None)

@@ -24,7 +24,7 @@ async def test_other_embedder_reembeds(database: Database, hosts: Any, embedder:
     new = FakeEmbedder("new")
     new.open.clear()
     other = await hosts(new)
-    await new.asked.wait()
+    await new.called.wait()
     assert (await database.read(documents.by_id, document.document_id)).status is DocumentStatus.READY
     assert await rows(database, "SELECT embedding FROM documents") == [(embedder.name,)]
     new.open.set()
@@ -44,7 +44,7 @@ async def test_reembedding_resumes_after_crash(database: Database, hosts: Any, e
     new = FakeEmbedder("new")
     new.open.clear()
     dying = await hosts(new)
-    await new.asked.wait()
+    await new.called.wait()
     await dying.die()
     new.open.set()
     other = await hosts(new)

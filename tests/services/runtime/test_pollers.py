@@ -1,4 +1,4 @@
-"""Background work under trouble of every kind: nothing ends for good."""
+"""Pollers and turns go on after errors of any kind."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error)._
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
+    """Retries that come soon."""
     return HASTY
 
 
@@ -96,11 +97,11 @@ async def test_work_resumes_after_outage(openai_service: Service, provider: Fake
     assert [each["status"] for each in await openai_service.client.get_json(path)] == ["completed"] * 4
     await until(lambda: not supervisor.unfinished())
     assert (await openai_service.client.get("/readyz")).status_code == 200
-    await stopping_and_saving_go_on(openai_service, provider)
+    await check_checkpoints_and_cancellation(openai_service, provider)
 
 
-async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) -> None:
-    """Has a reply saved by the checkpoints, and stopped by a flag that is set behind the service's back."""
+async def check_checkpoints_and_cancellation(service: Service, provider: FakeProvider) -> None:
+    """Check that a running reply is saved, and cancelled by a flag in its row."""
     path, post = await half(service, provider, asyncio.Event())
 
     async def stored() -> MessageRow:
@@ -128,14 +129,14 @@ async def test_expired_lease_is_not_ready(openai_service: Service) -> None:
 
 async def test_process_without_lease_refuses_turns(openai_service: Service) -> None:
     """A turn is refused and not stored until the lease is renewed."""
-    made = await openai_service.client.create_conversation()
+    conversation = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
         await lease_over(openai_service)
-        expect_problem(await openai_service.client.post_message(made, "Hello"), 503, "database-unavailable")
-        assert await openai_service.client.get_json(messages_path(made)) == []
+        expect_problem(await openai_service.client.post_message(conversation, "Hello"), 503, "database-unavailable")
+        assert await openai_service.client.get_json(messages_path(conversation)) == []
     wake(openai_service)
     await until_ready(openai_service)
-    assert (await openai_service.client.post_message(made, "Hello")).status_code == 201
+    assert (await openai_service.client.post_message(conversation, "Hello")).status_code == 201
 
 
 async def test_ended_poller_is_not_ready(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,5 @@
+"""Search by terms and vectors, on both databases."""
+
 from __future__ import annotations
 
 import asyncio
@@ -39,6 +41,7 @@ HOSTILE = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_database(shared_database_url: str) -> AsyncIterator[Database]:
+    """A migrated database for all tests of a module."""
     opened = connect(shared_database_url, pool_size=4)
     await schema.upgrade(opened)
     yield opened
@@ -47,17 +50,21 @@ async def shared_database(shared_database_url: str) -> AsyncIterator[Database]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def database(shared_database: Database) -> Database:
-    """An empty database."""
+    """A database without rows."""
     async with shared_database.write_session() as session:
         await session.execute(delete(UserRow))
     return shared_database
 
 
 def texts(passages: Sequence[Passage]) -> list[str]:
+    """Return the texts of passages."""
     return [each.text for each in passages]
 
 
-async def found(search: DocumentSearch, owner_id: str, *queries: str, within: Sequence[str] | None = None) -> list[str]:
+async def found_texts(
+    search: DocumentSearch, owner_id: str, *queries: str, within: Sequence[str] | None = None
+) -> list[str]:
+    """Return the texts of the passages that are found, at most eight."""
     return texts((await search.search(owner_id, queries, 8, within)).passages)
 
 
@@ -92,14 +99,15 @@ async def test_other_users_chunks_are_not_found(database: Database) -> None:
     await new_document(database, eve, f"Only tea. {stolen}", embedder=embedder)
     search = DocumentSearch(database, embedder)
     for query in ("swordfish", "cat", stolen):
-        assert not [each for each in await found(search, eve, query) if "swordfish" in each]
-        assert not [each for each in await found(search, ada, query) if "tea" in each]
-    assert await found(search, eve, "swordfish", within=[secret]) == []
+        assert not [each for each in await found_texts(search, eve, query) if "swordfish" in each]
+        assert not [each for each in await found_texts(search, ada, query) if "tea" in each]
+    assert await found_texts(search, eve, "swordfish", within=[secret]) == []
     with pytest.raises(DocumentNotFound):
         await search.search_for_user("eve", "swordfish", 8, [secret])
 
 
 def words_of_chunks():
+    """Read the hashed terms of all chunks."""
     from app.db.transaction import Statement
 
     rows = yield Statement("SELECT words FROM chunks")
@@ -112,8 +120,8 @@ async def test_document_ids_narrow_search(database: Database) -> None:
     first = await new_document(database, owner, "cat one", embedder=embedder)
     await new_document(database, owner, "cat two", embedder=embedder)
     search = DocumentSearch(database, embedder)
-    assert await found(search, owner, "cat", within=[first]) == ["cat one"]
-    assert set(await found(search, owner, "cat")) == {"cat one", "cat two"}
+    assert await found_texts(search, owner, "cat", within=[first]) == ["cat one"]
+    assert set(await found_texts(search, owner, "cat")) == {"cat one", "cat two"}
     assert texts(await search.search_for_user("ada", "cat", 8, [first])) == ["cat one"]
     assert await search.search_for_user("nobody", "cat", 8) == ()
     with pytest.raises(DocumentNotFound):
@@ -138,9 +146,9 @@ async def test_other_generations_are_not_found(database: Database) -> None:
     await database.write(chunks, database, owner, document_id, ["new cat"], 2, embedder)
     await new_document(database, owner, "queued cat", embedder=embedder, status="processing")
     search = DocumentSearch(database, embedder)
-    assert await found(search, owner, "cat") == ["old cat"]
+    assert await found_texts(search, owner, "cat") == ["old cat"]
     await changed(database, owner, "UPDATE documents SET generation = 2 WHERE document_id = $1", document_id)
-    assert await found(search, owner, "cat") == ["new cat"]
+    assert await found_texts(search, owner, "cat") == ["new cat"]
 
 
 async def test_other_embedders_vectors_degrade_search(database: Database) -> None:
@@ -176,12 +184,12 @@ async def test_changes_of_other_processes_are_seen(database: Database, shared_da
     owner, embedder = await new_owner(database), Directions()
     gone = await new_document(database, owner, "first cat", embedder=embedder)
     search = DocumentSearch(database, embedder)
-    assert await found(search, owner, "feline") == ["first cat"]
+    assert await found_texts(search, owner, "feline") == ["first cat"]
     other = connect(shared_database_url, pool_size=1)
     await new_document(other, owner, "second cat", embedder=embedder)
-    assert set(await found(search, owner, "feline")) == {"first cat", "second cat"}
+    assert set(await found_texts(search, owner, "feline")) == {"first cat", "second cat"}
     await changed(other, owner, "DELETE FROM documents WHERE document_id = $1", gone)
-    assert await found(search, owner, "feline") == ["second cat"]
+    assert await found_texts(search, owner, "feline") == ["second cat"]
     await other.close()
 
 
@@ -212,7 +220,7 @@ async def test_cache_is_bounded(sqlite_template) -> None:
         )
         for search in (roomy, tight):
             for owner in owners:
-                assert set(await found(search, owner, "cat")) == {"a feline"}
+                assert set(await found_texts(search, owner, "cat")) == {"a feline"}
             assert (await search.search(owner, ["cat"], 1)).passages[0].similarity == pytest.approx(1.0, abs=1e-3)
         assert 0 < roomy.cached_bytes <= 3_000
         await database.close()
@@ -224,15 +232,15 @@ async def test_rare_terms_lead_ranking(database: Database) -> None:
     filler = [f"common words about topic{n % 7} and item{n % 5}" for n in range(300)]
     await new_document(database, owner, *filler, "common words and a zebra", "topic3 item2 together common")
     search = DocumentSearch(database, None, sample=20)
-    assert (await found(search, owner, "common zebra words"))[0] == "common words and a zebra"
-    assert "topic3" in (await found(search, owner, "topic3 item2"))[0]
+    assert (await found_texts(search, owner, "common zebra words"))[0] == "common words and a zebra"
+    assert "topic3" in (await found_texts(search, owner, "topic3 item2"))[0]
 
 
 async def test_queries_are_fused(database: Database) -> None:
     """A passage for both of two queries precedes a passage for one."""
     owner = await new_owner(database)
     await new_document(database, owner, "red apples", "green pears", "red pears")
-    assert (await found(DocumentSearch(database, None), owner, "red", "pears"))[0] == "red pears"
+    assert (await found_texts(DocumentSearch(database, None), owner, "red", "pears"))[0] == "red pears"
 
 
 async def test_parallel_searches(database: Database) -> None:
@@ -240,12 +248,12 @@ async def test_parallel_searches(database: Database) -> None:
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "a cat", "a car", "some tea", embedder=embedder)
     search = DocumentSearch(database, embedder)
-    results = await asyncio.gather(*(found(search, owner, word) for word in ("feline", "vehicle", "drink") * 5))
+    results = await asyncio.gather(*(found_texts(search, owner, word) for word in ("feline", "vehicle", "drink") * 5))
     assert [each[0] for each in results] == ["a cat", "a car", "some tea"] * 5
 
 
-class Reversing:
-    """A reranker that likes long passages, or fails."""
+class LengthReranker:
+    """A reranker that prefers long passages, or fails."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
@@ -263,6 +271,10 @@ async def test_reranker_orders_passages(database: Database) -> None:
     """Its scores order the passages; if it fails they keep their order."""
     owner = await new_owner(database)
     await new_document(database, owner, "cat cat cat", "a cat among many other words of no weight")
-    assert (await found(DocumentSearch(database, None, Reversing()), owner, "cat"))[0].startswith("a cat among")
-    assert (await found(DocumentSearch(database, None, Reversing(fails=True)), owner, "cat"))[0] == "cat cat cat"
+    assert (await found_texts(DocumentSearch(database, None, LengthReranker()), owner, "cat"))[0].startswith(
+        "a cat among"
+    )
+    assert (await found_texts(DocumentSearch(database, None, LengthReranker(fails=True)), owner, "cat"))[
+        0
+    ] == "cat cat cat"
     assert service.RERANKED >= 8

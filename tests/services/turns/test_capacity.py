@@ -1,3 +1,5 @@
+"""A process accepts as many turns as it has slots and places in the queue."""
+
 from __future__ import annotations
 
 import asyncio
@@ -23,7 +25,7 @@ WAITING = 2
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """A service that answers three turns at once and lets two wait."""
+    """A service with three slots and a queue of two."""
     room = {"max_turns_at_work": AT_WORK, "max_turns_waiting": WAITING, "max_turns_waiting_per_user": WAITING + 1}
     configured = asking(provider, database_url=database_url, **room)
     async with serving(configured) as started:
@@ -32,10 +34,10 @@ async def small_service(database_url: str, provider: FakeProvider) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def filled(service: Service, provider: FakeProvider) -> AsyncIterator[list[dict[str, Any]]]:
-    """Conversations with a turn each, as many as there is room for: the first of them at work, the others waiting."""
+    """Fill the service with one turn per conversation: the first three run, the others are queued."""
     gate = asyncio.Event()
     provider.default = lambda _: Reply(["Half ", gate, "and half"])
-    accepted = [await made_in_background(service) for _ in range(AT_WORK + WAITING)]
+    accepted = [await accept_first_turn(service) for _ in range(AT_WORK + WAITING)]
     await provider.wait_calls(AT_WORK)
     yield accepted
     gate.set()
@@ -43,13 +45,13 @@ async def filled(service: Service, provider: FakeProvider) -> AsyncIterator[list
         assert (await service.client.wait_until_ended(conversation))["status"] in {"completed", "cancelled"}
 
 
-async def made_in_background(service: Service) -> dict[str, Any]:
-    """A conversation whose first turn was accepted."""
-    asked = {"user_id": "ada", "message": "Hello", "background": True}
-    response = await service.client.post("/conversations", json=asked)
+async def accept_first_turn(service: Service) -> dict[str, Any]:
+    """Create a conversation with a first turn in the background."""
+    request = {"user_id": "ada", "message": "Hello", "background": True}
+    response = await service.client.post("/conversations", json=request)
     assert response.status_code == 202, response.text
-    made: dict[str, Any] = response.json()
-    return made
+    created: dict[str, Any] = response.json()
+    return created
 
 
 async def test_turns_beyond_capacity_are_refused(small_service: Service, provider: FakeProvider) -> None:
@@ -85,7 +87,7 @@ async def test_capacity_without_queue(database_url: str, provider: FakeProvider)
     provider.reply(gate, "Done")
     configured = asking(provider, database_url=database_url, max_turns_at_work=1, max_turns_waiting=0)
     async with serving(configured) as service:
-        busy = await made_in_background(service)
+        busy = await accept_first_turn(service)
         expect_problem(
             await service.client.post_message(await service.client.create_conversation(), "Hello"), 503, "overloaded"
         )
@@ -117,7 +119,7 @@ async def test_burst_fills_capacity(small_service: Service, provider: FakeProvid
 async def test_embedded_model_has_two_slots(database_url: str) -> None:
     """Of three turns for the embedded model the third is queued, with the default LOCAL_MODEL_TURNS."""
     async with serving(settings(database_url=database_url, llm_provider="local")) as service:
-        accepted = await asyncio.gather(*(made_in_background(service) for _ in range(3)))
+        accepted = await asyncio.gather(*(accept_first_turn(service) for _ in range(3)))
         statuses = sorted(conversation["messages"][1]["status"] for conversation in accepted)
         assert statuses == ["in_progress", "in_progress", "queued"]
         for conversation in accepted:

@@ -34,9 +34,9 @@ async def test_checkpoint_is_one_transaction(openai_service: Service, provider: 
     """A checkpoint of any number of turns is one transaction, and none if nothing has changed."""
     gate = asyncio.Event()
     provider.default = lambda _: Reply(["Half ", gate, "and half"])
-    asked = {"user_id": "ada", "message": "Hello", "background": True}
+    request = {"user_id": "ada", "message": "Hello", "background": True}
     for _ in range(30):
-        assert (await openai_service.client.post("/conversations", json=asked)).status_code == 202
+        assert (await openai_service.client.post("/conversations", json=request)).status_code == 202
     running = list(openai_service.services.turns.executor.runs.values())
     await asyncio.gather(*(run.stream.wait_beyond(0) for run in running))
     transactions = []

@@ -1,3 +1,5 @@
+"""Many turns at the same time: numbering, limits and connections."""
+
 from __future__ import annotations
 
 import asyncio
@@ -55,7 +57,7 @@ async def test_65th_unfinished_turn_is_refused(service: Service) -> None:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """A service that has one connection to its database."""
+    """A service with one connection to its database."""
     configured = settings(
         database_url=database_url,
         database_pool_size=1,
@@ -67,8 +69,8 @@ async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIter
         yield started
 
 
-async def until_no_connection_is_held(service: Service) -> None:
-    """Waits for a moment at which no background work has the connection either."""
+async def wait_for_free_connection(service: Service) -> None:
+    """Wait until background work has returned the connection too."""
     async with asyncio.timeout(30):
         while service.database.connections_in_use:  # noqa: ASYNC110  it sets no event
             await asyncio.sleep(0)
@@ -96,7 +98,7 @@ async def test_one_connection_serves_thirty_streams(narrow_service: Service, pro
     streams = [asyncio.create_task(stream(place)) for place in range(30)]
     for _ in range(30):
         await half.acquire()
-    await until_no_connection_is_held(service)
+    await wait_for_free_connection(service)
     gate.set()
     await asyncio.gather(*streams)
     await asyncio.gather(*(run.stream.wait_finished() for run in list(service.services.turns.executor.runs.values())))
@@ -104,4 +106,4 @@ async def test_one_connection_serves_thirty_streams(narrow_service: Service, pro
         question, reply = await stored(service, conversation_id)
         assert (question["sequence_number"], reply["sequence_number"]) == (1, 2)
         assert (reply["status"], reply["content"]) == ("completed", "Half and half")
-    await until_no_connection_is_held(service)
+    await wait_for_free_connection(service)

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
+    """Retries that come soon."""
     return HASTY
 
 
@@ -52,9 +53,9 @@ async def test_failed_turn_keeps_text(openai_service: Service, monkeypatch: pyte
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(openai_service.services.resources.router, "complete", broken)
-    made = await openai_service.client.create_conversation()
-    expect_problem(await openai_service.client.post_message(made, "Hello"), 500, "internal-error")
-    reply = (await openai_service.client.get_json(messages_path(made)))[1]
+    conversation = await openai_service.client.create_conversation()
+    expect_problem(await openai_service.client.post_message(conversation, "Hello"), 500, "internal-error")
+    reply = (await openai_service.client.get_json(messages_path(conversation)))[1]
     assert (reply["status"], reply["content"]) == ("failed", "Half ")
 
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
-    """Two services on one database."""
+    """Start two services on one database."""
     configured = asking(provider, database_url=database_url)
     async with serving(configured, HASTY) as one, serving(configured, HASTY) as other:
         yield one, other

@@ -39,12 +39,13 @@ WITHOUT_WAIT = dataclasses.replace(HASTY, client_wait=0)
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
+    """Retries that come soon."""
     return HASTY
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """A service of its own for a test whose clients do not wait."""
+    """A service whose clients wait for no retry."""
     async with serving(asking(provider, database_url=database_url), WITHOUT_WAIT) as started:
         yield started
 
@@ -133,9 +134,9 @@ async def test_unfollowed_reply_is_problem(database_url: str, provider: FakeProv
 
 async def test_post_waits_for_unreadable_answer(openai_service: Service) -> None:
     """A stored reply is returned once it can be read: an error would have it generated twice."""
-    made = await openai_service.client.create_conversation()
+    conversation = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), messages.latest) as outage:
-        post = asyncio.create_task(openai_service.client.post_message(made, "Hello"))
+        post = asyncio.create_task(openai_service.client.post_message(conversation, "Hello"))
         await outage.failed.wait()
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")

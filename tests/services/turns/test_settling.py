@@ -14,6 +14,7 @@ from app.db.models import MessageRow
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.turns.reservation import TurnReservations
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 from tests.support.turns import cancellations, change, living_process, rows, started
@@ -45,7 +46,7 @@ async def test_turn_settled_elsewhere(openai_service: Service, provider: FakePro
 
 
 class LostAcknowledgement:
-    """A database on which the next turn's commit comes through while its answer does not."""
+    """Fails the next acceptance of a turn after its commit, or instead of it."""
 
     def __init__(self, service: Service, *, committed: bool) -> None:
         self._database = service.database
@@ -75,8 +76,7 @@ class LostAcknowledgement:
 @pytest.mark.parametrize("committed", [True, False])
 async def test_unacknowledged_acceptance(service: Service, committed: bool) -> None:
     """A turn without an acknowledged commit runs if it is stored, and is refused otherwise."""
-    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
-    path = f"/conversations/{made['conversation_id']}/messages"
+    path = messages_path(await service.client.create_conversation())
     LostAcknowledgement(service, committed=committed)
     answer = await service.client.post(path, json={"message": "Hello"})
     messages = (await service.client.get(path)).json()
@@ -86,8 +86,7 @@ async def test_unacknowledged_acceptance(service: Service, committed: bool) -> N
 
 async def test_unacknowledged_settlement(service: Service) -> None:
     """Settling is retried until the database answers, and the turn ends once."""
-    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
-    path = f"/conversations/{made['conversation_id']}/messages"
+    path = messages_path(await service.client.create_conversation())
     write = service.database.write
 
     async def failing(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
