@@ -36,6 +36,11 @@ def messages_path(conversation: Mapping[str, Any]) -> str:
     return f"{conversation_path(conversation)}/messages"
 
 
+def message_path(message: Mapping[str, Any]) -> str:
+    """Return the path of a message."""
+    return f"{messages_path(message)}/{message['message_id']}"
+
+
 def document_path(document: Mapping[str, Any]) -> str:
     """Return the path of a document."""
     return f"/documents/{document['document_id']}"
@@ -78,9 +83,9 @@ class ParleyClient:
         created: dict[str, Any] = expect_status(response, 201).json()
         return created
 
-    async def get_conversation(self, conversation: Mapping[str, Any]) -> dict[str, Any]:
+    async def get_conversation(self, conversation: Mapping[str, Any], **query: Any) -> dict[str, Any]:
         """Return a conversation as it is now."""
-        found: dict[str, Any] = await self.get_json(conversation_path(conversation))
+        found: dict[str, Any] = await self.get_json(conversation_path(conversation), **query)
         return found
 
     async def get_messages(self, conversation: Mapping[str, Any], **query: Any) -> list[dict[str, Any]]:
@@ -176,6 +181,18 @@ class ParleyClient:
         found = await self.get_document(document)
         assert found["status"] == status, found
         return found
+
+    async def ingest(
+        self,
+        content: bytes,
+        name: str = "notes.txt",
+        user_id: str | None = None,
+        *,
+        status: str = "ready",
+        seconds: float = 30,
+    ) -> dict[str, Any]:
+        """Upload a document and wait until it is read; return the document, which has the status."""
+        return await self.wait_until_read(await self.upload(content, name, user_id), status, seconds)
 
 
 def expect_status(response: httpx2.Response, *statuses: int) -> httpx2.Response:

@@ -15,6 +15,7 @@ from sqlalchemy import delete
 from app.db.models import UserRow
 from app.services.runtime.timings import Timings
 from tests.support.background import lease_of
+from tests.support.parley_client import ParleyClient
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, forget_failures, serving, settings
 
@@ -69,6 +70,24 @@ async def openai_service(shared_openai_service: Service) -> Service:
     """The service with `provider` behind it and an empty database."""
     await empty(shared_openai_service)
     return shared_openai_service
+
+
+@pytest.fixture
+def client(service: Service) -> ParleyClient:
+    """The client of `service`."""
+    return service.client
+
+
+@pytest.fixture
+def openai_client(openai_service: Service) -> ParleyClient:
+    """The client of `openai_service`."""
+    return openai_service.client
+
+
+@pytest.fixture
+def shared_client(shared_service: Service) -> ParleyClient:
+    """The client of `shared_service`, whose database may have rows of earlier tests."""
+    return shared_service.client
 
 
 @pytest.fixture

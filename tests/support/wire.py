@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.parley_client import messages_path
+
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 ANSWER_SECONDS = 30.0
 """Far more than any answer takes, since whatever else runs on the machine runs too."""
 
@@ -63,3 +68,10 @@ async def exchanged(url: str, sent: bytes, *, end: bool = False) -> list[RawAnsw
         while (answer := await read_answer(reader)) is not None:
             answers.append(answer)
         return answers
+
+
+def turn_request(conversation: Mapping[str, Any], **body: Any) -> bytes:
+    """Return the bytes of a request that sends a message."""
+    content = json.dumps({"message": "Hello"} | body).encode()
+    head = b"POST %b HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (messages_path(conversation).encode(), len(content)) + content
