@@ -32,6 +32,8 @@ GONE = {0, -signal.SIGTERM}
 START_SECONDS = 120.0
 """Far more than a start takes, since whatever else runs on the machine runs too."""
 COMMAND_SECONDS = 120.0
+READY_SECONDS = 60.0
+"""Far more than a process needs to be ready again after an outage, since other things run on the machine as well."""
 POLL_SECONDS = 0.02
 
 ADDRESS = re.compile(r"Uvicorn running on (http://[\w.:\[\]]+)")
@@ -82,6 +84,12 @@ class Parley:
             return (await self.client.get(path)).status_code == 200
         except httpx2.TransportError:
             return False
+
+    async def wait_until_ready(self) -> None:
+        """Poll readiness until it succeeds, as a load balancer does."""
+        async with asyncio.timeout(READY_SECONDS):
+            while not await self.answers("/readyz"):  # noqa: ASYNC110  only polling tells
+                await asyncio.sleep(POLL_SECONDS)
 
     def terminate(self) -> None:
         """Asks the process to end, as a supervisor does."""
