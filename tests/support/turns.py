@@ -1,4 +1,4 @@
-"""Turns of a running service, and of dead processes, as tests need them in the database."""
+"""Turns of a running service and of dead processes, started and changed for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.service import Service
 
 
 async def started(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
-    """A conversation with a turn whose reply is as far as the provider's first gate, and the waiting post."""
+    """Start a reply up to the provider's first gate; return the path of the messages and the waiting post."""
     provider.reply(*steps)
     conversation = await service.client.create_conversation()
     post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
@@ -29,7 +29,7 @@ async def started(service: Service, provider: FakeProvider, *steps: Any) -> tupl
 
 
 async def change(service: Service, **values: Any) -> None:
-    """Writes to all replies behind the service's back."""
+    """Change the rows of all replies."""
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
 
@@ -50,7 +50,7 @@ def cancellations(service: Service) -> CancellationPoller:
 
 
 async def dead_process(service: Service) -> str:
-    """A process whose lease has run out."""
+    """Store a process with an expired lease, and return its id."""
     process_id = new_id()
     async with service.database.write_session() as session:
         session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=1))
@@ -58,7 +58,7 @@ async def dead_process(service: Service) -> str:
 
 
 async def living_process(service: Service) -> str:
-    """A process that holds its lease."""
+    """Store a process with a lease, and return its id."""
     process_id = new_id()
     async with service.database.write_session() as session:
         session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=now_ms() + 60_000))
@@ -66,7 +66,7 @@ async def living_process(service: Service) -> str:
 
 
 async def abandoned_turn(service: Service, **values: Any) -> str:
-    """A conversation whose one reply is as a dead process left it; gives the path of its messages."""
+    """Create a conversation whose reply a dead process left with these values; return the path of its messages."""
     conversation = await service.client.create_conversation(message="Hello")
     await change(service, process_id=await dead_process(service), **values)
     return messages_path(conversation)
