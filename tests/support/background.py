@@ -51,14 +51,14 @@ async def recover(service: Service) -> None:
     await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
 
-async def until(is_so: Callable[[], Any]) -> None:
+async def wait_for(is_so: Callable[[], Any]) -> None:
     """Poll until a condition holds."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not is_so():  # noqa: ASYNC110  see above
             await asyncio.sleep(0.005)
 
 
-async def until_ready(service: Service, status: int = 200) -> httpx2.Response:
+async def wait_until_ready(service: Service, status: int = 200) -> httpx2.Response:
     """Poll `/readyz` until it has a status, and return the response."""
     async with asyncio.timeout(WAIT_SECONDS):
         while (answer := await service.client.get("/readyz")).status_code != status:  # noqa: ASYNC110  see above
@@ -66,7 +66,9 @@ async def until_ready(service: Service, status: int = 200) -> httpx2.Response:
         return answer
 
 
-async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
+async def start_half_reply(
+    service: Service, provider: FakeProvider, gate: asyncio.Event
+) -> tuple[str, asyncio.Task[Any]]:
     """Start a reply that waits for the gate after its first text; return the messages' path and the waiting post."""
     provider.reply("Half ", gate, "and half")
     made = await service.client.create_conversation()
@@ -74,10 +76,10 @@ async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
     post = asyncio.create_task(service.client.post_message(made, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
-    await until(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
+    await wait_for(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
     return messages_path(made), post
 
 
-async def lease_over(service: Service) -> None:
+async def end_lease(service: Service) -> None:
     """End a service's lease, until its next heartbeat."""
     await lease_of(service).release()

@@ -20,7 +20,7 @@ from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
 
 
-async def recovered(database: Database) -> str:
+async def requeue_stalled_documents(database: Database) -> str:
     """Requeue the documents of dead processes as a living process, and return its id."""
     process_id = new_id()
     await database.write(process_leases.heartbeat, process_id, LEASE_MS)

@@ -18,7 +18,7 @@ TEXT = "".join(f"# Part {each}\n\n{SENTENCE * 8}\n\n" for each in range(100)).en
 IN_HAND = "SELECT DISTINCT embedding, process_id FROM documents"
 
 
-async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+async def fetch_rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """Execute a statement and return its rows."""
 
     def transaction() -> Transaction[list[tuple[Any, ...]]]:
@@ -29,12 +29,12 @@ async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ..
 
 async def embedding_of(database: Database, document: Document) -> str | None:
     """Return the embedder of a document, having checked that each chunk has one vector of it; None for none."""
-    [(embedding, generation)] = await rows(
+    [(embedding, generation)] = await fetch_rows(
         database, "SELECT embedding, generation FROM documents WHERE document_id = $1", document.document_id
     )
     if embedding is None:
         return None
-    found = await rows(
+    found = await fetch_rows(
         database,
         "SELECT v.embedder, COUNT(*) FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key "
         "WHERE c.document_id = $1 AND c.generation = $2 GROUP BY v.embedder",
@@ -46,14 +46,14 @@ async def embedding_of(database: Database, document: Document) -> str | None:
     return str(embedding)
 
 
-def needs_vectors(database: Database) -> None:
+def skip_without_vectors(database: Database) -> None:
     """Skip a test if the database cannot store vectors."""
     if not database.vectors_stored:
         pytest.skip("this PostgreSQL lacks the extension vector")
 
 
-async def until_embedded(database: Database, name: str) -> None:
+async def wait_until_embedded(database: Database, name: str) -> None:
     """Poll until all documents have one embedder's vectors and no process works on them."""
     async with asyncio.timeout(30):
-        while await rows(database, IN_HAND) != [(name, None)]:  # noqa: ASYNC110  see above
+        while await fetch_rows(database, IN_HAND) != [(name, None)]:  # noqa: ASYNC110  see above
             await asyncio.sleep(0.01)

@@ -105,7 +105,7 @@ def chunks(
     yield Statement(CHANGED, (owner_id,))
 
 
-async def changed(database: Database, owner_id: str, sql: str, *values: object) -> None:
+async def change_documents(database: Database, owner_id: str, sql: str, *values: object) -> None:
     """Execute a statement on a user's documents, and increment their version."""
 
     def transaction() -> Transaction[None]:
@@ -115,7 +115,7 @@ async def changed(database: Database, owner_id: str, sql: str, *values: object) 
     await database.write(transaction)
 
 
-async def counted(database: Database, table: str) -> int:
+async def count_rows(database: Database, table: str) -> int:
     """Count the rows of a table."""
 
     def transaction() -> Transaction[int]:

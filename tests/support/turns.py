@@ -17,7 +17,7 @@ from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
 
-async def started(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
+async def start_reply(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
     """Start a reply up to the provider's first gate; return the path of the messages and the waiting post."""
     provider.reply(*steps)
     conversation = await service.client.create_conversation()
@@ -28,23 +28,23 @@ async def started(service: Service, provider: FakeProvider, *steps: Any) -> tupl
     return messages_path(conversation), post
 
 
-async def change(service: Service, **values: Any) -> None:
+async def update_replies(service: Service, **values: Any) -> None:
     """Change the rows of all replies."""
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
 
 
-async def rows(service: Service) -> list[MessageRow]:
+async def message_rows(service: Service) -> list[MessageRow]:
     async with service.database.read_session() as session:
         return list((await session.scalars(select(MessageRow).order_by(MessageRow.sequence_number))).all())
 
 
-def checkpoints(service: Service, database: Any = None) -> CheckpointWriter:
+def checkpoint_writer(service: Service, database: Any = None) -> CheckpointWriter:
     executor, process_id = service.services.turns.executor, service.services.process.id
     return CheckpointWriter(database or service.database, executor, process_id, Timings())
 
 
-def cancellations(service: Service) -> CancellationPoller:
+def cancellation_poller(service: Service) -> CancellationPoller:
     turns = service.services.turns
     return CancellationPoller(service.database, turns.executor, service.services.process.id, Timings())
 
@@ -68,5 +68,5 @@ async def living_process(service: Service) -> str:
 async def abandoned_turn(service: Service, **values: Any) -> str:
     """Create a conversation whose reply a dead process left with these values; return the path of its messages."""
     conversation = await service.client.create_conversation(message="Hello")
-    await change(service, process_id=await dead_process(service), **values)
+    await update_replies(service, process_id=await dead_process(service), **values)
     return messages_path(conversation)

@@ -17,7 +17,7 @@ from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.retrieval import RetrievalStatus
 from app.services.search.service import DocumentSearch
 from tests.support.databases import PostgresTemplate
-from tests.support.library import Directions, counted, new_document, new_owner
+from tests.support.library import Directions, count_rows, new_document, new_owner
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def test_table_is_created_with_extension(postgres_url: str) -> None:
     databases = [connect(postgres_url, pool_size=1) for _ in range(3)]
     await asyncio.gather(*map(schema.upgrade, databases))
     assert [each.vectors_stored for each in databases] == [True] * 3
-    assert await counted(databases[0], "chunk_vectors") == 0
+    assert await count_rows(databases[0], "chunk_vectors") == 0
     for each in databases:
         await each.close()
 

@@ -14,7 +14,7 @@ from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
-from tests.support.hosts import Host, recovered
+from tests.support.hosts import Host, requeue_stalled_documents
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -57,5 +57,5 @@ async def hosts(
     for host in started:
         await host.die()
         await host.tasks.drain(5)
-    await recovered(database)
+    await requeue_stalled_documents(database)
     assert await database.read(conversations.findings, database.kind) == []

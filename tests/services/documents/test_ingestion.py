@@ -19,8 +19,8 @@ from app.services.documents.upload import Upload
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
 from tests.support.faults import Outage
-from tests.support.hosts import Host, recovered
-from tests.support.ingestion import SENTENCE, TEXT, embedding_of, needs_vectors, rows
+from tests.support.hosts import Host, requeue_stalled_documents
+from tests.support.ingestion import SENTENCE, TEXT, embedding_of, fetch_rows, skip_without_vectors
 from tests.support.uploads import NOTHING, counts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,7 +34,7 @@ async def test_document_becomes_ready(database: Database, hosts: Any, embedder: 
     assert document.chunk_count is not None
     assert document.chunk_count >= 100
     text = await database.read(documents.text, "ada", document.document_id)
-    spans = await rows(database, "SELECT start_at, end_at, content FROM chunks")
+    spans = await fetch_rows(database, "SELECT start_at, end_at, content FROM chunks")
     assert all(text[start:end] == content for start, end, content in spans)
     if database.vectors_stored:
         assert await embedding_of(database, document) == embedder.name
@@ -53,7 +53,7 @@ async def test_document_of_dead_process_is_resumed(
     database: Database, hosts: Any, embedder: FakeEmbedder, stage: str
 ) -> None:
     """Another process ingests it again, and nothing is stored twice."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     embedder.open.clear()
     one = await hosts()
     document = await one.upload(TEXT)
@@ -64,37 +64,37 @@ async def test_document_of_dead_process_is_resumed(
     await one.die()
     embedder.open.set()
     other = await hosts()
-    await recovered(database)
+    await requeue_stalled_documents(database)
     other.worker.wake()
     found = await other.ready(document)
     assert found.status is DocumentStatus.READY
     assert await embedding_of(database, found) == embedder.name
-    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+    assert [(found.chunk_count,)] == await fetch_rows(database, "SELECT COUNT(*) FROM chunks")
 
 
 async def test_process_without_lease_writes_nothing(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """A process that was suspended abandons a document that another one has ingested meanwhile."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     slow = FakeEmbedder(embedder.name)
     slow.open.clear()
     one = await hosts(slow)
     document = await one.upload(TEXT)
     await slow.called.wait()
     await database.write(process_leases.release, one.process_id)
-    await recovered(database)
+    await requeue_stalled_documents(database)
     other = await hosts()
     found = await other.ready(document)
     slow.open.set()
     await one.until(document, lambda _: True)
     assert (found.status, await embedding_of(database, found)) == (DocumentStatus.READY, embedder.name)
-    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+    assert [(found.chunk_count,)] == await fetch_rows(database, "SELECT COUNT(*) FROM chunks")
 
 
 async def test_failed_heartbeat_is_retried(
     database: Database, hosts: Any, embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Progress that cannot be stored is logged with its traceback, and the document becomes ready."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     embedder.open.clear()
     host = await hosts(timings=Timings(ingestion_heartbeat=0.01))
     with Outage(database, ZeroDivisionError(), ingestion.store_progress) as outage:
@@ -109,7 +109,7 @@ async def test_failed_heartbeat_is_retried(
 
 async def test_document_that_kills_processes_fails(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """After the deaths of three processes the document has failed; another upload tries it again."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     embedder.open.clear()
     document = None
     for _ in range(3):
@@ -118,7 +118,7 @@ async def test_document_that_kills_processes_fails(database: Database, hosts: An
         document = document or await host.upload(TEXT)
         await embedder.called.wait()
         await host.die()
-        await recovered(database)
+        await requeue_stalled_documents(database)
     assert document is not None
     embedder.open.set()
     host = await hosts()
@@ -132,7 +132,7 @@ async def test_document_that_kills_processes_fails(database: Database, hosts: An
 
 async def test_failing_embedder_is_retried(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """A short failure of the embedder delays a document, a long one fails it without stored chunks."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     host = await hosts(timings=Timings(embedding_backoffs=(0.01, 0.01)))
     embedder.failures = 2
     document = await host.ready(await host.upload(b"# One\n\nSome text."))
@@ -159,7 +159,7 @@ async def test_unreadable_document_fails(database: Database, hosts: Any) -> None
 
 async def test_deletion_stops_ingestion(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """A document that is deleted while it is embedded is gone at once, and stays so."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     embedder.open.clear()
     host = await hosts()
     document = await host.upload(TEXT)
@@ -177,7 +177,7 @@ async def test_deletion_stops_ingestion(database: Database, hosts: Any, embedder
 
 async def test_draining_process_requeues_document(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
     """Another process continues at once, and no death is counted."""
-    needs_vectors(database)
+    skip_without_vectors(database)
     embedder.open.clear()
     one = await hosts()
     document = await one.upload(TEXT)
@@ -188,7 +188,7 @@ async def test_draining_process_requeues_document(database: Database, hosts: Any
     embedder.open.set()
     other = await hosts()
     assert (await other.ready(document)).status is DocumentStatus.READY
-    assert await rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
+    assert await fetch_rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
 
 
 async def test_processes_share_documents(database: Database, hosts: Any) -> None:
@@ -198,7 +198,7 @@ async def test_processes_share_documents(database: Database, hosts: Any) -> None
     other.worker.wake()
     found = [await one.ready(each) for each in uploaded]
     assert {each.status for each in found} == {DocumentStatus.READY}
-    assert await rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
+    assert await fetch_rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
     assert (await counts(database))["chunks"] == 20
 
 
@@ -227,6 +227,6 @@ async def test_upload_of_dead_process_is_deleted(database: Database, hosts: Any)
     document = await host.upload(TEXT)
     await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
-    judge = await recovered(database)
+    judge = await requeue_stalled_documents(database)
     await DocumentDeleter(database, host.tasks, judge, Timings()).recover()
     assert await counts(database) == NOTHING

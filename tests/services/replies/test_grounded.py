@@ -20,7 +20,7 @@ from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
 from tests.support.shelf import Shelf
 from tests.support.sse import live_events, parse_events
-from tests.support.turns import change, checkpoints, dead_process
+from tests.support.turns import checkpoint_writer, dead_process, update_replies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -69,8 +69,8 @@ async def test_interrupted_reply_keeps_citations(openai_service: Service, provid
     """A turn of a dead process cites what its saved text cites."""
     gate = asyncio.Event()
     path = await start_reply(openai_service, provider, gate)
-    await checkpoints(openai_service).save()
-    await change(openai_service, process_id=await dead_process(openai_service))
+    await checkpoint_writer(openai_service).save()
+    await update_replies(openai_service, process_id=await dead_process(openai_service))
     await recover(openai_service)
     gate.set()
     reply = await openai_service.client.get_json(path)

@@ -19,13 +19,13 @@ from app.services.turns.executor import adopt
 from tests.support.background import (
     ERRORS,
     WAIT_SECONDS,
-    half,
-    lease_over,
+    end_lease,
     pollers_of,
     recover,
+    start_half_reply,
     supervisor_of,
-    until,
-    until_ready,
+    wait_for,
+    wait_until_ready,
     wake,
 )
 from tests.support.faults import Outage
@@ -69,9 +69,9 @@ async def test_poller_survives_failed_round(
     for name, poller in pollers.items():
         monkeypatch.setattr(poller, "poll", failing_once(name, poller.poll))
         poller.wakeup.set()
-    await until(lambda: all("finished" in seen for seen in rounds.values()))
+    await wait_for(lambda: all("finished" in seen for seen in rounds.values()))
     assert all(seen[:2] == ["begun", "begun"] for seen in rounds.values())
-    await until(lambda: not supervisor.unfinished())
+    await wait_for(lambda: not supervisor.unfinished())
     assert supervisor.not_running() == []
     assert (await openai_service.client.get("/readyz")).status_code == 200
 
@@ -80,7 +80,7 @@ async def test_poller_survives_failed_round(
 async def test_work_resumes_after_outage(openai_service: Service, provider: FakeProvider, error: Exception) -> None:
     """After a database that failed at everything, running and queued turns end well and all pollers run."""
     supervisor, gate = supervisor_of(openai_service), asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
+    path, post = await start_half_reply(openai_service, provider, gate)
     waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
     await openai_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
     with Outage(openai_service.database, error):
@@ -88,21 +88,21 @@ async def test_work_resumes_after_outage(openai_service: Service, provider: Fake
         idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
         if openai_service.database.kind == "sqlite":
             idle.add("vector indexes")
-        await until(lambda: {*supervisor.unfinished()} >= {*pollers_of(openai_service)} - idle)
+        await wait_for(lambda: {*supervisor.unfinished()} >= {*pollers_of(openai_service)} - idle)
         gate.set()
         await provider.calls[-1].finished.wait()
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await waiting).json()["assistant_reply"] == "Echo: Second"
     assert [each["status"] for each in await openai_service.client.get_json(path)] == ["completed"] * 4
-    await until(lambda: not supervisor.unfinished())
+    await wait_for(lambda: not supervisor.unfinished())
     assert (await openai_service.client.get("/readyz")).status_code == 200
     await check_checkpoints_and_cancellation(openai_service, provider)
 
 
 async def check_checkpoints_and_cancellation(service: Service, provider: FakeProvider) -> None:
     """Check that a running reply is saved, and cancelled by a flag in its row."""
-    path, post = await half(service, provider, asyncio.Event())
+    path, post = await start_half_reply(service, provider, asyncio.Event())
 
     async def stored() -> MessageRow:
         async with service.database.read_session() as session:
@@ -121,21 +121,21 @@ async def check_checkpoints_and_cancellation(service: Service, provider: FakePro
 async def test_expired_lease_is_not_ready(openai_service: Service) -> None:
     """`/readyz` is 503 while the process has no lease, although the database can be read."""
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
-        await lease_over(openai_service)
-        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
+        await end_lease(openai_service)
+        expect_problem(await wait_until_ready(openai_service, 503), 503, "database-unavailable")
     wake(openai_service)
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
 
 
 async def test_process_without_lease_refuses_turns(openai_service: Service) -> None:
     """A turn is refused and not stored until the lease is renewed."""
     conversation = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
-        await lease_over(openai_service)
+        await end_lease(openai_service)
         expect_problem(await openai_service.client.post_message(conversation, "Hello"), 503, "database-unavailable")
         assert await openai_service.client.get_json(messages_path(conversation)) == []
     wake(openai_service)
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
     assert (await openai_service.client.post_message(conversation, "Hello")).status_code == 201
 
 
@@ -152,9 +152,9 @@ async def test_ended_poller_is_not_ready(openai_service: Service, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "poll", cancel_own_task)
         checkpoints.wakeup.set()
-        answer = expect_problem(await until_ready(openai_service, 503), 503, "unavailable")
+        answer = expect_problem(await wait_until_ready(openai_service, 503), 503, "unavailable")
         assert "checkpoints" in answer["detail"]
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
 
 
 async def test_hanging_poller_is_not_ready(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ async def test_hanging_poller_is_not_ready(database_url: str, monkeypatch: pytes
                     await asyncio.sleep(0.01)
             expect_problem(await service.client.get("/readyz"), 503, "unavailable")
         checkpoints.wakeup.set()
-        await until_ready(service)
+        await wait_until_ready(service)
 
 
 async def test_unreadable_turn_blocks_no_other(service: Service, caplog: pytest.LogCaptureFixture) -> None:

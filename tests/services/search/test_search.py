@@ -19,7 +19,7 @@ from app.domain.retrieval import RetrievalStatus
 from app.errors import DocumentNotFound, EmbeddingFailed
 from app.services.search import service
 from app.services.search.service import DocumentSearch
-from tests.support.library import Directions, changed, chunks, counted, new_document, new_owner
+from tests.support.library import Directions, change_documents, chunks, count_rows, new_document, new_owner
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -136,7 +136,7 @@ async def test_metacharacters_are_text(database: Database, query: str) -> None:
     owner = await new_owner(database)
     await new_document(database, owner, "words and x, a b")
     await DocumentSearch(database, None).search(owner, [query], 8)
-    assert await counted(database, "chunks") == 1
+    assert await count_rows(database, "chunks") == 1
 
 
 async def test_other_generations_are_not_found(database: Database) -> None:
@@ -147,7 +147,7 @@ async def test_other_generations_are_not_found(database: Database) -> None:
     await new_document(database, owner, "queued cat", embedder=embedder, status="processing")
     search = DocumentSearch(database, embedder)
     assert await found_texts(search, owner, "cat") == ["old cat"]
-    await changed(database, owner, "UPDATE documents SET generation = 2 WHERE document_id = $1", document_id)
+    await change_documents(database, owner, "UPDATE documents SET generation = 2 WHERE document_id = $1", document_id)
     assert await found_texts(search, owner, "cat") == ["new cat"]
 
 
@@ -188,7 +188,7 @@ async def test_changes_of_other_processes_are_seen(database: Database, shared_da
     other = connect(shared_database_url, pool_size=1)
     await new_document(other, owner, "second cat", embedder=embedder)
     assert set(await found_texts(search, owner, "feline")) == {"first cat", "second cat"}
-    await changed(other, owner, "DELETE FROM documents WHERE document_id = $1", gone)
+    await change_documents(other, owner, "DELETE FROM documents WHERE document_id = $1", gone)
     assert await found_texts(search, owner, "feline") == ["second cat"]
     await other.close()
 
@@ -198,12 +198,12 @@ async def test_deletion_leaves_nothing(database: Database) -> None:
     owner, embedder = await new_owner(database), Directions()
     document_id = await new_document(database, owner, "a cat", "some tea", embedder=embedder)
     await new_document(database, owner, "a car", embedder=embedder)
-    await changed(database, owner, "DELETE FROM documents WHERE document_id = $1", document_id)
-    assert (await counted(database, "chunks"), await counted(database, "chunk_vectors")) == (1, 1)
-    await changed(database, owner, "DELETE FROM users WHERE id = $1", owner)
-    assert (await counted(database, "chunks"), await counted(database, "chunk_vectors")) == (0, 0)
+    await change_documents(database, owner, "DELETE FROM documents WHERE document_id = $1", document_id)
+    assert (await count_rows(database, "chunks"), await count_rows(database, "chunk_vectors")) == (1, 1)
+    await change_documents(database, owner, "DELETE FROM users WHERE id = $1", owner)
+    assert (await count_rows(database, "chunks"), await count_rows(database, "chunk_vectors")) == (0, 0)
     if database.kind == "sqlite":
-        await changed(database, owner, "INSERT INTO chunk_words (chunk_words) VALUES ('integrity-check')")
+        await change_documents(database, owner, "INSERT INTO chunk_words (chunk_words) VALUES ('integrity-check')")
 
 
 async def test_cache_is_bounded(sqlite_template) -> None:

@@ -14,7 +14,7 @@ from app.db.transaction import Transaction
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service
-from tests.support.turns import checkpoints, rows, started
+from tests.support.turns import checkpoint_writer, message_rows, start_reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
     """A checkpoint stores the text of a running turn."""
     gate = asyncio.Event()
-    _, post = await started(openai_service, provider, "Half ", gate, "and half")
-    await checkpoints(openai_service).save()
-    question, reply = await rows(openai_service)
+    _, post = await start_reply(openai_service, provider, "Half ", gate, "and half")
+    await checkpoint_writer(openai_service).save()
+    question, reply = await message_rows(openai_service)
     assert (question.content, reply.content, reply.status) == ("Hello", "Half ", "in_progress")
     gate.set()
     assert (await post).json()["assistant_reply"] == "Half and half"
@@ -46,10 +46,12 @@ async def test_checkpoint_is_one_transaction(openai_service: Service, provider: 
         transactions.append(transaction)
         return await write(transaction, *args)
 
-    saving = checkpoints(openai_service, SimpleNamespace(write=counted))
+    saving = checkpoint_writer(openai_service, SimpleNamespace(write=counted))
     await saving.save()
     await saving.save()
     assert transactions == [turns.checkpoint]
-    assert [reply.content for reply in (await rows(openai_service)) if reply.role == "assistant"] == ["Half "] * 30
+    assert [reply.content for reply in (await message_rows(openai_service)) if reply.role == "assistant"] == [
+        "Half "
+    ] * 30
     gate.set()
     await asyncio.gather(*(run.stream.wait_finished() for run in running))

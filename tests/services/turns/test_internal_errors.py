@@ -13,8 +13,8 @@ from app.llm.calls import ModelCall
 from app.services.runtime.timings import Timings
 from tests.support.background import (
     WAIT_SECONDS,
-    half,
-    until,
+    start_half_reply,
+    wait_for,
 )
 from tests.support.faults import Outage
 from tests.support.parley_client import messages_path
@@ -36,10 +36,10 @@ async def test_reply_is_stored_after_internal_error(
 ) -> None:
     """A reply that an internal error keeps from being stored is retried, with the error in the log."""
     gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
+    path, post = await start_half_reply(openai_service, provider, gate)
     with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
         gate.set()
-        await until(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
+        await wait_for(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
     assert (await openai_service.client.get_json(path))[1]["usage"] is not None
@@ -87,7 +87,7 @@ async def test_drain_answers_posts_of_failed_turns(
     timings = dataclasses.replace(HASTY, last_commits=0.05)
     async with serving(asking(provider, database_url=database_url), timings) as service:
         executor = service.services.turns.executor
-        path, first = await half(service, provider, asyncio.Event())
+        path, first = await start_half_reply(service, provider, asyncio.Event())
         monkeypatch.setattr(executor.queue, "wait_for_start", broken)
         with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
             post = asyncio.create_task(service.client.post(path, json={"message": "Second"}))

@@ -13,11 +13,11 @@ from app.db import process_leases
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
 from tests.support.background import (
-    half,
+    end_lease,
     lease_of,
-    lease_over,
     pollers_of,
     recover,
+    start_half_reply,
 )
 from tests.support.faults import Outage
 from tests.support.problems import expect_problem
@@ -39,7 +39,7 @@ async def test_short_outage_keeps_turns(database_url: str, provider: FakeProvide
     """While its lease lasts, a process that cannot write keeps its turns."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await half(one, provider, gate)
+        path, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable()) as outage:
             await outage.failed.wait()
             gate.set()
@@ -53,7 +53,7 @@ async def test_long_outage_hands_turns_over(database_url: str, provider: FakePro
     """After its lease expired its running turn is interrupted and its queued one adopted; clients see both."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await half(one, provider, gate)
+        path, post = await start_half_reply(one, provider, gate)
         waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
         await other.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
         with Outage(one.database, DatabaseUnavailable()):
@@ -73,9 +73,9 @@ async def test_start_in_outage_interrupts_nothing(database_url: str, provider: F
     gate = asyncio.Event()
     configured = asking(provider, database_url=database_url)
     async with serving(configured, HASTY) as one:
-        path, post = await half(one, provider, gate)
+        path, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
-            await lease_over(one)
+            await end_lease(one)
             async with serving(configured, HASTY) as other:
                 await pollers_of(other)["turn recovery"].poll()
                 assert (await other.client.get_json(path))[1]["status"] == "in_progress"

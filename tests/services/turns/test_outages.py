@@ -17,11 +17,11 @@ from app.services.runtime.timings import Timings
 from app.services.turns.queue import start_eligible
 from tests.support.background import (
     ERRORS,
-    half,
+    end_lease,
     lease_of,
-    lease_over,
     recover,
-    until_ready,
+    start_half_reply,
+    wait_until_ready,
     wake,
 )
 from tests.support.faults import Outage
@@ -54,19 +54,19 @@ async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncI
 async def test_reply_survives_expired_lease(openai_service: Service, provider: FakeProvider, error: Exception) -> None:
     """A reply generated in an outage longer than the lease is stored, if no other process ended the turn."""
     gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
+    path, post = await start_half_reply(openai_service, provider, gate)
     with Outage(openai_service.database, error, process_leases.heartbeat, turns.settle, turns.checkpoint) as outage:
-        await lease_over(openai_service)
+        await end_lease(openai_service)
         wake(openai_service)
         gate.set()
         await provider.calls[-1].finished.wait()
         await outage.failed.wait()
         await recover(openai_service)
-        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
+        expect_problem(await wait_until_ready(openai_service, 503), 503, "database-unavailable")
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await openai_service.client.get_json(path))[1]["status"] == "completed"
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
     assert not lease_of(openai_service).may_recover
 
 
@@ -79,7 +79,7 @@ async def test_unstored_reply_is_problem_with_id(
 ) -> None:
     """The post's error has the id of the reply to read later; a stream waits until it is stored."""
     gate = asyncio.Event()
-    path, post = await half(impatient_service, provider, gate)
+    path, post = await start_half_reply(impatient_service, provider, gate)
     reply = (await impatient_service.client.get_json(path))[1]
     where = f"{path}/{reply['message_id']}"
     async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
@@ -101,7 +101,7 @@ async def test_unstarted_turn_is_problem_with_id(
 ) -> None:
     """A queued post's error has the id of the reply, and the turn runs after the outage."""
     gate = asyncio.Event()
-    path, post = await half(impatient_service, provider, gate)
+    path, post = await start_half_reply(impatient_service, provider, gate)
     waiting = asyncio.create_task(impatient_service.client.post(path, json={"message": "Second"}))
     await impatient_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
     with Outage(impatient_service.database, DatabaseUnavailable(), failing):

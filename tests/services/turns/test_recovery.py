@@ -11,7 +11,14 @@ from app.services.turns.recovery import BATCH_TURNS
 from tests.support.background import recover
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
-from tests.support.turns import abandoned_turn, change, checkpoints, dead_process, rows, started
+from tests.support.turns import (
+    abandoned_turn,
+    checkpoint_writer,
+    dead_process,
+    message_rows,
+    start_reply,
+    update_replies,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,9 +35,9 @@ async def test_running_turn_is_interrupted(service: Service) -> None:
 async def test_interrupted_turn_has_usage(openai_service: Service, provider: FakeProvider) -> None:
     """It has one attempt with usage, estimated from its checkpoint."""
     gate = asyncio.Event()
-    path, post = await started(openai_service, provider, "Half of it", gate, "and half")
-    await checkpoints(openai_service).save()
-    await change(openai_service, process_id=await dead_process(openai_service))
+    path, post = await start_reply(openai_service, provider, "Half of it", gate, "and half")
+    await checkpoint_writer(openai_service).save()
+    await update_replies(openai_service, process_id=await dead_process(openai_service))
     await recover(openai_service)
     gate.set()
     assert (await post).status_code == 502
@@ -46,8 +53,8 @@ async def test_interrupted_turn_has_usage(openai_service: Service, provider: Fak
 
 async def test_usage_is_estimated_by_script(openai_service: Service, provider: FakeProvider) -> None:
     """Chinese characters of a saved text count as more tokens than Latin ones."""
-    path, post = await started(openai_service, provider, "\u4e2d" * 30, asyncio.Event())
-    await change(openai_service, process_id=await dead_process(openai_service), content="\u4e2d" * 20)
+    path, post = await start_reply(openai_service, provider, "\u4e2d" * 30, asyncio.Event())
+    await update_replies(openai_service, process_id=await dead_process(openai_service), content="\u4e2d" * 20)
     await recover(openai_service)
     assert (await post).status_code == 502
     reply = (await openai_service.client.get(path)).json()[1]
@@ -57,14 +64,14 @@ async def test_usage_is_estimated_by_script(openai_service: Service, provider: F
 async def test_usage_is_of_last_fallback(openai_service: Service, provider: FakeProvider) -> None:
     """Attempt and reply have the fallback's model if that was called since the last checkpoint."""
     gate = asyncio.Event()
-    path, post = await started(openai_service, provider, "Half", gate)
-    saving = checkpoints(openai_service)
+    path, post = await start_reply(openai_service, provider, "Half", gate)
+    saving = checkpoint_writer(openai_service)
     await saving.save()
     [run] = openai_service.services.turns.executor.runs.values()
     assert run.call is not None
     run.call.target_used = Target("groq", "other")
     await saving.save()
-    await change(openai_service, process_id=await dead_process(openai_service))
+    await update_replies(openai_service, process_id=await dead_process(openai_service))
     await recover(openai_service)
     gate.set()
     await post
@@ -77,8 +84,8 @@ async def test_usage_is_of_last_fallback(openai_service: Service, provider: Fake
 async def test_turn_without_checkpoint_has_usage(openai_service: Service, provider: FakeProvider) -> None:
     """A turn interrupted before its first checkpoint has the usage of its question."""
     gate = asyncio.Event()
-    path, post = await started(openai_service, provider, "Half", gate)
-    await change(openai_service, process_id=await dead_process(openai_service), context=None)
+    path, post = await start_reply(openai_service, provider, "Half", gate)
+    await update_replies(openai_service, process_id=await dead_process(openai_service), context=None)
     await recover(openai_service)
     gate.set()
     await post
@@ -91,9 +98,9 @@ async def test_all_turns_are_interrupted_in_one_round(service: Service) -> None:
     """More turns than one batch are interrupted in the same round."""
     for _ in range(BATCH_TURNS + 1):
         path = await abandoned_turn(service)
-    await change(service, process_id=await dead_process(service), status="in_progress", completed_at=None)
+    await update_replies(service, process_id=await dead_process(service), status="in_progress", completed_at=None)
     await recover(service)
-    assert {row.status for row in await rows(service) if row.role == "assistant"} == {"interrupted"}
+    assert {row.status for row in await message_rows(service) if row.role == "assistant"} == {"interrupted"}
     assert (await service.client.get(path)).status_code == 200
 
 
@@ -117,7 +124,7 @@ async def test_queued_turn_is_adopted(service: Service) -> None:
 async def test_turns_of_living_process_are_kept(openai_service: Service, provider: FakeProvider) -> None:
     """Turns of a process with a lease go on."""
     gate = asyncio.Event()
-    _, post = await started(openai_service, provider, "Half ", gate, "and half")
+    _, post = await start_reply(openai_service, provider, "Half ", gate, "and half")
     await recover(openai_service)
     gate.set()
     assert (await post).status_code == 201

@@ -17,32 +17,32 @@ from app.services.turns.reservation import TurnReservations
 from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
-from tests.support.turns import cancellations, change, living_process, rows, started
+from tests.support.turns import cancellation_poller, living_process, message_rows, start_reply, update_replies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_turn_of_other_owner_is_aborted(openai_service: Service, provider: FakeProvider) -> None:
     """A turn that another process owns now is aborted, and nothing of it is written."""
-    _, post = await started(openai_service, provider, "Half ", asyncio.Event())
-    await change(openai_service, process_id=await living_process(openai_service))
-    await cancellations(openai_service).poll()
+    _, post = await start_reply(openai_service, provider, "Half ", asyncio.Event())
+    await update_replies(openai_service, process_id=await living_process(openai_service))
+    await cancellation_poller(openai_service).poll()
     await provider.calls[0].closed.wait()
-    reply = (await rows(openai_service))[1]
+    reply = (await message_rows(openai_service))[1]
     assert (reply.content, reply.status) == ("", "in_progress")
-    await change(openai_service, status="completed", content="Whole", finish_reason="stop", completed_at=1)
+    await update_replies(openai_service, status="completed", content="Whole", finish_reason="stop", completed_at=1)
     assert (await post).json()["assistant_reply"] == "Whole"
 
 
 async def test_turn_settled_elsewhere(openai_service: Service, provider: FakeProvider) -> None:
     """The client of a turn that another process has settled gets what is stored."""
     gate = asyncio.Event()
-    _, post = await started(openai_service, provider, "Half ", gate)
-    await change(openai_service, status="interrupted", content="Hal", completed_at=1)
+    _, post = await start_reply(openai_service, provider, "Half ", gate)
+    await update_replies(openai_service, status="interrupted", content="Hal", completed_at=1)
     gate.set()
     answer = await post
     assert (answer.status_code, answer.json()["code"]) == (502, "turn-interrupted")
-    assert (await rows(openai_service))[1].content == "Hal"
+    assert (await message_rows(openai_service))[1].content == "Hal"
 
 
 class LostAcknowledgement:
@@ -104,7 +104,7 @@ async def test_unacknowledged_settlement(service: Service) -> None:
 async def test_internal_error_ends_turn_as_failed(openai_service: Service, provider: FakeProvider) -> None:
     """An internal error before the model call ends the turn, and its client is notified."""
     gate = asyncio.Event()
-    path, first = await started(openai_service, provider, "Half ", gate)
+    path, first = await start_reply(openai_service, provider, "Half ", gate)
     lost = {"message": "Lost", "stream": True}
     async with openai_service.client.http.stream("POST", path, json=lost) as second:
         lines = second.aiter_lines()
@@ -117,4 +117,4 @@ async def test_internal_error_ends_turn_as_failed(openai_service: Service, provi
         rest = [line async for line in lines]
     assert (await first).status_code == 201
     assert "event: message.failed" in rest
-    assert (await rows(openai_service))[-1].error_code == "internal-error"
+    assert (await message_rows(openai_service))[-1].error_code == "internal-error"
