@@ -18,6 +18,7 @@ def expect_problem(response: httpx2.Response, status: int, code: str) -> dict[st
     assert document["status"] == status
     assert document["request_id"] == response.headers["x-request-id"]
     assert ("retry-after" in response.headers) == (status in {429, 503})
+    assert int(response.headers.get("retry-after", 1)) >= 1
     return document
 
 
