@@ -10,7 +10,7 @@ import random
 import sys
 from pathlib import Path
 
-from tests.history.run import Plan, happened
+from tests.history.run import Plan, run_history
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 
 SEED = int(os.environ.get("HISTORY_SEED", random.randrange(2**32)))
@@ -19,7 +19,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "12"))
 
 async def check_history(plan: Plan, directory: Path, url: str) -> None:
     """Run a history and fail with its seed and each broken promise."""
-    record, broken = await happened(plan, directory, url)
+    record, broken = await run_history(plan, directory, url)
     summary = f"HISTORY_SEED={plan.seed}: {record.turns} turns, {len(record.readings)} readers"
     sys.stderr.write(f"{summary}, {len(record.calls)} calls\n")
     assert not broken, "\n".join([summary, *broken])

@@ -19,20 +19,20 @@ WHOLE = PAIR + STOP + DONE
 
 @dataclass(frozen=True)
 class Made:
-    """What becomes of an answer that is a reply."""
+    """The reply that an answer becomes."""
 
     text: str = "Hi you"
     reason: str = "stop"
     reasoning: str = ""
     tokens: tuple[int, int] | None = None
-    """Those that the provider has reported."""
+    """The provider's usage; None where it is estimated."""
     seconds: float = 0
-    """How long the answer takes, pauses of its sender included."""
+    """Duration of the answer, with the pauses of the provider."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What becomes of an answer that is none."""
+    """The failure that an answer becomes."""
 
     code: str
     attempts: int = 1
@@ -310,7 +310,7 @@ USAGES: dict[str, tuple[Raw, Made | Failed]] = {
     ),
 }
 ERRORS = json.loads((Path(__file__).parents[1] / "contracts" / "llm" / "refusals.json").read_text())
-"""Errors as statuses with a body, and as events or documents behind a 200, by who was seen to send them."""
+"""Observed errors by provider: statuses with a body, and events or documents after a 200."""
 REFUSALS: dict[str, tuple[Raw, Made | Failed]] = {
     each["name"]: (document(each["body"], each["status"]), Failed(each["code"], each["attempts"]))
     for each in ERRORS["refusals"]

@@ -21,14 +21,14 @@ from app.db.sqlite.file import FileConnection
 T = TypeVar("T")
 EPOCH_IN_JULIAN_DAYS = 2440587.5
 GRACE_SECONDS = 0.002
-"""For what the kernel has yet to carry from one end of a connection to the other."""
+"""Time for the kernel to move bytes from one end of a connection to the other."""
 TICK_SECONDS = 0.01
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time stands still while there is something to do, and then jumps to the next timer.
+    """An event loop whose time stands still while callbacks run, and then jumps to the next timer.
 
-    Sockets of this process are real; a thread at work is waited for without letting time pass.
+    Sockets of this process are real; no time passes while a thread works.
     """
 
     def __init__(self) -> None:
@@ -51,13 +51,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._threads -= 1
 
     def jump(self, seconds: float) -> None:
-        """Lets time pass, unless a thread is at work."""
+        """Advance the time, unless a thread works."""
         if not self._threads:
             self._seconds += seconds
 
 
 class JumpingSelector(selectors.DefaultSelector):
-    """Waits for sockets, though never for the clock."""
+    """Waits for sockets, never for the clock."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
@@ -74,17 +74,17 @@ class JumpingSelector(selectors.DefaultSelector):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine by a virtual clock."""
+    """Run a coroutine on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 
 
 class WallClock:
-    """The wall clock of Python and of SQLite's functions, on all connections that are opened after it was made."""
+    """The wall clock of Python, and of SQLite's functions on connections that are opened later."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 0.0
-        """By how much it is wrong."""
+        """Seconds by which it is wrong."""
         self._real = time.time_ns
         monkeypatch.setattr(time, "time_ns", self.time_ns)
         clock = self
@@ -103,7 +103,7 @@ class WallClock:
 
 
 class FairClock:
-    """Seconds since it was made, without those in which other processes kept this one from running."""
+    """Counts seconds, except those in which other processes kept this one from running."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -124,7 +124,7 @@ class FairClock:
 
 @contextlib.asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """As `asyncio.timeout`, by a fair clock."""
+    """Limit the time of a block as `asyncio.timeout` does, on a fair clock."""
     clock, limit = FairClock(), asyncio.timeout(None)
 
     async def expire() -> None:

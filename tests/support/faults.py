@@ -1,4 +1,4 @@
-"""Faults at one chosen moment: a database that is away for one statement, a model that fails at one chunk."""
+"""Faults at one chosen moment: a database that fails for one statement, a model that fails at one chunk."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BESIDE = {
     turns.progress,
     idempotency.expire,
 }
-"""What runs by the clock beside the turns: counted, it would make their moments differ from run to run."""
+"""Transactions of pollers, which are not counted: they would make the moments of a turn differ from run to run."""
 
 
 class DatabaseFault:
-    """Lets every transaction of a database through but for one moment, counted from 0.
+    """Fails one moment of a database's transactions, counted from 0.
 
     The moments of a transaction are before and after each statement, where all is rolled back, and after the
     commit, where only its acknowledgement is lost.
@@ -39,7 +39,7 @@ class DatabaseFault:
 
     @contextlib.contextmanager
     def of(self, database: Database) -> Iterator[None]:
-        """Holds for a database within the block."""
+        """Inject the fault into a database within the block."""
         write, read = database.write, database.read
         database.write = self._around(write, committing=True)  # type: ignore[method-assign]
         database.read = self._around(read, committing=False)  # type: ignore[method-assign]
@@ -80,7 +80,7 @@ class DatabaseFault:
 
 
 class Outage:
-    """Has a database fail with one error while it lasts, at everything or at some transactions."""
+    """Fails a database within its block with one error, at all or at some transactions."""
 
     def __init__(self, database: Database, error: Exception, *transactions: Callable[..., Transaction[Any]]) -> None:
         self.failed = asyncio.Event()

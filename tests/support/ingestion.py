@@ -1,4 +1,4 @@
-"""A document for tests of ingestion, and reads of what is stored of it."""
+"""A document for tests of ingestion, and reads of its stored rows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from app.domain.documents import Document
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it goes home to sleep. "
 TEXT = "".join(f"# Part {each}\n\n{SENTENCE * 8}\n\n" for each in range(100)).encode()
-"""A hundred chunks, at least: more than are stored at once."""
+"""At least a hundred chunks: more than one batch."""
 IN_HAND = "SELECT DISTINCT embedding, process_id FROM documents"
 
 
-async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """What a statement gives."""
+async def fetch_rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Execute a statement and return its rows."""
 
     def transaction() -> Transaction[list[tuple[Any, ...]]]:
         return [tuple(row) for row in (yield Statement(sql, values))]
@@ -28,13 +28,13 @@ async def rows(database: Database, sql: str, *values: Any) -> list[tuple[Any, ..
 
 
 async def embedding_of(database: Database, document: Document) -> str | None:
-    """Whose vectors a document has, where it has one for each chunk, and no others."""
-    [(embedding, generation)] = await rows(
+    """Return the embedder of a document, having checked that each chunk has one vector of it; None for none."""
+    [(embedding, generation)] = await fetch_rows(
         database, "SELECT embedding, generation FROM documents WHERE document_id = $1", document.document_id
     )
     if embedding is None:
         return None
-    found = await rows(
+    found = await fetch_rows(
         database,
         "SELECT v.embedder, COUNT(*) FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key "
         "WHERE c.document_id = $1 AND c.generation = $2 GROUP BY v.embedder",
@@ -46,14 +46,14 @@ async def embedding_of(database: Database, document: Document) -> str | None:
     return str(embedding)
 
 
-def needs_vectors(database: Database) -> None:
-    """Leaves a test out where this server cannot store vectors."""
+def skip_without_vectors(database: Database) -> None:
+    """Skip a test if the database cannot store vectors."""
     if not database.vectors_stored:
         pytest.skip("this PostgreSQL lacks the extension vector")
 
 
-async def until_embedded(database: Database, name: str) -> None:
-    """Waits until all documents have one embedder's vectors, and nobody is at them; nothing tells it but asking."""
+async def wait_until_embedded(database: Database, name: str) -> None:
+    """Poll until all documents have one embedder's vectors and no process works on them."""
     async with asyncio.timeout(30):
-        while await rows(database, IN_HAND) != [(name, None)]:  # noqa: ASYNC110  see above
+        while await fetch_rows(database, IN_HAND) != [(name, None)]:  # noqa: ASYNC110  see above
             await asyncio.sleep(0.01)

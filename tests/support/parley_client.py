@@ -94,6 +94,26 @@ class ParleyClient:
         found: list[dict[str, Any]] = await self.get_json(messages_path(conversation), **{"limit": 100} | query)
         return found
 
+    async def get_message(self, message: Mapping[str, Any], **query: Any) -> dict[str, Any]:
+        """Return a message as it is now."""
+        found: dict[str, Any] = await self.get_json(message_path(message), **query)
+        return found
+
+    async def get_prompt_record(self, reply: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was sent to the model for a reply."""
+        found: dict[str, Any] = await self.get_json(f"{message_path(reply)}/context")
+        return found
+
+    async def get_attempts(self, reply: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the attempts at a reply."""
+        found: list[dict[str, Any]] = await self.get_json(f"{message_path(reply)}/attempts")
+        return found
+
+    async def get_usage(self, **query: str) -> list[dict[str, Any]]:
+        """Return the daily usage of the client's user, unless `user_id` names another."""
+        found: list[dict[str, Any]] = await self.get_json("/usage", **{"user_id": self.user_id} | query)
+        return found
+
     async def post_message(self, conversation: Mapping[str, Any], message: str, **body: Any) -> httpx2.Response:
         """Post a message and return any response."""
         return await self.post(messages_path(conversation), json={"message": message} | body)

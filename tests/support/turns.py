@@ -1,4 +1,4 @@
-"""Turns of a running service, and of dead processes, as tests need them in the database."""
+"""Turns of a running service and of dead processes, started and changed for tests."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from app.domain.ids import new_id, now_ms
 from app.services.runtime.timings import Timings
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.checkpoints import CheckpointWriter
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
 
-async def started(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
-    """A conversation with a turn whose reply is as far as the provider's first gate, and the waiting post."""
+async def start_reply(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
+    """Start a reply up to the provider's first gate; return the path of the messages and the waiting post."""
     provider.reply(*steps)
-    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
-    path = f"/conversations/{made['conversation_id']}/messages"
-    post = asyncio.create_task(service.client.post(path, json={"message": "Hello"}))
+    conversation = await service.client.create_conversation()
+    post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
     await provider.wait_calls(len(provider.calls) or 1)
     [run] = service.services.turns.executor.runs.values()
     await run.stream.wait_beyond(0)
-    return path, post
+    return messages_path(conversation), post
 
 
-async def change(service: Service, **values: Any) -> None:
-    """Writes to all replies behind the service's back."""
+async def update_replies(service: Service, **values: Any) -> None:
+    """Change the rows of all replies."""
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(values))
 
 
-async def rows(service: Service) -> list[MessageRow]:
+async def message_rows(service: Service) -> list[MessageRow]:
     async with service.database.read_session() as session:
         return list((await session.scalars(select(MessageRow).order_by(MessageRow.sequence_number))).all())
 
 
-def checkpoints(service: Service, database: Any = None) -> CheckpointWriter:
+def checkpoint_writer(service: Service, database: Any = None) -> CheckpointWriter:
     executor, process_id = service.services.turns.executor, service.services.process.id
     return CheckpointWriter(database or service.database, executor, process_id, Timings())
 
 
-def cancellations(service: Service) -> CancellationPoller:
+def cancellation_poller(service: Service) -> CancellationPoller:
     turns = service.services.turns
     return CancellationPoller(service.database, turns.executor, service.services.process.id, Timings())
 
 
 async def dead_process(service: Service) -> str:
-    """A process whose lease has run out."""
+    """Store a process with an expired lease, and return its id."""
     process_id = new_id()
     async with service.database.write_session() as session:
         session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=1))
@@ -58,7 +58,7 @@ async def dead_process(service: Service) -> str:
 
 
 async def living_process(service: Service) -> str:
-    """A process that holds its lease."""
+    """Store a process with a lease, and return its id."""
     process_id = new_id()
     async with service.database.write_session() as session:
         session.add(ProcessRow(process_id=process_id, started_at=1, expires_at=now_ms() + 60_000))
@@ -66,7 +66,7 @@ async def living_process(service: Service) -> str:
 
 
 async def abandoned_turn(service: Service, **values: Any) -> str:
-    """A conversation whose one reply is as a dead process left it; gives the path of its messages."""
-    made = (await service.client.post("/conversations", json={"user_id": "ada", "message": "Hello"})).json()
-    await change(service, process_id=await dead_process(service), **values)
-    return f"/conversations/{made['conversation_id']}/messages"
+    """Create a conversation whose reply a dead process left with these values; return the path of its messages."""
+    conversation = await service.client.create_conversation(message="Hello")
+    await update_replies(service, process_id=await dead_process(service), **values)
+    return messages_path(conversation)

@@ -1,4 +1,4 @@
-"""Forms as clients send them, well or ill."""
+"""Forms of uploads, valid and invalid."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
 def part(headers: str | bytes, content: bytes) -> bytes:
-    """A part of a form."""
+    """Build a part of a form."""
     raw = headers if isinstance(headers, bytes) else headers.encode()
     return f"--{BOUNDARY}\r\n".encode() + raw + b"\r\n\r\n" + content + b"\r\n"
 
 
 def user_part(user_id: str = "ada") -> bytes:
-    """The part that says whose it is."""
+    """Build the part with the user's id."""
     return part('Content-Disposition: form-data; name="user_id"', user_id.encode())
 
 
 def file_part(content: bytes = b"Some text.", name: str = "notes.txt") -> bytes:
-    """The part that is the file."""
+    """Build the part with the file."""
     return part(f'Content-Disposition: form-data; name="file"; filename="{name}"', content)
 
 
 def form(*parts: bytes) -> bytes:
-    """A whole form."""
+    """Build a whole form."""
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
 async def upload(
     client: ParleyClient, content: bytes, name: str = "notes.txt", user_id: str = "ada"
 ) -> httpx2.Response:
-    """The answer to a document that is sent as any client does."""
+    """Upload a document, and return the response."""
     return await client.post("/documents", files={"file": (name, content)}, data={"user_id": user_id})
 
 
 async def uploaded(client: ParleyClient, content: bytes, name: str = "notes.txt", **more: Any) -> dict[str, Any]:
-    """A document that was taken in."""
+    """Upload a document, and return it."""
     response = await upload(client, content, name, **more)
     assert response.status_code in {200, 202}, response.text
     document: dict[str, Any] = response.json()
@@ -57,7 +57,7 @@ async def uploaded(client: ParleyClient, content: bytes, name: str = "notes.txt"
 
 
 async def document_of(client: ParleyClient, document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document as it is now."""
+    """Return a document as it is now."""
     response = await client.get(f"/documents/{document['document_id']}")
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
@@ -67,7 +67,7 @@ async def document_of(client: ParleyClient, document: Mapping[str, Any]) -> dict
 async def read(
     client: ParleyClient, document: Mapping[str, Any], status: str | None = "ready", seconds: float = 30
 ) -> dict[str, Any]:
-    """A document once it is ready, or failed: its stream of events ends with that."""
+    """Wait until a document is ready or has failed, at the end of its events, and return it."""
     async with asyncio.timeout(seconds):
         response = await client.get(f"/documents/{document['document_id']}/events")
     assert response.status_code == 200, response.text
@@ -77,13 +77,13 @@ async def read(
 
 
 async def pieces(*given: bytes) -> AsyncIterator[bytes]:
-    """A body of unknown length, sent in these pieces."""
+    """Generate a body of unknown length in these pieces."""
     for each in given:
         yield each
 
 
 async def counts(database: Any) -> dict[str, int]:
-    """How many rows there are of documents and what belongs to them."""
+    """Count the rows of documents and of their parts."""
 
     def transaction() -> Transaction[dict[str, int]]:
         found = {}
@@ -101,7 +101,7 @@ async def counts(database: Any) -> dict[str, int]:
 
 
 async def add_documents(database: Database, user_id: str, document_ids: Sequence[str]) -> None:
-    """Gives a user documents of these ids, of which nothing but the rows is there."""
+    """Store rows of documents with these ids, without contents."""
     owner_id, _ = await database.write(users.ensure, user_id, new_id(), 0)
     shared = {"name": "a", "media_type": "text/plain", "bytes": 0, "status": "failed", "created_at": 0}
     async with database.write_session() as session:

@@ -26,7 +26,7 @@ def kept() -> tuple[Record, Stored]:
     """Return a history in which every promise was kept."""
     record = Record(acknowledged={QUESTION: "c"}, calls=[Call(QUESTION, 1.0, 2.0, [QUESTION])])
     record.readings.append(Reading("c", "m2", TEXT, copy.deepcopy(END)))
-    record.see(copy.deepcopy(END))
+    record.add_message(copy.deepcopy(END))
     record.keyed[QUESTION].add("m2")
     return record, Stored(list(ROWS), {"c": 2})
 
@@ -47,7 +47,7 @@ def changed(place: int, **values: Any) -> Callable[[Record, Stored], Stored]:
     return broken
 
 
-def told(act: Callable[[Record], object]) -> Callable[[Record, Stored], Stored]:
+def changed_record(act: Callable[[Record], object]) -> Callable[[Record, Stored], Stored]:
     """Return a break that changes the record of the clients."""
 
     def broken(record: Record, stored: Stored) -> Stored:
@@ -64,26 +64,26 @@ def refusal(status: int, **headers: str) -> httpx2.Response:
 
 PROBLEM = {"content-type": "application/problem+json"}
 BREAKS = [
-    ("I1", told(lambda record: record.acknowledged.update({"Frage 2": "c"}))),
+    ("I1", changed_record(lambda record: record.acknowledged.update({"Frage 2": "c"}))),
     ("I2", changed(1, sequence_number=3)),
-    ("I3", told(lambda record: record.calls.append(Call(QUESTION, 1.2, 3.0)))),
-    ("I4", told(lambda record: record.keyed[QUESTION].add("m4"))),
-    ("I4", told(lambda record: record.calls.append(Call(QUESTION, 4.0, 5.0)))),
+    ("I3", changed_record(lambda record: record.calls.append(Call(QUESTION, 1.2, 3.0)))),
+    ("I4", changed_record(lambda record: record.keyed[QUESTION].add("m4"))),
+    ("I4", changed_record(lambda record: record.calls.append(Call(QUESTION, 4.0, 5.0)))),
     ("I5", changed(1, content=TEXT[:-1])),
     ("I5", changed(1, finish_reason=None)),
     ("I5", changed(1, content="something else", status="failed")),
-    ("I5", told(lambda record: setattr(record.calls[0], "told", [QUESTION, TEXT, QUESTION]))),
-    ("I5", told(lambda record: setattr(record.calls[0], "told", ["Frage 2", TEXT, QUESTION]))),
+    ("I5", changed_record(lambda record: setattr(record.calls[0], "prompt", [QUESTION, TEXT, QUESTION]))),
+    ("I5", changed_record(lambda record: setattr(record.calls[0], "prompt", ["Frage 2", TEXT, QUESTION]))),
     ("I6", changed(1, status="in_progress")),
     ("I6", changed(1, status="queued")),
-    ("I7", told(lambda record: setattr(record.readings[0], "text", TEXT[1:]))),
-    ("I7", told(lambda record: setattr(record.readings[0], "end", None))),
-    ("I7", told(lambda record: record.readings[0].faults.append("id 3 with 4 characters"))),
-    ("I8", told(lambda record: record.see(END | {"status": "cancelled"}))),
+    ("I7", changed_record(lambda record: setattr(record.readings[0], "text", TEXT[1:]))),
+    ("I7", changed_record(lambda record: setattr(record.readings[0], "end", None))),
+    ("I7", changed_record(lambda record: record.readings[0].faults.append("id 3 with 4 characters"))),
+    ("I8", changed_record(lambda record: record.add_message(END | {"status": "cancelled"}))),
     ("I8", changed(1, status="interrupted")),
-    ("I11", told(lambda record: record.refusals.append(refusal(500, **PROBLEM)))),
-    ("I11", told(lambda record: record.refusals.append(refusal(503, **PROBLEM)))),
-    ("I11", told(lambda record: record.refusals.append(refusal(404)))),
+    ("I11", changed_record(lambda record: record.refusals.append(refusal(500, **PROBLEM)))),
+    ("I11", changed_record(lambda record: record.refusals.append(refusal(503, **PROBLEM)))),
+    ("I11", changed_record(lambda record: record.refusals.append(refusal(404)))),
 ]
 
 
@@ -107,6 +107,6 @@ def test_reader_may_be_ahead_after_a_crash() -> None:
     end = END | {"status": "interrupted", "content": TEXT[:5], "finish_reason": None}
     record.ended.clear()
     record.readings[0].end = end
-    record.see(end)
+    record.add_message(end)
     rows = [stored.rows[0], stored.rows[1]._replace(status="interrupted", content=TEXT[:5], finish_reason=None)]
     assert findings(record, stored._replace(rows=rows)) == []

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def is_title(call: Call) -> bool:
-    """Whether a call asks for a title."""
+    """Return whether a call requests a title."""
     return "Write a title" in call.body["messages"][0]["content"]
 
 
 async def titled(service: Service, **body: Any) -> dict[str, Any]:
-    """A conversation after its first turn, and after the title."""
+    """Create a conversation, and return it after its title was written."""
     conversation = await service.client.create_conversation(user_id="eve", message="What is **so** special?", **body)
     await quiet(service)
     found: dict[str, Any] = await service.client.get_conversation(conversation)
@@ -30,7 +30,7 @@ async def titled(service: Service, **body: Any) -> dict[str, Any]:
 
 
 def titling(answer: Answer) -> Callable[[Call], Answer]:
-    """A provider that answers titles with this, and echoes otherwise."""
+    """Return a provider's answers: this one for titles, an echo otherwise."""
     return lambda call: answer if is_title(call) else echo(call)
 
 

@@ -33,7 +33,7 @@ async def shared_bounded_service(shared_database_url: str, shared_provider: Fake
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bounded_service(shared_bounded_service: Service) -> Service:
-    """The same, with nothing spent yet."""
+    """The same service with nothing spent yet."""
     await empty(shared_bounded_service)
     return shared_bounded_service
 
@@ -108,7 +108,7 @@ async def test_queued_turn_refused(bounded_service: Service, provider: FakeProvi
     await bounded_service.client.post_message(conversation, "One", background=True)
     await provider.wait_calls(1)
     waiting = asyncio.create_task(bounded_service.client.post_message(conversation, "Two"))
-    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  nothing tells but looking
+    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  only polling tells
         await asyncio.sleep(0)
     gate.set()
     expect_problem(await waiting, 429, "quota-exceeded")

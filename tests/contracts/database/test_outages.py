@@ -1,4 +1,4 @@
-"""What PostgreSQL answers instead of serving, code by code: at a connection's start and at statements."""
+"""Errors of PostgreSQL, code by code, when connecting and for statements."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ GARBAGE = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"R\0\0\0", b"E\0\0\0\4", b
 
 
 class Wired(NamedTuple):
-    """A small database behind the wire."""
+    """A database through a wire on which errors can be injected."""
 
     wire: PostgresWire
     through: PostgresDatabase
 
 
-def at(url: str, port: int) -> str:
-    """The same database at another port."""
+def with_port(url: str, port: int) -> str:
+    """Return a database's URL with another port."""
     return make_url(url).set(port=port).render_as_string(hide_password=False)
 
 
@@ -81,21 +81,21 @@ USES = [write, read, read_snapshot, read_session, write_session]
 
 @pytest.fixture(scope="module")
 def url(postgres_template: PostgresTemplate) -> Iterator[str]:
-    """One database for all, since nothing here is kept."""
-    with postgres_template.copy() as made:
-        yield made
+    """One database for all tests, because none of them keeps anything."""
+    with postgres_template.copy() as copied:
+        yield copied
 
 
 @pytest.fixture
 async def wired(cluster: PostgresCluster, url: str) -> AsyncIterator[Wired]:
     async with PostgresWire(cluster.port) as wire:
-        through = PostgresDatabase(parse(at(url, wire.port)), pool_size=2)
+        through = PostgresDatabase(parse(with_port(url, wire.port)), pool_size=2)
         yield Wired(wire, through)
         await through.close()
 
 
 async def unavailable(use: Use, database: Database) -> DatabaseUnavailable:
-    """The error of a use that the database cannot serve, with a reason."""
+    """Return the error of a use that fails because of an outage."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await use(database)
     assert caught.value.reason
@@ -104,8 +104,8 @@ async def unavailable(use: Use, database: Database) -> DatabaseUnavailable:
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_refused_connection_is_an_outage(wired: Wired, use: Use) -> None:
-    """Whatever a server answers a new connection with, no request is to blame; afterwards all is well by itself."""
+async def test_refused_connection_is_outage(wired: Wired, use: Use) -> None:
+    """Any code with which a server refuses a connection is an outage; the next use connects again."""
     for code in REFUSE_CONNECTIONS:
         wired.wire.refuse_connections(error_response(code))
         await wired.through.close()
@@ -117,8 +117,8 @@ async def test_a_refused_connection_is_an_outage(wired: Wired, use: Use) -> None
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_server_that_speaks_nothing_sensible_is_an_outage(wired: Wired, use: Use) -> None:
-    """A port that closes, stops within a message or speaks another protocol is a database that cannot serve."""
+async def test_garbage_from_server_is_outage(wired: Wired, use: Use) -> None:
+    """A port that closes, stops within a message or uses another protocol is an outage."""
     for answer in GARBAGE:
         wired.wire.refuse_connections(answer)
         await wired.through.close()
@@ -128,8 +128,8 @@ async def test_a_server_that_speaks_nothing_sensible_is_an_outage(wired: Wired, 
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_server_that_is_not_there_is_an_outage(use: Use) -> None:
-    """A port where nobody listens, and a name that leads nowhere, may be a database's a moment later."""
+async def test_missing_server_is_outage(use: Use) -> None:
+    """A port without a listener and a host name without an address are transient outages."""
     for place in ("127.0.0.1:1", "nowhere.invalid"):
         database = PostgresDatabase(parse(f"postgresql://parley@{place}/parley"), pool_size=1)
         assert (await unavailable(use, database)).transient
@@ -137,8 +137,8 @@ async def test_a_server_that_is_not_there_is_an_outage(use: Use) -> None:
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_refused_statement_is_an_outage(wired: Wired, use: Use) -> None:
-    """Codes that no statement is to blame for are an outage, and leave nothing behind on their connection."""
+async def test_refused_statement_is_outage(wired: Wired, use: Use) -> None:
+    """Codes that no statement causes are an outage, after which the connection is clean."""
     await use(wired.through)
     for code in REFUSE_STATEMENTS:
         wired.wire.refuse_statements(code)
@@ -149,8 +149,8 @@ async def test_a_refused_statement_is_an_outage(wired: Wired, use: Use) -> None:
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_server_that_ends_the_connection_is_an_outage(wired: Wired, use: Use) -> None:
-    """An error that is fatal is one whatever its code, and the next use has another connection at once."""
+async def test_fatal_error_is_outage(wired: Wired, use: Use) -> None:
+    """A fatal error is an outage whatever its code, and the next use has another connection at once."""
     await use(wired.through)
     for code in ("57P01", "25P03", "57P05", "42501"):
         wired.wire.refuse_statements(code, FATAL)
@@ -160,8 +160,8 @@ async def test_a_server_that_ends_the_connection_is_an_outage(wired: Wired, use:
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_a_fault_of_ours_stays_one(wired: Wired, use: Use) -> None:
-    """A statement that is wrong is not blamed on the database."""
+async def test_wrong_statement_is_no_outage(wired: Wired, use: Use) -> None:
+    """Codes of a wrong statement are raised as the driver's own errors."""
     await use(wired.through)
     for code in FAULTS_OF_OURS:
         wired.wire.refuse_statements(code)
@@ -171,8 +171,8 @@ async def test_a_fault_of_ours_stays_one(wired: Wired, use: Use) -> None:
         await use(wired.through)
 
 
-async def test_a_value_that_does_not_fit_is_not_blamed_on_the_database(wired: Wired) -> None:
-    """Asyncpg refuses a value before the server sees it, with an error of its client."""
+async def test_value_out_of_range_is_no_outage(wired: Wired) -> None:
+    """A value that asyncpg refuses before the server gets it is raised as the driver's own error."""
 
     def too_large() -> Transaction[None]:
         yield Statement("SELECT $1::integer", (2**40,))
@@ -181,7 +181,7 @@ async def test_a_value_that_does_not_fit_is_not_blamed_on_the_database(wired: Wi
         await wired.through.read(too_large)
 
 
-async def test_a_deadlock_is_run_again_once(wired: Wired) -> None:
+async def test_deadlock_is_retried_once(wired: Wired) -> None:
     """A transaction that was rolled back in favour of another is retried once before it fails."""
     for code in ("40001", "40P01"):
         await write(wired.through)
@@ -192,8 +192,8 @@ async def test_a_deadlock_is_run_again_once(wired: Wired) -> None:
         wired.wire.release()
 
 
-async def test_a_failover_is_survived_by_all_connections(wired: Wired, cluster: PostgresCluster, url: str) -> None:
-    """While a server is read-only writes are refused; afterwards none of its connections is used for one more."""
+async def test_failover_replaces_all_connections(wired: Wired, cluster: PostgresCluster, url: str) -> None:
+    """Writes to a read-only server are refused; afterwards none of its connections is used again."""
     name = make_url(url).database
     for use in (write, write_session):
         await wired.through.close()
@@ -205,8 +205,8 @@ async def test_a_failover_is_survived_by_all_connections(wired: Wired, cluster: 
         await asyncio.gather(*(use(wired.through) for use in (write, write_session, read_session, read)))
 
 
-async def test_what_a_failover_undid_is_run_again(wired: Wired, cluster: PostgresCluster, url: str) -> None:
-    """A transaction on a connection to a server that has become read-only is retried on a new one, to the primary."""
+async def test_failed_over_transaction_is_retried(wired: Wired, cluster: PostgresCluster, url: str) -> None:
+    """A write on a connection to a server that has become read-only is retried at the primary."""
     name = make_url(url).database
     await wired.through.close()
     cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
@@ -215,35 +215,35 @@ async def test_what_a_failover_undid_is_run_again(wired: Wired, cluster: Postgre
     await write(wired.through)
 
 
-async def test_of_several_hosts_the_primary_is_used(wired: Wired, cluster: PostgresCluster, url: str) -> None:
-    """A URL with several hosts is for failovers: a standby among them is passed over, wherever it stands."""
+async def test_primary_is_used_of_several_hosts(wired: Wired, cluster: PostgresCluster, url: str) -> None:
+    """A standby among the hosts of a URL is skipped, wherever it stands."""
     wired.wire.standby = True
     standby, primary = (f"127.0.0.1:{port}" for port in (wired.wire.port, cluster.port))
     database = PostgresDatabase(parse(url.replace(primary, f"{standby},{primary}")), pool_size=1)
     await write(database)
     await database.close()
-    alone = at(url, wired.wire.port) + "?target_session_attrs=read-write"
+    alone = with_port(url, wired.wire.port) + "?target_session_attrs=read-write"
     database = PostgresDatabase(parse(alone), pool_size=1)
     assert (await unavailable(write, database)).transient
     await database.close()
 
 
-def test_errors_that_lead_back_into_themselves_are_read_once() -> None:
-    """A chain of causes that is a ring, as drivers make them, has an end."""
+def test_cyclic_causes_end() -> None:
+    """A chain of causes that is a ring, as drivers make them, is read once."""
     first, second = OSError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
     assert list(causes(first)) == [first, second]
 
 
-async def test_the_start_names_what_the_server_said(wired: Wired) -> None:
-    """A schema's upgrade, which a start begins with, is refused like everything else."""
+async def test_start_reports_server_error(wired: Wired) -> None:
+    """A schema's upgrade, with which a start begins, fails with the server's own message."""
     for code in ("57P03", "28P01"):
         wired.wire.refuse_connections(error_response(code))
         assert f"not now ({code})" == (await unavailable(schema.upgrade, wired.through)).reason
 
 
-async def test_no_password_is_in_a_reason(cluster: PostgresCluster) -> None:
-    """A server, or a pooler before it, that repeats the password has it left out."""
+async def test_reason_has_no_password(cluster: PostgresCluster) -> None:
+    """A password that a server or a pooler repeats in its error is masked."""
     async with PostgresWire(cluster.port) as wire:
         wire.refuse_connections(error_response("08006", text="cannot reach postgres://parley:hunter2@db"))
         database = PostgresDatabase(parse(f"postgresql://parley:hunter2@127.0.0.1:{wire.port}/parley"), pool_size=1)

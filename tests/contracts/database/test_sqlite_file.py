@@ -1,4 +1,4 @@
-"""SQLite's file while it is in use: deleted, moved, replaced, damaged, or on a disk without room."""
+"""The SQLite file while it is in use: deleted, moved, replaced, damaged, or on a full disk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def path(tmp_path: Path, sqlite_template: SqliteTemplate) -> Iterator[Path]:
 
 @pytest.fixture
 async def database(path: Path) -> AsyncIterator[Database]:
-    """A database in use: every kind of connection is open."""
+    """A database with a connection of every kind open."""
     opened = connect(f"sqlite:///{path}", pool_size=2)
     await schema.upgrade(opened)
     for use in USES:
@@ -47,13 +47,13 @@ def count() -> Transaction[int]:
 
 
 def pragma(setting: str) -> Transaction[int]:
-    """Reads or sets something of the connection that a transaction runs on."""
+    """Read or set a pragma of the connection that runs the transaction."""
     rows = yield Statement(f"PRAGMA {setting}")
     return int(rows[0][0])
 
 
 def fill(rows: int) -> Transaction[None]:
-    """Stores some kilobytes for each row."""
+    """Store some kilobytes per row."""
     for number in range(rows):
         yield Statement(
             "INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $1, $2, 1)", (f"user{number}", "x" * 4_000)
@@ -85,8 +85,8 @@ async def write_session(database: Database) -> None:
 USES = (write, read, read_snapshot, read_session, write_session)
 
 
-def moved(file: Path, *, back: bool = False) -> None:
-    """Takes a file, or a directory, out of the way, or brings it back over whatever has taken its place."""
+def move_away(file: Path, *, back: bool = False) -> None:
+    """Move a file or directory away, or back to its path."""
     elsewhere = file.parent / f"{file.name}-elsewhere"
     if back:
         elsewhere.replace(file)
@@ -94,76 +94,77 @@ def moved(file: Path, *, back: bool = False) -> None:
         file.rename(elsewhere)
 
 
-def replaced(file: Path) -> bytes:
-    """Puts a copy in a file's place, which is out of the way then; gives what both hold."""
+def replace_by_copy(file: Path) -> bytes:
+    """Move a file away, put a copy at its path, and return the content of both."""
     content = file.read_bytes()
-    moved(file)
+    move_away(file)
     file.write_bytes(content)
     return content
 
 
-def overwritten(file: Path, kept: int, rest: bytes) -> None:
-    """Writes over a file behind so many bytes; it stays the same file for whoever has it open."""
+def overwrite(file: Path, kept: int, rest: bytes) -> None:
+    """Replace all but the first bytes of a file, which keeps its inode."""
     file.write_bytes(file.read_bytes()[:kept] + rest)
 
 
 async def unavailable(use: Use, database: Database) -> str:
-    """Why a use could not be served."""
+    """Return the reason why a use fails."""
     with pytest.raises(DatabaseUnavailable) as caught:
         await use(database)
     return str(caught.value.reason)
 
 
-async def all_unavailable(database: Database) -> None:
-    """Looks at every use, on the connections that there are and on one more."""
+async def check_all_unavailable(database: Database) -> None:
+    """Check that every use fails, on open connections and on a new one."""
     for use in USES:
         assert await unavailable(use, database)
 
 
-async def all_well(database: Database) -> None:
+async def check_all_available(database: Database) -> None:
+    """Check that every use succeeds."""
     for use in USES:
         await use(database)
 
 
 @pytest.mark.parametrize("name", ["parley.db", "parley.db-wal", "parley.db-shm"])
-async def test_what_is_moved_away_is_missed_until_it_is_back(database: Database, path: Path, name: str) -> None:
-    """Without any of its files nothing is acknowledged or read_session, and no other file is made in its place."""
+async def test_moved_file_is_outage(database: Database, path: Path, name: str) -> None:
+    """Without any of its files every use fails until the file is back, and none is created in its place."""
     file = path.with_name(name)
-    moved(file)
-    await all_unavailable(database)
+    move_away(file)
+    await check_all_unavailable(database)
     assert not file.exists()
-    moved(file, back=True)
-    await all_well(database)
+    move_away(file, back=True)
+    await check_all_available(database)
 
 
-async def test_a_directory_that_is_moved_away_is_missed_until_it_is_back(database: Database, path: Path) -> None:
-    """The same goes for all of them, as when a volume is taken away."""
-    moved(path.parent)
-    await all_unavailable(database)
+async def test_moved_directory_is_outage(database: Database, path: Path) -> None:
+    """Without its directory, as when a volume is unmounted, every use fails until it is back."""
+    move_away(path.parent)
+    await check_all_unavailable(database)
     assert not path.parent.exists()
-    moved(path.parent, back=True)
-    await all_well(database)
+    move_away(path.parent, back=True)
+    await check_all_available(database)
 
 
 @pytest.mark.parametrize("name", ["parley.db", "parley.db-wal", "parley.db-shm"])
-async def test_what_is_replaced_is_missed_until_it_is_back(database: Database, path: Path, name: str) -> None:
-    """Another file at the path is not written to, nor are connections opened to it that would stay."""
+async def test_replaced_file_is_outage(database: Database, path: Path, name: str) -> None:
+    """While another file is at the path it is not written to, and every use fails."""
     file = path.with_name(name)
-    copied = replaced(file)
-    await all_unavailable(database)
+    copied = replace_by_copy(file)
+    await check_all_unavailable(database)
     assert file.read_bytes() == copied
-    moved(file, back=True)
-    await all_well(database)
+    move_away(file, back=True)
+    await check_all_available(database)
 
 
-async def test_a_connection_is_not_opened_to_another_file(path: Path) -> None:
-    """Connections that are opened while another file is there do not stay with it when the right one is back."""
+async def test_new_connection_rejects_other_file(path: Path) -> None:
+    """Connections opened while another file is at the path do not stay with it."""
     database = connect(f"sqlite:///{path}", pool_size=2)
     await schema.upgrade(database)
     await write(database)
-    replaced(path)
-    await all_unavailable(database)
-    moved(path, back=True)
+    replace_by_copy(path)
+    await check_all_unavailable(database)
+    move_away(path, back=True)
     await write(database)
     async with database.read_session() as session:
         assert (await session.execute(text("SELECT count(*) FROM processes"))).scalar_one() == 1
@@ -171,37 +172,37 @@ async def test_a_connection_is_not_opened_to_another_file(path: Path) -> None:
     await database.close()
 
 
-async def test_a_file_that_was_emptied_is_missed(database: Database, path: Path) -> None:
-    """What truncates the file leaves its inode, and nothing of the database."""
-    overwritten(path, 0, b"")
-    await all_unavailable(database)
+async def test_emptied_file_is_outage(database: Database, path: Path) -> None:
+    """A truncated file keeps its inode, and is an outage nevertheless."""
+    overwrite(path, 0, b"")
+    await check_all_unavailable(database)
 
 
-async def test_what_was_committed_before_the_log_was_deleted_is_there_after_a_restart(path: Path) -> None:
-    """A process that ends writes its log back even when that has lost its name."""
+async def test_commits_survive_deleted_log(path: Path) -> None:
+    """A process that ends writes its log back into the file even after the log was deleted."""
     database = connect(f"sqlite:///{path}", pool_size=2)
     await schema.upgrade(database)
-    await all_well(database)
+    await check_all_available(database)
     path.with_name("parley.db-wal").unlink()
-    await all_unavailable(database)
+    await check_all_unavailable(database)
     await database.close()
     restarted = connect(f"sqlite:///{path}", pool_size=1)
     assert await restarted.read(count) == 1
     await restarted.close()
 
 
-async def test_a_commit_that_fails_is_undone(database: Database, path: Path) -> None:
-    """Nothing of what was refused is there when the file is back."""
-    moved(path)
+async def test_failed_commit_is_rolled_back(database: Database, path: Path) -> None:
+    """Nothing of a refused transaction is stored when the file is back."""
+    move_away(path)
     await unavailable(
         lambda each: each.write(process_leases.heartbeat, "01900000-0000-7000-8000-000000000001", 1), database
     )
-    moved(path, back=True)
+    move_away(path, back=True)
     assert await database.read(count) == 1
 
 
-async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, path: Path) -> None:
-    """A group of transactions without disk space is refused as a whole; the next is stored once there is some."""
+async def test_full_disk_is_outage(database: Database, path: Path) -> None:
+    """A group of transactions without disk space is refused as a whole; the next one succeeds with space."""
     pages = await database.write(pragma, "page_count")
     await database.write(pragma, f"max_page_count = {pages + 2}")
     assert "SQLITE_FULL" in await unavailable(lambda each: each.write(fill, 20), database)
@@ -211,17 +212,17 @@ async def test_a_full_disk_is_an_outage_until_there_is_room(database: Database, 
 
 
 @pytest.mark.parametrize(("kept", "code"), [(0, "SQLITE_NOTADB"), (8192, "SQLITE_CORRUPT")])
-async def test_a_damaged_file_is_an_outage(path: Path, kept: int, code: str) -> None:
-    """What is no database, or one with pages of nonsense, is nobody's fault who asks."""
-    overwritten(path, kept, b"nonsense" * 50_000)
+async def test_damaged_file_is_outage(path: Path, kept: int, code: str) -> None:
+    """A file that is no database, or has damaged pages, is an outage with SQLite's code."""
+    overwrite(path, kept, b"nonsense" * 50_000)
     for use in USES:
         database = connect(f"sqlite:///{path}", pool_size=1)
         assert code in await unavailable(use, database)
         await database.close()
 
 
-async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None:
-    """A directory in the file's place is named, and not waited for."""
+async def test_unopenable_file_is_lasting_outage(tmp_path: Path) -> None:
+    """A directory at the file's path is reported, and not retried."""
     (tmp_path / "parley.db").mkdir()
     for use in (*USES, schema.upgrade):
         database = connect(f"sqlite:///{tmp_path}/parley.db", pool_size=1)
@@ -231,8 +232,8 @@ async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None
         await database.close()
 
 
-async def test_a_statement_that_is_wrong_is_a_fault_of_ours(database: Database) -> None:
-    """What SQLite cannot make sense of is not blamed on the file."""
+async def test_wrong_statement_is_no_outage(database: Database) -> None:
+    """A statement that SQLite cannot parse is raised as the driver's own error."""
 
     def wrong() -> Transaction[None]:
         yield Statement("SELECT nothing FROM nowhere")

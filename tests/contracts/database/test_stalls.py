@@ -1,4 +1,4 @@
-"""PostgreSQL behind a network that stands still for longer than a statement may take."""
+"""PostgreSQL behind a network that stalls for longer than a statement may take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATEMENT_SECONDS = 0.2
 
 
 class Stalled:
-    """A database of one connection through a proxy, and the same without it."""
+    """A database with one connection through a proxy, and the same database without it."""
 
     def __init__(self, proxy: TcpProxy, through: Database, direct: Database) -> None:
         self.proxy = proxy
@@ -34,8 +34,8 @@ class Stalled:
         return await self.direct.read(names)
 
 
-def add(name: str) -> Transaction[None]:
-    """Stores a user."""
+def add_user(name: str) -> Transaction[None]:
+    """Store a user."""
     yield Statement("INSERT INTO users (id, user_id, created_at) VALUES (gen_random_uuid(), $1, 1)", (name,))
 
 
@@ -56,83 +56,83 @@ async def stalled(cluster: PostgresCluster, postgres_template: PostgresTemplate)
             await direct.close()
 
 
-async def test_a_transaction_after_a_stall_is_committed(stalled: Stalled) -> None:
-    """A connection that was abandoned within a transaction is not used for the next, which would be lost in it."""
+async def test_write_after_stalled_write(stalled: Stalled) -> None:
+    """A connection that was abandoned within a transaction is not used for the next one."""
 
     def given_up() -> Transaction[None]:
-        yield from add("first")
+        yield from add_user("first")
         stalled.proxy.stall()
-        yield from add("second")
+        yield from add_user("second")
 
     with pytest.raises(DatabaseUnavailable):
         await stalled.through.write(given_up)
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
-async def test_an_abandoned_transaction_does_not_block_the_next(stalled: Stalled) -> None:
-    """A connection that came back to life while it was being abandoned is not used either."""
+async def test_write_after_late_recovery(stalled: Stalled) -> None:
+    """A connection that recovers while it is being abandoned is not used again."""
 
     def given_up() -> Transaction[None]:
-        yield from add("first")
+        yield from add_user("first")
         stalled.proxy.stall()
-        yield from add("second")
+        yield from add_user("second")
 
     asyncio.get_running_loop().call_later(STATEMENT_SECONDS + 1.4, stalled.proxy.resume)
     with pytest.raises(DatabaseUnavailable):
         await stalled.through.write(given_up)
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
-async def test_a_transaction_after_a_stalled_read_is_committed(stalled: Stalled) -> None:
-    """A connection whose read was given up is not used for what comes next either."""
+async def test_write_after_stalled_read(stalled: Stalled) -> None:
+    """A connection whose read was abandoned is not used again."""
     await stalled.through.read(names)
     stalled.proxy.stall()
     with pytest.raises(DatabaseUnavailable):
         await stalled.through.read(names)
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
-async def test_a_transaction_after_a_stalled_session_is_committed(stalled: Stalled) -> None:
-    """The same for a session that was given up before its first answer."""
+async def test_write_after_stalled_session(stalled: Stalled) -> None:
+    """A connection whose session was abandoned before its first answer is not used again."""
     await stalled.through.read(names)
     stalled.proxy.stall()
     asyncio.get_running_loop().call_later(STATEMENT_SECONDS + 1.4, stalled.proxy.resume)
     with pytest.raises(DatabaseUnavailable):
         async with stalled.through.read_session() as session:
             await session.execute(text("SELECT 1"))
-    await stalled.through.write(add, "third")
-    await stalled.through.write(add, "fourth")
+    await stalled.through.write(add_user, "third")
+    await stalled.through.write(add_user, "fourth")
     assert await stalled.names() == ["fourth", "third"]
 
 
-async def test_a_session_after_a_stall_is_committed(stalled: Stalled) -> None:
-    """The same holds for a transaction of a session."""
+async def test_write_after_stalled_write_session(stalled: Stalled) -> None:
+    """A connection whose writing session was abandoned is not used again."""
     with pytest.raises(DatabaseUnavailable):
         async with stalled.through.write_session() as session:
             await session.execute(text("SELECT 1"))
             stalled.proxy.stall()
             await session.execute(text("SELECT 2"))
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]
 
 
-async def test_a_transaction_cancelled_in_a_stall_leaves_nothing_behind(stalled: Stalled) -> None:
+async def test_cancelled_write_in_stall(stalled: Stalled) -> None:
     """A cancelled call does not wait for the network, and the next transaction has another connection."""
 
     def given_up() -> Transaction[None]:
-        yield from add("first")
+        yield from add_user("first")
         stalled.proxy.stall()
-        yield from add("second")
+        yield from add_user("second")
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await stalled.through.write(given_up)
     stalled.proxy.resume()
-    await stalled.through.write(add, "third")
+    await stalled.through.write(add_user, "third")
     assert await stalled.names() == ["third"]

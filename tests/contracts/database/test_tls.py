@@ -1,4 +1,4 @@
-"""Each `sslmode` against servers that speak TLS, or do not, with certificates that are made here."""
+"""Each `sslmode` against servers with and without TLS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.postgres_tls import PostgresTls
 
 
 class Files(NamedTuple):
-    """An authority and whom it has signed for, and one that nobody here trusts."""
+    """Certificates of a trusted and an untrusted authority."""
 
     authority: Authority
     other: Authority
@@ -40,20 +40,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_files_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home directory without `.postgresql`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home := tmp_path_factory.mktemp("home")))
         yield home
 
 
-class Place(NamedTuple):
-    """A server before the cluster."""
+class TlsServer(NamedTuple):
+    """A proxy with TLS before the cluster."""
 
     front: PostgresTls
 
     async def reason(self, query: str, host: str = "127.0.0.1") -> DatabaseUnavailable | None:
-        """Why a URL with these parameters leads to no connection; None where it does."""
+        """Return the error for a URL with these parameters; None if it connects."""
         database = connect(f"postgresql://postgres@{host}:{self.front.port}/postgres?{query}", pool_size=1)
         try:
             await database.read(one)
@@ -64,15 +64,15 @@ class Place(NamedTuple):
         return None
 
     async def encrypted(self, query: str, host: str = "127.0.0.1") -> bool:
-        """Whether the connection that a URL with these parameters leads to is."""
+        """Return whether the connection of a URL with these parameters is encrypted."""
         assert await self.reason(query, host) is None
         return self.front.encrypted[-1]
 
-    async def refused(self, query: str, said: str) -> None:
-        """Looks at a URL that leads nowhere: one line, and waiting for the server would not help."""
+    async def check_refused(self, query: str, reason: str) -> None:
+        """Check that a URL fails with one line that has this text, and that no retry would help."""
         error = await self.reason(query)
         assert error is not None
-        assert said in str(error.reason)
+        assert reason in str(error.reason)
         assert "\n" not in str(error.reason)
         assert not error.transient
 
@@ -84,120 +84,120 @@ def one() -> Transaction[int]:
 @contextlib.asynccontextmanager
 async def serving(
     cluster: PostgresCluster, context: ssl.SSLContext | None, *, plain: bool = True, direct: bool = False
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[TlsServer]:
     async with PostgresTls(cluster.port, context, plain=plain, direct=direct) as front:
-        yield Place(front)
+        yield TlsServer(front)
 
 
-async def test_a_server_without_tls(cluster: PostgresCluster, files: Files) -> None:
-    """Modes that may do without are served; the others are refused, at once."""
-    async with serving(cluster, None) as place:
+async def test_server_without_tls(cluster: PostgresCluster, files: Files) -> None:
+    """Modes that allow plain text connect; the others are refused at once."""
+    async with serving(cluster, None) as server:
         for mode in ("disable", "allow", "prefer"):
-            assert not await place.encrypted(f"sslmode={mode}")
-        assert not await place.encrypted("")
+            assert not await server.encrypted(f"sslmode={mode}")
+        assert not await server.encrypted("")
         for mode in ("require", "verify-ca", "verify-full"):
-            await place.refused(f"sslmode={mode}&sslrootcert={files.authority.certificate}", "rejected SSL upgrade")
+            await server.check_refused(
+                f"sslmode={mode}&sslrootcert={files.authority.certificate}", "rejected SSL upgrade"
+            )
 
 
-async def test_a_server_with_either(cluster: PostgresCluster, files: Files) -> None:
+async def test_server_with_optional_tls(cluster: PostgresCluster, files: Files) -> None:
     """TLS is used where it is preferred, and left out where it is only allowed."""
-    async with serving(cluster, server_context(files.server)) as place:
-        assert not await place.encrypted("sslmode=disable")
-        assert not await place.encrypted("sslmode=allow")
-        assert await place.encrypted("sslmode=prefer")
-        assert await place.encrypted("")
-        assert await place.encrypted("sslmode=require")
-        assert await place.encrypted("ssl=true")
-        assert await place.encrypted("sslmode=require&channel_binding=require")
+    async with serving(cluster, server_context(files.server)) as server:
+        assert not await server.encrypted("sslmode=disable")
+        assert not await server.encrypted("sslmode=allow")
+        assert await server.encrypted("sslmode=prefer")
+        assert await server.encrypted("")
+        assert await server.encrypted("sslmode=require")
+        assert await server.encrypted("ssl=true")
+        assert await server.encrypted("sslmode=require&channel_binding=require")
         for mode in ("verify-ca", "verify-full"):
-            assert await place.encrypted(f"sslmode={mode}&sslrootcert={files.authority.certificate}")
+            assert await server.encrypted(f"sslmode={mode}&sslrootcert={files.authority.certificate}")
 
 
-async def test_a_server_that_insists_on_tls(cluster: PostgresCluster, files: Files) -> None:
+async def test_server_that_requires_tls(cluster: PostgresCluster, files: Files) -> None:
     """Where plain text is refused `allow` tries again with TLS, and `disable` does not."""
-    async with serving(cluster, server_context(files.server), plain=False) as place:
-        assert await place.encrypted("sslmode=allow")
-        await place.refused("sslmode=disable", "no encryption (28000)")
+    async with serving(cluster, server_context(files.server), plain=False) as server:
+        assert await server.encrypted("sslmode=allow")
+        await server.check_refused("sslmode=disable", "no encryption (28000)")
 
 
-async def test_a_certificate_for_another_name(cluster: PostgresCluster, files: Files) -> None:
+async def test_certificate_for_other_name(cluster: PostgresCluster, files: Files) -> None:
     """Only `verify-full` compares the name."""
-    async with serving(cluster, server_context(files.elsewhere)) as place:
+    async with serving(cluster, server_context(files.elsewhere)) as server:
         roots = f"sslrootcert={files.authority.certificate}"
-        assert await place.encrypted(f"sslmode=verify-ca&{roots}")
-        await place.refused(f"sslmode=verify-full&{roots}", "IP address mismatch")
+        assert await server.encrypted(f"sslmode=verify-ca&{roots}")
+        await server.check_refused(f"sslmode=verify-full&{roots}", "IP address mismatch")
 
 
-async def test_a_certificate_that_nobody_knows(cluster: PostgresCluster, files: Files) -> None:
-    """It is refused where it is verified: also by `require`, once there is a file of who is trusted."""
-    async with serving(cluster, server_context(files.server)) as place:
+async def test_untrusted_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """It is refused by all modes that verify, also by `require` with a file of trusted authorities."""
+    async with serving(cluster, server_context(files.server)) as server:
         roots = f"sslrootcert={files.other.certificate}"
         for query in (f"sslmode=require&{roots}", f"sslmode=verify-ca&{roots}", f"sslmode=verify-full&{roots}"):
-            await place.refused(query, "certificate verify failed")
-        await place.refused("sslmode=verify-full", "certificate verify failed")
-        await place.refused("sslrootcert=system", "certificate verify failed")
-        await place.refused("sslmode=verify-ca", "sslrootcert")
+            await server.check_refused(query, "certificate verify failed")
+        await server.check_refused("sslmode=verify-full", "certificate verify failed")
+        await server.check_refused("sslrootcert=system", "certificate verify failed")
+        await server.check_refused("sslmode=verify-ca", "sslrootcert")
 
 
-async def test_files_in_the_home_directory_are_used(
-    cluster: PostgresCluster, files: Files, without_files_of_the_developer: Path
-) -> None:
-    """As by libpq, `~/.postgresql/root.crt` is who is trusted where the URL does not say."""
-    usual = without_files_of_the_developer / ".postgresql" / "root.crt"
+async def test_root_certificate_of_home_directory(cluster: PostgresCluster, files: Files, empty_home: Path) -> None:
+    """`~/.postgresql/root.crt` is the default for `sslrootcert`, as with libpq."""
+    usual = empty_home / ".postgresql" / "root.crt"
     usual.parent.mkdir()
-    async with serving(cluster, server_context(files.server)) as place:
+    async with serving(cluster, server_context(files.server)) as server:
         usual.write_bytes(files.authority.certificate.read_bytes())
-        assert await place.encrypted("sslmode=verify-ca")
+        assert await server.encrypted("sslmode=verify-ca")
         usual.write_bytes(files.other.certificate.read_bytes())
-        await place.refused("sslmode=require", "certificate verify failed")
+        await server.check_refused("sslmode=require", "certificate verify failed")
     usual.unlink()
 
 
-async def test_files_that_cannot_be_read_are_named(cluster: PostgresCluster, files: Files, tmp_path: Path) -> None:
-    """Which file it is, and why, is said without waiting for it."""
+async def test_unreadable_file_is_named(cluster: PostgresCluster, files: Files, tmp_path: Path) -> None:
+    """The error names the parameter and the reason, and is not retried."""
     (nonsense := tmp_path / "nonsense").write_text("nonsense")
-    async with serving(cluster, server_context(files.server)) as place:
+    async with serving(cluster, server_context(files.server)) as server:
         for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
             for mode in ("prefer", "verify-full"):
-                await place.refused(
+                await server.check_refused(
                     f"sslmode={mode}&{name}={tmp_path}/missing", f"the file of {name} cannot be read: No such file"
                 )
-        await place.refused(f"sslmode=require&sslrootcert={nonsense}", "cannot be used")
-        await place.refused(f"sslmode=require&sslcert={nonsense}", "cannot be used")
+        await server.check_refused(f"sslmode=require&sslrootcert={nonsense}", "cannot be used")
+        await server.check_refused(f"sslmode=require&sslcert={nonsense}", "cannot be used")
 
 
-async def test_a_certificate_that_is_revoked(cluster: PostgresCluster, files: Files) -> None:
-    """A list of those that are is obeyed."""
-    async with serving(cluster, server_context(files.server)) as place:
+async def test_revoked_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """A certificate on the list of `sslcrl` is refused."""
+    async with serving(cluster, server_context(files.server)) as server:
         query = f"sslmode=verify-full&sslrootcert={files.authority.certificate}&sslcrl="
-        assert await place.encrypted(query + str(files.authority.revocations(files.elsewhere.certificate)))
-        await place.refused(query + str(files.authority.revocations(files.server.certificate)), "revoked")
+        assert await server.encrypted(query + str(files.authority.revocations(files.elsewhere.certificate)))
+        await server.check_refused(query + str(files.authority.revocations(files.server.certificate)), "revoked")
 
 
-async def test_a_server_that_asks_for_a_certificate(cluster: PostgresCluster, files: Files) -> None:
-    """The client's own is shown to it in every mode with TLS, its key opened by the password."""
+async def test_client_certificate(cluster: PostgresCluster, files: Files) -> None:
+    """It is sent in every mode with TLS, and `sslpassword` decrypts its key."""
     context = server_context(files.server, clients=files.authority.certificate)
     own = f"sslcert={files.client.certificate}&sslkey={files.client.key}&sslpassword="
-    async with serving(cluster, context, plain=False) as place:
+    async with serving(cluster, context, plain=False) as server:
         for mode in ("prefer", "require", "allow"):
-            assert await place.encrypted(f"sslmode={mode}&{own}hunter2")
-        assert await place.reason("sslmode=require") is not None
-        error = await place.reason(f"sslmode=require&{own}hunter3")
+            assert await server.encrypted(f"sslmode={mode}&{own}hunter2")
+        assert await server.reason("sslmode=require") is not None
+        error = await server.reason(f"sslmode=require&{own}hunter3")
         assert error is not None
         assert "hunter" not in str(error.reason)
 
 
-async def test_versions_of_tls_are_bounded(cluster: PostgresCluster, files: Files) -> None:
-    """A server that speaks no version in the bounds is refused."""
+async def test_tls_version_bounds(cluster: PostgresCluster, files: Files) -> None:
+    """A server without a version within the bounds is refused."""
     context = server_context(files.server)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    async with serving(cluster, context) as place:
-        assert await place.encrypted("sslmode=require&ssl_max_protocol_version=TLSv1.2")
-        assert await place.reason("sslmode=require&ssl_min_protocol_version=TLSv1.3") is not None
+    async with serving(cluster, context) as server:
+        assert await server.encrypted("sslmode=require&ssl_max_protocol_version=TLSv1.2")
+        assert await server.reason("sslmode=require&ssl_min_protocol_version=TLSv1.3") is not None
 
 
-async def test_a_server_that_begins_with_tls(cluster: PostgresCluster, files: Files) -> None:
-    """`sslnegotiation=direct` saves the question for it."""
-    async with serving(cluster, server_context(files.server), direct=True) as place:
+async def test_direct_tls_negotiation(cluster: PostgresCluster, files: Files) -> None:
+    """`sslnegotiation=direct` connects to a server that begins with TLS."""
+    async with serving(cluster, server_context(files.server), direct=True) as server:
         query = f"sslmode=verify-full&sslrootcert={files.authority.certificate}&sslnegotiation=direct"
-        assert await place.encrypted(query)
+        assert await server.encrypted(query)

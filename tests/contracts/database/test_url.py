@@ -1,4 +1,4 @@
-"""What a URL says, as a real server sees it."""
+"""Parameters of a PostgreSQL URL, as a real server gets them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def value(sql: str) -> Transaction[str]:
     return str((yield Statement(sql))[0][0])
 
 
-async def seen(url: str, sql: str) -> str:
-    """What the server behind a URL answers."""
+async def query(url: str, sql: str) -> str:
+    """Return the first value of a statement on the server behind a URL."""
     database = connect(url, pool_size=1)
     try:
         return await database.read(value, sql)
@@ -29,32 +29,33 @@ async def seen(url: str, sql: str) -> str:
         await database.close()
 
 
-async def refused(url: str) -> DatabaseUnavailable:
-    """Why it does not."""
+async def connection_error(url: str) -> DatabaseUnavailable:
+    """Return the error for a URL that cannot be used."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await seen(url, "SELECT 1")
+        await query(url, "SELECT 1")
     return caught.value
 
 
 @pytest.fixture(scope="module")
 def place(cluster: PostgresCluster) -> str:
+    """Host and port of the cluster."""
     return f"127.0.0.1:{cluster.port}"
 
 
 @pytest.fixture(scope="module")
-def silent() -> Iterator[str]:
-    """A port that takes connections and never says a word, as a server does that hangs."""
+def silent_host() -> Iterator[str]:
+    """Host and port of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
-async def test_settings_of_the_session(place: str) -> None:
-    """`application_name` and `options` are what the server has them to be; what is not said is the service's own."""
+async def test_session_settings(place: str) -> None:
+    """`application_name` and `options` apply to the session; the rest has the service's own values."""
     url = f"postgres://postgres@{place}/postgres"
-    assert await seen(url, "SHOW application_name") == "parley"
-    assert await seen(url, "SHOW statement_timeout") == "5s"
-    assert await seen(url, "SHOW hnsw.iterative_scan") == "strict_order"
-    assert await seen(f"{url}?application_name=wörker%202", "SHOW application_name") == "w\\xc3\\xb6rker 2"
+    assert await query(url, "SHOW application_name") == "parley"
+    assert await query(url, "SHOW statement_timeout") == "5s"
+    assert await query(url, "SHOW hnsw.iterative_scan") == "strict_order"
+    assert await query(f"{url}?application_name=wörker%202", "SHOW application_name") == "w\\xc3\\xb6rker 2"
     options = quote(r"-c search_path=pg_catalog,\ public --statement_timeout=7000 -c work_mem=8MB -c a.b=it's\\")
     for name, expected in {
         "search_path": "pg_catalog, public",
@@ -62,60 +63,60 @@ async def test_settings_of_the_session(place: str) -> None:
         "work_mem": "8MB",
         "a.b": "it's\\",
     }.items():
-        assert await seen(f"{url}?options={options}", f"SHOW {name}") == expected
+        assert await query(f"{url}?options={options}", f"SHOW {name}") == expected
 
 
-async def test_a_setting_that_is_wrong_is_named(place: str) -> None:
-    """The server's own words, once."""
-    error = await refused(f"postgresql://postgres@{place}/postgres?options=-c%20nonsense%3D1")
+async def test_unknown_setting_is_reported(place: str) -> None:
+    """The error is the server's own message, and not transient."""
+    error = await connection_error(f"postgresql://postgres@{place}/postgres?options=-c%20nonsense%3D1")
     assert error.reason == 'unrecognized configuration parameter "nonsense" (42704)'
     assert not error.transient
 
 
-async def test_options_that_are_no_settings_are_passed_on(place: str) -> None:
-    """They are for a proxy; a server that does not know them says so."""
-    error = await refused(f"postgresql://postgres@{place}/postgres?options=endpoint%3Dep-a")
+async def test_other_options_are_passed_on(place: str) -> None:
+    """Options for a proxy reach the server, which reports those that it does not know."""
+    error = await connection_error(f"postgresql://postgres@{place}/postgres?options=endpoint%3Dep-a")
     assert "endpoint=ep-a" in str(error.reason)
 
 
-async def test_a_socket_is_found_by_its_directory(cluster: PostgresCluster) -> None:
-    """As a parameter, or percent-encoded as the host."""
+async def test_socket_directory(cluster: PostgresCluster) -> None:
+    """A Unix socket's directory is a parameter, or the percent-encoded host."""
     directory = str(cluster.socket_directory)
     for url in (
         f"postgresql:///postgres?host={directory}&port={cluster.port}&user=postgres",
         f"postgresql://postgres@{quote(directory, safe='')}:{cluster.port}/postgres",
         f"postgresql://postgres@/postgres?host={directory}&port={cluster.port}&sslmode=require",
     ):
-        assert await seen(url, "SELECT inet_server_addr() IS NULL") == "True"
+        assert await query(url, "SELECT inet_server_addr() IS NULL") == "True"
 
 
-async def test_a_login(cluster: PostgresCluster, place: str) -> None:
-    """A password of any characters is percent-encoded; without a right one, a role or a database it is said which."""
+async def test_login(cluster: PostgresCluster, place: str) -> None:
+    """User and password are percent-encoded; the error names a wrong password, role or database."""
     cluster.create_login("lo gin", PASSWORD)
     login = f"lo%20gin:{quote(PASSWORD, safe='')}"
-    assert await seen(f"postgresql://{login}@{place}/postgres", "SELECT current_user") == "lo gin"
+    assert await query(f"postgresql://{login}@{place}/postgres", "SELECT current_user") == "lo gin"
     given = f"user=lo%20gin&password={quote(PASSWORD, safe='')}&dbname=postgres"
-    assert await seen(f"postgresql://{place}?{given}", "SELECT current_user") == "lo gin"
+    assert await query(f"postgresql://{place}?{given}", "SELECT current_user") == "lo gin"
     for url, reason in {
         f"postgresql://lo%20gin:hunter2@{place}/postgres": 'password authentication failed for user "lo gin" (28P01)',
         f"postgresql://nobody:hunter2@{place}/postgres": 'role "nobody" does not exist (28000)',
         f"postgresql://{login}@{place}/nowhere": 'database "nowhere" does not exist (3D000)',
     }.items():
-        error = await refused(url)
+        error = await connection_error(url)
         assert error.reason == reason
         assert not error.transient
 
 
-async def test_a_server_that_says_nothing_is_passed_over(place: str, silent: str) -> None:
-    """Each of several servers has `connect_timeout` for itself: one that hangs does not use up the others' time."""
-    url = f"postgresql://postgres@{silent},{place}/postgres?connect_timeout=1"
-    assert await seen(url, "SELECT 1") == "1"
+async def test_silent_host_is_skipped(place: str, silent_host: str) -> None:
+    """Each of several hosts has `connect_timeout` for itself."""
+    url = f"postgresql://postgres@{silent_host},{place}/postgres?connect_timeout=1"
+    assert await query(url, "SELECT 1") == "1"
 
 
-async def test_every_server_is_named_when_none_is_fit(place: str, silent: str) -> None:
-    """Each with what it said."""
-    url = f"postgresql://postgres@{silent},{place}/postgres?connect_timeout=1&target_session_attrs=standby"
-    error = await refused(url)
+async def test_error_names_every_host(place: str, silent_host: str) -> None:
+    """If no host can be used the error has one reason for each."""
+    url = f"postgresql://postgres@{silent_host},{place}/postgres?connect_timeout=1&target_session_attrs=standby"
+    error = await connection_error(url)
     assert error.transient
     assert error.reason is not None
     first, second = error.reason.split("; ")
@@ -123,14 +124,14 @@ async def test_every_server_is_named_when_none_is_fit(place: str, silent: str) -
     assert "standby" in second
 
 
-async def test_a_standby_that_is_preferred_may_be_missing(place: str) -> None:
-    """Then any server does; `load_balance_hosts` changes their order alone."""
+async def test_preferred_standby_may_be_missing(place: str) -> None:
+    """`prefer-standby` falls back to any server; `load_balance_hosts` changes only their order."""
     url = f"postgresql://postgres@{place},{place}/postgres?load_balance_hosts=random&target_session_attrs="
     for attributes in ("prefer-standby", "primary", "any"):
-        assert await seen(url + attributes, "SELECT 1") == "1"
+        assert await query(url + attributes, "SELECT 1") == "1"
 
 
-async def test_channel_binding_that_is_not_checked_is_said(place: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Demanding it is no hindrance, but not silently left out either."""
-    await seen(f"postgresql://postgres@{place}/postgres?channel_binding=require", "SELECT 1")
+async def test_channel_binding_is_warned_about(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    """`channel_binding=require` connects with a warning, because it is not checked."""
+    await query(f"postgresql://postgres@{place}/postgres?channel_binding=require", "SELECT 1")
     assert "sslmode=verify-full gives as much" in caplog.text

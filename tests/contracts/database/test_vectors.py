@@ -1,3 +1,5 @@
+"""The table and the indexes of vectors, with and without the extension."""
+
 from __future__ import annotations
 
 import asyncio
@@ -15,7 +17,7 @@ from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.retrieval import RetrievalStatus
 from app.services.search.service import DocumentSearch
 from tests.support.databases import PostgresTemplate
-from tests.support.library import Directions, counted, new_document, new_owner
+from tests.support.library import Directions, count_rows, new_document, new_owner
 
 
 @pytest.fixture
@@ -30,18 +32,18 @@ async def postgres_url(postgres_template: PostgresTemplate) -> AsyncIterator[str
         yield url
 
 
-async def test_the_table_is_made_when_the_extension_is_there(postgres_url: str) -> None:
-    """Starts at once make it once, whenever the extension came."""
+async def test_table_is_created_with_extension(postgres_url: str) -> None:
+    """Parallel starts create the table of vectors once, whenever the extension is installed."""
     databases = [connect(postgres_url, pool_size=1) for _ in range(3)]
     await asyncio.gather(*map(schema.upgrade, databases))
     assert [each.vectors_stored for each in databases] == [True] * 3
-    assert await counted(databases[0], "chunk_vectors") == 0
+    assert await count_rows(databases[0], "chunk_vectors") == 0
     for each in databases:
         await each.close()
 
 
-async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A user who may not have the extension is served without vectors, and told so."""
+async def test_search_without_extension(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A role that may not create the extension is served without vectors, with a warning."""
     admin = connect(postgres_url, pool_size=1)
     async with admin.write_session() as session:
         await session.execute(text("DROP ROLE IF EXISTS plain"))
@@ -53,7 +55,7 @@ async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog:
         await schema.upgrade(plain)
     assert not plain.vectors_stored
     assert "words alone" in caplog.text
-    await degraded(plain)
+    await check_degraded_search(plain)
     await plain.close()
     async with admin.write_session() as session:
         await session.execute(text("DROP OWNED BY plain"))
@@ -61,7 +63,8 @@ async def test_without_the_extension_words_have_to_do(postgres_url: str, caplog:
     await admin.close()
 
 
-async def degraded(database: Database) -> None:
+async def check_degraded_search(database: Database) -> None:
+    """Check that a search is lexical, and its result degraded."""
     owner = await new_owner(database)
     await new_document(database, owner, "a cat", "a feline")
     result = await DocumentSearch(database, Directions()).search(owner, ["cat"], 8)
@@ -69,8 +72,8 @@ async def degraded(database: Database) -> None:
     assert result.status is RetrievalStatus.DEGRADED
 
 
-async def test_a_large_library_gets_an_index_and_loses_it(postgres_template: PostgresTemplate) -> None:
-    """The index is one user's, is what the search uses, finds the same, and goes with the documents."""
+async def test_large_corpus_gets_vector_index(postgres_template: PostgresTemplate) -> None:
+    """The index of one user is used, changes no result, and is dropped with the documents."""
     with postgres_template.copy() as url:
         database, embedder = connect(url, pool_size=2), Directions("it's:one")
         await schema.upgrade(database)

@@ -7,6 +7,6 @@ from tests.support.routing import ADAPTERS
 
 @pytest.fixture(params=ADAPTERS)
 def name(request: pytest.FixtureRequest) -> str:
-    """Each adapter that goes over HTTP."""
+    """The name of each adapter that uses HTTP."""
     chosen: str = request.param
     return chosen

@@ -1,4 +1,4 @@
-"""How often providers are asked that fail: breakers, and the budget of retries."""
+"""Circuit breakers and the retry budget limit the calls of failing providers."""
 
 from __future__ import annotations
 
@@ -18,97 +18,97 @@ from tests.support.replies import (
 from tests.support.routing import (
     FIRST,
     SECOND,
-    Asked,
     Pair,
+    RouterHarness,
     attempts,
-    failed,
-    paired,
+    reply_error,
+    run_with_pair,
 )
 
 
-def test_a_provider_that_fails_again_and_again_is_left_alone() -> None:
-    """Five failures in thirty seconds open the breaker: nobody asks for thirty seconds, then one probe decides."""
+def test_breaker_opens_and_probes() -> None:
+    """Five failures in 30 seconds open the breaker for 30 seconds; then one probe decides."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for _ in range(2):
-            await both.asked.reply(FIRST)
+            await both.harness.reply(FIRST)
         assert len(both.first.calls) == FAILURE_THRESHOLD
         for _ in range(3):
-            await both.asked.reply(FIRST)
-            assert both.asked.outcomes == [("groq", "completed")]
-        assert [model.available for model in both.asked.router.models()] == [False, True]
+            await both.harness.reply(FIRST)
+            assert both.harness.outcomes == [("groq", "completed")]
+        assert [model.available for model in both.harness.router.models()] == [False, True]
         await asyncio.sleep(OPEN_SECONDS)
-        await both.asked.reply(FIRST)  # the probe, which fails
-        assert both.asked.outcomes == [("openai", "provider-error"), ("groq", "completed")]
+        await both.harness.reply(FIRST)  # the probe, which fails
+        assert both.harness.outcomes == [("openai", "provider-error"), ("groq", "completed")]
         await asyncio.sleep(OPEN_SECONDS)
         both.first.default = Reply(["Well again"])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "completed")]
-        assert all(model.available for model in both.asked.router.models())
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "completed")]
+        assert all(model.available for model in both.harness.router.models())
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_one_probe_at_a_time_is_let_through() -> None:
-    """While a probe is out, others go to the next provider; a probe that is cancelled decides nothing."""
+def test_breaker_allows_one_probe() -> None:
+    """Calls during a probe go to the fallback; a cancelled probe decides nothing."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for _ in range(2):
-            await both.asked.reply(FIRST)
+            await both.harness.reply(FIRST)
         await asyncio.sleep(OPEN_SECONDS)
         calls = len(both.first.calls)
         both.first.default = Reply([asyncio.Event()])
-        probe = asyncio.create_task(Asked(both.asked.router).reply(FIRST))
+        probe = asyncio.create_task(RouterHarness(both.harness.router).reply(FIRST))
         await both.first.wait_calls(calls + 1)
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("groq", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("groq", "completed")]
         probe.cancel()
         await asyncio.wait([probe])
         both.first.default = Reply(["Hi"])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "completed")]
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_with_nobody_left_an_open_breaker_says_when() -> None:
-    """Without a fallback the refusal carries the seconds until the next probe, and asks nobody."""
+def test_open_breaker_sets_retry_after() -> None:
+    """Without a fallback the refusal has the seconds until the next probe, and calls no provider."""
 
     async def scenario(both: Pair) -> None:
         both.second.default = server_error()
         for _ in range(2):
-            await failed(both.asked, SECOND)
+            await reply_error(both.harness, SECOND)
         calls = len(both.second.calls)
         await asyncio.sleep(10)
-        error = await failed(both.asked, SECOND)
+        error = await reply_error(both.harness, SECOND)
         assert isinstance(error, ProviderUnavailable)
         assert error.retry_after in range(19, 22)
-        assert (len(both.second.calls), attempts(both.asked)) == (calls, [])
+        assert (len(both.second.calls), attempts(both.harness)) == (calls, [])
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_an_open_breaker_behind_is_nobody_to_go_on_to() -> None:
-    """Where the only other provider is left alone a rate limit is waited for, and told as what it is."""
+def test_open_breaker_is_no_fallback() -> None:
+    """If the only fallback's breaker is open, a rate limit is waited for and reported as such."""
 
     async def scenario(both: Pair) -> None:
         both.second.default = server_error()
         for _ in range(2):
-            await failed(both.asked, SECOND)
+            await reply_error(both.harness, SECOND)
         both.first.answer(rate_limited(20), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
         both.first.default = rate_limited(600)
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert (error.code, error.retry_after) == ("provider-rate-limited", 600)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_any_number_of_models_may_be_named() -> None:
-    """Callers who name ever other models do not fill the memory; what is open stays so."""
+def test_breakers_are_bounded() -> None:
+    """Calls of ever other models do not fill the memory, and an open breaker is kept."""
     clock = Clock()
     breakers, calibration = CircuitBreakers(clock), TokenCalibration()
     for _ in range(FAILURE_THRESHOLD):
@@ -121,38 +121,38 @@ def test_any_number_of_models_may_be_named() -> None:
     assert max(len(breakers), len(calibration)) <= 1_000
 
 
-def test_a_breaker_is_one_model_s() -> None:
-    """Another model of the same provider is asked all the same."""
+def test_breaker_is_per_model() -> None:
+    """Another model of the same provider is called nevertheless."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for _ in range(2):
-            await both.asked.reply(FIRST)
+            await both.harness.reply(FIRST)
         both.first.default = Reply(["Hi"])
-        await both.asked.reply(Target("openai", "other"))
-        assert both.asked.outcomes == [("openai", "completed")]
+        await both.harness.reply(Target("openai", "other"))
+        assert both.harness.outcomes == [("openai", "completed")]
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_retries_have_a_budget() -> None:
-    """When ten retries have been made within a minute, failures go to the next provider unretried."""
+def test_retry_budget_is_spent() -> None:
+    """After ten retries within a minute, failures go to the fallback without a retry."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         for number in range(8):
-            await both.asked.reply(Target("openai", f"gpt-{number}"))
+            await both.harness.reply(Target("openai", f"gpt-{number}"))
         assert len(both.first.calls) == 8 + MIN_RETRIES
         assert len(both.second.calls) == 8
         await asyncio.sleep(70)
-        await both.asked.reply(Target("openai", "gpt-x"))
+        await both.harness.reply(Target("openai", "gpt-x"))
         assert len(both.first.calls) == 8 + MIN_RETRIES + 3
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 class Clock:
-    """Seconds, set by hand."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -161,8 +161,8 @@ class Clock:
         return self.seconds
 
 
-def test_failures_that_are_far_apart_open_nothing() -> None:
-    """Five failures open a breaker only within thirty seconds, and only without a success between them."""
+def test_distant_failures_open_nothing() -> None:
+    """A breaker opens only for five failures within 30 seconds without a success between them."""
     clock = Clock()
     breaker = CircuitBreaker(clock)
     for _ in range(FAILURE_THRESHOLD + 3):
@@ -179,7 +179,7 @@ def test_failures_that_are_far_apart_open_nothing() -> None:
     assert breaker.is_open
 
 
-def test_the_budget_grows_with_the_calls() -> None:
+def test_retry_budget_grows_with_calls() -> None:
     """A tenth of the last minute's calls may be retries, and ten in any case."""
     clock = Clock()
     budget = RetryBudget(clock)

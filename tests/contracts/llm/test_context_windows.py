@@ -1,4 +1,4 @@
-"""How much models are told: prompts that are too long, and what providers count."""
+"""Prompts that are too long, and token counts that providers report."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.replies import (
 from tests.support.routing import (
     FIRST,
     Pair,
-    failed,
-    paired,
+    reply_error,
+    run_with_pair,
 )
 
 
 def long_history(turns: int) -> Sequence[HistoryMessage]:
-    """Turns of about a hundred tokens each."""
+    """Return the history of turns of about a hundred tokens each."""
     return [
         HistoryMessage(*message)
         for n in range(turns)
@@ -32,85 +32,85 @@ def long_history(turns: int) -> Sequence[HistoryMessage]:
     ]
 
 
-def test_a_prompt_that_is_too_long_is_sent_once_more_and_smaller() -> None:
-    """On the provider's own "context too long" half of the history is sent, the question whole; that is remembered."""
+def test_refused_prompt_is_halved() -> None:
+    """After "context too long" half of the history is sent with the whole question; the limit is remembered."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = Reply(["Hi"], usage=None)
         both.first.answer(context_too_long())
-        await both.asked.reply(FIRST, history=long_history(20))
+        await both.harness.reply(FIRST, history=long_history(20))
         assert [len(call.body["messages"]) for call in both.first.calls] == [41, 21]
         assert both.first.calls[1].body["messages"][-1]["content"] == "Hello"
-        assert both.asked.outcomes == [("openai", "context-too-long"), ("openai", "completed")]
-        await both.asked.reply(FIRST, history=long_history(30))
+        assert both.harness.outcomes == [("openai", "context-too-long"), ("openai", "completed")]
+        await both.harness.reply(FIRST, history=long_history(30))
         assert len(both.first.calls[2].body["messages"]) == 21
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_prompt_that_stays_too_long_is_refused() -> None:
-    """After the smaller one it is `context-too-long`; nobody else is asked, and without a history there is none."""
+def test_halved_prompt_is_refused() -> None:
+    """A second refusal is `context-too-long`, without a fallback; without a history there is no second prompt."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = context_too_long()
-        assert isinstance(await failed(both.asked, history=long_history(20)), ContextTooLong)
+        assert isinstance(await reply_error(both.harness, history=long_history(20)), ContextTooLong)
         assert len(both.first.calls) == 2
-        assert isinstance(await failed(both.asked), ContextTooLong)
+        assert isinstance(await reply_error(both.harness), ContextTooLong)
         assert (len(both.first.calls), len(both.second.calls)) == (3, 0)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_bound_by_the_minute_is_learnt() -> None:
-    """A prompt over a provider's bound by the minute is halved once, then another's; the next one keeps the bound."""
+def test_limit_per_minute_is_learnt() -> None:
+    """A prompt over a provider's limit per minute is halved, then sent to the fallback; the next one is smaller."""
 
     async def scenario(both: Pair) -> None:
         both.first.answer(too_large_a_minute(2_000), too_large_a_minute(2_000))
-        await both.asked.reply(FIRST, history=long_history(40))
+        await both.harness.reply(FIRST, history=long_history(40))
         assert [len(call.body["messages"]) for call in both.first.calls] == [81, 41]
-        assert both.asked.outcomes[-1] == ("groq", "completed")
-        await both.asked.reply(FIRST, history=long_history(40))
-        assert both.asked.outcomes == [("openai", "completed")]
+        assert both.harness.outcomes[-1] == ("groq", "completed")
+        await both.harness.reply(FIRST, history=long_history(40))
+        assert both.harness.outcomes == [("openai", "completed")]
         assert len(both.first.calls[-1].body["messages"]) < 20
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_question_that_is_too_long_for_one_is_another_s() -> None:
-    """A model whose window does not hold the question is passed over; where none does it is `message-too-long`."""
+def test_model_with_small_window_is_skipped() -> None:
+    """A model whose window is too small for the question is skipped; with none left it is `message-too-long`."""
 
     async def scenario(both: Pair) -> None:
-        await both.asked.reply(FIRST, question="x" * 8_000)
-        assert both.asked.outcomes == [("groq", "completed")]
-        assert isinstance(await failed(both.asked, question="x" * 2_000_000), MessageTooLong)
+        await both.harness.reply(FIRST, question="x" * 8_000)
+        assert both.harness.outcomes == [("groq", "completed")]
+        assert isinstance(await reply_error(both.harness, question="x" * 2_000_000), MessageTooLong)
 
-    paired(scenario, window=1_000)
+    run_with_pair(scenario, window=1_000)
 
 
-def test_a_model_s_own_count_corrects_ours() -> None:
-    """A provider that counts three tokens where we count one is told less the next time, and the estimate says so."""
+def test_reported_tokens_correct_estimates() -> None:
+    """If a provider counts three tokens per estimated one, later prompts are shorter and estimates larger."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = lambda call: Reply(
             ["Hi"], usage=(3 * sum(len(each["content"]) // 4 + 4 for each in call.body["messages"]), 1)
         )
         for _ in range(12):
-            await both.asked.reply(FIRST, history=long_history(30))
-        told = [len(call.body["messages"]) for call in both.first.calls]
-        assert told[0] == 55
-        assert told[-1] < 30
-        assert both.asked.call is not None
-        assert both.asked.call.prompt is not None
-        record = both.asked.call.prompt.record
+            await both.harness.reply(FIRST, history=long_history(30))
+        lengths = [len(call.body["messages"]) for call in both.first.calls]
+        assert lengths[0] == 55
+        assert lengths[-1] < 30
+        assert both.harness.call is not None
+        assert both.harness.call.prompt is not None
+        record = both.harness.call.prompt.record
         assert 2 < record.correction < 3
-        assert record.tokens > 2 * both.asked.call.prompt.estimate
+        assert record.tokens > 2 * both.harness.call.prompt.estimate
 
-    paired(scenario, window=4_000)
+    run_with_pair(scenario, window=4_000)
 
 
 @given(st.lists(st.tuples(st.integers(1, 100_000), st.integers(1, 400_000)), max_size=50))
-def test_a_correction_stays_within_reason(reports: list[tuple[int, int]]) -> None:
-    """Whatever providers report, our count is at most halved and at most taken four times."""
+def test_correction_is_bounded(reports: list[tuple[int, int]]) -> None:
+    """Whatever providers report, estimates are at most halved and at most quadrupled."""
     size = ModelCalibration()
     for counted, reported in reports:
         size.observe(counted, reported)

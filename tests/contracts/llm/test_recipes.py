@@ -1,4 +1,4 @@
-"""The recipes of docs/providers.md: settings that load, and what is sent with them to whom."""
+"""The recipes of docs/providers.md: their settings load, and the request is the documented one."""
 
 from __future__ import annotations
 
@@ -37,46 +37,46 @@ NAMED = [
 
 
 class Recipe(NamedTuple):
-    """One of the page's."""
+    """A recipe of the page."""
 
     name: str
     variables: dict[str, str]
     url: str
-    """Where a completion is asked for."""
+    """URL of chat completions."""
     bound: str
     """The name under which the bound of a reply is sent."""
     text: str
 
 
 def recipes() -> dict[str, Recipe]:
-    """The recipes by name."""
+    """Return the recipes by name."""
     found = {}
     for section in PAGE.split("\n## ")[1:]:
         name, _, text = section.partition("\n")
         block = re.search(r"```dotenv\n(.*?)```", text, re.DOTALL)
         if block is None:
             continue
-        asked = re.search(r"Requests go to `([^`]+)`, with `(\w+)`", text)
-        assert asked is not None, name
+        request = re.search(r"Requests go to `([^`]+)`, with `(\w+)`", text)
+        assert request is not None, name
         lines = (line.partition("=") for line in block[1].splitlines())
         variables = {variable: value for variable, _, value in lines}
         name = name.replace(" ", "-")
-        found[name] = Recipe(name, variables, asked[1], asked[2], text)
+        found[name] = Recipe(name, variables, request[1], request[2], text)
     return found
 
 
 RECIPES = recipes()
 
 
-def test_every_provider_has_a_recipe() -> None:
+def test_recipe_per_provider() -> None:
     """The page has a recipe for each provider, marked as untried."""
     assert [*RECIPES] == NAMED
     assert [name for name, recipe in RECIPES.items() if UNTRIED not in recipe.text] == []
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_recipe_asks_as_it_says(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its settings load without a remark; address, headers and body of a reply's request are those of the page."""
+def test_recipe_request(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A recipe's settings load without a warning, and its request has the page's URL, headers and body."""
     recipe = RECIPES[name]
     for variable in [*Settings.model_fields, "ALL_PROXY", "NO_PROXY"]:
         monkeypatch.delenv(variable.upper(), raising=False)
@@ -98,15 +98,15 @@ def test_a_recipe_asks_as_it_says(name: str, monkeypatch: pytest.MonkeyPatch, tm
             provider.models = ["its-own"]
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
             monkeypatch.setenv("HTTP_PROXY", provider.groq_base_url)
-            await ask(settings)
+            await generate_reply(settings)
             [call] = provider.calls
             check(recipe, call, proxy)
 
     run(main())
 
 
-async def ask(settings: Settings) -> None:
-    """Has the default provider write a reply."""
+async def generate_reply(settings: Settings) -> None:
+    """Generate a reply with the default provider."""
     catalog = catalog_of(settings)
     await catalog.prepare()
     request = ChatRequest(catalog.default.default_model, [{"role": "user", "content": "Hello"}], 0.5, 99)
@@ -115,7 +115,7 @@ async def ask(settings: Settings) -> None:
 
 
 def check(recipe: Recipe, call: Call, proxy: Tunnels) -> None:
-    """Compares what was sent with the recipe."""
+    """Compare a request with the recipe."""
     parts = urlsplit(recipe.url)
     if parts.scheme == "https":
         assert proxy.heads[0].startswith(f"CONNECT {parts.hostname}:443 ")

@@ -1,4 +1,4 @@
-"""What every adapter makes of a provider that refuses, or is not there, by a clock that waits for nothing."""
+"""Every adapter with a provider that refuses or is out of reach, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ from tests.support.replies import (
 )
 from tests.support.routing import (
     KEY,
-    Asked,
-    asked,
-    asking,
-    failing,
+    RouterHarness,
+    attempts,
+    error_of,
+    harness_of,
+    run_with_adapter,
     seconds,
     target_of,
 )
@@ -57,8 +58,8 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Bare:
-    """Bytes that come without HTTP around them, and then the end."""
+class NoHttp:
+    """Bytes without HTTP, and then the end of the connection."""
 
     data: bytes
 
@@ -67,37 +68,37 @@ class Bare:
         yield Cut.FIN
 
 
-def said(status: int, message: str) -> Response:
-    """A refusal that says what is wrong in words alone."""
+def refusal_in_words(status: int, message: str) -> Response:
+    """Build a refusal that has its reason in the message alone."""
     error = {"message": message, "type": "api_error", "code": None}
     return Response(status, json.dumps({"error": error}).encode())
 
 
 @pytest.mark.parametrize("pause", [0, 1, 2, 47])
-def test_a_rate_limit_is_waited_for(name: str, pause: int) -> None:
-    """Where nobody else can be asked, a `Retry-After` that fits the turn is obeyed, and the reply comes then."""
+def test_rate_limit_is_waited_for(name: str, pause: int) -> None:
+    """Without a fallback a `Retry-After` within the turn's time is waited for."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.answer(rate_limited(retry_after=pause), Reply(["Hi"]))
         began = seconds()
-        await ask()
+        await complete()
         assert pause <= seconds() - began < pause + 1
-        assert router.outcomes == [(name, "provider-rate-limited"), (name, "completed")]
+        assert harness.outcomes == [(name, "provider-rate-limited"), (name, "completed")]
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_rate_limit_s_date_is_waited_for(name: str) -> None:
+def test_rate_limit_with_date(name: str) -> None:
     """`Retry-After` may be a date (RFC 9110)."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
         provider.answer(Response(429, b"{}", {"retry-after": date}), Reply(["Hi"]))
         began = seconds()
-        await ask()
+        await complete()
         assert 50 < seconds() - began < 62
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 IN_TWO_DAYS = format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True)
@@ -106,32 +107,32 @@ IN_TWO_DAYS = format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True
 @pytest.mark.parametrize(
     "header", ["600", "601.5", "99999999999", "9" * 400, pytest.param(IN_TWO_DAYS, id="in two days")]
 )
-def test_a_rate_limit_beyond_the_turn_is_passed_on(name: str, header: str) -> None:
-    """A `Retry-After` that the turn has no time for ends it at once, and says how long it is."""
+def test_long_rate_limit_is_passed_on(name: str, header: str) -> None:
+    """A `Retry-After` beyond the turn's time ends the turn at once, and is passed to the client."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = Response(429, b"{}", {"retry-after": header})
-        error = await failing(ask)
+        error = await error_of(complete)
         assert isinstance(error, ProviderRateLimited)
         assert error.retry_after is not None
         assert error.retry_after >= 600
         assert (len(provider.calls), seconds()) == (1, 0)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize(
     "header", ["", "soon", "-5", "1e9", "0x10", "٣", "Thu, 99 Foo 2026 25:00:00 GMT", "1 Jan " + "9" * 20]
 )
-def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: str) -> None:
-    """A `Retry-After` that is neither seconds nor a date is passed over."""
+def test_invalid_retry_after_is_ignored(name: str, header: str) -> None:
+    """A `Retry-After` that is neither seconds nor a date is ignored."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.answer(Response(429, b"{}", {"retry-after": header.encode().decode("latin-1")}), Reply(["Hi"]))
-        await ask()
+        await complete()
         assert seconds() < 1
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +145,8 @@ def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: st
         pytest.param(rate_limited(None), ProviderRateLimited, id="429"),
         pytest.param(Reply([], before_headers=Cut.FIN), ProviderUnavailable, id="closed"),
         pytest.param(Reply([], before_headers=Cut.RST), ProviderUnavailable, id="reset"),
-        pytest.param(Bare(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), ProviderFailed, id="no-http"),
-        pytest.param(Bare(b"HTTP/1.1 200 OK\r\n" + b"X-More: x\r\n" * 20_000), ProviderFailed, id="headers"),
+        pytest.param(NoHttp(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), ProviderFailed, id="no-http"),
+        pytest.param(NoHttp(b"HTTP/1.1 200 OK\r\n" + b"X-More: x\r\n" * 20_000), ProviderFailed, id="headers"),
         pytest.param(Reply([], finish=None), ProviderTruncated, id="nothing"),
         pytest.param(Reply([stream_error("overloaded")]), ProviderFailed, id="error-first"),
         pytest.param(Reply([Data('{"choices": 7}')]), ProviderFailed, id="no-completion"),
@@ -153,17 +154,17 @@ def test_a_rate_limit_without_sense_is_one_without_a_pause(name: str, header: st
         pytest.param(Response(425, b"{}"), ProviderFailed, id="425"),
     ],
 )
-def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind: type[AppError]) -> None:
-    """A failure before the reply has begun is retried twice, with pauses; then it is the turn's."""
+def test_transient_failure_is_retried_twice(name: str, answer: Any, kind: type[AppError]) -> None:
+    """A failure before the first token is retried twice, after pauses; then the turn fails."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = answer
-        error = await failing(ask)
+        error = await error_of(complete)
         assert type(error) is kind
         assert (len(provider.calls), seconds()) == (TRIES, 0.75)
-        assert router.outcomes == [(name, error.code)] * TRIES
+        assert harness.outcomes == [(name, error.code)] * TRIES
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize(
@@ -175,73 +176,76 @@ def test_a_provider_in_trouble_is_asked_three_times(name: str, answer: Any, kind
         pytest.param(Response(404, b"nothing here"), TurnFailed, id="404"),
         pytest.param(Response(422, b'{"error": "no"}'), TurnFailed, id="422"),
         pytest.param(Response(404, b'{"error": {"code": "model_not_found"}}'), ModelNotFound, id="model"),
-        pytest.param(said(404, 'model "foo" not found, try pulling it first'), ModelNotFound, id="ollama-model"),
-        pytest.param(said(404, "The model `foo` does not exist."), ModelNotFound, id="vllm-model"),
+        pytest.param(
+            refusal_in_words(404, 'model "foo" not found, try pulling it first'), ModelNotFound, id="ollama-model"
+        ),
+        pytest.param(refusal_in_words(404, "The model `foo` does not exist."), ModelNotFound, id="vllm-model"),
         pytest.param(context_too_long(), ContextTooLong, id="context"),
-        pytest.param(said(400, "This model's maximum context length is 9 tokens."), ContextTooLong, id="vllm-context"),
+        pytest.param(
+            refusal_in_words(400, "This model's maximum context length is 9 tokens."), ContextTooLong, id="vllm-context"
+        ),
         pytest.param(redirect("http://127.0.0.1:9/"), TurnFailed, id="302"),
         pytest.param(Response(402, b"{}"), ProviderAuth, id="402"),
     ],
 )
-def test_a_request_that_is_refused_is_not_sent_again(name: str, answer: Any, kind: type[AppError]) -> None:
-    """What is wrong with the request or its key is no better the second time, costs nothing, and blames nobody."""
+def test_refused_request_is_not_retried(name: str, answer: Any, kind: type[AppError]) -> None:
+    """A refusal of the request or its key is final, costs nothing, and does not open the breaker."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = answer
         for _ in range(6):
-            error = await failing(ask)
+            error = await error_of(complete)
             assert type(error) is kind
-            assert router.call is not None
-            [attempt] = router.call.attempts
+            assert harness.call is not None
+            [attempt] = harness.call.attempts
             assert (attempt.usage, attempt.status_code) == (None, answer.status)
         assert (len(provider.calls), seconds()) == (6, 0)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_redirect_is_not_followed(name: str) -> None:
-    """A provider that sends us elsewhere is not obeyed: nobody gets the key there."""
+def test_redirect_is_not_followed(name: str) -> None:
+    """No other server gets the key."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         async with FakeProvider() as elsewhere:
             for status in (301, 302, 303, 307, 308):
                 provider.answer(Response(status, headers={"location": f"http://127.0.0.1:{elsewhere.port}/v1"}))
-                assert isinstance(await failing(ask), TurnFailed)
+                assert isinstance(await error_of(complete), TurnFailed)
             assert elsewhere.calls == []
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_key_in_a_refusal_goes_nowhere(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A 401 whose body and headers hold the key leaves it in no error and no log line, even at the finest level."""
+def test_key_in_refusal_is_dropped(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A key in a refusal's body or headers is in no error and no log line, at any level."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         error = {"error": {"message": f"Incorrect API key provided: {KEY}.", "type": KEY, "code": KEY}}
         provider.default = Response(401, json.dumps(error).encode(), {"x-key": KEY})
         with caplog.at_level(logging.DEBUG, logger="app"):
-            refused = await failing(ask)
-        assert router.call is not None
-        said = [str(refused), refused.detail, refused.code, repr(router.call.attempts), caplog.text]
-        assert not any(KEY in each for each in said)
+            refused = await error_of(complete)
+        texts = [str(refused), refused.detail, refused.code, repr(attempts(harness)), caplog.text]
+        assert not any(KEY in each for each in texts)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_refusal_without_end_is_not_read_to_its_end(name: str) -> None:
-    """Of an answer with an error status only the beginning is read, however much more there is."""
+def test_endless_refusal_is_cut(name: str) -> None:
+    """Only the beginning of a refusal's body is read."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.default = EndlessRefusal()
-        assert isinstance(await failing(ask), ProviderFailed)
+        assert isinstance(await error_of(complete), ProviderFailed)
         for call in provider.calls:
             await call.closed.wait()
         assert seconds() < 1
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 class EndlessRefusal:
-    """A 500 that goes on for ever."""
+    """A status of 500 with a body that never ends."""
 
     def parts(self, *_: object) -> Any:
         yield b"HTTP/1.1 500 Oops\r\ncontent-type: text/plain\r\n\r\n"
@@ -249,19 +253,19 @@ class EndlessRefusal:
             yield b"x" * 65_536
 
 
-def test_a_provider_that_cannot_be_connected_to_is_given_up(name: str) -> None:
-    """A refused connection is `provider-unavailable`, after two retries."""
+def test_refused_connection_is_retried_twice(name: str) -> None:
+    """A refused connection is `provider-unavailable` after two retries."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         await provider.stop_listening()
-        assert isinstance(await failing(ask), ProviderUnavailable)
-        assert router.outcomes == [(name, "provider-unavailable")] * TRIES
+        assert isinstance(await error_of(complete), ProviderUnavailable)
+        assert harness.outcomes == [(name, "provider-unavailable")] * TRIES
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_connection_that_is_not_answered_is_given_up() -> None:
-    """A host that lets a connection hang is `provider-timeout-connect` after CONNECT_SECONDS, three times."""
+def test_connect_timeout() -> None:
+    """A connection that is not accepted is `provider-timeout-connect` after CONNECT_SECONDS, three times."""
 
     async def main() -> None:
         with socket.socket() as listening:
@@ -273,8 +277,8 @@ def test_a_connection_that_is_not_answered_is_given_up() -> None:
                 each.setblocking(False)
                 each.connect_ex(("127.0.0.1", port))
             model = OpenAIModel(KEY, f"http://127.0.0.1:{port}/v1", "gpt")
-            async with asking(model) as router:
-                error = await failing(lambda: router.reply(target_of(model)))
+            async with harness_of(model) as harness:
+                error = await error_of(lambda: harness.reply(target_of(model)))
             for each in waiting:
                 each.close()
         assert isinstance(error, ProviderTimeout)
@@ -283,8 +287,8 @@ def test_a_connection_that_is_not_answered_is_given_up() -> None:
     run(main())
 
 
-def test_a_name_that_leads_to_a_forbidden_address_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a base URL's name stands for is looked at when it is looked up: no metadata service is ever asked."""
+def test_name_of_forbidden_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base URL's name is checked when it is resolved: no metadata service is called."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -294,8 +298,8 @@ def test_a_name_that_leads_to_a_forbidden_address_is_not_connected_to(monkeypatc
 
         monkeypatch.setattr(loop, "getaddrinfo", found)
         model = OpenAIModel(KEY, "http://innocent.example/v1", "gpt")
-        async with asking(model) as router:
-            assert isinstance(await failing(lambda: router.reply(target_of(model))), ProviderUnavailable)
+        async with harness_of(model) as harness:
+            assert isinstance(await error_of(lambda: harness.reply(target_of(model))), ProviderUnavailable)
         assert seconds() < 1  # refused, not tried
 
     run(main())

@@ -1,4 +1,4 @@
-"""What every adapter that goes over HTTP makes of a reply, by a clock that waits for nothing."""
+"""Replies through every adapter that uses HTTP, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ from tests.support.replies import (
 )
 from tests.support.routing import (
     KEY,
-    Asked,
-    asked,
+    RouterHarness,
     attempts,
-    failing,
+    error_of,
+    run_with_adapter,
 )
 
 TEXT = "Ωμέγα 😀 漢字 é"
 
 
-def test_a_reply_is_what_was_sent(name: str) -> None:
-    """Text, finish reason and usage of a plain reply are the provider's; one call, with its first token timed."""
+def test_plain_reply(name: str) -> None:
+    """Text, finish reason and usage are the provider's; one attempt, with the time of its first token."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("One ", "two", usage=(12, 34))
-        ending = await ask()
-        assert (router.heard.text, ending) == ("One two", Completion(FinishReason.STOP, Usage(12, 34)))
-        assert router.call is not None
-        [attempt] = router.call.attempts
+        ending = await complete()
+        assert (harness.sink.text, ending) == ("One two", Completion(FinishReason.STOP, Usage(12, 34)))
+        assert harness.call is not None
+        [attempt] = harness.call.attempts
         assert (attempt.outcome, attempt.status_code, attempt.usage) == ("completed", 200, Usage(12, 34))
         assert attempt.first_token_ms is not None
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_bytes_may_come_one_by_one(name: str) -> None:
-    """Split characters, marks and lines are put together again."""
+def test_reply_byte_by_byte(name: str) -> None:
+    """Characters, tags and lines that are split between reads are joined."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply(*TEXT, slices=byte_by_byte, newline="\r\n")
-        await ask()
-        assert router.heard.text == TEXT
+        await complete()
+        assert harness.sink.text == TEXT
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_empty_choices_and_strange_members_are_passed_over(name: str) -> None:
-    """Events without choices, with null for members and unknown ones, and comments, take nothing from the reply."""
+def test_unknown_members_are_ignored(name: str) -> None:
+    """Events without choices, null and unknown members, and comments do not change the reply."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         odd: list[Any] = [
             Chunk({"choices": []}),
             Chunk({"choices": None}),
@@ -71,10 +71,10 @@ def test_empty_choices_and_strange_members_are_passed_over(name: str) -> None:
             b"event: message\nid: 7\nretry: 3\n\n",
         ]
         provider.reply(*odd, "One ", *odd, "two", *odd)
-        await ask()
-        assert router.heard.text == "One two"
+        await complete()
+        assert harness.sink.text == "One two"
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize(
@@ -86,43 +86,43 @@ def test_empty_choices_and_strange_members_are_passed_over(name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_usage_may_come_anywhere(name: str, usage: dict[str, Any], place: int) -> None:
-    """Usage counts in the first event, amid the text and in the last one."""
+def test_usage_at_any_place(name: str, usage: dict[str, Any], place: int) -> None:
+    """Usage is read from the first event, between texts and from the last event."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         steps: list[Any] = ["One ", "two"]
         provider.reply(*steps[:place], Chunk(usage), *steps[place:], usage=None)
-        assert (await ask()).usage == Usage(5, 6)
+        assert (await complete()).usage == Usage(5, 6)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("tokens", ["12", -1, 1.5, 2**70, [1]])
-def test_usage_that_is_no_count_is_estimated(name: str, tokens: Any) -> None:
-    """What cannot be a number of tokens is passed over."""
+def test_invalid_usage_is_estimated(name: str, tokens: Any) -> None:
+    """Values that cannot be a number of tokens are ignored."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.reply("Hi", Chunk({"usage": {"prompt_tokens": tokens, "completion_tokens": 1}}), usage=None)
-        assert (await ask()).usage.estimated
+        assert (await complete()).usage.estimated
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("member", ["usage", "x_groq"])
 @pytest.mark.parametrize("value", ["12", 12, [1], True])
-def test_usage_that_is_no_object_is_passed_over(name: str, member: str, value: Any) -> None:
-    """A reply is not lost for what stands where its usage should."""
+def test_usage_that_is_no_object_is_ignored(name: str, member: str, value: Any) -> None:
+    """Any other value in place of the usage does not fail the reply."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("All ", Chunk({member: value}), "of it", usage=None)
-        assert (await ask()).usage.estimated
-        assert router.heard.text == "All of it"
+        assert (await complete()).usage.estimated
+        assert harness.sink.text == "All of it"
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 def counted(text: str, tokens: int, finish: str | None = None) -> Chunk:
-    """A piece of text that comes with the usage so far, as some servers send it with each."""
+    """Build a piece of text with the usage so far, as some servers send it."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     return Chunk({"choices": [choice], "usage": {"prompt_tokens": 50, "completion_tokens": tokens}})
 
@@ -134,60 +134,60 @@ def counted(text: str, tokens: int, finish: str | None = None) -> Chunk:
         pytest.param(["b"], Usage(6, 1, estimated=True), id="outrun"),
     ],
 )
-def test_what_was_reported_counts_also_where_a_reply_is_cut(name: str, last: list[Any], usage: Usage) -> None:
-    """Usage that came with the last piece is what was spent; where more text has come since, it is estimated."""
+def test_usage_of_truncated_reply(name: str, last: list[Any], usage: Usage) -> None:
+    """Usage reported with the last piece counts; if text followed it, usage is estimated."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply(counted("a", 1), *last, finish=None)
-        await failing(ask)
-        assert [attempt.usage for attempt in attempts(router)] == [usage]
+        await error_of(complete)
+        assert [attempt.usage for attempt in attempts(harness)] == [usage]
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_usage_is_kept_where_the_stream_does_not_end(name: str) -> None:
-    """A provider that has reported the usage and stalls behind the finish reason is taken by its word."""
+def test_usage_of_stalled_end(name: str) -> None:
+    """Usage reported before a stall behind the finish reason counts."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.reply(counted("Hi", 2, "stop"), asyncio.Event())
-        assert (await ask()).usage == Usage(50, 2)
+        assert (await complete()).usage == Usage(50, 2)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_thinking_is_kept_apart(name: str) -> None:
-    """A reasoning model's thinking, in either field, is no part of the text; it counts as the reply's beginning."""
+def test_reasoning_is_separate(name: str) -> None:
+    """Reasoning, in either field, is no part of the text, and counts as the reply's beginning."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply(Thought("Hm, "), Thought("so."), "Yes.")
-        await ask()
-        assert (router.heard.text, router.heard.reasoning) == ("Yes.", "Hm, so.")
+        await complete()
+        assert (harness.sink.text, harness.sink.reasoning) == ("Yes.", "Hm, so.")
         provider.reply(Thought("Hm"), Cut.RST)
-        assert isinstance(await failing(ask), ProviderTruncated)
+        assert isinstance(await error_of(complete), ProviderTruncated)
         assert len(provider.calls) == 2
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
-def test_thinking_between_marks_is_kept_apart(name: str, one_by_one: bool) -> None:
-    """Thinking that a server leaves in the text, `<think>…</think>`, is taken out however it is split."""
+def test_reasoning_in_tags_is_separate(name: str, one_by_one: bool) -> None:
+    """Reasoning within `<think>…</think>` is taken out of the text, however it is split."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         text = "\n<think>\nIs 1 < 2? </thin\n</think>\n\nYes, <think> is a mark."
         provider.reply(*(text if one_by_one else [text]))
-        await ask()
-        assert router.heard.text == "Yes, <think> is a mark."
-        assert router.heard.reasoning == "\nIs 1 < 2? </thin\n"
+        await complete()
+        assert harness.sink.text == "Yes, <think> is a mark."
+        assert harness.sink.reasoning == "\nIs 1 < 2? </thin\n"
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_the_wire_is_each_provider_s_own(name: str) -> None:
-    """Each adapter asks at its own path, with its key, for usage where that is needed, and for no compression."""
+def test_request_of_each_adapter(name: str) -> None:
+    """Each adapter uses its own path and key, requests usage where needed, and no compression."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
-        await ask()
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
+        await complete()
         [call] = provider.calls
         assert call.dialect is (Dialect.GROQ if name == "groq" else Dialect.OPENAI)
         assert call.headers["authorization"] == f"Bearer {KEY}"
@@ -195,4 +195,4 @@ def test_the_wire_is_each_provider_s_own(name: str) -> None:
         assert call.body["stream"] is True
         assert ("stream_options" in call.body) == (name != "groq")
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)

@@ -1,4 +1,4 @@
-"""Who is asked for a reply when somebody fails: two real providers on the wire, by a clock that waits for nothing."""
+"""Retries and fallbacks with two real providers, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ from tests.support.routing import (
     KEY,
     SECOND,
     Pair,
-    asking,
     attempts,
-    failed,
-    paired,
+    harness_of,
+    reply_error,
+    run_with_pair,
     seconds,
 )
 
@@ -60,103 +60,103 @@ from tests.support.routing import (
         pytest.param(Reply([], finish=None), "provider-truncated", id="nothing"),
     ],
 )
-def test_who_fails_three_times_is_replaced(answer: Any, code: str) -> None:
-    """Before the first token another provider takes over, unseen: its reply is whole, every attempt is on record."""
+def test_fallback_after_three_attempts(answer: Any, code: str) -> None:
+    """Before the first token a fallback takes over: the reply is whole, and all attempts are recorded."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = answer
         both.second.reply("Instead", usage=(3, 4))
-        ending = await both.asked.reply(FIRST)
-        assert (both.asked.heard.text, ending.usage) == ("Instead", Usage(3, 4))
-        assert both.asked.outcomes == [("openai", code)] * 3 + [("groq", "completed")]
-        assert both.asked.call is not None
-        assert both.asked.call.target_used == SECOND
+        ending = await both.harness.reply(FIRST)
+        assert (both.harness.sink.text, ending.usage) == ("Instead", Usage(3, 4))
+        assert both.harness.outcomes == [("openai", code)] * 3 + [("groq", "completed")]
+        assert both.harness.call is not None
+        assert both.harness.call.target_used == SECOND
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize("begun", ["Half ", Thought("Hm")])
 @pytest.mark.parametrize("end", [Cut.FIN, Cut.RST, stream_error("no")])
-def test_what_has_begun_is_nobody_else_s(begun: Any, end: Any) -> None:
-    """Behind the first text or thought nobody is asked again: the failure is the turn's, and the text is kept."""
+def test_started_reply_is_not_retried(begun: Any, end: Any) -> None:
+    """After the first text or reasoning a failure is final, and the text is kept."""
 
     async def scenario(both: Pair) -> None:
         both.first.reply(begun, end)
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert error.code in {"provider-truncated", "provider-error"}
         assert (len(both.first.calls), len(both.second.calls)) == (1, 0)
-        assert both.asked.heard.text + both.asked.heard.reasoning in {"Half ", "Hm"}
+        assert both.harness.sink.text + both.harness.sink.reasoning in {"Half ", "Hm"}
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_stall_at_the_boundary_is_told_from_one_behind_it() -> None:
-    """A provider that stalls before its first token is replaced; one that stalls a token later is not."""
+def test_stall_around_first_token() -> None:
+    """A stall before the first token uses the fallback; one after it is final."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = Reply(["", asyncio.Event()])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes[-1] == ("groq", "completed")
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes[-1] == ("groq", "completed")
         both.first.default = Reply([" ", asyncio.Event()])
-        error = await failed(both.asked)
-        assert (error.code, both.asked.heard.text) == ("provider-timeout-idle", " ")
+        error = await reply_error(both.harness)
+        assert (error.code, both.harness.sink.text) == ("provider-timeout-idle", " ")
         assert len(both.second.calls) == 1
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize("pause", [3, 47, 600])
-def test_a_long_rate_limit_is_no_pause_where_somebody_else_is_there(pause: int) -> None:
-    """A `Retry-After` over two seconds goes to the next provider at once."""
+def test_long_rate_limit_uses_fallback(pause: int) -> None:
+    """A `Retry-After` over two seconds goes to the fallback at once."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = rate_limited(pause)
-        await both.asked.reply(FIRST)
+        await both.harness.reply(FIRST)
         assert (len(both.first.calls), len(both.second.calls), seconds()) == (1, 1, 0)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_short_rate_limit_is_waited_for() -> None:
-    """A `Retry-After` of two seconds is obeyed before somebody else is asked."""
+def test_short_rate_limit_is_waited_for() -> None:
+    """A `Retry-After` of two seconds is waited for before a fallback is called."""
 
     async def scenario(both: Pair) -> None:
         both.first.answer(rate_limited(2), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "provider-rate-limited"), ("openai", "completed")]
         assert 2 <= seconds() < 3
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_the_last_provider_s_rate_limit_is_waited_for() -> None:
-    """Where nobody is left, a `Retry-After` that fits the turn is obeyed."""
+def test_rate_limit_of_last_fallback() -> None:
+    """With no fallback left a `Retry-After` within the turn's time is waited for."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = rate_limited(47)
         both.second.answer(rate_limited(47), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
+        await both.harness.reply(FIRST)
         assert 47 <= seconds() < 48
         both.second.default = rate_limited(600)
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert isinstance(error, ProviderRateLimited)
         assert error.retry_after == 600
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"), [(unauthorized(), ProviderAuth), (Response(400, b"{}"), AppError), (Response(422), AppError)]
 )
-def test_a_wrong_key_or_request_is_not_hidden_by_somebody_else(answer: Any, kind: type[AppError]) -> None:
-    """A refusal that is no trouble of the provider's is told: neither retried nor passed to another."""
+def test_refused_request_uses_no_fallback(answer: Any, kind: type[AppError]) -> None:
+    """A wrong key or request fails the turn, without a retry or a fallback."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = answer
-        assert isinstance(await failed(both.asked), kind)
+        assert isinstance(await reply_error(both.harness), kind)
         assert (len(both.first.calls), len(both.second.calls)) == (1, 0)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
 @pytest.mark.parametrize(
@@ -167,144 +167,144 @@ def test_a_wrong_key_or_request_is_not_hidden_by_somebody_else(answer: Any, kind
         pytest.param(too_large_a_minute(), "context-too-long", id="413"),
     ],
 )
-def test_what_one_account_cannot_do_another_may(answer: Any, code: str) -> None:
-    """Want of funds or capacity, and a bound by the minute, go to the next provider at once, without a second try."""
+def test_account_limit_uses_fallback(answer: Any, code: str) -> None:
+    """Missing funds or capacity, or a limit per minute, go to the fallback at once."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = answer
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", code), ("groq", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", code), ("groq", "completed")]
         assert seconds() == 0
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_fallback_without_funds_hides_nothing() -> None:
-    """Why the first provider failed is told, not that a fallback has no funds."""
+def test_fallback_without_funds() -> None:
+    """The turn fails with the first provider's failure."""
 
     async def scenario(both: Pair) -> None:
         both.first.default, both.second.default = server_error(), Response(402, b"{}")
-        assert isinstance(await failed(both.asked), ProviderFailed)
-        assert both.asked.outcomes[-1] == ("groq", "provider-auth")
+        assert isinstance(await reply_error(both.harness), ProviderFailed)
+        assert both.harness.outcomes[-1] == ("groq", "provider-auth")
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_model_that_is_not_there_is_refused_with_the_choices() -> None:
-    """A model that the provider does not know is `unknown-model`, naming those that are known here."""
+def test_unknown_model_names_known_ones() -> None:
+    """A model that the provider does not have is `unknown-model`, with the names of the known models."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = Response(404, b'{"error": {"code": "model_not_found"}}')
-        error = await failed(both.asked, Target("openai", "gpt-9"))
+        error = await reply_error(both.harness, Target("openai", "gpt-9"))
         assert isinstance(error, ModelNotFound)
         assert error.detail == "openai has no model 'gpt-9'; choose gpt."
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_fallback_that_is_set_up_wrong_is_passed_over() -> None:
-    """A fallback that refuses the key or the model hides neither who comes behind it nor why the first one failed."""
+def test_misconfigured_fallback_is_skipped() -> None:
+    """After a fallback that refuses the key the next one is called; the first provider's failure is kept."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = server_error()
         both.second.default = unauthorized()
-        error = await failed(both.asked)
+        error = await reply_error(both.harness)
         assert isinstance(error, ProviderFailed)
-        assert ("groq", "provider-auth") in both.asked.outcomes
+        assert ("groq", "provider-auth") in both.harness.outcomes
         both.first.default = lambda call: Reply(["Hi"]) if call.body["model"] == "other" else server_error()
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes[-2:] == [("groq", "provider-auth"), ("openai", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes[-2:] == [("groq", "provider-auth"), ("openai", "completed")]
 
-    paired(scenario, fallbacks=[SECOND, Target("openai", "other")])
+    run_with_pair(scenario, fallbacks=[SECOND, Target("openai", "other")])
 
 
-def test_what_stalls_is_not_asked_again_where_somebody_else_is_there() -> None:
-    """A first token that did not come in time goes to the next provider: nobody waits a minute three times."""
+def test_first_token_timeout_uses_fallback() -> None:
+    """A first token that does not arrive in time goes to the fallback without a retry."""
 
     async def scenario(both: Pair) -> None:
         both.first.default = Reply([asyncio.Event()])
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", "provider-timeout-first-token"), ("groq", "completed")]
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", "provider-timeout-first-token"), ("groq", "completed")]
         assert seconds() == 60
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_cancelled_attempt_is_on_record() -> None:
-    """A reply that is cancelled amid its text has cost something: its attempt says what, estimated."""
+def test_cancelled_attempt_is_recorded() -> None:
+    """A reply that is cancelled after some text has an attempt with estimated usage."""
 
     async def scenario(both: Pair) -> None:
         both.first.reply("Half of it", asyncio.Event())
-        asking_ = asyncio.create_task(both.asked.reply(FIRST))
+        reply = asyncio.create_task(both.harness.reply(FIRST))
         await both.first.wait_calls(1)
         await asyncio.sleep(1)
-        asking_.cancel()
-        await asyncio.wait([asking_])
-        [attempt] = attempts(both.asked)
+        reply.cancel()
+        await asyncio.wait([reply])
+        [attempt] = attempts(both.harness)
         assert (attempt.outcome, attempt.total_ms) == ("cancelled", 1_000)
         assert attempt.usage == Usage(6, 3, estimated=True)
         await both.first.calls[0].closed.wait()
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_pauses_are_of_random_length() -> None:
-    """The pause before each retry is anything up to its longest: full jitter."""
+def test_retry_pauses_have_jitter() -> None:
+    """The pause before each retry is a random part of its longest (full jitter)."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
             provider.default = server_error()
             model = OpenAIModel(KEY, provider.openai_base_url, "gpt")
             chances = iter([0.0, 0.5])
-            async with asking(model, chance=lambda: next(chances)) as asked:
-                assert isinstance(await failed(asked), ProviderFailed)
+            async with harness_of(model, random_fraction=lambda: next(chances)) as harness:
+                assert isinstance(await reply_error(harness), ProviderFailed)
             assert seconds() == 0.25
 
     run(main())
 
 
-def test_the_scripted_model_is_routed_like_any_other() -> None:
-    """A model without a wire fails over too, and has no status code."""
+def test_scripted_model_uses_fallback() -> None:
+    """A model without HTTP fails over too, and has no status code."""
 
     async def main() -> None:
-        async with asking(ScriptedModel("fail"), fallbacks=[Target("scripted", "echo")]) as asked:
-            await asked.reply(Target("scripted", "fail"))
-            assert [attempt.status_code for attempt in attempts(asked)] == [None] * len(attempts(asked))
-            assert asked.outcomes[-1] == ("scripted", "completed")
+        async with harness_of(ScriptedModel("fail"), fallbacks=[Target("scripted", "echo")]) as harness:
+            await harness.reply(Target("scripted", "fail"))
+            assert [attempt.status_code for attempt in attempts(harness)] == [None] * len(attempts(harness))
+            assert harness.outcomes[-1] == ("scripted", "completed")
 
     run(main())
 
 
-def test_a_model_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> None:
-    """An embedded model whose file is missing fails its turn at once; a fallback is asked at once."""
+def test_missing_local_model_is_not_retried(tmp_path: Path) -> None:
+    """An embedded model without its file fails the turn, or goes to the fallback, at once."""
 
     async def main() -> None:
         missing = tmp_path / "missing.gguf"
-        async with asking(LocalModel(missing), ScriptedModel()) as asked:
-            assert isinstance(await failed(asked, Target("local", "missing")), ProviderUnavailable)
-            assert asked.outcomes == [("local", "provider-unavailable")]
-        async with asking(LocalModel(missing), ScriptedModel(), fallbacks=[Target("scripted", "echo")]) as asked:
-            await asked.reply(Target("local", "missing"))
-            assert asked.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
+        async with harness_of(LocalModel(missing), ScriptedModel()) as harness:
+            assert isinstance(await reply_error(harness, Target("local", "missing")), ProviderUnavailable)
+            assert harness.outcomes == [("local", "provider-unavailable")]
+        async with harness_of(LocalModel(missing), ScriptedModel(), fallbacks=[Target("scripted", "echo")]) as harness:
+            await harness.reply(Target("local", "missing"))
+            assert harness.outcomes == [("local", "provider-unavailable"), ("scripted", "completed")]
         assert seconds() == 0
 
     run(main())
 
 
-def test_the_deadline_covers_all_attempts() -> None:
-    """What is tried again has no more time than the turn: then it is `provider-timeout-total`."""
+def test_deadline_covers_all_attempts() -> None:
+    """Retries end with the turn's time, as `provider-timeout-total`."""
 
     async def scenario(both: Pair) -> None:
         both.second.default = Reply([asyncio.Event()])
         began = seconds()
-        error = await failed(both.asked, Target("groq", "openai/gpt-oss-120b"))
+        error = await reply_error(both.harness, Target("groq", "openai/gpt-oss-120b"))
         assert (error.code, seconds() - began) == ("provider-timeout-total", 300)
 
-    paired(scenario)
+    run_with_pair(scenario)
 
 
-def test_a_fallback_is_named_with_or_without_a_model() -> None:
-    """`provider`, `provider:model` and a model of the default provider, colons and slashes in it, are told apart."""
+def test_forms_of_fallback_names() -> None:
+    """`provider`, `provider:model` and a model of the default provider are distinguished, with colons in names."""
     catalog = Catalog([OpenAIModel(KEY, None, "gpt"), GroqModel(KEY, None, "oss")], "openai")
     named = ["groq", "groq:openai/gpt-oss-120b", "llama3:8b", "openai:a:b"]
     assert [catalog.target(name) for name in named] == [
@@ -315,13 +315,13 @@ def test_a_fallback_is_named_with_or_without_a_model() -> None:
     ]
 
 
-def test_truncation_before_the_first_token_is_retried_on_the_way() -> None:
-    """A stream that ends with nothing in it is asked for again, and its attempt counted as one that may have cost."""
+def test_empty_stream_is_retried() -> None:
+    """A stream that ends without content is retried, and its attempt has estimated usage."""
 
     async def scenario(both: Pair) -> None:
         both.first.answer(Reply([], finish=None), Reply(["Hi"]))
-        await both.asked.reply(FIRST)
-        assert both.asked.outcomes == [("openai", ProviderTruncated.code), ("openai", "completed")]
-        assert attempts(both.asked)[0].usage == Usage(6, 0, estimated=True)
+        await both.harness.reply(FIRST)
+        assert both.harness.outcomes == [("openai", ProviderTruncated.code), ("openai", "completed")]
+        assert attempts(both.harness)[0].usage == Usage(6, 0, estimated=True)
 
-    paired(scenario)
+    run_with_pair(scenario)

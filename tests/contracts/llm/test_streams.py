@@ -1,4 +1,4 @@
-"""What every adapter makes of a reply that stalls, breaks off or floods, by a clock that waits for nothing."""
+"""Every adapter with a reply that stalls, breaks off or floods, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -20,197 +20,197 @@ from tests.support.replies import (
     stream_error,
 )
 from tests.support.routing import (
-    Asked,
-    asked,
+    RouterHarness,
     attempts,
-    failing,
+    error_of,
+    run_with_adapter,
     seconds,
 )
 
 
-def test_a_stall_before_the_first_token_is_given_up(name: str) -> None:
-    """Nothing for FIRST_TOKEN_SECONDS closes the provider's connection; it is asked again, three times in all."""
+def test_first_token_timeout(name: str) -> None:
+    """Nothing for FIRST_TOKEN_SECONDS closes the connection; there are three attempts."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = Reply([asyncio.Event()])
-        error = await failing(ask)
+        error = await error_of(complete)
         assert error.code == "provider-timeout-first-token"
         assert seconds() == 3 * 60 + 0.75
         await asyncio.gather(*(call.closed.wait() for call in provider.calls))
-        assert router.call is not None
-        usage = [attempt.usage for attempt in router.call.attempts]
+        assert harness.call is not None
+        usage = [attempt.usage for attempt in harness.call.attempts]
         assert all(each is not None and each.estimated and each.output_tokens == 0 for each in usage)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_headers_that_never_come_are_given_up_too(name: str) -> None:
-    """The same clock covers a provider that takes the request and does not answer."""
+def test_headers_timeout(name: str) -> None:
+    """A request without an answer has the same time limit."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.answer(Reply([], before_headers=asyncio.Event()), Reply(["Hi"]))
-        await ask()
+        await complete()
         assert 60 <= seconds() < 61
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_stall_amid_tokens_is_given_up(name: str) -> None:
-    """Nothing for IDLE_SECONDS amid a reply ends it, its text kept; it is not asked for again."""
+def test_idle_timeout(name: str) -> None:
+    """Nothing for IDLE_SECONDS within a reply ends it with its text, without a retry."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", asyncio.Event())
-        error = await failing(ask)
-        assert (error.code, router.heard.text, len(provider.calls)) == ("provider-timeout-idle", "Half ", 1)
+        error = await error_of(complete)
+        assert (error.code, harness.sink.text, len(provider.calls)) == ("provider-timeout-idle", "Half ", 1)
         assert 30 <= seconds() <= 32
         await provider.calls[0].closed.wait()
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_reply_that_goes_on_for_ever_is_ended(name: str) -> None:
-    """A provider that sends a token now and then has TURN_SECONDS for all of them."""
+def test_total_timeout(name: str) -> None:
+    """A provider that sends a token now and then is stopped after TURN_SECONDS."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         gates = [asyncio.Event() for _ in range(40)]
         for at, gate in enumerate(gates):
             asyncio.get_running_loop().call_at(10.0 * at, gate.set)
         provider.reply(*(step for gate in gates for step in (gate, "x")))
-        error = await failing(ask)
+        error = await error_of(complete)
         assert (error.code, seconds()) == ("provider-timeout-total", 300)
-        assert len(router.heard.text) == 30
+        assert len(harness.sink.text) == 30
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("how", [Cut.FIN, Cut.RST])
-def test_a_cut_without_a_finish_reason_is_truncation(name: str, how: Cut) -> None:
-    """A connection that ends amid a reply fails it, however it ends; the text is kept."""
+def test_lost_connection_is_truncation(name: str, how: Cut) -> None:
+    """A connection that ends within a reply fails it, with its text."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", how)
-        assert isinstance(await failing(ask), ProviderTruncated)
-        assert (router.heard.text, len(provider.calls)) == ("Half ", 1)
+        assert isinstance(await error_of(complete), ProviderTruncated)
+        assert (harness.sink.text, len(provider.calls)) == ("Half ", 1)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_an_end_without_a_finish_reason_is_truncation(name: str) -> None:
-    """A stream that ends well-formed but unfinished is no reply."""
+def test_missing_finish_reason_is_truncation(name: str) -> None:
+    """A well-formed stream without a finish reason is no complete reply."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", finish=None)
-        assert isinstance(await failing(ask), ProviderTruncated)
-        assert router.heard.text == "Half "
+        assert isinstance(await error_of(complete), ProviderTruncated)
+        assert harness.sink.text == "Half "
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("how", [Cut.FIN, Cut.RST])
-def test_a_cut_behind_the_finish_reason_is_a_reply(name: str, how: Cut) -> None:
-    """A reply with its finish reason is whole; only its usage is lost with the connection, and estimated."""
+def test_connection_lost_after_finish_reason(name: str, how: Cut) -> None:
+    """The reply is complete; its usage is lost, and estimated."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         finish = Chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
         gate = asyncio.Event()
         provider.reply("All of it", finish, gate, how)
-        reply = asyncio.create_task(ask())
+        reply = asyncio.create_task(complete())
         await provider.wait_calls(1)
         await asyncio.sleep(1)  # virtual: until all that was sent has come
         gate.set()
         ending = await reply
-        assert (router.heard.text, ending.finish_reason) == ("All of it", FinishReason.LENGTH)
+        assert (harness.sink.text, ending.finish_reason) == ("All of it", FinishReason.LENGTH)
         assert ending.usage.estimated
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_a_stall_behind_the_finish_reason_is_a_reply(name: str) -> None:
-    """A provider that has said why the model stopped has two seconds to end its stream: then the reply is whole."""
+def test_stall_after_finish_reason(name: str) -> None:
+    """The stream has two seconds to end, then the reply is complete."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         finish = Chunk({"choices": [{"index": 0, "delta": {"content": " it"}, "finish_reason": "stop"}]})
         provider.reply("All of", finish, asyncio.Event())
-        ending = await ask()
-        assert (router.heard.text, ending.finish_reason, seconds()) == ("All of it", FinishReason.STOP, 2)
-        assert router.outcomes == [(name, "completed")]
+        ending = await complete()
+        assert (harness.sink.text, ending.finish_reason, seconds()) == ("All of it", FinishReason.STOP, 2)
+        assert harness.outcomes == [(name, "completed")]
         await provider.calls[0].closed.wait()
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize(
     ("kind", "code", "expected"),
     [("server_error", None, "provider-error"), ("x", "rate_limit_exceeded", "provider-rate-limited")],
 )
-def test_an_error_amid_a_stream_is_a_failure(name: str, kind: str, code: str | None, expected: str) -> None:
-    """An error object inside a 200 stream ends the reply with what it says, the text before it kept."""
+def test_error_in_stream_is_failure(name: str, kind: str, code: str | None, expected: str) -> None:
+    """An error object within a stream fails the reply with its code, and the text before it is kept."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", stream_error("no more", code, kind))
-        assert (await failing(ask)).code == expected
-        assert (router.heard.text, len(provider.calls)) == ("Half ", 1)
+        assert (await error_of(complete)).code == expected
+        assert (harness.sink.text, len(provider.calls)) == ("Half ", 1)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
-def test_a_reply_that_was_given_up_is_a_failure(name: str, reason: str) -> None:
-    """A finish reason that says that the provider could not go on is no end of a reply."""
+def test_error_as_finish_reason_is_failure(name: str, reason: str) -> None:
+    """A finish reason of a provider that could not go on fails the reply."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", finish=reason)
-        assert (await failing(ask)).code == "provider-error"
-        assert router.heard.text == "Half "
+        assert (await error_of(complete)).code == "provider-error"
+        assert harness.sink.text == "Half "
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
-def test_an_error_in_groq_s_own_member_is_a_failure(name: str) -> None:
-    """Groq says why it stops a stream early in `x_groq`; the finish reason behind that does not make it whole."""
+def test_groq_error_is_failure(name: str) -> None:
+    """An error in `x_groq` fails the reply, in spite of the finish reason after it."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", Chunk({"choices": [], "x_groq": {"id": "req", "error": "over capacity"}}))
-        assert (await failing(ask)).code == "provider-error"
-        assert (router.heard.text, attempts(router)[0].status_code) == ("Half ", 200)
+        assert (await error_of(complete)).code == "provider-error"
+        assert (harness.sink.text, attempts(harness)[0].status_code) == ("Half ", 200)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("step", [stream_error("no"), Data('{"choices": 7}')])
-def test_a_stream_that_fails_at_once_was_answered(name: str, step: Any) -> None:
-    """An attempt that failed within a stream has the status that it came with, also before the first token."""
+def test_failure_in_stream_has_status(name: str, step: Any) -> None:
+    """An attempt that fails within a stream has its status, also before the first token."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = Reply([step])
-        await failing(ask)
-        assert [attempt.status_code for attempt in attempts(router)] == [200] * 3
+        await error_of(complete)
+        assert [attempt.status_code for attempt in attempts(harness)] == [200] * 3
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("broken", ['{"choices": 7}', '{"choices": [7]}', '{"choices": [{"delta": {"content": "no end'])
-def test_what_is_no_chunk_is_a_failure(name: str, broken: str) -> None:
-    """An object that is no completion, and one whose text cannot be read, fail the reply; what was before is kept."""
+def test_invalid_chunk_is_failure(name: str, broken: str) -> None:
+    """An object that is no completion, or whose text cannot be read, fails the reply; earlier text is kept."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("Half ", Data(broken))
-        assert (await failing(ask)).code == "provider-error"
-        assert router.heard.text == "Half "
+        assert (await error_of(complete)).code == "provider-error"
+        assert harness.sink.text == "Half "
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
 
 
 @pytest.mark.parametrize("odd", ['{"choices": [{', "[" * 100_000, "null", "[]", "3", '"text"', "ping"])
-def test_payloads_without_text_are_passed_over(name: str, odd: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A payload that is no object, and nothing of the reply, takes nothing from it; how many there were is logged."""
+def test_payload_without_text_is_ignored(name: str, odd: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A payload that is no object and has no text does not change the reply; their number is logged."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply("All ", Data(odd), "of it")
-        await ask()
-        assert router.heard.text == "All of it"
+        await complete()
+        assert harness.sink.text == "All of it"
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)
     passed_over = [vars(record).get("payloads") for record in caplog.records]
     assert passed_over == ([] if odd == "[]" else [1])
 
@@ -218,35 +218,35 @@ def test_payloads_without_text_are_passed_over(name: str, odd: str, caplog: pyte
 FLOOD = 'Flood 😀 \\ "\n' * 800_000
 
 
-def test_a_flood_in_one_event_is_cut(name: str) -> None:
-    """Ten megabytes in one delta are cut at MAX_OUTPUT_CHARACTERS, finished for length, and paid for once."""
+def test_huge_event_is_cut(name: str) -> None:
+    """Ten megabytes in one delta are cut at MAX_OUTPUT_CHARACTERS, with the length as the finish reason."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.reply(FLOOD)
-        ending = await ask()
-        assert router.heard.text == FLOOD[:1_000]
+        ending = await complete()
+        assert harness.sink.text == FLOOD[:1_000]
         assert ending.finish_reason is FinishReason.LENGTH
         assert len(provider.calls) == 1
 
-    asked(name, scenario, StreamLimits(characters=1_000))
+    run_with_adapter(name, scenario, StreamLimits(characters=1_000))
 
 
 @pytest.mark.parametrize("step", ["word ", Thought("hm ")])
-def test_a_flood_of_events_is_cut(name: str, step: Any) -> None:
-    """A stream without end, of text or of thoughts, is cut at the same length, and its connection closed."""
+def test_endless_stream_is_cut(name: str, step: Any) -> None:
+    """Endless text or reasoning is cut at the same length, and the connection closed."""
 
-    async def scenario(provider: FakeProvider, router: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness, complete: Any) -> None:
         provider.default = Reply(Endless(step))
-        ending = await ask()
-        assert len(router.heard.text) + len(router.heard.reasoning) == 1_000
+        ending = await complete()
+        assert len(harness.sink.text) + len(harness.sink.reasoning) == 1_000
         assert ending.finish_reason is FinishReason.LENGTH
         await provider.calls[0].closed.wait()
 
-    asked(name, scenario, StreamLimits(characters=1_000))
+    run_with_adapter(name, scenario, StreamLimits(characters=1_000))
 
 
 class Endless(tuple[Any, ...]):
-    """The same step again and again."""
+    """A sequence that repeats one step without end."""
 
     def __new__(cls, step: Any) -> Endless:
         return super().__new__(cls, (step,))
@@ -256,11 +256,11 @@ class Endless(tuple[Any, ...]):
             yield self[0]
 
 
-def test_a_line_without_end_that_is_no_text_is_a_failure(name: str) -> None:
-    """What goes on for megabytes without being a text is not kept."""
+def test_huge_line_is_failure(name: str) -> None:
+    """Megabytes that are no text fail the reply."""
 
-    async def scenario(provider: FakeProvider, _: Asked, ask: Any) -> None:
+    async def scenario(provider: FakeProvider, _: RouterHarness, complete: Any) -> None:
         provider.default = Reply([b"x" * 3_000_000])
-        assert isinstance(await failing(ask), ProviderFailed)
+        assert isinstance(await error_of(complete), ProviderFailed)
 
-    asked(name, scenario)
+    run_with_adapter(name, scenario)

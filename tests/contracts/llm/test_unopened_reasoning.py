@@ -1,4 +1,4 @@
-"""Thinking of which only the end is marked: what becomes of it and is learnt, by a clock that waits for nothing."""
+"""Reasoning with an end tag alone: how it is separated, and what is learnt, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -11,106 +11,108 @@ from tests.support.answers import chunk, stream
 from tests.support.clock import run
 from tests.support.provider import FakeProvider
 from tests.support.replies import Raw
-from tests.support.routing import FIRST, Asked, adapter, asking, failed, seconds
+from tests.support.routing import FIRST, RouterHarness, adapter, harness_of, reply_error, seconds
 
 STOP = chunk(finish="stop")
 THOUGHT: list[str | float] = [chunk("hmm let "), 0.5, chunk("me see\n"), chunk("</think>\n\nHi "), chunk("you"), STOP]
 THINKING = stream(*THOUGHT)
 
 
-def watching(scenario: Callable[[FakeProvider, Asked], Coroutine[Any, Any, None]]) -> None:
-    """Runs a scenario with a provider and readers who look on."""
+def run_with_reader(scenario: Callable[[FakeProvider, RouterHarness], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario with a provider and a reply that has a reader."""
 
     async def main() -> None:
-        async with FakeProvider() as provider, asking(adapter("openai", provider)) as router:
-            router.watched = True
-            await scenario(provider, router)
+        async with FakeProvider() as provider, harness_of(adapter("openai", provider)) as harness:
+            harness.has_reader = True
+            await scenario(provider, harness)
 
     run(main())
 
 
-async def heard(router: Asked, target: Target = FIRST) -> tuple[str, str]:
-    """Text and reasoning of a reply."""
-    await router.reply(target)
-    return router.heard.text, router.heard.reasoning
+async def text_and_reasoning(harness: RouterHarness, target: Target = FIRST) -> tuple[str, str]:
+    """Generate a reply, and return its text and reasoning."""
+    await harness.reply(target)
+    return harness.sink.text, harness.sink.reasoning
 
 
-def test_what_was_sent_stays_and_the_next_is_held_back() -> None:
-    """Thinking that was sent stays in the text, without its mark; from the next reply on it is held back and parted."""
+def test_next_reply_is_held_back() -> None:
+    """Reasoning that was sent stays in the text without its tag; later replies are held back and separated."""
 
-    async def scenario(provider: FakeProvider, router: Asked) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness) -> None:
         provider.default = THINKING
-        assert await heard(router) == ("hmm let me see\n\n\nHi you", "")
-        assert await heard(router) == ("Hi you", "hmm let me see\n")
+        assert await text_and_reasoning(harness) == ("hmm let me see\n\n\nHi you", "")
+        assert await text_and_reasoning(harness) == ("Hi you", "hmm let me see\n")
 
-    watching(scenario)
+    run_with_reader(scenario)
 
 
-def test_what_nobody_was_sent_is_learnt_from_too() -> None:
-    """Without a reader the first reply is parted already, and the next one's beginning is held back for a reader."""
+def test_reply_without_reader_is_separated() -> None:
+    """Without a reader the first reply is separated, and the next one held back for a reader."""
 
-    async def scenario(provider: FakeProvider, router: Asked) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness) -> None:
         provider.default = THINKING
-        router.watched = False
-        assert await heard(router) == ("Hi you", "hmm let me see\n")
-        router.watched = True
-        assert await heard(router) == ("Hi you", "hmm let me see\n")
+        harness.has_reader = False
+        assert await text_and_reasoning(harness) == ("Hi you", "hmm let me see\n")
+        harness.has_reader = True
+        assert await text_and_reasoning(harness) == ("Hi you", "hmm let me see\n")
 
-    watching(scenario)
+    run_with_reader(scenario)
 
 
-def test_a_beginning_is_held_back_for_two_seconds() -> None:
-    """Where no mark comes, what was held back is sent after two seconds, also while the model pauses."""
+def test_text_is_held_back_two_seconds() -> None:
+    """Without a tag held-back text is sent after two seconds, also while the model pauses."""
 
-    async def scenario(provider: FakeProvider, router: Asked) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness) -> None:
         provider.answer(THINKING, stream(chunk("It "), chunk("is"), 10.0, chunk(" so"), STOP))
-        await router.reply(FIRST)
+        await harness.reply(FIRST)
         began = seconds()
-        await router.reply(FIRST)
-        assert [(text, round(at - began, 2)) for text, at in router.heard.came] == [("It is", 2), (" so", 10)]
+        await harness.reply(FIRST)
+        assert [(text, round(at - began, 2)) for text, at in harness.sink.pieces] == [("It is", 2), (" so", 10)]
 
-    watching(scenario)
+    run_with_reader(scenario)
 
 
-def test_a_short_reply_is_held_back_to_its_end() -> None:
-    """A reply that ends within the two seconds, without a mark, is text."""
+def test_short_reply_is_text() -> None:
+    """A reply without a tag that ends within the two seconds is text."""
 
-    async def scenario(provider: FakeProvider, router: Asked) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness) -> None:
         provider.answer(THINKING, stream(chunk("It is so"), STOP))
-        await router.reply(FIRST)
-        assert await heard(router) == ("It is so", "")
+        await harness.reply(FIRST)
+        assert await text_and_reasoning(harness) == ("It is so", "")
 
-    watching(scenario)
+    run_with_reader(scenario)
 
 
-def test_other_replies_are_never_held_back() -> None:
-    """Neither another model's replies nor those of a model that was not seen to do so wait for anything."""
+def test_other_models_are_not_held_back() -> None:
+    """Only replies of a model that closes reasoning it has not opened are held back."""
 
-    async def scenario(provider: FakeProvider, router: Asked) -> None:
+    async def scenario(provider: FakeProvider, harness: RouterHarness) -> None:
         plain = stream(chunk("It "), 1.0, chunk("is"), STOP)
-        await at_once(plain, provider, router, FIRST)
+        await check_pieces_arrive_at_once(plain, provider, harness, FIRST)
         provider.answer(THINKING)
-        await router.reply(FIRST)
-        await at_once(plain, provider, router, Target("openai", "other"))
+        await harness.reply(FIRST)
+        await check_pieces_arrive_at_once(plain, provider, harness, Target("openai", "other"))
 
-    watching(scenario)
+    run_with_reader(scenario)
 
 
-async def at_once(answer: Raw, provider: FakeProvider, router: Asked, target: Target) -> None:
-    """Each piece of a reply is passed on as it comes, a second between them."""
+async def check_pieces_arrive_at_once(
+    answer: Raw, provider: FakeProvider, harness: RouterHarness, target: Target
+) -> None:
+    """Check that each piece of a reply is passed on when it arrives, a second apart."""
     provider.answer(answer)
     began = seconds()
-    await router.reply(target)
-    assert [(text, round(at - began, 2)) for text, at in router.heard.came] == [("It ", 0), ("is", 1)]
+    await harness.reply(target)
+    assert [(text, round(at - began, 2)) for text, at in harness.sink.pieces] == [("It ", 0), ("is", 1)]
 
 
-def test_a_reply_of_thinking_alone_is_empty() -> None:
-    """Where nothing follows the mark the reply is a failure, and nothing of the thinking is its text."""
+def test_reasoning_alone_is_empty_reply() -> None:
+    """If nothing follows the tag the reply is a failure without text."""
 
-    async def scenario(provider: FakeProvider, router: Asked) -> None:
-        router.watched = False
+    async def scenario(provider: FakeProvider, harness: RouterHarness) -> None:
+        harness.has_reader = False
         provider.answer(stream(chunk("hmm</think>"), STOP))
-        assert isinstance(await failed(router), EmptyReply)
-        assert (router.heard.text, router.heard.reasoning) == ("", "hmm")
+        assert isinstance(await reply_error(harness), EmptyReply)
+        assert (harness.sink.text, harness.sink.reasoning) == ("", "hmm")
 
-    watching(scenario)
+    run_with_reader(scenario)

@@ -1,3 +1,5 @@
+"""Embedders and the reranker: the embedded model and servers with OpenAI's API."""
+
 from __future__ import annotations
 
 import asyncio
@@ -41,8 +43,8 @@ def model() -> MiniLm:
     return MiniLm()
 
 
-def test_what_means_the_same_is_near(model: MiniLm) -> None:
-    """The vectors are 384 long, of length one, and near where sentences say alike."""
+def test_similar_sentences_are_near(model: MiniLm) -> None:
+    """Vectors have 384 dimensions and length one, and are near for similar sentences."""
     eating, bread, baby = model.embed(
         ["A man is eating food.", "A man is eating a piece of bread.", "The girl is carrying a baby."]
     )
@@ -52,15 +54,15 @@ def test_what_means_the_same_is_near(model: MiniLm) -> None:
     assert cosine(eating, baby) < 0.1
 
 
-def test_company_changes_no_vector(model: MiniLm) -> None:
-    """A text has one vector, alone or padded beside longer ones, in the order it was given."""
+def test_batch_changes_no_vector(model: MiniLm) -> None:
+    """A text has the same vector alone and in a batch with longer ones, in the given order."""
     texts = ["short", "a much longer text " * 12, "", "in between, some words more"]
     for together, text in zip(model.embed(texts), texts, strict=True):
         assert cosine(together, model.embed([text])[0]) > 0.999
 
 
-def test_another_file_is_no_model(tmp_path) -> None:
-    """Weights are those that this release knows, or none."""
+def test_other_weights_are_refused(tmp_path) -> None:
+    """Only the released weights are loaded."""
     (tmp_path / "model.onnx").write_bytes(b"other")
     with pytest.raises(EmbeddingFailed):
         verified(tmp_path / "model.onnx")
@@ -76,25 +78,25 @@ async def local() -> AsyncIterator[LocalEmbedder]:
     await embedder.aclose()
 
 
-async def test_passages_and_queries_meet(local: LocalEmbedder) -> None:
-    """Both processes run one model: any number of passages, each at its place."""
+async def test_queries_match_passages(local: LocalEmbedder) -> None:
+    """Both processes use the same model, and vectors keep the order of their passages."""
     passages = await local.embed_passages([f"passage number {n}" for n in range(40)])
     assert len(passages) == 40
     assert cosine(await local.embed_query("passage number 33"), passages[33]) > 0.999
     assert await local.embed_passages([]) == []
 
 
-async def standing_still(local: LocalEmbedder) -> int:
-    """Starts the process and stops it where it waits for work, so that it answers nothing; gives its id."""
+async def suspend_worker(local: LocalEmbedder) -> int:
+    """Start the child process, suspend it before its next request, and return its id."""
     await local.embed_passages(["first"])
     assert local.process is not None
     os.kill(local.process.pid, signal.SIGSTOP)
     return local.process.pid
 
 
-async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
-    """Whoever waited hears of it, the next one is served."""
-    process_id = await standing_still(local)
+async def test_dead_process_is_replaced(local: LocalEmbedder) -> None:
+    """The waiting call fails, the next one starts another process."""
+    process_id = await suspend_worker(local)
     waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
     os.kill(process_id, signal.SIGKILL)
@@ -103,9 +105,9 @@ async def test_a_process_that_dies_is_replaced(local: LocalEmbedder) -> None:
     assert len(await local.embed_passages(["again"])) == 1
 
 
-async def test_a_wait_that_is_given_up_confuses_nobody(local: LocalEmbedder) -> None:
-    """The answer to a cancelled question is not taken for the next one's."""
-    process_id = await standing_still(local)
+async def test_cancelled_request_is_not_answered(local: LocalEmbedder) -> None:
+    """The answer to a cancelled request is not taken for the next one's."""
+    process_id = await suspend_worker(local)
     waiting = asyncio.create_task(local.embed_passages(["second"]))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -128,8 +130,8 @@ async def test_a_wait_that_is_given_up_confuses_nobody(local: LocalEmbedder) -> 
     ],
     ids=["endless", "short", "long", "another-kind", "cut", "none"],
 )
-async def test_an_invalid_answer_is_an_error(answer: bytes) -> None:
-    """An answer that is not one vector for each text is refused, and the process that sent it is ended."""
+async def test_invalid_answer_ends_process(answer: bytes) -> None:
+    """An answer that is not one vector per text is refused, and the process is killed."""
     script = f"import sys; sys.stdin.buffer.read(5); sys.stdout.buffer.write({answer!r})"
     async with contextlib.aclosing(LocalEmbedder(command=[sys.executable, "-c", script])) as embedder:
         for _ in range(2):
@@ -138,8 +140,8 @@ async def test_an_invalid_answer_is_an_error(answer: bytes) -> None:
             assert embedder.process is None
 
 
-async def test_a_process_without_work_ends() -> None:
-    """After its time it is gone, and there again when it is needed."""
+async def test_idle_process_ends() -> None:
+    """After its idle time the process ends; it is started again when needed."""
     embedder = LocalEmbedder(idle_seconds=0)
     await embedder.embed_passages(["first"])
     process = embedder.process
@@ -150,7 +152,7 @@ async def test_a_process_without_work_ends() -> None:
 
 
 def vectors_for(call: Call) -> Response:
-    """A vector of three numbers for each text: its place, its length and one."""
+    """Return a vector of three numbers per text: its index, its length and one."""
     data = [
         {"object": "embedding", "index": place, "embedding": [place, len(text), 1]}
         for place, text in enumerate(call.body["input"])
@@ -172,8 +174,8 @@ async def openai(endpoint: FakeProvider) -> AsyncIterator[OpenAIEmbedder]:
     await embedder.aclose()
 
 
-async def test_texts_go_in_batches_and_come_back_in_order(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:
-    """Vectors are brought to length one and to the order of their texts, whatever order they come in."""
+async def test_batches_keep_order(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:
+    """Vectors are normalised, in the order of their texts whatever the order of the answer."""
     vectors = await openai.embed_passages([str(n) for n in range(BATCH_TEXTS + 1)])
     assert [len(call.body["input"]) for call in endpoint.calls] == [BATCH_TEXTS, 1]
     assert openai.name == "openai:small"
@@ -196,10 +198,8 @@ async def test_texts_go_in_batches_and_come_back_in_order(openai: OpenAIEmbedder
         Response(200, b"null"),
     ],
 )
-async def test_all_that_is_no_answer_is_one_error(
-    openai: OpenAIEmbedder, endpoint: FakeProvider, answer: Response
-) -> None:
-    """A query is asked for once; what the server said is not in the error."""
+async def test_unusable_answer_is_error(openai: OpenAIEmbedder, endpoint: FakeProvider, answer: Response) -> None:
+    """A query is sent once, and the error has none of the server's words."""
     endpoint.answer(answer)
     with pytest.raises(EmbeddingFailed) as caught:
         await openai.embed_query("text")
@@ -207,12 +207,12 @@ async def test_all_that_is_no_answer_is_one_error(
     assert KEY not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-async def test_refusals_that_may_pass_are_waited_out(endpoint: FakeProvider) -> None:
-    """Passages are asked for again after 429 and 5xx, as late as the server says; not after what will not pass."""
+async def test_transient_refusal_is_retried(endpoint: FakeProvider) -> None:
+    """Passages are sent again after 429 and 5xx, when the server says; not after other refusals."""
     waits: list[tuple[int, float | None]] = []
 
-    def noted(tried: int, asked: float | None) -> float:
-        waits.append((tried, asked))
+    def noted(attempt: int, requested: float | None) -> float:
+        waits.append((attempt, requested))
         return 0
 
     endpoint.answer(Response(429, b"{}", {"Retry-After": "7"}), Response(503, b"{}"))
@@ -226,22 +226,22 @@ async def test_refusals_that_may_pass_are_waited_out(endpoint: FakeProvider) -> 
     assert len(endpoint.calls) == 4
 
 
-def test_pauses_grow_and_are_bounded() -> None:
-    """A server that asks for an hour gets a minute."""
+def test_retry_pauses_are_bounded() -> None:
+    """Pauses grow; a server that requests an hour gets a minute."""
     assert retry_delay(1, None) <= 1 < 8 <= retry_delay(5, None) <= 16
     assert retry_delay(1, 3_600) <= 61
 
 
-async def test_a_model_that_changes_its_length_is_refused(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:
-    """Vectors of one embedder are all as long as its first."""
+async def test_other_dimension_is_refused(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:
+    """All vectors of an embedder have the dimension of its first."""
     await openai.embed_query("text")
     endpoint.answer(Response(200, b'{"data": [{"index": 0, "embedding": [1, 2]}]}'))
     with pytest.raises(EmbeddingFailed):
         await openai.embed_query("text")
 
 
-async def test_a_reranker_says_how_well_each_passage_answers(endpoint: FakeProvider) -> None:
-    """Scores come in the order of the passages; an answer that leaves one out is none."""
+async def test_reranker_scores(endpoint: FakeProvider) -> None:
+    """Scores are in the order of the passages; an answer that lacks one is refused."""
     reranker = RemoteReranker("judge", functools.partial(openai_client, KEY, endpoint.openai_base_url, 5))
     scores = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]
     endpoint.answer(*(Response(200, json.dumps({"results": each}).encode()) for each in (scores, scores[:1])))

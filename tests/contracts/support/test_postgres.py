@@ -25,13 +25,13 @@ async def value(cluster: PostgresCluster, database: str, query: str) -> Any:
         await connection.close()
 
 
-async def test_the_cluster_answers_the_real_driver(cluster: PostgresCluster) -> None:
-    """A started cluster takes connections."""
+async def test_cluster_accepts_connections(cluster: PostgresCluster) -> None:
+    """A started cluster accepts connections."""
     assert await value(cluster, "postgres", "SELECT 1") == 1
 
 
-async def test_a_database_is_copied_and_dropped_in_use(cluster: PostgresCluster) -> None:
-    """A template's rows are in its copy, and open connections do not keep a database."""
+async def test_database_is_copied_and_dropped(cluster: PostgresCluster) -> None:
+    """A copy has the template's rows, and open connections do not keep a database."""
     cluster.create_database("template")
     cluster.psql("CREATE TABLE one AS SELECT 1 AS value", "template")
     cluster.create_database("copy", template="template")
@@ -43,8 +43,8 @@ async def test_a_database_is_copied_and_dropped_in_use(cluster: PostgresCluster)
         await value(cluster, "copy", "SELECT 1")
 
 
-async def test_a_killed_cluster_comes_back_on_its_port(cluster: PostgresCluster) -> None:
-    """Clients lose their connection, and what was acknowledged is there after the restart."""
+async def test_killed_cluster_restarts(cluster: PostgresCluster) -> None:
+    """Clients lose their connection; acknowledged rows are there after the restart, at the same port."""
     cluster.create_database("kept")
     connection = await asyncpg.connect(cluster.url("kept"))
     await connection.execute("CREATE TABLE kept AS SELECT 1 AS value")
@@ -57,7 +57,7 @@ async def test_a_killed_cluster_comes_back_on_its_port(cluster: PostgresCluster)
     assert await value(cluster, "kept", "SELECT value FROM kept") == 1
 
 
-def test_a_refused_statement_says_why(cluster: PostgresCluster) -> None:
+def test_refused_statement_is_reported(cluster: PostgresCluster) -> None:
     """The error of psql is the error of the test."""
     with pytest.raises(PostgresError, match="does not exist"):
         cluster.psql("SELECT * FROM nowhere")

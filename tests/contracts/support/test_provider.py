@@ -64,8 +64,8 @@ def deltas(received: list[Any]) -> list[str]:
     return [content for content in contents if content]
 
 
-async def test_the_default_reply_echoes(provider: FakeProvider, sdk: SDK) -> None:
-    """A streamed reply holds the last user message; the call shows what was sent."""
+async def test_default_reply_echoes(provider: FakeProvider, sdk: SDK) -> None:
+    """A streamed reply repeats the last user message; the call has the request."""
     received = await chunks(sdk)
     assert deltas(received) == ["Echo: ", "Hello ", "there"]
     assert received[-1].choices[0].finish_reason == "stop"
@@ -76,7 +76,7 @@ async def test_the_default_reply_echoes(provider: FakeProvider, sdk: SDK) -> Non
     assert not call.closed.is_set()
 
 
-async def test_a_reply_need_not_be_streamed(provider: FakeProvider, sdk: SDK) -> None:
+async def test_reply_as_document(provider: FakeProvider, sdk: SDK) -> None:
     """Without `stream` the reply is one JSON document."""
     gate = asyncio.Event()
     gate.set()
@@ -86,8 +86,8 @@ async def test_a_reply_need_not_be_streamed(provider: FakeProvider, sdk: SDK) ->
     assert completion.usage.total_tokens == 5
 
 
-async def test_queued_replies_come_before_the_default(provider: FakeProvider, sdk: SDK) -> None:
-    """Each call takes the next answer, over one kept connection, and `default` takes the rest."""
+async def test_queued_replies_precede_default(provider: FakeProvider, sdk: SDK) -> None:
+    """Each call takes the next queued answer, then `default`, over one connection."""
     provider.reply("first")
     provider.reply("second")
     provider.default = Reply(["else"])
@@ -95,18 +95,18 @@ async def test_queued_replies_come_before_the_default(provider: FakeProvider, sd
     assert provider.connections == 1
 
 
-async def test_openai_reports_usage_when_asked(provider: FakeProvider) -> None:
+async def test_openai_usage(provider: FakeProvider) -> None:
     """The usage is in a last chunk without choices, and only on request."""
     client = openai.AsyncOpenAI(api_key="x", base_url=provider.openai_base_url, max_retries=0)
     async with client:
         silent = await chunks(client)
-        asked = await chunks(client, stream_options={"include_usage": True})
+        with_usage = await chunks(client, stream_options={"include_usage": True})
     assert not any(chunk.usage for chunk in silent)
-    assert asked[-1].choices == []
-    assert asked[-1].usage.completion_tokens == 3
+    assert with_usage[-1].choices == []
+    assert with_usage[-1].usage.completion_tokens == 3
 
 
-async def test_groq_reports_usage_beside_the_reply(provider: FakeProvider) -> None:
+async def test_groq_usage(provider: FakeProvider) -> None:
     """The usage is in `x_groq` of the chunk with the finish reason."""
     async with groq.AsyncGroq(api_key="x", base_url=provider.groq_base_url, max_retries=0) as client:
         last = (await chunks(client))[-1]
@@ -114,8 +114,8 @@ async def test_groq_reports_usage_beside_the_reply(provider: FakeProvider) -> No
     assert last.x_groq.usage.prompt_tokens == 2
 
 
-async def test_gates_hold_a_reply(provider: FakeProvider, sdk: SDK) -> None:
-    """Nothing after a gate is sent before it is opened."""
+async def test_gate_holds_reply(provider: FakeProvider, sdk: SDK) -> None:
+    """Nothing after a gate is sent before it is set."""
     head, first, second = asyncio.Event(), asyncio.Event(), asyncio.Event()
     provider.reply(first, "a", second, "b", before_headers=head)
     opening = asyncio.create_task(ask(sdk, stream=True))
@@ -133,8 +133,8 @@ async def test_gates_hold_a_reply(provider: FakeProvider, sdk: SDK) -> None:
     assert provider.active == 0
 
 
-async def test_a_leaving_client_is_seen(provider: FakeProvider, sdk: SDK) -> None:
-    """A stalled call is over as soon as its client closes the stream."""
+async def test_disconnected_client_closes_call(provider: FakeProvider, sdk: SDK) -> None:
+    """A stalled call is closed as soon as its client closes the stream."""
     provider.reply("a", asyncio.Event())
     stream = await ask(sdk, stream=True)
     assert deltas([await anext(stream), await anext(stream)]) == ["a"]
@@ -146,7 +146,7 @@ async def test_a_leaving_client_is_seen(provider: FakeProvider, sdk: SDK) -> Non
 
 
 @pytest.mark.parametrize("cut", Cut)
-async def test_a_cut_breaks_the_stream(provider: FakeProvider, sdk: SDK, cut: Cut) -> None:
+async def test_cut_breaks_stream(provider: FakeProvider, sdk: SDK, cut: Cut) -> None:
     """What was sent before the cut arrives, and then an error."""
     seen = asyncio.Event()
     provider.reply("a", seen, cut)
@@ -159,15 +159,15 @@ async def test_a_cut_breaks_the_stream(provider: FakeProvider, sdk: SDK, cut: Cu
 
 
 @pytest.mark.parametrize("cut", Cut)
-async def test_a_cut_before_the_headers(provider: FakeProvider, sdk: SDK, cut: Cut) -> None:
+async def test_cut_before_headers(provider: FakeProvider, sdk: SDK, cut: Cut) -> None:
     """The connection may end without an answer."""
     provider.reply("never", before_headers=cut)
     with pytest.raises((openai.APIConnectionError, groq.APIConnectionError)):
         await ask(sdk)
 
 
-async def test_a_reply_may_end_without_a_finish_reason(provider: FakeProvider, sdk: SDK) -> None:
-    """The answer of HTTP is whole, the reply is not."""
+async def test_reply_without_finish_reason(provider: FakeProvider, sdk: SDK) -> None:
+    """The HTTP response is complete, the reply is not."""
     provider.reply("a", finish=None)
     received = await chunks(sdk)
     assert deltas(received) == ["a"]
@@ -185,7 +185,7 @@ async def test_a_reply_may_end_without_a_finish_reason(provider: FakeProvider, s
     ids=["401", "429", "400", "503"],
 )
 async def test_refusals(provider: FakeProvider, sdk: SDK, answer: Answer, status: int, code: str | None) -> None:
-    """The SDKs raise their own errors, with the body as the provider writes it."""
+    """The SDKs raise their own errors, with the provider's body."""
     provider.answer(answer)
     with pytest.raises((openai.APIStatusError, groq.APIStatusError)) as raised:
         await ask(sdk, stream=True)
@@ -195,30 +195,30 @@ async def test_refusals(provider: FakeProvider, sdk: SDK, answer: Answer, status
     assert error.response.headers.get("retry-after") == ("9" if status == 429 else None)
 
 
-async def test_a_redirect_leads_elsewhere(provider: FakeProvider, sdk: SDK) -> None:
-    """The SDKs follow it by default, and what is no chat completion is not found."""
+async def test_redirect(provider: FakeProvider, sdk: SDK) -> None:
+    """The SDKs follow it by default, and another path is not found."""
     provider.answer(redirect("/elsewhere"))
     with pytest.raises((openai.NotFoundError, groq.NotFoundError)):
         await ask(sdk)
     assert [call.path for call in provider.calls][1:] == ["/elsewhere"]
 
 
-async def test_an_error_inside_a_stream(provider: FakeProvider, sdk: SDK) -> None:
-    """An error object after the first token is raised by the SDKs."""
+async def test_error_in_stream(provider: FakeProvider, sdk: SDK) -> None:
+    """The SDKs raise an error object after the first token."""
     provider.reply("a", stream_error("Overloaded", code="overloaded"))
     with pytest.raises((openai.APIError, groq.APIError), match="Overloaded"):
         await chunks(sdk)
 
 
-async def test_broken_json_inside_a_stream(provider: FakeProvider, sdk: SDK) -> None:
-    """A payload is sent as it is; the SDKs stumble over it."""
+async def test_invalid_json_in_stream(provider: FakeProvider, sdk: SDK) -> None:
+    """A payload is sent unchanged; the SDKs cannot parse it."""
     provider.reply("a", Data('{"choices": ['))
     with pytest.raises(ValueError, match="Expecting"):
         await chunks(sdk)
 
 
 async def test_chunks_of_every_kind(provider: FakeProvider, sdk: SDK) -> None:
-    """Thoughts, chunks without choices and members of a test's own reach the client."""
+    """Reasoning, chunks without choices and further members reach the client."""
     provider.reply(NO_CHOICES, Thought("Hm"), "a", Chunk({"choices": [], "service_tier": "flex"}))
     received = await chunks(sdk)
     assert received[0].choices == []
@@ -227,26 +227,26 @@ async def test_chunks_of_every_kind(provider: FakeProvider, sdk: SDK) -> None:
     assert "flex" in {getattr(chunk, "service_tier", None) for chunk in received}
 
 
-async def test_every_byte_alone(provider: FakeProvider, sdk: SDK) -> None:
+async def test_reply_byte_by_byte(provider: FakeProvider, sdk: SDK) -> None:
     """Characters split between reads and CRLF line ends change nothing."""
     provider.reply("Grüße ", "🙂", slices=byte_by_byte, newline="\r\n")
     assert deltas(await chunks(sdk)) == ["Grüße ", "🙂"]
 
 
-async def test_a_surrogate_pair_in_two_deltas(provider: FakeProvider, sdk: SDK) -> None:
-    """Each half travels as a JSON escape."""
+async def test_surrogate_pair_in_two_deltas(provider: FakeProvider, sdk: SDK) -> None:
+    """Each half is sent as a JSON escape."""
     provider.reply("\ud83d", "\ude42")
     assert deltas(await chunks(sdk)) == ["\ud83d", "\ude42"]
 
 
 async def test_raw_bytes(provider: FakeProvider, sdk: SDK) -> None:
-    """The body may be written by hand."""
+    """The body may be given as bytes."""
     provider.reply(b": ping\n", b'data: {"choices":[{"index":0,"delta":{"con', b'tent":"a"}}]}\n\n', finish=None)
     assert deltas(await chunks(sdk)) == ["a"]
 
 
-async def test_a_mistake_in_an_answer_is_raised() -> None:
-    """What an answer raises ends its call, and then the test."""
+async def test_error_in_answer_is_raised() -> None:
+    """An exception of an answer ends its call, and then the test."""
 
     def fail(_: object) -> Answer:
         raise LookupError("no such answer")

@@ -1,4 +1,4 @@
-"""The proxy does to a connection what it says."""
+"""The tests' TCP proxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.proxy import TcpProxy
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[TcpProxy]:
-    """A proxy in front of a server that sends back what it is sent."""
+    """A proxy before a server that echoes."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -32,7 +32,7 @@ async def connected(proxy: TcpProxy) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 
 async def test_bytes_pass_both_ways(proxy: TcpProxy) -> None:
-    """What is sent comes back, in order, also byte by byte and at a pace."""
+    """Bytes arrive in order, also one by one and throttled."""
     reader, writer = await connected(proxy)
     proxy.to_server.slice_bytes, proxy.to_client.bytes_per_second = 1, 1_000_000
     sent = bytes(range(256)) * 4
@@ -41,8 +41,8 @@ async def test_bytes_pass_both_ways(proxy: TcpProxy) -> None:
     writer.close()
 
 
-async def test_a_stall_holds_bytes_back_until_it_ends(proxy: TcpProxy) -> None:
-    """Nothing comes through a stall, and nothing is lost in it."""
+async def test_stall_holds_bytes(proxy: TcpProxy) -> None:
+    """Nothing passes during a stall, and nothing is lost."""
     reader, writer = await connected(proxy)
     proxy.stall()
     writer.write(b"hello")
@@ -54,8 +54,8 @@ async def test_a_stall_holds_bytes_back_until_it_ends(proxy: TcpProxy) -> None:
     writer.close()
 
 
-async def test_a_stall_of_one_direction_leaves_the_other(proxy: TcpProxy) -> None:
-    """What is sent arrives while the answer to it is held back."""
+async def test_stall_of_one_direction(proxy: TcpProxy) -> None:
+    """Bytes arrive while the answer is held back."""
     reader, writer = await connected(proxy)
     arrived = asyncio.Event()
     proxy.to_client.listener = lambda _: arrived.set()
@@ -70,8 +70,8 @@ async def test_a_stall_of_one_direction_leaves_the_other(proxy: TcpProxy) -> Non
     writer.close()
 
 
-async def test_a_throttled_direction_keeps_its_pace(proxy: TcpProxy) -> None:
-    """The first of 2,000 bytes comes long before the last, which takes their time at 10,000 a second."""
+async def test_throttled_direction(proxy: TcpProxy) -> None:
+    """At 10,000 bytes a second the last of 2,000 arrives long after the first."""
     reader, writer = await connected(proxy)
     proxy.to_client.bytes_per_second = 10_000
     started_at = time.monotonic()
@@ -83,8 +83,8 @@ async def test_a_throttled_direction_keeps_its_pace(proxy: TcpProxy) -> None:
     writer.close()
 
 
-async def test_stranded_connections_stay_so(proxy: TcpProxy) -> None:
-    """Nothing comes through a connection that was stranded, while a new one is as ever."""
+async def test_stranded_connections_stay_stranded(proxy: TcpProxy) -> None:
+    """Nothing passes through a stranded connection, while a new one works."""
     old, old_writer = await connected(proxy)
     old_writer.write(b"x")
     assert await old.readexactly(1) == b"x"
@@ -102,7 +102,7 @@ async def test_stranded_connections_stay_so(proxy: TcpProxy) -> None:
 
 
 async def test_connections_are_cut_and_reset(proxy: TcpProxy) -> None:
-    """After a cut there is an end, after a reset an error; new connections are let in again."""
+    """After a cut there is an end, after a reset an error; new connections are accepted again."""
     for end, reset in ((proxy.cut, False), (proxy.reset, True)):
         reader, writer = await connected(proxy)
         writer.write(b"x")
@@ -117,7 +117,7 @@ async def test_connections_are_cut_and_reset(proxy: TcpProxy) -> None:
 
 
 async def test_connections_are_refused(proxy: TcpProxy) -> None:
-    """Where none are accepted a client meets a reset."""
+    """If none are accepted a client is reset."""
     proxy.accepting = False
     with pytest.raises(ConnectionError):
         reader, _ = await connected(proxy)

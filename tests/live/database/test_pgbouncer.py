@@ -18,7 +18,7 @@ from app.db.models import UserRow
 from app.db.transaction import Statement, Transaction
 from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.ids import new_id
-from tests.support.library import Directions, counted, new_document, new_owner
+from tests.support.library import Directions, count_rows, new_document, new_owner
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import PostgresCluster
 from tests.support.process import parley_command, parley_process
@@ -138,7 +138,7 @@ async def test_many_clients_share_few_backends(pooled: Pooled) -> None:
                 assert found.scalar_one().created_at == 1
 
         await asyncio.gather(*(use(databases[number % 4], number) for number in range(40)))
-        assert await counted(databases[0], "users") == 40
+        assert await count_rows(databases[0], "users") == 40
 
 
 async def test_large_library_gets_an_index(pooled: Pooled) -> None:

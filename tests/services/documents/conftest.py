@@ -14,29 +14,29 @@ from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
-from tests.support.hosts import Host, recovered
+from tests.support.hosts import Host, requeue_stalled_documents
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    made = connect(database_url, pool_size=5)
-    await schema.upgrade(made)
-    yield made
-    await made.close()
+    """A migrated database without rows."""
+    opened = connect(database_url, pool_size=5)
+    await schema.upgrade(opened)
+    yield opened
+    await opened.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def reader() -> AsyncIterator[DocumentReader]:
-    """What reads documents, for all tests."""
-    made = DocumentReader()
-    yield made
-    await made.aclose()
+    """The reader of documents, one for all tests of a module."""
+    started = DocumentReader()
+    yield started
+    await started.aclose()
 
 
 @pytest.fixture
 def embedder() -> FakeEmbedder:
-    """An embedder that works, until it is told otherwise."""
+    """An embedder that works until a test makes it fail or wait."""
     return FakeEmbedder()
 
 
@@ -44,18 +44,18 @@ def embedder() -> FakeEmbedder:
 async def hosts(
     database: Database, reader: DocumentReader, embedder: FakeEmbedder
 ) -> AsyncIterator[Callable[..., Any]]:
-    """Makes hosts, which stop with the test; what they leave is sound then."""
-    made: list[Host] = []
+    """Start hosts, which end with the test; afterwards the database has to be consistent."""
+    started: list[Host] = []
 
     async def make(own: Embedder | None = embedder, timings: Timings = Timings()) -> Host:
         host = Host(database, reader, own, timings)
-        made.append(host)
+        started.append(host)
         await host.start()
         return host
 
     yield make
-    for host in made:
+    for host in started:
         await host.die()
         await host.tasks.drain(5)
-    await recovered(database)
+    await requeue_stalled_documents(database)
     assert await database.read(conversations.findings, database.kind) == []

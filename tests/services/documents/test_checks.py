@@ -1,3 +1,5 @@
+"""`parley check` finds documents whose rows contradict each other."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,22 +19,22 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNTIED = {
     "sqlite": ["PRAGMA foreign_keys = OFF"],
-    "postgresql": ["SET session_replication_role = replica"],  # in which no trigger looks at references
+    "postgresql": ["SET session_replication_role = replica"],  # in which no trigger checks references
 }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def document(shared_service: Service) -> dict[str, Any]:
-    """A sound document of a service, read once: what a test does to it is rolled back."""
+    """A consistent document, ingested once: tests roll their changes back."""
     return await read(shared_service.client, await uploaded(shared_service.client, b"# One\n\nSome text."))
 
 
 class RolledBack(Exception):
-    """Ends a transaction that is to leave nothing behind."""
+    """Ends a transaction that must not be committed."""
 
 
 async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
-    """What `parley check` would say after a statement, which is rolled back then."""
+    """Return the findings of `parley check` after a statement, which is then rolled back."""
     found: list[str] = []
 
     def harm() -> Transaction[None]:
@@ -61,21 +63,21 @@ async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
         ("UPDATE documents SET owner_id = NULL WHERE document_id = $1", "belongs to no user"),
     ],
 )
-async def test_what_is_out_of_step_is_found(
+async def test_inconsistent_document_is_found(
     shared_service: Service, document: dict[str, Any], damage: str, finding: str
 ) -> None:
-    """A sentence for each document that is not as it has to be; none for one that is."""
+    """`parley check` reports each inconsistent document in one sentence, and no consistent one."""
     found = await findings_after(shared_service, damage, document["document_id"])
     assert any(finding in each and document["document_id"] in each for each in found), found
 
 
 async def findings(service: Service) -> list[str]:
-    """What `parley check` would say."""
+    """Return the findings of `parley check`."""
     return await service.database.read(conversations.findings, service.database.kind)  # type: ignore[no-any-return]  # a script's
 
 
-async def test_work_under_a_lease_is_sound(shared_service: Service, document: dict[str, Any]) -> None:
-    """What a living process is at is not out of step."""
+async def test_leased_document_is_consistent(shared_service: Service, document: dict[str, Any]) -> None:
+    """A document that a living process ingests is not reported."""
     process_id = new_id()
     await shared_service.database.write(process_leases.heartbeat, process_id, LEASE_MS)
     taken = "UPDATE documents SET status = 'processing', process_id = $2 WHERE document_id = $1"
@@ -83,7 +85,7 @@ async def test_work_under_a_lease_is_sound(shared_service: Service, document: di
 
 
 async def test_orphans_are_found(database_url: str) -> None:
-    """What is left of a document whose row has gone, as by hands that switched references off, is told one by one."""
+    """Rows of a document whose own row was deleted, with foreign keys off, are reported one by one."""
     async with serving(settings(database_url=database_url)) as service:
         document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
 

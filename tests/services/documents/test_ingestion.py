@@ -19,87 +19,87 @@ from app.services.documents.upload import Upload
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
 from tests.support.faults import Outage
-from tests.support.hosts import Host, recovered
-from tests.support.ingestion import SENTENCE, TEXT, embedding_of, needs_vectors, rows
+from tests.support.hosts import Host, requeue_stalled_documents
+from tests.support.ingestion import SENTENCE, TEXT, embedding_of, fetch_rows, skip_without_vectors
 from tests.support.uploads import NOTHING, counts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """Every chunk is embedded once, stored with its vector, and counted; the text is what chunks are spans of."""
+async def test_document_becomes_ready(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Every chunk is stored once with its vector, counted, and a span of the stored text."""
     host = await hosts()
     document = await host.ready(await host.upload(TEXT))
     assert (document.status, document.stage) == (DocumentStatus.READY, None)
     assert document.chunk_count is not None
     assert document.chunk_count >= 100
     text = await database.read(documents.text, "ada", document.document_id)
-    spans = await rows(database, "SELECT start_at, end_at, content FROM chunks")
+    spans = await fetch_rows(database, "SELECT start_at, end_at, content FROM chunks")
     assert all(text[start:end] == content for start, end, content in spans)
     if database.vectors_stored:
         assert await embedding_of(database, document) == embedder.name
         assert len(embedder.texts) == len(set(embedder.texts)) == document.chunk_count
 
 
-async def test_without_an_embedder_words_are_all(database: Database, hosts: Any) -> None:
-    """Where there is no embedder the document is ready, and says that it has no vectors."""
+async def test_ingestion_without_embedder(database: Database, hosts: Any) -> None:
+    """The document is ready, and has no vectors."""
     host = await hosts(None)
     document = await host.ready(await host.upload(TEXT))
     assert (document.status, await embedding_of(database, document)) == (DocumentStatus.READY, None)
 
 
 @pytest.mark.parametrize("stage", ["extracting", "embedding"])
-async def test_a_dead_process_s_document_is_taken_up(
+async def test_document_of_dead_process_is_resumed(
     database: Database, hosts: Any, embedder: FakeEmbedder, stage: str
 ) -> None:
-    """What a process leaves half done is done by another, and nothing of it is there twice."""
-    needs_vectors(database)
+    """Another process ingests it again, and nothing is stored twice."""
+    skip_without_vectors(database)
     embedder.open.clear()
     one = await hosts()
     document = await one.upload(TEXT)
     if stage == "embedding":
-        await embedder.asked.wait()
+        await embedder.called.wait()
     else:
         await one.until(document, lambda found: found.status is DocumentStatus.PROCESSING)
     await one.die()
     embedder.open.set()
     other = await hosts()
-    await recovered(database)
+    await requeue_stalled_documents(database)
     other.worker.wake()
     found = await other.ready(document)
     assert found.status is DocumentStatus.READY
     assert await embedding_of(database, found) == embedder.name
-    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+    assert [(found.chunk_count,)] == await fetch_rows(database, "SELECT COUNT(*) FROM chunks")
 
 
-async def test_who_lost_its_lease_writes_nothing_more(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """A process that stood still finds its document read by another, and lets go of it."""
-    needs_vectors(database)
+async def test_process_without_lease_writes_nothing(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A process that was suspended abandons a document that another one has ingested meanwhile."""
+    skip_without_vectors(database)
     slow = FakeEmbedder(embedder.name)
     slow.open.clear()
     one = await hosts(slow)
     document = await one.upload(TEXT)
-    await slow.asked.wait()
+    await slow.called.wait()
     await database.write(process_leases.release, one.process_id)
-    await recovered(database)
+    await requeue_stalled_documents(database)
     other = await hosts()
     found = await other.ready(document)
     slow.open.set()
     await one.until(document, lambda _: True)
     assert (found.status, await embedding_of(database, found)) == (DocumentStatus.READY, embedder.name)
-    assert [(found.chunk_count,)] == await rows(database, "SELECT COUNT(*) FROM chunks")
+    assert [(found.chunk_count,)] == await fetch_rows(database, "SELECT COUNT(*) FROM chunks")
 
 
-async def test_a_heartbeat_that_fails_does_not_end_the_work(
+async def test_failed_heartbeat_is_retried(
     database: Database, hosts: Any, embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Progress that cannot be stored is logged with its traceback, and stored later; the document becomes ready."""
-    needs_vectors(database)
+    """Progress that cannot be stored is logged with its traceback, and the document becomes ready."""
+    skip_without_vectors(database)
     embedder.open.clear()
     host = await hosts(timings=Timings(ingestion_heartbeat=0.01))
     with Outage(database, ZeroDivisionError(), ingestion.store_progress) as outage:
         document = await host.upload(TEXT)
-        await embedder.asked.wait()
+        await embedder.called.wait()
         await outage.failed.wait()
     assert any(record.exc_info for record in caplog.records)
     await host.until(document, lambda found: found.stage is Stage.EMBEDDING)
@@ -107,20 +107,18 @@ async def test_a_heartbeat_that_fails_does_not_end_the_work(
     assert (await host.ready(document)).status is DocumentStatus.READY
 
 
-async def test_a_document_that_kills_processes_is_given_up(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """After three processes have died over it, it has failed, can be tried again, and is ready then."""
-    needs_vectors(database)
+async def test_document_that_kills_processes_fails(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """After the deaths of three processes the document has failed; another upload tries it again."""
+    skip_without_vectors(database)
     embedder.open.clear()
     document = None
     for _ in range(3):
-        embedder.asked.clear()
+        embedder.called.clear()
         host = await hosts()
         document = document or await host.upload(TEXT)
-        await embedder.asked.wait()
+        await embedder.called.wait()
         await host.die()
-        await recovered(database)
+        await requeue_stalled_documents(database)
     assert document is not None
     embedder.open.set()
     host = await hosts()
@@ -132,9 +130,9 @@ async def test_a_document_that_kills_processes_is_given_up(
     assert (again.document_id, (await host.ready(again)).status) == (document.document_id, DocumentStatus.READY)
 
 
-async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """A short failure of the embedder delays a document, a long one fails it; without vectors it is never stored."""
-    needs_vectors(database)
+async def test_failing_embedder_is_retried(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A short failure of the embedder delays a document, a long one fails it without stored chunks."""
+    skip_without_vectors(database)
     host = await hosts(timings=Timings(embedding_backoffs=(0.01, 0.01)))
     embedder.failures = 2
     document = await host.ready(await host.upload(b"# One\n\nSome text."))
@@ -148,8 +146,8 @@ async def test_an_embedder_that_fails_is_asked_again(database: Database, hosts: 
     assert (again.document_id, again.status) == (failed.document_id, DocumentStatus.READY)
 
 
-async def test_what_cannot_be_read_has_failed(database: Database, hosts: Any) -> None:
-    """A document that says it is what it is not, or says nothing, ends with a code, and its text is nowhere."""
+async def test_unreadable_document_fails(database: Database, hosts: Any) -> None:
+    """A corrupt or empty document fails with a code, and no text of it is stored."""
     host = await hosts()
     for content, code in ((b"%PDF-1.7\nnothing", "document-corrupt"), (b" \n\n \t", "document-empty")):
         failed = await host.ready(await host.upload(content))
@@ -159,13 +157,13 @@ async def test_what_cannot_be_read_has_failed(database: Database, hosts: Any) ->
     assert (found["documents"], found["chunks"], found["document_texts"]) == (2, 0, 0)
 
 
-async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
-    """A document that is deleted while it is embedded is gone at once, and nothing of it comes back."""
-    needs_vectors(database)
+async def test_deletion_stops_ingestion(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """A document that is deleted while it is embedded is gone at once, and stays so."""
+    skip_without_vectors(database)
     embedder.open.clear()
     host = await hosts()
     document = await host.upload(TEXT)
-    await embedder.asked.wait()
+    await embedder.called.wait()
     await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
     with pytest.raises(DocumentNotFound):
         await database.read(documents.get, "ada", document.document_id)
@@ -177,37 +175,35 @@ async def test_a_deletion_stops_the_work(database: Database, hosts: Any, embedde
     assert await counts(database) == NOTHING
 
 
-async def test_a_draining_process_gives_its_document_back(
-    database: Database, hosts: Any, embedder: FakeEmbedder
-) -> None:
-    """Another process goes on at once with what was begun; no death is counted."""
-    needs_vectors(database)
+async def test_draining_process_requeues_document(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:
+    """Another process continues at once, and no death is counted."""
+    skip_without_vectors(database)
     embedder.open.clear()
     one = await hosts()
     document = await one.upload(TEXT)
-    await embedder.asked.wait()
+    await embedder.called.wait()
     await one.worker.drain()
     given_back = await database.read(documents.by_id, document.document_id)
     assert (given_back.status, given_back.stage) == (DocumentStatus.QUEUED, None)
     embedder.open.set()
     other = await hosts()
     assert (await other.ready(document)).status is DocumentStatus.READY
-    assert await rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
+    assert await fetch_rows(database, "SELECT attempt, deaths FROM documents") == [(2, 0)]
 
 
-async def test_processes_share_the_work(database: Database, hosts: Any) -> None:
-    """Of many documents each is read by one of two processes, once."""
+async def test_processes_share_documents(database: Database, hosts: Any) -> None:
+    """Of many documents each is ingested once, by one of two processes."""
     one, other = await hosts(), await hosts()
     uploaded = [await one.upload(b"Text %d." % each, name="a.txt") for each in range(20)]
     other.worker.wake()
     found = [await one.ready(each) for each in uploaded]
     assert {each.status for each in found} == {DocumentStatus.READY}
-    assert await rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
+    assert await fetch_rows(database, "SELECT DISTINCT attempt, chunk_count FROM documents") == [(1, 1)]
     assert (await counts(database))["chunks"] == 20
 
 
 async def test_users_take_turns(database: Database, reader: DocumentReader) -> None:
-    """Whoever uploads much keeps nobody waiting for more than one document."""
+    """A user with many uploads delays another user's document by one document at most."""
     embedder = FakeEmbedder()
     host = Host(database, reader, embedder)
     await database.write(process_leases.heartbeat, host.process_id, LEASE_MS)
@@ -222,8 +218,8 @@ async def test_users_take_turns(database: Database, reader: DocumentReader) -> N
     ]
 
 
-async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any) -> None:
-    """What had arrived in part at a process that died goes with it, and so does what it had half deleted."""
+async def test_upload_of_dead_process_is_deleted(database: Database, hosts: Any) -> None:
+    """An incomplete upload and an incomplete deletion of a dead process are deleted."""
     host = await hosts()
     await host.die()
     upload = Upload(database, host.deleter, host.process_id, host.worker.wake)
@@ -231,6 +227,6 @@ async def test_a_dead_process_s_upload_is_removed(database: Database, hosts: Any
     document = await host.upload(TEXT)
     await database.write(documents.mark_deleted, "ada", document.document_id, host.process_id)
     assert (await counts(database))["document_contents"] == 2
-    judge = await recovered(database)
+    judge = await requeue_stalled_documents(database)
     await DocumentDeleter(database, host.tasks, judge, Timings()).recover()
     assert await counts(database) == NOTHING

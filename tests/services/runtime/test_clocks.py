@@ -1,4 +1,4 @@
-"""Clocks that are set while processes serve: leases, and what they cover, are none the wiser."""
+"""Clocks that jump while processes serve end no lease."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def wall_clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    """The wall clock of this process and of all SQLite connections."""
     return WallClock(monkeypatch)
 
 
@@ -44,22 +45,23 @@ async def sqlite_pair(
 
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
+    """Start two services on one database."""
     configured = asking(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         yield one, other
 
 
-async def at_work(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
-    """The path of a conversation's messages, and the post of a turn whose provider waits for the gate."""
+async def start_reply(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
+    """Start a reply that waits for the gate; return the path of the messages and the waiting post."""
     provider.reply("Half ", gate, "and half")
-    made = await service.client.create_conversation()
-    post = asyncio.create_task(service.client.post_message(made, "Hello"))
+    conversation = await service.client.create_conversation()
+    post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
     await provider.wait_calls(1)
-    return messages_path(made), post
+    return messages_path(conversation), post
 
 
-async def left_by(service: Service, process_id: str) -> str:
-    """The path of a conversation whose reply a process is at work on."""
+async def running_turn_of(service: Service, process_id: str) -> str:
+    """Create a conversation whose reply another process generates, and return the path of its messages."""
     path = messages_path(await service.client.create_conversation(message="Hello"))
     values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": process_id}
     async with service.database.write_session() as session:
@@ -68,13 +70,13 @@ async def left_by(service: Service, process_id: str) -> str:
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
-async def test_a_wall_clock_that_is_set_interrupts_nothing(
+async def test_changed_wall_clock_interrupts_nothing(
     sqlite_pair: tuple[Service, Service], provider: FakeProvider, wall_clock: WallClock, seconds: float
 ) -> None:
-    """On SQLite neither the process itself nor another one takes a turn for a dead process's when the clock is set."""
+    """On SQLite no process takes a turn for a dead one's when the wall clock is set."""
     gate = asyncio.Event()
     one, other = sqlite_pair
-    path, post = await at_work(one, provider, gate)
+    path, post = await start_reply(one, provider, gate)
     wall_clock.seconds = seconds
     for service in sqlite_pair:
         await recover(service)
@@ -85,14 +87,14 @@ async def test_a_wall_clock_that_is_set_interrupts_nothing(
     assert (await other.client.get_json(path))[1]["status"] == "completed"
 
 
-async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
+async def test_wall_clock_set_back_extends_no_lease(
     sqlite_pair: tuple[Service, Service], wall_clock: WallClock
 ) -> None:
-    """On SQLite a dead process's turn is ended when its lease is over, also when the clock was set back meanwhile."""
+    """On SQLite a dead process's turn is interrupted when its lease expires, wherever the clock is."""
     one, _ = sqlite_pair
     process_id = new_id()
     await one.database.write(process_leases.heartbeat, process_id, 60_000)
-    path = await left_by(one, process_id)
+    path = await running_turn_of(one, process_id)
     await recover(one)
     assert (await one.client.get_json(path))[1]["status"] == "in_progress"
     await one.database.write(process_leases.heartbeat, process_id, 0)
@@ -101,13 +103,13 @@ async def test_a_wall_clock_that_is_set_back_keeps_no_dead_lease(
     assert (await one.client.get_json(path))[1]["status"] == "interrupted"
 
 
-async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: SqliteTemplate) -> None:
-    """SQLite's clock starts again with its host: what was left before that is recovered by the next start."""
+async def test_lease_from_before_boot_is_deleted(sqlite_template: SqliteTemplate) -> None:
+    """SQLite's clock restarts with its host, so the next start deletes leases from before."""
     with sqlite_template.copy() as url:
         async with serving(settings(database_url=url)) as service:
             process_id = new_id()
             await service.database.write(process_leases.heartbeat, process_id, 10**12)
-            path = await left_by(service, process_id)
+            path = await running_turn_of(service, process_id)
             await recover(service)
             assert (await service.client.get_json(path))[1]["status"] == "in_progress"
         async with serving(settings(database_url=url)) as service:
@@ -115,11 +117,11 @@ async def test_a_lease_from_before_the_host_s_start_is_none(sqlite_template: Sql
             assert (await service.client.get_json(path))[1]["status"] == "interrupted"
 
 
-async def test_leases_that_all_end_at_once_interrupt_nothing(database_url: str, provider: FakeProvider) -> None:
-    """When the database's clock jumps, or all hosts stood still, whoever renews first does not judge the others."""
+async def test_leases_expired_together(database_url: str, provider: FakeProvider) -> None:
+    """When the database's clock jumps, the first process to renew its lease gives the others time."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await at_work(one, provider, gate)
+        path, post = await start_reply(one, provider, gate)
         async with other.database.write_session() as session:
             await session.execute(update(ProcessRow).values(expires_at=ProcessRow.expires_at - int(HOUR * 1000)))
         for service in (one, other):

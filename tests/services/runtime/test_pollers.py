@@ -1,4 +1,4 @@
-"""Background work under trouble of every kind: nothing ends for good."""
+"""Pollers and turns go on after errors of any kind."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from app.services.turns.executor import adopt
 from tests.support.background import (
     ERRORS,
     WAIT_SECONDS,
-    half,
-    lease_over,
+    end_lease,
     pollers_of,
     recover,
+    start_half_reply,
     supervisor_of,
-    until,
-    until_ready,
+    wait_for,
+    wait_until_ready,
     wake,
 )
 from tests.support.faults import Outage
@@ -43,14 +43,15 @@ named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error)._
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
+    """Retries that come soon."""
     return HASTY
 
 
 @named
-async def test_every_poller_survives_a_round_that_fails(
+async def test_poller_survives_failed_round(
     openai_service: Service, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a round of any poller raises, that poller is alive afterwards and finishes a round."""
+    """After any error in a round each poller runs on and finishes the next round."""
     supervisor, pollers = supervisor_of(openai_service), pollers_of(openai_service)
     assert len(pollers) == 12
     rounds: dict[str, list[str]] = {name: [] for name in pollers}
@@ -68,20 +69,18 @@ async def test_every_poller_survives_a_round_that_fails(
     for name, poller in pollers.items():
         monkeypatch.setattr(poller, "poll", failing_once(name, poller.poll))
         poller.wakeup.set()
-    await until(lambda: all("finished" in seen for seen in rounds.values()))
+    await wait_for(lambda: all("finished" in seen for seen in rounds.values()))
     assert all(seen[:2] == ["begun", "begun"] for seen in rounds.values())
-    await until(lambda: not supervisor.unfinished())
+    await wait_for(lambda: not supervisor.unfinished())
     assert supervisor.not_running() == []
     assert (await openai_service.client.get("/readyz")).status_code == 200
 
 
 @named
-async def test_turns_and_background_work_go_on_after_trouble(
-    openai_service: Service, provider: FakeProvider, error: Exception
-) -> None:
-    """A database that fails at everything, in any way: what was running and waiting ends well, and all work goes on."""
+async def test_work_resumes_after_outage(openai_service: Service, provider: FakeProvider, error: Exception) -> None:
+    """After a database that failed at everything, running and queued turns end well and all pollers run."""
     supervisor, gate = supervisor_of(openai_service), asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
+    path, post = await start_half_reply(openai_service, provider, gate)
     waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
     await openai_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
     with Outage(openai_service.database, error):
@@ -89,21 +88,21 @@ async def test_turns_and_background_work_go_on_after_trouble(
         idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
         if openai_service.database.kind == "sqlite":
             idle.add("vector indexes")
-        await until(lambda: {*supervisor.unfinished()} >= {*pollers_of(openai_service)} - idle)
+        await wait_for(lambda: {*supervisor.unfinished()} >= {*pollers_of(openai_service)} - idle)
         gate.set()
         await provider.calls[-1].finished.wait()
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await waiting).json()["assistant_reply"] == "Echo: Second"
     assert [each["status"] for each in await openai_service.client.get_json(path)] == ["completed"] * 4
-    await until(lambda: not supervisor.unfinished())
+    await wait_for(lambda: not supervisor.unfinished())
     assert (await openai_service.client.get("/readyz")).status_code == 200
-    await stopping_and_saving_go_on(openai_service, provider)
+    await check_checkpoints_and_cancellation(openai_service, provider)
 
 
-async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) -> None:
-    """Has a reply saved by the checkpoints, and stopped by a flag that is set behind the service's back."""
-    path, post = await half(service, provider, asyncio.Event())
+async def check_checkpoints_and_cancellation(service: Service, provider: FakeProvider) -> None:
+    """Check that a running reply is saved, and cancelled by a flag in its row."""
+    path, post = await start_half_reply(service, provider, asyncio.Event())
 
     async def stored() -> MessageRow:
         async with service.database.read_session() as session:
@@ -119,29 +118,29 @@ async def stopping_and_saving_go_on(service: Service, provider: FakeProvider) ->
     assert (await service.client.get_json(path))[1]["status"] == "cancelled"
 
 
-async def test_the_lease_is_not_held_for_ready(openai_service: Service) -> None:
-    """`/readyz` is 503 while the process's lease is over, although the database can be read, and 200 once renewed."""
+async def test_expired_lease_is_not_ready(openai_service: Service) -> None:
+    """`/readyz` is 503 while the process has no lease, although the database can be read."""
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
-        await lease_over(openai_service)
-        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
+        await end_lease(openai_service)
+        expect_problem(await wait_until_ready(openai_service, 503), 503, "database-unavailable")
     wake(openai_service)
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
 
 
-async def test_a_process_without_a_lease_takes_no_turn(openai_service: Service) -> None:
-    """A turn is refused, and not stored, while others would end it at once; it is taken when the lease is renewed."""
-    made = await openai_service.client.create_conversation()
+async def test_process_without_lease_refuses_turns(openai_service: Service) -> None:
+    """A turn is refused and not stored until the lease is renewed."""
+    conversation = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), process_leases.heartbeat):
-        await lease_over(openai_service)
-        expect_problem(await openai_service.client.post_message(made, "Hello"), 503, "database-unavailable")
-        assert await openai_service.client.get_json(messages_path(made)) == []
+        await end_lease(openai_service)
+        expect_problem(await openai_service.client.post_message(conversation, "Hello"), 503, "database-unavailable")
+        assert await openai_service.client.get_json(messages_path(conversation)) == []
     wake(openai_service)
-    await until_ready(openai_service)
-    assert (await openai_service.client.post_message(made, "Hello")).status_code == 201
+    await wait_until_ready(openai_service)
+    assert (await openai_service.client.post_message(conversation, "Hello")).status_code == 201
 
 
-async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`/readyz` is 503 and names it while a poller's task has ended; then it is well again."""
+async def test_ended_poller_is_not_ready(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` is 503 and names a poller whose task has ended, until it is restarted."""
 
     async def cancel_own_task() -> None:
         task = asyncio.current_task()
@@ -153,13 +152,13 @@ async def test_a_poller_that_does_not_run_is_seen(openai_service: Service, monke
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "poll", cancel_own_task)
         checkpoints.wakeup.set()
-        answer = expect_problem(await until_ready(openai_service, 503), 503, "unavailable")
+        answer = expect_problem(await wait_until_ready(openai_service, 503), 503, "unavailable")
         assert "checkpoints" in answer["detail"]
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
 
 
-async def test_a_poller_that_hangs_is_seen(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`/readyz` is 503 and names it while the rounds of a poller do not end; then it is well again."""
+async def test_hanging_poller_is_not_ready(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` is 503 and names a poller whose rounds do not end, until one does."""
     timings = dataclasses.replace(HASTY, longest_round=HANGING_SECONDS)
     async with serving(settings(database_url=database_url), timings) as service:
         checkpoints = pollers_of(service)["checkpoints"]
@@ -170,11 +169,11 @@ async def test_a_poller_that_hangs_is_seen(database_url: str, monkeypatch: pytes
                     await asyncio.sleep(0.01)
             expect_problem(await service.client.get("/readyz"), 503, "unavailable")
         checkpoints.wakeup.set()
-        await until_ready(service)
+        await wait_until_ready(service)
 
 
-async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """A dead process's turn with a context of another release is ended like the others, without its cost."""
+async def test_unreadable_turn_blocks_no_other(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """A dead process's turn with a record of another release is interrupted like others, without usage."""
     paths = [messages_path(await service.client.create_conversation(message="Hello")) for _ in range(2)]
     strange = {"provider": "scripted", "model": "echo", "context": {"sent": [], "unheard_of": 1}}
     values: dict[str, Any] = {"status": "in_progress", "completed_at": None, "process_id": None, "content": "Half "}
@@ -190,8 +189,8 @@ async def test_a_turn_that_cannot_be_read_holds_up_no_other(service: Service, ca
     assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
 
 
-async def test_an_adoption_that_breaks_takes_no_place(service: Service) -> None:
-    """A waiting turn that could not be adopted is adopted by a later look, and no slot or place is lost."""
+async def test_failed_adoption_takes_no_capacity(service: Service) -> None:
+    """A queued turn that could not be adopted is adopted in a later round, and no capacity is lost."""
     path = messages_path(await service.client.create_conversation(message="Hello"))
     values: dict[str, Any] = {"status": "queued", "completed_at": None, "process_id": None, "content": ""}
     async with service.database.write_session() as session:

@@ -1,3 +1,5 @@
+"""Signals begin and end the drain of a process."""
+
 from __future__ import annotations
 
 import asyncio
@@ -13,16 +15,16 @@ from app.shutdown import Shutdown
 
 
 @pytest.fixture
-def server() -> Iterator[asyncio.Event]:
-    """Stands for the server's own handler of SIGTERM: set when the signal is handed on to it."""
-    asked = asyncio.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    yield asked
+def server_signalled() -> Iterator[asyncio.Event]:
+    """The server's own handler of SIGTERM, as an event that is set when it is called."""
+    signalled = asyncio.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: signalled.set())
+    yield signalled
     signal.signal(signal.SIGTERM, before)
 
 
-def without_turns() -> Any:
-    """What runs the turns, and has none."""
+def idle_executor() -> Any:
+    """Return an executor without turns."""
 
     async def drain(seconds: float) -> None:
         pass
@@ -30,14 +32,14 @@ def without_turns() -> Any:
     return SimpleNamespace(runs={}, drain=drain)
 
 
-async def test_a_second_signal_ends_what_else_is_waited_for(server: asyncio.Event) -> None:
-    """An erasure that takes its time is waited for as long as turns are, and ended by a second signal."""
+async def test_second_signal_ends_drain(server_signalled: asyncio.Event) -> None:
+    """An erasure is waited for as long as turns are, and cancelled by a second signal."""
     tasks, before = TaskOwner(), signal.getsignal(signal.SIGTERM)
     erasure = tasks.spawn(asyncio.Event().wait())
-    with Shutdown(without_turns(), tasks, 3600) as shutdown:
+    with Shutdown(idle_executor(), tasks, 3600) as shutdown:
         assert shutdown.seconds_left == 3600
         signal.raise_signal(signal.SIGTERM)
-        await server.wait()
+        await server_signalled.wait()
         assert not erasure.done()
         signal.raise_signal(signal.SIGTERM)
         await asyncio.wait([erasure])
@@ -46,10 +48,10 @@ async def test_a_second_signal_ends_what_else_is_waited_for(server: asyncio.Even
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_all_that_is_waited_for_shares_one_time(server: asyncio.Event) -> None:
-    """What was spent on turns is not there for erasures any more."""
-    with Shutdown(without_turns(), TaskOwner(), 0.01) as shutdown:
+async def test_drain_has_one_deadline(server_signalled: asyncio.Event) -> None:
+    """Turns and erasures share the seconds of the drain."""
+    with Shutdown(idle_executor(), TaskOwner(), 0.01) as shutdown:
         signal.raise_signal(signal.SIGTERM)
-        await server.wait()
+        await server_signalled.wait()
         while shutdown.seconds_left:  # noqa: ASYNC110  only the clock moves it
             await asyncio.sleep(0)

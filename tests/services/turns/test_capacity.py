@@ -1,3 +1,5 @@
+"""A process accepts as many turns as it has slots and places in the queue."""
+
 from __future__ import annotations
 
 import asyncio
@@ -23,7 +25,7 @@ WAITING = 2
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """A service that answers three turns at once and lets two wait."""
+    """A service with three slots and a queue of two."""
     room = {"max_turns_at_work": AT_WORK, "max_turns_waiting": WAITING, "max_turns_waiting_per_user": WAITING + 1}
     configured = asking(provider, database_url=database_url, **room)
     async with serving(configured) as started:
@@ -32,10 +34,10 @@ async def small_service(database_url: str, provider: FakeProvider) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def filled(service: Service, provider: FakeProvider) -> AsyncIterator[list[dict[str, Any]]]:
-    """Conversations with a turn each, as many as there is room for: the first of them at work, the others waiting."""
+    """Fill the service with one turn per conversation: the first three run, the others are queued."""
     gate = asyncio.Event()
     provider.default = lambda _: Reply(["Half ", gate, "and half"])
-    accepted = [await made_in_background(service) for _ in range(AT_WORK + WAITING)]
+    accepted = [await accept_first_turn(service) for _ in range(AT_WORK + WAITING)]
     await provider.wait_calls(AT_WORK)
     yield accepted
     gate.set()
@@ -43,17 +45,17 @@ async def filled(service: Service, provider: FakeProvider) -> AsyncIterator[list
         assert (await service.client.wait_until_ended(conversation))["status"] in {"completed", "cancelled"}
 
 
-async def made_in_background(service: Service) -> dict[str, Any]:
-    """A conversation whose first turn was accepted."""
-    asked = {"user_id": "ada", "message": "Hello", "background": True}
-    response = await service.client.post("/conversations", json=asked)
+async def accept_first_turn(service: Service) -> dict[str, Any]:
+    """Create a conversation with a first turn in the background."""
+    request = {"user_id": "ada", "message": "Hello", "background": True}
+    response = await service.client.post("/conversations", json=request)
     assert response.status_code == 202, response.text
-    made: dict[str, Any] = response.json()
-    return made
+    created: dict[str, Any] = response.json()
+    return created
 
 
-async def test_more_turns_than_there_is_room_for_are_refused(small_service: Service, provider: FakeProvider) -> None:
-    """A turn beyond those at work and waiting is 503 `overloaded` with Retry-After, and nothing of it is stored."""
+async def test_turns_beyond_capacity_are_refused(small_service: Service, provider: FakeProvider) -> None:
+    """A turn beyond the slots and the queue is 503 `overloaded` with Retry-After, and nothing is stored."""
     spare = await small_service.client.create_conversation()
     async with filled(small_service, provider):
         before = await row_counts(small_service)
@@ -65,8 +67,8 @@ async def test_more_turns_than_there_is_room_for_are_refused(small_service: Serv
     assert (await small_service.client.post_message(spare, "Room again")).status_code == 201
 
 
-async def test_a_full_service_goes_on_to_answer_all_else(small_service: Service, provider: FakeProvider) -> None:
-    """Reads, cancel, new empty conversations and health are served while no turn is taken; a cancel makes room."""
+async def test_full_service_serves_other_requests(small_service: Service, provider: FakeProvider) -> None:
+    """Reads, cancel, empty conversations and health are served; a cancelled turn makes room."""
     async with filled(small_service, provider) as accepted:
         for path in ("/livez", "/readyz", "/health", conversation_path(accepted[0]), messages_path(accepted[-1])):
             assert (await small_service.client.get(path)).status_code == 200
@@ -79,13 +81,13 @@ async def test_a_full_service_goes_on_to_answer_all_else(small_service: Service,
     assert len(provider.calls) == AT_WORK + WAITING
 
 
-async def test_a_service_may_let_nobody_wait(database_url: str, provider: FakeProvider) -> None:
-    """With no place to wait, a turn runs while there is a slot, and is refused while there is none."""
+async def test_capacity_without_queue(database_url: str, provider: FakeProvider) -> None:
+    """With no place in the queue a turn runs if there is a slot, and is refused otherwise."""
     gate = asyncio.Event()
     provider.reply(gate, "Done")
     configured = asking(provider, database_url=database_url, max_turns_at_work=1, max_turns_waiting=0)
     async with serving(configured) as service:
-        busy = await made_in_background(service)
+        busy = await accept_first_turn(service)
         expect_problem(
             await service.client.post_message(await service.client.create_conversation(), "Hello"), 503, "overloaded"
         )
@@ -97,8 +99,8 @@ async def test_a_service_may_let_nobody_wait(database_url: str, provider: FakePr
         assert (await service.client.post_message(busy, "Again")).status_code == 201
 
 
-async def test_a_storm_is_taken_up_to_the_last_place(small_service: Service, provider: FakeProvider) -> None:
-    """Of many posts at once exactly as many are accepted as there is room for, and all of those end."""
+async def test_burst_fills_capacity(small_service: Service, provider: FakeProvider) -> None:
+    """Of many parallel posts exactly as many are accepted as there is capacity, and all of them end."""
     spare = [await small_service.client.create_conversation() for _ in range(3 * (AT_WORK + WAITING))]
     gate = asyncio.Event()
     provider.default = lambda _: Reply([gate, "Whole"])
@@ -114,10 +116,10 @@ async def test_a_storm_is_taken_up_to_the_last_place(small_service: Service, pro
     assert {message["content"] for message in ended} == {"Whole"}
 
 
-async def test_the_embedded_model_takes_two_turns_at_a_time(database_url: str) -> None:
-    """Of three turns for the embedded model the third waits, with LOCAL_MODEL_TURNS at its two."""
+async def test_embedded_model_has_two_slots(database_url: str) -> None:
+    """Of three turns for the embedded model the third is queued, with the default LOCAL_MODEL_TURNS."""
     async with serving(settings(database_url=database_url, llm_provider="local")) as service:
-        accepted = await asyncio.gather(*(made_in_background(service) for _ in range(3)))
+        accepted = await asyncio.gather(*(accept_first_turn(service) for _ in range(3)))
         statuses = sorted(conversation["messages"][1]["status"] for conversation in accepted)
         assert statuses == ["in_progress", "in_progress", "queued"]
         for conversation in accepted:

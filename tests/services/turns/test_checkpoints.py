@@ -14,29 +14,29 @@ from app.db.transaction import Transaction
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.service import Service
-from tests.support.turns import checkpoints, rows, started
+from tests.support.turns import checkpoint_writer, message_rows, start_reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_the_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
+async def test_text_so_far_is_saved(openai_service: Service, provider: FakeProvider) -> None:
     """A checkpoint stores the text of a running turn."""
     gate = asyncio.Event()
-    _, post = await started(openai_service, provider, "Half ", gate, "and half")
-    await checkpoints(openai_service).save()
-    question, reply = await rows(openai_service)
+    _, post = await start_reply(openai_service, provider, "Half ", gate, "and half")
+    await checkpoint_writer(openai_service).save()
+    question, reply = await message_rows(openai_service)
     assert (question.content, reply.content, reply.status) == ("Hello", "Half ", "in_progress")
     gate.set()
     assert (await post).json()["assistant_reply"] == "Half and half"
 
 
-async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, provider: FakeProvider) -> None:
-    """However many turns run, a checkpoint of all of them is one transaction, and of none of them no transaction."""
+async def test_checkpoint_is_one_transaction(openai_service: Service, provider: FakeProvider) -> None:
+    """A checkpoint of any number of turns is one transaction, and none if nothing has changed."""
     gate = asyncio.Event()
     provider.default = lambda _: Reply(["Half ", gate, "and half"])
-    asked = {"user_id": "ada", "message": "Hello", "background": True}
+    request = {"user_id": "ada", "message": "Hello", "background": True}
     for _ in range(30):
-        assert (await openai_service.client.post("/conversations", json=asked)).status_code == 202
+        assert (await openai_service.client.post("/conversations", json=request)).status_code == 202
     running = list(openai_service.services.turns.executor.runs.values())
     await asyncio.gather(*(run.stream.wait_beyond(0) for run in running))
     transactions = []
@@ -46,10 +46,12 @@ async def test_all_texts_are_saved_in_one_transaction(openai_service: Service, p
         transactions.append(transaction)
         return await write(transaction, *args)
 
-    saving = checkpoints(openai_service, SimpleNamespace(write=counted))
+    saving = checkpoint_writer(openai_service, SimpleNamespace(write=counted))
     await saving.save()
     await saving.save()
     assert transactions == [turns.checkpoint]
-    assert [reply.content for reply in (await rows(openai_service)) if reply.role == "assistant"] == ["Half "] * 30
+    assert [reply.content for reply in (await message_rows(openai_service)) if reply.role == "assistant"] == [
+        "Half "
+    ] * 30
     gate.set()
     await asyncio.gather(*(run.stream.wait_finished() for run in running))

@@ -1,3 +1,5 @@
+"""Many turns at the same time: numbering, limits and connections."""
+
 from __future__ import annotations
 
 import asyncio
@@ -22,8 +24,8 @@ async def stored(service: Service, conversation_id: str) -> list[dict[str, objec
     return list(response.json())
 
 
-async def test_fifty_concurrent_turns_are_numbered_without_holes_and_in_pairs(service: Service) -> None:
-    """50 posts at once to one conversation: 100 messages, numbers 1..100, each reply behind its question."""
+async def test_parallel_turns_are_numbered_in_pairs(service: Service) -> None:
+    """50 parallel posts to one conversation have the numbers 1 to 100, each reply after its question."""
     conversation_id = await conversation(service)
     posts = [
         service.client.post(f"/conversations/{conversation_id}/messages", json={"message": f"word{n}"})
@@ -38,8 +40,8 @@ async def test_fifty_concurrent_turns_are_numbered_without_holes_and_in_pairs(se
     assert sorted(str(m["content"]) for m in messages[::2]) == sorted(f"word{n}" for n in range(50))
 
 
-async def test_a_conversation_takes_at_most_64_unfinished_turns(service: Service) -> None:
-    """The 65th unfinished turn is refused with queue-full, and takes no number."""
+async def test_65th_unfinished_turn_is_refused(service: Service) -> None:
+    """It is `queue-full`, and takes no sequence number."""
     conversation_id = await conversation(service)
     path = f"/conversations/{conversation_id}/messages"
     posts = [asyncio.create_task(service.client.post(path, json={"message": "x", "model": "stall"})) for _ in range(65)]
@@ -55,7 +57,7 @@ async def test_a_conversation_takes_at_most_64_unfinished_turns(service: Service
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """A service that has one connection to its database."""
+    """A service with one connection to its database."""
     configured = settings(
         database_url=database_url,
         database_pool_size=1,
@@ -67,17 +69,15 @@ async def narrow_service(database_url: str, provider: FakeProvider) -> AsyncIter
         yield started
 
 
-async def until_no_connection_is_held(service: Service) -> None:
-    """Waits for a moment at which no background work has the connection either."""
+async def wait_for_free_connection(service: Service) -> None:
+    """Wait until background work has returned the connection too."""
     async with asyncio.timeout(30):
         while service.database.connections_in_use:  # noqa: ASYNC110  it sets no event
             await asyncio.sleep(0)
 
 
-async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
-    narrow_service: Service, provider: FakeProvider
-) -> None:
-    """With a pool of one, 30 streams run at once; 15 clients leave; 30 answers are stored, no connection is held."""
+async def test_one_connection_serves_thirty_streams(narrow_service: Service, provider: FakeProvider) -> None:
+    """With a pool of one, 30 streams run in parallel; all replies are stored though 15 clients disconnect."""
     service, gate = narrow_service, asyncio.Event()
     for _ in range(30):
         provider.reply("Half ", gate, "and half")
@@ -98,7 +98,7 @@ async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
     streams = [asyncio.create_task(stream(place)) for place in range(30)]
     for _ in range(30):
         await half.acquire()
-    await until_no_connection_is_held(service)
+    await wait_for_free_connection(service)
     gate.set()
     await asyncio.gather(*streams)
     await asyncio.gather(*(run.stream.wait_finished() for run in list(service.services.turns.executor.runs.values())))
@@ -106,4 +106,4 @@ async def test_one_connection_serves_thirty_streams_half_of_which_are_left(
         question, reply = await stored(service, conversation_id)
         assert (question["sequence_number"], reply["sequence_number"]) == (1, 2)
         assert (reply["status"], reply["content"]) == ("completed", "Half and half")
-    await until_no_connection_is_held(service)
+    await wait_for_free_connection(service)

@@ -1,4 +1,4 @@
-"""Every await of a turn on the database and on the provider fails once, in its turn; all promises hold after each."""
+"""Each await of a turn on the database and on the model fails once; all guarantees hold after each fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HANGS_SECONDS = 10
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
-    """Retries that come sooner than they would, as there are hundreds of faults to come."""
+    """Retries that come soon, because hundreds of faults follow."""
     return Timings(first_backoff=0.01, first_poller_backoff=0.01, queue_poll=0.01)
 
 
@@ -43,7 +43,7 @@ async def streamed_turn(service: Service, conversation: dict[str, Any]) -> list[
 
 
 async def keyed_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
-    """A turn and its retry under one key."""
+    """Post a turn twice under one key."""
     headers = {"Idempotency-Key": conversation["conversation_id"]}
     return [
         await service.client.post(messages_path(conversation), json={"message": TEXT}, headers=headers)
@@ -52,7 +52,7 @@ async def keyed_turn(service: Service, conversation: dict[str, Any]) -> list[htt
 
 
 async def regenerated_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
-    """A turn in the background and, after its end, another reply."""
+    """Run a turn in the background, and regenerate its reply."""
     first = await service.client.post(messages_path(conversation), json={"message": TEXT, "background": True})
     if first.status_code != 202:
         return [first]
@@ -61,7 +61,7 @@ async def regenerated_turn(service: Service, conversation: dict[str, Any]) -> li
 
 
 async def queued_turns(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
-    """A turn that waits behind another."""
+    """Post a turn while another one runs."""
     path = messages_path(conversation)
     first = asyncio.create_task(service.client.post(path, json={"message": "one", "model": "slow"}))
     while not service.services.turns.executor.runs and not first.done():  # noqa: ASYNC110  it sets no event
@@ -71,7 +71,7 @@ async def queued_turns(service: Service, conversation: dict[str, Any]) -> list[h
 
 
 async def cancelled_turn(service: Service, conversation: dict[str, Any]) -> list[httpx2.Response]:
-    """A turn that would never end, cancelled until that is heard."""
+    """Start a turn that would never end, and cancel it twice."""
     path = messages_path(conversation)
     accepted = await service.client.post(path, json={"message": TEXT, "model": "stall-midway", "background": True})
     if accepted.status_code != 202:
@@ -95,16 +95,16 @@ CASES = [("sqlite", scenario, ()) for scenario in SCENARIOS] + [
     [pytest.param(kind, each, marks=marks, id=f"{kind}-{each.__name__}") for kind, each, marks in CASES],
     indirect=["shared_database_url"],
 )
-async def test_a_database_that_is_away_for_one_moment_breaks_no_promise(service: Service, scenario: Scenario) -> None:
-    """Each statement and each acknowledgement of a turn is lost once: all are answered, turns end, numbers hold."""
+async def test_fault_of_database(service: Service, scenario: Scenario) -> None:
+    """Each statement and each commit of a turn fails once: all posts are answered, all turns end."""
     for at in itertools.count():
         fault = DatabaseFault(at)
         conversation = await service.client.create_conversation()
         with fault.of(service.database):
             async with asyncio.timeout(HANGS_SECONDS):
                 responses = await scenario(service, conversation)
-                await idle(service)
-        await sound(service, conversation, responses, f"moment {at}")
+                await wait_until_idle(service)
+        await check_guarantees(service, conversation, responses, f"moment {at}")
         if not fault.happened:
             break
     assert at > 10, "the faults have missed the turns"
@@ -115,10 +115,10 @@ FAULTS = [ProviderUnavailable(), ProviderTimeout("connect"), RuntimeError("a bug
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize("scenario", [json_turn, streamed_turn])
-async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
+async def test_fault_of_model(
     service: Service, scenario: Scenario, fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that fails before its first chunk, between any two, or at its end: the turn fails, with its text."""
+    """A model fails before its first chunk, between any two or at its end: the turn fails, with its text."""
     scripted = service.services.resources.router.catalog["scripted"]
     model = FaultyStream(scripted.stream)
     monkeypatch.setattr(scripted, "stream", model)
@@ -131,23 +131,25 @@ async def test_a_model_that_fails_at_one_moment_breaks_no_promise(
         conversation = await service.client.create_conversation()
         async with asyncio.timeout(HANGS_SECONDS):
             responses = await scenario(service, conversation)
-            await idle(service)
+            await wait_until_idle(service)
         replies = (await service.client.get_json(messages_path(conversation)))[1::2]
         assert {reply["status"] for reply in replies} == {"failed"}
         assert all(TEXT.startswith(reply["content"]) for reply in replies)
         model.at = None
         forget_failures(service)
-        await sound(service, conversation, responses, f"chunk {at}")
+        await check_guarantees(service, conversation, responses, f"chunk {at}")
 
 
-async def idle(service: Service) -> None:
-    """Waits until the service has no turn left."""
-    while service.services.turns.executor.runs:  # noqa: ASYNC110  nothing tells but looking
+async def wait_until_idle(service: Service) -> None:
+    """Wait until the service has no unfinished turns."""
+    while service.services.turns.executor.runs:  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
 
 
-async def sound(service: Service, conversation: dict[str, Any], responses: list[httpx2.Response], moment: str) -> None:
-    """Looks at all that has to hold after a fault, and that the conversation goes on."""
+async def check_guarantees(
+    service: Service, conversation: dict[str, Any], responses: list[httpx2.Response], moment: str
+) -> None:
+    """Check all that must hold after a fault, and that the conversation goes on."""
     stored = await service.client.get_json(messages_path(conversation), limit=100)
     numbers = [message["sequence_number"] for message in stored]
     assert numbers == list(range(1, len(stored) + 1)), moment
@@ -155,36 +157,36 @@ async def sound(service: Service, conversation: dict[str, Any], responses: list[
     assert await service.database.read(conversations.findings, service.database.kind) == [], moment
     by_id = {message["message_id"]: message for message in stored}
     for response in responses:
-        told_truly(response, by_id, moment)
+        check_response(response, by_id, moment)
     if not stored:
         assert {response.status_code for response in responses} == {503}, moment
     if any("idempotency-replayed" in response.headers for response in responses):
         assert len(stored) == 2, moment
-    nothing_is_held(service, moment)
+    check_capacity(service, moment)
     [after] = await json_turn(service, conversation)
     assert after.json()["assistant_reply"] == TEXT, moment
     assert after.json()["messages"][-1]["sequence_number"] == len(stored) + 2, moment
 
 
-def told_truly(response: httpx2.Response, stored: dict[str, Any], moment: str) -> None:
-    """What a caller was told of a message that has ended is what is stored of it."""
+def check_response(response: httpx2.Response, stored: dict[str, Any], moment: str) -> None:
+    """Check that a response about a finished message equals the stored message."""
     if response.headers["content-type"].startswith("text/event-stream"):
         events = parse_events(response.text)
         last = events[-1].data["message"]
         assert "".join(event.data.get("delta", "") for event in events) == last["content"], moment
-        told = [last]
+        messages = [last]
     elif response.status_code in ANSWERED:
         body = response.json()
-        told = [message for message in body.get("messages", [body]) if message["completed_at"]]
+        messages = [message for message in body.get("messages", [body]) if message["completed_at"]]
     else:
         assert response.headers["content-type"] == "application/problem+json", moment
         assert ("retry-after" in response.headers) == (response.status_code == 503), moment
-        told = []
-    for message in told:
+        messages = []
+    for message in messages:
         ended = stored[message["message_id"]]
         assert message | {"superseded_by": None} == ended | {"superseded_by": None}, moment
 
 
-def nothing_is_held(service: Service, moment: str) -> None:
-    """No slot, no place in the queue and no connection is taken where nothing runs."""
+def check_capacity(service: Service, moment: str) -> None:
+    """Check that no slot and no place in the queue is taken."""
     assert service.services.turns.executor.capacity.is_idle, moment

@@ -13,8 +13,8 @@ from app.llm.calls import ModelCall
 from app.services.runtime.timings import Timings
 from tests.support.background import (
     WAIT_SECONDS,
-    half,
-    until,
+    start_half_reply,
+    wait_for,
 )
 from tests.support.faults import Outage
 from tests.support.parley_client import messages_path
@@ -27,43 +27,42 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
+    """Retries that come soon."""
     return HASTY
 
 
-async def test_nobody_is_told_draining_by_a_process_that_is_not(
+async def test_reply_is_stored_after_internal_error(
     openai_service: Service, provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A reply that a fault of ours keeps from being stored is retried with the fault in the log, and is not lost."""
+    """A reply that an internal error keeps from being stored is retried, with the error in the log."""
     gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
+    path, post = await start_half_reply(openai_service, provider, gate)
     with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
         gate.set()
-        await until(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
+        await wait_for(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
     assert (await openai_service.client.get_json(path))[1]["usage"] is not None
 
 
-async def test_what_readers_have_seen_is_stored_with_a_turn_that_breaks(
-    openai_service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault of ours after some text ends the turn as failed, with that text."""
+async def test_failed_turn_keeps_text(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An internal error after some text ends the turn as failed, with that text."""
 
     async def broken(call: ModelCall) -> None:
         call.sink.append("Half ")
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(openai_service.services.resources.router, "complete", broken)
-    made = await openai_service.client.create_conversation()
-    expect_problem(await openai_service.client.post_message(made, "Hello"), 500, "internal-error")
-    reply = (await openai_service.client.get_json(messages_path(made)))[1]
+    conversation = await openai_service.client.create_conversation()
+    expect_problem(await openai_service.client.post_message(conversation, "Hello"), 500, "internal-error")
+    reply = (await openai_service.client.get_json(messages_path(conversation)))[1]
     assert (reply["status"], reply["content"]) == ("failed", "Half ")
 
 
-async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
+async def test_failed_callback_keeps_turn(
     openai_service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is done behind turns may fail: the post is answered, and the next follow-up is done."""
+    """A callback after a turn may fail: the post is answered, and the next callback is called."""
     executor, called = openai_service.services.turns.executor, []
 
     def broken(*_: object) -> None:
@@ -77,10 +76,10 @@ async def test_a_follow_up_that_breaks_leaves_the_turn_as_it_ended(
     assert "a callback after a turn failed" in caplog.text
 
 
-async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
+async def test_drain_answers_posts_of_failed_turns(
     database_url: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A post whose turn met a fault of ours, and could not be stored until the process ends, is answered."""
+    """A post whose failed turn could not be stored before the process ends is answered."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
@@ -88,7 +87,7 @@ async def test_a_drain_ends_the_wait_for_a_turn_that_broke(
     timings = dataclasses.replace(HASTY, last_commits=0.05)
     async with serving(asking(provider, database_url=database_url), timings) as service:
         executor = service.services.turns.executor
-        path, first = await half(service, provider, asyncio.Event())
+        path, first = await start_half_reply(service, provider, asyncio.Event())
         monkeypatch.setattr(executor.queue, "wait_for_start", broken)
         with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
             post = asyncio.create_task(service.client.post(path, json={"message": "Second"}))

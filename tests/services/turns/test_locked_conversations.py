@@ -1,4 +1,4 @@
-"""Conversations whose rows somebody else keeps locked, on PostgreSQL: nobody but they wait."""
+"""Conversations whose rows another transaction keeps locked, on PostgreSQL, delay nothing else."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ POSTS = 30
 
 @pytest.fixture
 async def postgres_url(postgres_template: PostgresTemplate) -> AsyncIterator[str]:
+    """A migrated database."""
     with postgres_template.copy() as url:
         yield url
 
 
 @pytest.fixture
 async def postgres_service(postgres_url: str) -> AsyncIterator[Service]:
+    """A service on that database."""
     async with serving(settings(database_url=postgres_url)) as started:
         yield started
 
@@ -52,15 +54,17 @@ async def locked(url: str, conversations: Sequence[dict[str, Any]]) -> AsyncIter
         await onlooker.close()
 
 
-async def until_waiting(connection: asyncpg.Connection, at_least: int) -> int:
-    """The connections that wait for a lock, as soon as there are so many."""
+async def wait_for_lock_waiters(connection: asyncpg.Connection, at_least: int) -> int:
+    """Wait until so many connections wait for a lock, and return their number."""
     while (waiting := await connection.fetchval(LOCK_WAITERS)) < at_least:  # noqa: ASYNC110  a row says it
         await asyncio.sleep(0.01)
     return int(waiting)
 
 
-def asked_of(service: Service, conversation: dict[str, Any], message_id: str) -> list[asyncio.Task[httpx2.Response]]:
-    """All that has to lock a conversation, many times over."""
+def locking_requests(
+    service: Service, conversation: dict[str, Any], message_id: str
+) -> list[asyncio.Task[httpx2.Response]]:
+    """Send requests of all kinds that lock a conversation, many times."""
     path, message = conversation_path(conversation), f"{messages_path(conversation)}/{message_id}"
     requests = [service.client.post(messages_path(conversation), json={"message": f"word{n}"}) for n in range(POSTS)]
     requests += [service.client.patch(path, json={"title": "Other"}) for _ in range(5)]
@@ -69,8 +73,8 @@ def asked_of(service: Service, conversation: dict[str, Any], message_id: str) ->
     return [asyncio.create_task(each) for each in requests]
 
 
-async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service: Service, postgres_url: str) -> None:
-    """While one conversation is locked, few connections wait for it; other turns, reads and the lease are served."""
+async def test_locked_conversation_blocks_no_other(postgres_service: Service, postgres_url: str) -> None:
+    """Few connections wait for a locked conversation; other turns, reads and the lease are served."""
     service = postgres_service
     conversation, other = (
         await service.client.create_conversation(message="Hello"),
@@ -78,15 +82,15 @@ async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service:
     )
     reply = conversation["messages"][1]["message_id"]
     async with locked(postgres_url, [conversation]) as connection:
-        asked = asked_of(service, conversation, reply)
-        assert await until_waiting(connection, 1) <= 2
+        requests = locking_requests(service, conversation, reply)
+        assert await wait_for_lock_waiters(connection, 1) <= 2
         for _ in range(5):
             assert (await service.client.post_message(other, "Hello")).status_code == 201
             assert (await service.client.get(conversation_path(conversation))).status_code == 200
             assert (await service.client.get("/readyz")).status_code == 200
             assert await connection.fetchval(LOCK_WAITERS) <= 2
-    answers = await asyncio.gather(*asked)
-    # Whoever waited for too long was refused; whoever was accepted is stored.
+    answers = await asyncio.gather(*requests)
+    # Requests that waited for too long were refused; accepted messages are stored.
     assert {answer.status_code for answer in answers} <= {200, 201, 409, 422, 503}
     accepted = [answer for answer in answers[:POSTS] if answer.status_code == 201]
     stored = (await service.client.get(f"{messages_path(conversation)}?limit=100&order=desc")).json()
@@ -95,27 +99,25 @@ async def test_a_locked_conversation_keeps_nobody_else_waiting(postgres_service:
     assert (await service.client.post_message(conversation, "Again")).status_code == 201
 
 
-async def test_many_locked_conversations_leave_room_to_read(postgres_service: Service, postgres_url: str) -> None:
-    """With more conversations locked than there are connections, reads and health are served, and the lease renewed."""
+async def test_many_locked_conversations(postgres_service: Service, postgres_url: str) -> None:
+    """With more conversations locked than connections, reads are served and the lease is renewed."""
     service = postgres_service
     conversations = [await service.client.create_conversation() for _ in range(15)]
     renewals = "SELECT max(expires_at) FROM processes"
     async with locked(postgres_url, conversations) as connection:
-        asked = [asyncio.create_task(service.client.post_message(each, "Hello")) for each in conversations]
-        await until_waiting(connection, 8)
+        requests = [asyncio.create_task(service.client.post_message(each, "Hello")) for each in conversations]
+        await wait_for_lock_waiters(connection, 8)
         before = await connection.fetchval(renewals)
         for each in conversations:
             assert (await service.client.get(conversation_path(each))).status_code == 200
         assert (await service.client.get("/readyz")).status_code == 200
         while await connection.fetchval(renewals) == before:  # noqa: ASYNC110  a row says it
             await asyncio.sleep(0.05)
-    assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 503}
+    assert {answer.status_code for answer in await asyncio.gather(*requests)} <= {201, 503}
 
 
-async def test_locked_conversations_do_not_keep_dead_turns_of_others(
-    postgres_service: Service, postgres_url: str
-) -> None:
-    """Turns of a dead process are ended while conversations of others among them stay locked."""
+async def test_recovery_skips_locked_conversations(postgres_service: Service, postgres_url: str) -> None:
+    """Turns of a dead process end while other conversations among them stay locked."""
     service = postgres_service
     conversations = [await service.client.create_conversation(message="Hello") for _ in range(6)]
     left = {"status": "in_progress", "completed_at": None, "process_id": new_id()}

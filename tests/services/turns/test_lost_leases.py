@@ -13,11 +13,11 @@ from app.db import process_leases
 from app.db.models import ProcessRow
 from app.errors import DatabaseUnavailable
 from tests.support.background import (
-    half,
+    end_lease,
     lease_of,
-    lease_over,
     pollers_of,
     recover,
+    start_half_reply,
 )
 from tests.support.faults import Outage
 from tests.support.problems import expect_problem
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
-    """Two services on one database."""
+    """Start two services on one database."""
     configured = asking(provider, database_url=database_url)
     async with serving(configured, HASTY) as one, serving(configured, HASTY) as other:
         yield one, other
 
 
-async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, provider: FakeProvider) -> None:
-    """While its lease runs, a process that cannot write keeps its turns: another one that is well ends none of them."""
+async def test_short_outage_keeps_turns(database_url: str, provider: FakeProvider) -> None:
+    """While its lease lasts, a process that cannot write keeps its turns."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await half(one, provider, gate)
+        path, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable()) as outage:
             await outage.failed.wait()
             gate.set()
@@ -49,11 +49,11 @@ async def test_short_trouble_of_one_process_costs_it_no_turn(database_url: str, 
         assert (await other.client.get_json(path))[1]["status"] == "completed"
 
 
-async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: str, provider: FakeProvider) -> None:
-    """Once its lease is over its turn at work is interrupted, its waiting one run elsewhere; its clients see both."""
+async def test_long_outage_hands_turns_over(database_url: str, provider: FakeProvider) -> None:
+    """After its lease expired its running turn is interrupted and its queued one adopted; clients see both."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await half(one, provider, gate)
+        path, post = await start_half_reply(one, provider, gate)
         waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
         await other.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
         with Outage(one.database, DatabaseUnavailable()):
@@ -68,14 +68,14 @@ async def test_long_trouble_of_one_process_hands_its_turns_over(database_url: st
         assert [each["status"] for each in (await one.client.get_json(path))[1::2]] == ["interrupted", "completed"]
 
 
-async def test_a_process_that_starts_in_an_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
-    """An outage has ended the lease of a process that lives: a new one gives it the time to renew that."""
+async def test_start_in_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
+    """A new process gives others the time to renew leases that expired in the outage."""
     gate = asyncio.Event()
     configured = asking(provider, database_url=database_url)
     async with serving(configured, HASTY) as one:
-        path, post = await half(one, provider, gate)
+        path, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
-            await lease_over(one)
+            await end_lease(one)
             async with serving(configured, HASTY) as other:
                 await pollers_of(other)["turn recovery"].poll()
                 assert (await other.client.get_json(path))[1]["status"] == "in_progress"

@@ -17,11 +17,11 @@ from app.services.runtime.timings import Timings
 from app.services.turns.queue import start_eligible
 from tests.support.background import (
     ERRORS,
-    half,
+    end_lease,
     lease_of,
-    lease_over,
     recover,
-    until_ready,
+    start_half_reply,
+    wait_until_ready,
     wake,
 )
 from tests.support.faults import Outage
@@ -39,35 +39,34 @@ WITHOUT_WAIT = dataclasses.replace(HASTY, client_wait=0)
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
+    """Retries that come soon."""
     return HASTY
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
-    """A service of its own for a test whose clients do not wait."""
+    """A service whose clients wait for no retry."""
     async with serving(asking(provider, database_url=database_url), WITHOUT_WAIT) as started:
         yield started
 
 
 @named
-async def test_a_reply_that_was_made_in_an_outage_longer_than_the_lease_is_stored(
-    openai_service: Service, provider: FakeProvider, error: Exception
-) -> None:
-    """Where nobody else has ended the turn meanwhile, its process stores what was paid for, with its status."""
+async def test_reply_survives_expired_lease(openai_service: Service, provider: FakeProvider, error: Exception) -> None:
+    """A reply generated in an outage longer than the lease is stored, if no other process ended the turn."""
     gate = asyncio.Event()
-    path, post = await half(openai_service, provider, gate)
+    path, post = await start_half_reply(openai_service, provider, gate)
     with Outage(openai_service.database, error, process_leases.heartbeat, turns.settle, turns.checkpoint) as outage:
-        await lease_over(openai_service)
+        await end_lease(openai_service)
         wake(openai_service)
         gate.set()
         await provider.calls[-1].finished.wait()
         await outage.failed.wait()
         await recover(openai_service)
-        expect_problem(await until_ready(openai_service, 503), 503, "database-unavailable")
+        expect_problem(await wait_until_ready(openai_service, 503), 503, "database-unavailable")
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await openai_service.client.get_json(path))[1]["status"] == "completed"
-    await until_ready(openai_service)
+    await wait_until_ready(openai_service)
     assert not lease_of(openai_service).may_recover
 
 
@@ -75,12 +74,12 @@ CODES = {DatabaseUnavailable: (503, "database-unavailable"), RuntimeError: (500,
 
 
 @pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]], ids=lambda error: type(error).__name__)
-async def test_a_post_whose_reply_cannot_be_stored_is_answered(
+async def test_unstored_reply_is_problem_with_id(
     impatient_service: Service, provider: FakeProvider, error: Exception
 ) -> None:
-    """It waits for a time, and is told which reply to read later; a stream waits on, and sees the end."""
+    """The post's error has the id of the reply to read later; a stream waits until it is stored."""
     gate = asyncio.Event()
-    path, post = await half(impatient_service, provider, gate)
+    path, post = await start_half_reply(impatient_service, provider, gate)
     reply = (await impatient_service.client.get_json(path))[1]
     where = f"{path}/{reply['message_id']}"
     async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
@@ -97,12 +96,12 @@ async def test_a_post_whose_reply_cannot_be_stored_is_answered(
 
 
 @pytest.mark.parametrize("failing", [start_eligible, turns.history], ids=["start", "history"])
-async def test_a_post_whose_turn_cannot_start_is_answered(
+async def test_unstarted_turn_is_problem_with_id(
     impatient_service: Service, provider: FakeProvider, failing: Callable[..., Transaction[Any]]
 ) -> None:
-    """A post that waits in line is told which reply to read later, and the turn is run when that is possible."""
+    """A queued post's error has the id of the reply, and the turn runs after the outage."""
     gate = asyncio.Event()
-    path, post = await half(impatient_service, provider, gate)
+    path, post = await start_half_reply(impatient_service, provider, gate)
     waiting = asyncio.create_task(impatient_service.client.post(path, json={"message": "Second"}))
     await impatient_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
     with Outage(impatient_service.database, DatabaseUnavailable(), failing):
@@ -115,8 +114,8 @@ async def test_a_post_whose_turn_cannot_start_is_answered(
     assert (await impatient_service.client.get_json(where))["content"] == "Echo: Second"
 
 
-async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, provider: FakeProvider) -> None:
-    """A retry that attaches to another process's turn is told which reply to read later."""
+async def test_unfollowed_reply_is_problem(database_url: str, provider: FakeProvider) -> None:
+    """A retry that follows another process's turn gets an error, and later the reply."""
     gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
     configured = asking(provider, database_url=database_url)
     async with serving(configured, WITHOUT_WAIT) as one, serving(configured, WITHOUT_WAIT) as other:
@@ -133,19 +132,19 @@ async def test_a_reply_that_cannot_be_followed_is_answered(database_url: str, pr
         assert again.json()["assistant_reply"] == "Half and half"
 
 
-async def test_a_post_whose_answer_cannot_be_read_waits_for_it(openai_service: Service) -> None:
-    """What is stored is answered with once it can be read again; a refusal would have it asked, and paid, twice."""
-    made = await openai_service.client.create_conversation()
+async def test_post_waits_for_unreadable_answer(openai_service: Service) -> None:
+    """A stored reply is returned once it can be read: an error would have it generated twice."""
+    conversation = await openai_service.client.create_conversation()
     with Outage(openai_service.database, DatabaseUnavailable(), messages.latest) as outage:
-        post = asyncio.create_task(openai_service.client.post_message(made, "Hello"))
+        post = asyncio.create_task(openai_service.client.post_message(conversation, "Hello"))
         await outage.failed.wait()
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Echo: Hello")
 
 
 @pytest.mark.parametrize("begins", [False, True], ids=["message", "conversation"])
-async def test_a_post_whose_answer_cannot_be_read_is_told_where_it_is(impatient_service: Service, begins: bool) -> None:
-    """After a time it is told which reply to read later, also where nobody knows of the conversation yet."""
+async def test_unreadable_answer_is_problem_with_ids(impatient_service: Service, begins: bool) -> None:
+    """After a time the error has the ids of the reply and of a conversation that was just created."""
     path = "/conversations" if begins else messages_path(await impatient_service.client.create_conversation())
     body = {"message": "Hello"} | ({"user_id": "ada"} if begins else {})
     with Outage(impatient_service.database, DatabaseUnavailable(), messages.latest):

@@ -14,40 +14,39 @@ from app.db.models import MessageRow
 from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from app.services.turns.reservation import TurnReservations
+from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
-from tests.support.turns import cancellations, change, living_process, rows, started
+from tests.support.turns import cancellation_poller, living_process, message_rows, start_reply, update_replies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_fenced_turn_is_stopped_and_writes_nothing(openai_service: Service, provider: FakeProvider) -> None:
-    """A turn that another process owns now is left alone, and its provider's connection closed."""
-    _, post = await started(openai_service, provider, "Half ", asyncio.Event())
-    await change(openai_service, process_id=await living_process(openai_service))
-    await cancellations(openai_service).poll()
+async def test_turn_of_other_owner_is_aborted(openai_service: Service, provider: FakeProvider) -> None:
+    """A turn that another process owns now is aborted, and nothing of it is written."""
+    _, post = await start_reply(openai_service, provider, "Half ", asyncio.Event())
+    await update_replies(openai_service, process_id=await living_process(openai_service))
+    await cancellation_poller(openai_service).poll()
     await provider.calls[0].closed.wait()
-    reply = (await rows(openai_service))[1]
+    reply = (await message_rows(openai_service))[1]
     assert (reply.content, reply.status) == ("", "in_progress")
-    await change(openai_service, status="completed", content="Whole", finish_reason="stop", completed_at=1)
+    await update_replies(openai_service, status="completed", content="Whole", finish_reason="stop", completed_at=1)
     assert (await post).json()["assistant_reply"] == "Whole"
 
 
-async def test_a_turn_that_was_ended_elsewhere_is_told_as_it_is_stored(
-    openai_service: Service, provider: FakeProvider
-) -> None:
-    """When somebody else has settled the turn, its readers get what is stored."""
+async def test_turn_settled_elsewhere(openai_service: Service, provider: FakeProvider) -> None:
+    """The client of a turn that another process has settled gets what is stored."""
     gate = asyncio.Event()
-    _, post = await started(openai_service, provider, "Half ", gate)
-    await change(openai_service, status="interrupted", content="Hal", completed_at=1)
+    _, post = await start_reply(openai_service, provider, "Half ", gate)
+    await update_replies(openai_service, status="interrupted", content="Hal", completed_at=1)
     gate.set()
     answer = await post
     assert (answer.status_code, answer.json()["code"]) == (502, "turn-interrupted")
-    assert (await rows(openai_service))[1].content == "Hal"
+    assert (await message_rows(openai_service))[1].content == "Hal"
 
 
 class LostAcknowledgement:
-    """A database on which the next turn's commit comes through while its answer does not."""
+    """Fails the next acceptance of a turn after its commit, or instead of it."""
 
     def __init__(self, service: Service, *, committed: bool) -> None:
         self._database = service.database
@@ -75,10 +74,9 @@ class LostAcknowledgement:
 
 
 @pytest.mark.parametrize("committed", [True, False])
-async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: bool) -> None:
-    """A turn whose commit was not acknowledged runs when it is stored, and is refused when it is not."""
-    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
-    path = f"/conversations/{made['conversation_id']}/messages"
+async def test_unacknowledged_acceptance(service: Service, committed: bool) -> None:
+    """A turn without an acknowledged commit runs if it is stored, and is refused otherwise."""
+    path = messages_path(await service.client.create_conversation())
     LostAcknowledgement(service, committed=committed)
     answer = await service.client.post(path, json={"message": "Hello"})
     messages = (await service.client.get(path)).json()
@@ -86,10 +84,9 @@ async def test_a_lost_acknowledgement_is_looked_up(service: Service, committed: 
     assert service.services.turns.executor.runs == {}
 
 
-async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Service) -> None:
-    """Settling is tried again until the database answers, and the turn ends once."""
-    made = (await service.client.post("/conversations", json={"user_id": "ada"})).json()
-    path = f"/conversations/{made['conversation_id']}/messages"
+async def test_unacknowledged_settlement(service: Service) -> None:
+    """Settling is retried until the database answers, and the turn ends once."""
+    path = messages_path(await service.client.create_conversation())
     write = service.database.write
 
     async def failing(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
@@ -104,10 +101,10 @@ async def test_an_ending_that_is_not_acknowledged_is_written_once(service: Servi
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Hello")
 
 
-async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provider: FakeProvider) -> None:
-    """Whatever goes wrong on the way to the model, the turn ends, and its caller hears of it."""
+async def test_internal_error_ends_turn_as_failed(openai_service: Service, provider: FakeProvider) -> None:
+    """An internal error before the model call ends the turn, and its client is notified."""
     gate = asyncio.Event()
-    path, first = await started(openai_service, provider, "Half ", gate)
+    path, first = await start_reply(openai_service, provider, "Half ", gate)
     lost = {"message": "Lost", "stream": True}
     async with openai_service.client.http.stream("POST", path, json=lost) as second:
         lines = second.aiter_lines()
@@ -120,4 +117,4 @@ async def test_a_turn_that_breaks_ends_as_failed(openai_service: Service, provid
         rest = [line async for line in lines]
     assert (await first).status_code == 201
     assert "event: message.failed" in rest
-    assert (await rows(openai_service))[-1].error_code == "internal-error"
+    assert (await message_rows(openai_service))[-1].error_code == "internal-error"

@@ -1,4 +1,4 @@
-"""Two services on one database, in one event loop: whatever is asked of one holds at the other."""
+"""Two services on one database, in one event loop: a request to one takes effect at the other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
-    """Two services with the same database and provider."""
+    """Start two services with the same database and provider."""
     configured = asking(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         yield Pair(one, other)
@@ -44,7 +44,7 @@ async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[Pa
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_pair(shared_database_url: str, shared_provider: FakeProvider) -> AsyncIterator[Pair]:
-    """Two services for all tests."""
+    """Two services for all tests of a module."""
     async with pair_of(shared_database_url, shared_provider) as pair:
         yield pair
 
@@ -56,60 +56,60 @@ async def pair(shared_pair: Pair) -> Pair:
     return shared_pair
 
 
-async def at_work(pair: Pair, provider: FakeProvider, *steps: Any) -> dict[str, Any]:
-    """A reply that the one process is amid of, its first half written."""
+async def start_reply(pair: Pair, provider: FakeProvider, *steps: Any) -> dict[str, Any]:
+    """Start a reply at the first service, and return it with its first text generated."""
     provider.reply("Hälfte 😀 ", *steps)
     accepted = await pair.one.client.post_message(await pair.one.client.create_conversation(), "Hello", background=True)
     await provider.wait_calls(1)
     [run] = pair.one.services.turns.executor.runs.values()
     await run.stream.wait_beyond(0)
-    made: dict[str, Any] = accepted.json()["messages"][1]
-    return made
+    reply: dict[str, Any] = accepted.json()["messages"][1]
+    return reply
 
 
-def path_of(reply: dict[str, Any]) -> str:
-    """Where a reply is."""
+def message_path(reply: dict[str, Any]) -> str:
+    """Return the path of a message."""
     return f"{messages_path(reply)}/{reply['message_id']}"
 
 
-async def test_a_reply_is_followed_at_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """Readers anywhere in the text, at the process that does not make it, see exactly the rest, and the end."""
+async def test_reply_is_followed_at_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """Readers that resume anywhere in the text get exactly the rest, and the end."""
     gate = asyncio.Event()
-    reply = await at_work(pair, provider, gate, "und Ganzes")
+    reply = await start_reply(pair, provider, gate, "und Ganzes")
     text = "Hälfte 😀 und Ganzes"
-    asked = [
-        asyncio.create_task(pair.other.client.get(f"{path_of(reply)}/events", params={"starting_after": k}))
+    requests = [
+        asyncio.create_task(pair.other.client.get(f"{message_path(reply)}/events", params={"starting_after": k}))
         for k in range(len(text) + 1)
     ]
-    async with pair.other.client.http.stream("GET", f"{path_of(reply)}/events") as response:
+    async with pair.other.client.http.stream("GET", f"{message_path(reply)}/events") as response:
         async for event in live_events(response):
             if event.name == "message.delta":
                 assert event.data["delta"] == "Hälfte 😀 "
                 break
     gate.set()
-    for k, response in enumerate(await asyncio.gather(*asked)):
+    for k, response in enumerate(await asyncio.gather(*requests)):
         events = parse_events(response.text)
         assert "".join(event.data.get("delta", "") for event in events) == text[k:]
         assert (events[-1].name, events[-1].id) == ("message.completed", f"{len(text)}-end")
         assert (events[0].name == "turn.started") == (k == 0)
 
 
-async def test_a_turn_is_stopped_from_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """Within a second of the cancel elsewhere the provider's connection is closed and the text kept."""
-    reply = await at_work(pair, provider, asyncio.Event())
-    events = asyncio.create_task(pair.one.client.get(f"{path_of(reply)}/events"))
-    assert (await pair.other.client.post(f"{path_of(reply)}/cancel")).status_code == 202
+async def test_turn_is_cancelled_from_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """Within a second the provider's connection is closed and the text is stored."""
+    reply = await start_reply(pair, provider, asyncio.Event())
+    events = asyncio.create_task(pair.one.client.get(f"{message_path(reply)}/events"))
+    assert (await pair.other.client.post(f"{message_path(reply)}/cancel")).status_code == 202
     async with within(STOP_SECONDS):
         await provider.calls[0].closed.wait()
     assert parse_events((await events).text)[-1].name == "message.cancelled"
-    stored = await pair.other.client.get_json(path_of(reply))
+    stored = await pair.other.client.get_json(message_path(reply))
     assert (stored["status"], stored["content"]) == ("cancelled", "Hälfte 😀 ")
-    expect_problem(await pair.one.client.post(f"{path_of(reply)}/cancel"), 409, "already-finished")
+    expect_problem(await pair.one.client.post(f"{message_path(reply)}/cancel"), 409, "already-finished")
 
 
-async def test_a_turn_is_interrupted_from_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """`interrupt` stops what runs and what waits at another process, whose callers are answered."""
-    reply = await at_work(pair, provider, asyncio.Event())
+async def test_interrupt_from_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """`interrupt` cancels the running and queued turns of another process, whose clients are answered."""
+    reply = await start_reply(pair, provider, asyncio.Event())
     waiting = asyncio.create_task(pair.one.client.post_message(reply, "Second"))
     await pair.one.client.wait_for_count(reply, 4)
     answer = await pair.other.client.send(reply, "Third", on_busy="interrupt")
@@ -119,10 +119,10 @@ async def test_a_turn_is_interrupted_from_another_process(pair: Pair, provider: 
     assert len(provider.calls) == 2
 
 
-async def test_turns_of_both_processes_run_in_sequence_order(pair: Pair, provider: FakeProvider) -> None:
-    """A turn waits for an earlier one that another process runs, and is told its reply."""
+async def test_turns_of_both_processes_run_in_order(pair: Pair, provider: FakeProvider) -> None:
+    """A turn waits for an earlier one of another process, and its prompt has that one's reply."""
     gate = asyncio.Event()
-    reply = await at_work(pair, provider, gate, "und Ganzes")
+    reply = await start_reply(pair, provider, gate, "und Ganzes")
     later = asyncio.create_task(pair.other.client.post_message(reply, "Second"))
     await pair.one.client.wait_for_count(reply, 4)
     gate.set()
@@ -133,18 +133,18 @@ async def test_turns_of_both_processes_run_in_sequence_order(pair: Pair, provide
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def draining_pair(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
-    """Two services for a test after which one of them serves no more."""
+    """Two services for a test that drains one of them."""
     async with pair_of(database_url, provider) as pair:
         yield pair
 
 
-async def test_a_regenerate_that_waits_is_adopted(draining_pair: Pair, provider: FakeProvider) -> None:
-    """Another process takes it from one that drains; neither of the replies that it supersedes is in its prompt."""
+async def test_queued_regenerate_is_adopted(draining_pair: Pair, provider: FakeProvider) -> None:
+    """Another process takes it from a draining one; superseded replies are not in its prompt."""
     pair = draining_pair
     old = (await pair.one.client.create_conversation(message="Hello"))["messages"][1]
     gate = asyncio.Event()
     provider.reply("Half ", gate, "whole")
-    path = f"{path_of(old)}/regenerate"
+    path = f"{message_path(old)}/regenerate"
     first, second = [
         (await pair.one.client.post(path, json={"background": True})).json()["messages"][1]["message_id"]
         for _ in range(2)
@@ -163,11 +163,11 @@ async def test_a_regenerate_that_waits_is_adopted(draining_pair: Pair, provider:
     assert [[message["content"] for message in call.body["messages"]] for call in provider.calls] == [["Hello"]] * 3
 
 
-async def test_a_regenerate_interrupts_another_process(pair: Pair, provider: FakeProvider) -> None:
-    """The reply that another process makes to the same question is cancelled with its text, and superseded."""
+async def test_regenerate_interrupts_another_process(pair: Pair, provider: FakeProvider) -> None:
+    """The reply that another process generates to the question is cancelled with its text, and superseded."""
     old = (await pair.one.client.create_conversation(message="Hello"))["messages"][1]
     provider.reply("Half ", asyncio.Event())
-    path = f"{path_of(old)}/regenerate"
+    path = f"{message_path(old)}/regenerate"
     running = (await pair.one.client.post(path, json={"background": True})).json()["messages"][1]["message_id"]
     await pair.one.services.turns.executor.runs[running].stream.wait_beyond(0)
     expect_problem(await pair.other.client.post(path, json={"on_busy": "reject"}), 409, "conversation-busy")
@@ -177,8 +177,8 @@ async def test_a_regenerate_interrupts_another_process(pair: Pair, provider: Fak
     assert [each["superseded_by"] for each in replies] == [running, replies[2]["message_id"], None]
 
 
-async def test_one_key_at_two_processes_is_one_turn(pair: Pair, provider: FakeProvider) -> None:
-    """Twenty posts under one key, at both processes at once: one turn, one call, one answer."""
+async def test_one_key_is_one_turn(pair: Pair, provider: FakeProvider) -> None:
+    """Twenty posts under one key at both processes are one turn with one model call."""
     path = messages_path(await pair.one.client.create_conversation())
 
     async def post(service: Service) -> httpx2.Response:
@@ -190,10 +190,10 @@ async def test_one_key_at_two_processes_is_one_turn(pair: Pair, provider: FakePr
     assert (len(await pair.one.client.get_json(path)), len(provider.calls)) == (2, 1)
 
 
-async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeProvider) -> None:
-    """When the conversation is deleted at one process, readers at both hear of the end, and the provider is closed."""
-    reply = await at_work(pair, provider, asyncio.Event())
-    readers = [asyncio.create_task(each.client.get(f"{path_of(reply)}/events")) for each in pair]
+async def test_deletion_ends_readers_of_both(pair: Pair, provider: FakeProvider) -> None:
+    """A deleted conversation ends the streams of readers at both processes, and the model call."""
+    reply = await start_reply(pair, provider, asyncio.Event())
+    readers = [asyncio.create_task(each.client.get(f"{message_path(reply)}/events")) for each in pair]
     while not pair.other.services.turns.remote_replies.followed:  # noqa: ASYNC110  it sets no event
         await asyncio.sleep(0)
     assert (await pair.other.client.delete(f"/conversations/{reply['conversation_id']}")).status_code == 200
@@ -202,23 +202,23 @@ async def test_a_deletion_elsewhere_ends_all_readers(pair: Pair, provider: FakeP
     await provider.calls[0].closed.wait()
 
 
-async def test_a_reply_that_nobody_follows_is_not_looked_at(pair: Pair, provider: FakeProvider) -> None:
-    """A process forgets a reply of another one when its last reader has gone."""
+async def test_unread_reply_is_not_polled(pair: Pair, provider: FakeProvider) -> None:
+    """A process stops polling another one's reply when its last reader has disconnected."""
     gate = asyncio.Event()
-    reply = await at_work(pair, provider, gate)
+    reply = await start_reply(pair, provider, gate)
     remote_replies = pair.other.services.turns.remote_replies
-    async with pair.other.client.http.stream("GET", f"{path_of(reply)}/events") as response:
+    async with pair.other.client.http.stream("GET", f"{message_path(reply)}/events") as response:
         await anext(live_events(response))
         assert remote_replies.followed == [reply["message_id"]]
     async with within(5):
         while remote_replies.followed:  # noqa: ASYNC110  garbage sets no event
             await asyncio.sleep(0)
     gate.set()
-    await pair.one.client.get(f"{path_of(reply)}/events")
+    await pair.one.client.get(f"{message_path(reply)}/events")
 
 
-async def test_keys_are_kept_for_a_day_from_the_end(pair: Pair, provider: FakeProvider) -> None:
-    """A key outlives its turn by 24 hours, however long the turn took, and is free again after that."""
+async def test_keys_are_kept_for_a_day(pair: Pair, provider: FakeProvider) -> None:
+    """A key is kept for 24 hours after the end of its turn, then free again."""
     gate = asyncio.Event()
     provider.reply(gate, "Done")
     conversation = await pair.one.client.create_conversation()
@@ -235,5 +235,5 @@ async def test_keys_are_kept_for_a_day_from_the_end(pair: Pair, provider: FakePr
     again = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
     assert again.headers["idempotency-replayed"] == "true"
     await database.write(idempotency.expire, later + RETENTION_MS + 1)
-    anew = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
-    assert "idempotency-replayed" not in anew.headers
+    third = await pair.other.client.post(path, json={"message": "Hello"}, headers=headers)
+    assert "idempotency-replayed" not in third.headers

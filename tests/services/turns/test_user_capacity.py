@@ -1,4 +1,4 @@
-"""One user's share of the places to wait: `MAX_TURNS_WAITING_PER_USER`."""
+"""A user's share of the queue: `MAX_TURNS_WAITING_PER_USER`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Crowd:
-    """A service with little room, and users who have turns in it until the gate opens."""
+    """A service with small capacity, and users whose turns last until the gate is set."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -34,60 +34,63 @@ class Crowd:
         self.accepted: list[dict[str, Any]] = []
 
     async def begin(self, user: str, **body: Any) -> httpx2.Response:
-        """The answer to a user's first turn of a new conversation."""
-        asked = {"user_id": user, "message": "Hello", "background": True} | body
-        return self.taken(await self.service.client.post("/conversations", json=asked))
+        """Create a conversation of a user with a first turn, and return the response."""
+        request = {"user_id": user, "message": "Hello", "background": True} | body
+        return self.count_accepted(await self.service.client.post("/conversations", json=request))
 
-    async def say(self, conversation: dict[str, Any], **body: Any) -> httpx2.Response:
-        """The answer to a turn."""
-        return self.taken(await self.service.client.post_message(conversation, "And?", background=True, **body))
+    async def post_turn(self, conversation: dict[str, Any], **body: Any) -> httpx2.Response:
+        """Post a turn of a conversation, and return the response."""
+        return self.count_accepted(
+            await self.service.client.post_message(conversation, "And?", background=True, **body)
+        )
 
-    def taken(self, response: httpx2.Response) -> httpx2.Response:
+    def count_accepted(self, response: httpx2.Response) -> httpx2.Response:
+        """Keep the body of a response that accepts a turn, and return the response."""
         if response.status_code == 202:
             self.accepted.append(response.json())
         return response
 
-    async def ended(self) -> None:
-        """Let all turns end, and see that nothing was left over."""
+    async def finish(self) -> None:
+        """Let all turns end, and check that nothing is left."""
         self.gate.set()
         for each in self.accepted:
             await self.service.client.wait_until_ended(each)
-        await self.idle()
+        await self.wait_until_idle()
         assert await self.service.database.read(conversations.findings, self.service.database.kind) == []
 
-    async def idle(self) -> None:
-        """Wait until no turn has a slot or a place any more, which is a moment after its end."""
-        while self.service.services.turns.executor.runs:  # noqa: ASYNC110  nothing tells but looking
+    async def wait_until_idle(self) -> None:
+        """Wait until no turn has a slot or a place, a moment after the end of the last one."""
+        while self.service.services.turns.executor.runs:  # noqa: ASYNC110  it sets no event
             await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
 async def crowded(url: str, provider: FakeProvider, at_work: int, waiting: int, **more: int) -> AsyncIterator[Crowd]:
-    """A crowd, whose turns all have ended in the end."""
+    """Start a service with so many slots and places for a crowd, and let all its turns end."""
     room = {"max_turns_at_work": at_work, "max_turns_waiting": waiting} | more
     async with serving(asking(provider, database_url=url, **room)) as service:
         crowd = Crowd(service)
         provider.default = lambda _: Reply([crowd.gate, "Whole"])
         yield crowd
-        await crowd.ended()
+        await crowd.finish()
 
 
-async def test_one_user_cannot_take_all_places(database_url: str, provider: FakeProvider) -> None:
-    """A user has a quarter of the places to wait; beyond that it is 429, nothing is stored, and others find room."""
+async def test_user_share_is_limited(database_url: str, provider: FakeProvider) -> None:
+    """A user has a quarter of the queue; beyond that turns are 429, nothing is stored, and others have room."""
     async with crowded(database_url, provider, 2, 8) as crowd:
         assert [(await crowd.begin("ada")).status_code for _ in range(4)] == [202] * 4  # two at work do not count
         before = await row_counts(crowd.service)
         expect_problem(await crowd.begin("ada"), 429, "rate-limited")
         spare = await crowd.service.client.create_conversation()
-        expect_problem(await crowd.say(spare), 429, "rate-limited")
-        expect_problem(await crowd.say(crowd.accepted[0]), 429, "rate-limited")
+        expect_problem(await crowd.post_turn(spare), 429, "rate-limited")
+        expect_problem(await crowd.post_turn(crowd.accepted[0]), 429, "rate-limited")
         assert await row_counts(crowd.service) == before | {"conversations": before["conversations"] + 1}
         assert [(await crowd.begin(user)).status_code for user in ("bob", "bob", "eve")] == [202] * 3
         expect_problem(await crowd.begin("bob"), 429, "rate-limited")
 
 
-async def test_a_storm_of_one_user_leaves_room_for_others(database_url: str, provider: FakeProvider) -> None:
-    """Of many posts at once exactly a user's share is taken, and others who come at the same moment find theirs."""
+async def test_burst_of_one_user(database_url: str, provider: FakeProvider) -> None:
+    """Of parallel posts exactly the user's share is accepted, and other users have room."""
     async with crowded(database_url, provider, 2, 8) as crowd:
         await asyncio.gather(*(crowd.begin("eve") for _ in range(2)))
         storm = await asyncio.gather(*(crowd.begin("ada") for _ in range(40)), *(crowd.begin("bob") for _ in range(2)))
@@ -95,10 +98,8 @@ async def test_a_storm_of_one_user_leaves_room_for_others(database_url: str, pro
         assert (codes[:40].count(202), codes[:40].count(429), codes[40:]) == (2, 38, [202, 202])
 
 
-async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
-    database_url: str, provider: FakeProvider
-) -> None:
-    """A user may wait again when a waiting turn was cancelled, has started, or went with its conversation."""
+async def test_place_is_released(database_url: str, provider: FakeProvider) -> None:
+    """A place is released when its turn is cancelled, started or deleted with its conversation."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         await crowd.begin("ada")
         client, waiting = crowd.service.client, (await crowd.begin("ada")).json()
@@ -109,7 +110,7 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
         again = (await crowd.begin("ada")).json()
         assert (await client.delete(f"/conversations/{again['conversation_id']}")).status_code == 200
         crowd.accepted.pop()
-        while len(crowd.service.services.turns.executor.runs) > 1:  # noqa: ASYNC110  nothing tells but looking
+        while len(crowd.service.services.turns.executor.runs) > 1:  # noqa: ASYNC110  it sets no event
             await asyncio.sleep(0)
         assert (await crowd.begin("ada")).status_code == 202
         crowd.gate.set()
@@ -117,54 +118,50 @@ async def test_a_place_is_free_again_once_its_turn_has_started_or_gone(
         assert (await crowd.begin("ada")).status_code == 202
 
 
-async def test_a_turn_takes_the_places_of_those_that_are_stopped_for_it(
-    database_url: str, provider: FakeProvider
-) -> None:
-    """Who has a full share of places may still interrupt: what waited there waits no more. Others find none free."""
+async def test_interrupt_takes_released_places(database_url: str, provider: FakeProvider) -> None:
+    """A user with a full share may still interrupt: the interrupted turns' places are released for it."""
     async with crowded(database_url, provider, 1, 4) as crowd:
-        made = (await crowd.begin("ada")).json()
-        waiting = (await crowd.say(made)).json()["messages"][-1]
-        expect_problem(await crowd.say(made), 429, "rate-limited")
-        assert (await crowd.say(made, on_busy="interrupt")).status_code == 202
-        found = (await crowd.service.client.get(f"{messages_path(made)}/{waiting['message_id']}")).json()
+        conversation = (await crowd.begin("ada")).json()
+        waiting = (await crowd.post_turn(conversation)).json()["messages"][-1]
+        expect_problem(await crowd.post_turn(conversation), 429, "rate-limited")
+        assert (await crowd.post_turn(conversation, on_busy="interrupt")).status_code == 202
+        found = (await crowd.service.client.get(f"{messages_path(conversation)}/{waiting['message_id']}")).json()
         assert found["status"] == "cancelled"
 
 
-async def test_the_conversation_s_bound_comes_first_and_the_process_s_last(
-    database_url: str, provider: FakeProvider
-) -> None:
-    """`queue-full` before `rate-limited` before `overloaded`, whether the process is full or not."""
+async def test_order_of_refusals(database_url: str, provider: FakeProvider) -> None:
+    """`queue-full` comes before `rate-limited`, and that before `overloaded`."""
     async with crowded(database_url, provider, 1, 64, max_turns_waiting_per_user=63) as crowd:
         first = (await crowd.begin("ada")).json()
-        posts = await asyncio.gather(*(crowd.say(first) for _ in range(63)))
+        posts = await asyncio.gather(*(crowd.post_turn(first) for _ in range(63)))
         assert {response.status_code for response in posts} == {202}
         bob, eve = [await crowd.service.client.create_conversation(user_id=user) for user in ("bob", "eve")]
         for full in (False, True):
             if full:
-                assert (await crowd.say(bob)).status_code == 202
-            expect_problem(await crowd.say(first), 409, "queue-full")
-            busy = expect_problem(await crowd.say(first, on_busy="reject"), 409, "conversation-busy")
+                assert (await crowd.post_turn(bob)).status_code == 202
+            expect_problem(await crowd.post_turn(first), 409, "queue-full")
+            busy = expect_problem(await crowd.post_turn(first, on_busy="reject"), 409, "conversation-busy")
             assert busy["message_id"] == first["messages"][1]["message_id"]
             expect_problem(await crowd.begin("ada"), 429, "rate-limited")
-            expect_problem(await crowd.say(await crowd.service.client.create_conversation()), 429, "rate-limited")
-        expect_problem(await crowd.say(eve), 503, "overloaded")
+            expect_problem(await crowd.post_turn(await crowd.service.client.create_conversation()), 429, "rate-limited")
+        expect_problem(await crowd.post_turn(eve), 503, "overloaded")
         expect_problem(await crowd.begin("new"), 503, "overloaded")
         missing = await crowd.service.client.post(messages_path(eve), params={"user_id": "ada"}, json={"message": "Hi"})
         expect_problem(missing, 404, "conversation-not-found")
 
 
-async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, provider: FakeProvider) -> None:
-    """A regenerate that would have to wait is refused beyond the share, and the old reply stays what it was."""
+async def test_regenerate_takes_place_of_user(database_url: str, provider: FakeProvider) -> None:
+    """A queued regenerate beyond the share is refused, and the old reply stays current."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         crowd.gate.set()
         first = (await crowd.begin("ada")).json()
         old = await crowd.service.client.wait_until_ended(first)
-        await crowd.idle()
+        await crowd.wait_until_idle()
         crowd.gate.clear()
         await crowd.begin("bob")
         path = f"{messages_path(first)}/{old['message_id']}"
         regenerate = f"{path}/regenerate"
-        waits = crowd.taken(await crowd.service.client.post(regenerate, json={"background": True}))
+        waits = crowd.count_accepted(await crowd.service.client.post(regenerate, json={"background": True}))
         assert (waits.status_code, waits.json()["messages"][1]["status"]) == (202, "queued")
         before = await row_counts(crowd.service)
         expect_problem(await crowd.service.client.post(regenerate, json={}), 429, "rate-limited")
@@ -172,32 +169,34 @@ async def test_a_regenerated_reply_waits_in_its_user_s_share(database_url: str, 
         assert await row_counts(crowd.service) == before
 
 
-async def test_a_retry_finds_its_turn_where_a_new_one_is_refused(database_url: str, provider: FakeProvider) -> None:
-    """Under its key a turn that waits is answered, not refused; a refused request claims no key."""
+async def test_retry_under_key_is_answered(database_url: str, provider: FakeProvider) -> None:
+    """A retry under its key gets the queued turn; a refused request claims no key."""
     async with crowded(database_url, provider, 1, 4) as crowd:
         await crowd.begin("ada")
         path = messages_path(await crowd.service.client.create_conversation())
         body, headers = {"message": "Hello", "background": True}, {"Idempotency-Key": "k"}
-        assert crowd.taken(await crowd.service.client.post(path, json=body, headers=headers)).status_code == 202
+        assert (
+            crowd.count_accepted(await crowd.service.client.post(path, json=body, headers=headers)).status_code == 202
+        )
         again = await crowd.service.client.post(path, json=body, headers=headers)
         assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
         other = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
         expect_problem(other, 429, "rate-limited")
-        await crowd.ended()
-        anew = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
-        assert (anew.status_code, "idempotency-replayed" in anew.headers) == (202, False)
-        crowd.taken(anew)
+        await crowd.finish()
+        later = await crowd.service.client.post(path, json=body, headers={"Idempotency-Key": "other"})
+        assert (later.status_code, "idempotency-replayed" in later.headers) == (202, False)
+        crowd.count_accepted(later)
 
 
-async def test_an_adopted_turn_is_taken_and_counts(database_url: str, provider: FakeProvider) -> None:
-    """A dead process's waiting turns are accepted already: they are taken beyond the share, and are part of it."""
+async def test_adopted_turn_counts(database_url: str, provider: FakeProvider) -> None:
+    """Queued turns of a dead process are adopted beyond the share, and count towards it."""
     async with crowded(database_url, provider, 1, 8, max_turns_waiting_per_user=1) as crowd:
         crowd.gate.set()
         left = []
         for _ in range(3):
             left.append((await crowd.begin("ada")).json())
             await crowd.service.client.wait_until_ended(left[-1])
-        await crowd.idle()
+        await crowd.wait_until_idle()
         crowd.gate.clear()
         await crowd.begin("bob")
         dead = await dead_process(crowd.service)
