@@ -50,8 +50,8 @@ def write_sets(root: Path) -> None:
     span = {"start": text.index("nine"), "end": text.index("nine") + 18, "content": "nine metres of ice"}
     write(root / "spans" / "questions.jsonl", [{"_id": "a", "text": ICE, "doc": "all.md", "spans": [span]}])
     (root / "spans" / "all.md").write_text(text)
-    asked = {"_id": "a", "question": LIGHT, "doc": "lantern", "evidence": "organs called photophores"}
-    write(root / "pages" / "questions.jsonl", [asked])
+    question = {"_id": "a", "question": LIGHT, "doc": "lantern", "evidence": "organs called photophores"}
+    write(root / "pages" / "questions.jsonl", [question])
     for form, before, after in (("md", "# Fish\n\n", ""), ("html", "<h1>Fish</h1><p>", "</p>")):
         (root / "pages" / form).mkdir()
         for name, each in TEXTS.items():

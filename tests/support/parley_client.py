@@ -48,7 +48,7 @@ def document_path(document: Mapping[str, Any]) -> str:
 
 
 class ParleyClient:
-    """Calls the API for one user.
+    """A client of the API for one user.
 
     `get`, `post` and the other HTTP methods return any response. The methods named for what they do return the parsed
     body, and raise `UnexpectedAnswer` where the status is not the one of success.
@@ -92,6 +92,26 @@ class ParleyClient:
     async def get_messages(self, conversation: Mapping[str, Any], **query: Any) -> list[dict[str, Any]]:
         """Return a conversation's messages in sequence order, up to the largest page unless `limit` is given."""
         found: list[dict[str, Any]] = await self.get_json(messages_path(conversation), **{"limit": 100} | query)
+        return found
+
+    async def get_message(self, message: Mapping[str, Any], **query: Any) -> dict[str, Any]:
+        """Return a message as it is now."""
+        found: dict[str, Any] = await self.get_json(message_path(message), **query)
+        return found
+
+    async def get_prompt_record(self, reply: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was sent to the model for a reply."""
+        found: dict[str, Any] = await self.get_json(f"{message_path(reply)}/context")
+        return found
+
+    async def get_attempts(self, reply: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the attempts at a reply."""
+        found: list[dict[str, Any]] = await self.get_json(f"{message_path(reply)}/attempts")
+        return found
+
+    async def get_usage(self, **query: str) -> list[dict[str, Any]]:
+        """Return the daily usage of the client's user, unless `user_id` names another."""
+        found: list[dict[str, Any]] = await self.get_json("/usage", **{"user_id": self.user_id} | query)
         return found
 
     async def post_message(self, conversation: Mapping[str, Any], message: str, **body: Any) -> httpx2.Response:

@@ -15,7 +15,6 @@ from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_p
 from tests.support.problems import expect_problem, without_request_id
 from tests.support.rows import set_updated_at
 from tests.support.service import Service
-from tests.support.sse import live_events
 from tests.support.uploads import add_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def document(service: Service) -> None:
-    """The document that `SETTINGS` name, which nobody has read."""
+    """The document that `SETTINGS` name, which was not ingested."""
     await add_documents(service.database, "ada", [DOCUMENT])
 
 
@@ -269,9 +268,7 @@ async def test_deleted_conversation_not_found(client: ParleyClient) -> None:
 async def test_delete_ends_stream(client: ParleyClient) -> None:
     """Deleting a conversation ends the stream of its turn with `message.cancelled` and the text so far."""
     conversation = await client.create_conversation()
-    body = {"message": "one two", "model": "stall-midway", "stream": True}
-    async with client.http.stream("POST", messages_path(conversation), json=body) as response:
-        events = live_events(response)
+    async with client.stream(conversation, "one two", model="stall-midway") as events:
         seen = [await anext(events), await anext(events)]
         assert (await client.delete(conversation_path(conversation))).status_code == 200
         seen += [event async for event in events]
@@ -284,9 +281,8 @@ async def test_delete_ends_stream(client: ParleyClient) -> None:
 async def test_delete_ends_waiting_posts(client: ParleyClient) -> None:
     """Posts that wait for a turn of a deleted conversation are answered with 404, running and queued ones."""
     conversation = await client.create_conversation()
-    body = {"message": "first", "model": "stall-midway", "stream": True}
-    async with client.http.stream("POST", messages_path(conversation), json=body) as response:
-        await anext(live_events(response))
+    async with client.stream(conversation, "first", model="stall-midway") as events:
+        await anext(events)
         waiting = asyncio.create_task(client.post_message(conversation, "second"))
         await client.wait_for_count(conversation, 4)
         await client.delete(conversation_path(conversation))
@@ -318,7 +314,7 @@ async def test_message_count_excludes_deleted(client: ParleyClient) -> None:
 
 
 async def everything_of(client: ParleyClient, made: dict[str, Any], **query: str) -> list[Any]:
-    """The answers of every route of a conversation and of its first message."""
+    """Return the answers of every route of a conversation and of its first message."""
     conversation, messages = conversation_path(made), messages_path(made)
     message = f"{messages}/{made['messages'][0]['message_id']}"
     requests: list[tuple[str, str, Any]] = [

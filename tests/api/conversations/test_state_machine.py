@@ -25,15 +25,15 @@ from hypothesis.stateful import (
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.provider import FakeProvider
 from tests.support.replies import Answer, Reply, unauthorized
-from tests.support.service import Service, asking, forget_failures, serving
-from tests.support.sse import live_events, parse_events
+from tests.support.service import Service, forget_failures, provider_settings, serving
+from tests.support.sse import parse_events, wait_for_event
 
 TEXTS = st.text("aé😀 ", min_size=1, max_size=8).filter(str.strip)
 
 
 @dataclass
-class Said:
-    """A message as it ought to be."""
+class ModelMessage:
+    """A message of the model."""
 
     message_id: str
     role: str
@@ -45,11 +45,11 @@ class Said:
 
 
 @dataclass
-class Talk:
-    """A conversation as it ought to be; `gate` holds the reply that is at work."""
+class ModelConversation:
+    """A conversation of the model; `gate` holds the running reply."""
 
     conversation_id: str
-    messages: list[Said] = field(default_factory=list)
+    messages: list[ModelMessage] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
     @property
@@ -57,28 +57,28 @@ class Talk:
         return f"/conversations/{self.conversation_id}"
 
     @property
-    def readable(self) -> list[tuple[int, Said]]:
-        """What is not deleted, with its sequence numbers."""
+    def readable(self) -> list[tuple[int, ModelMessage]]:
+        """The messages that are not deleted, with their sequence numbers."""
         return [(number, said) for number, said in enumerate(self.messages, 1) if not said.deleted]
 
     def prompt(self, question: int) -> list[str]:
-        """What a model is to be told for a question: each earlier one with the reply that is current, and itself."""
-        told = []
+        """Return the prompt for a question: each earlier question with its current reply, and the question."""
+        prompt = []
         for number, said in self.readable:
             if said.role == "user" and number < question:
                 replies = [each for _, each in self.readable if each.answers == number and not each.superseded_by]
-                told += [text for each in replies if each.content.strip() for text in (said.content, each.content)]
-        return [*told, self.messages[question - 1].content]
+                prompt += [text for each in replies if each.content.strip() for text in (said.content, each.content)]
+        return [*prompt, self.messages[question - 1].content]
 
-    def end(self, said: Said, content: str, status: str) -> None:
-        """Ends a reply, which supersedes the others to its question if it has text."""
+    def end(self, said: ModelMessage, content: str, status: str) -> None:
+        """End a reply, which supersedes the others to its question if it has text."""
         said.content, said.status = content, status
         for _, other in self.readable:
             if other is not said and other.answers == said.answers and not other.superseded_by and content.strip():
                 other.superseded_by = said.message_id
 
-    def may_be_regenerated(self, said: Said) -> bool:
-        """Whether a reply that has ended is the last: nothing follows it, or only replies that left it current."""
+    def may_be_regenerated(self, said: ModelMessage) -> bool:
+        """Return whether an ended reply is the last: nothing follows it, or only replies that left it current."""
         assert said.answers is not None
         last = self.readable[-1][1]
         current = last is said or (last.answers == said.answers and not said.superseded_by)
@@ -86,7 +86,7 @@ class Talk:
 
 
 class Conversations(RuleBasedStateMachine):
-    """The machine: each rule asks the service and tells the model; each invariant compares the two."""
+    """The machine: each rule calls the service and updates the model; the invariant compares the two."""
 
     template: ClassVar[SqliteTemplate | PostgresTemplate]
     talks = Bundle("talks")
@@ -95,28 +95,28 @@ class Conversations(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.stack = contextlib.AsyncExitStack()
-        self.model: list[Talk] = []
+        self.model: list[ModelConversation] = []
 
     @initialize()
     def start(self) -> None:
-        """A service on an empty database, and its provider."""
+        """Start a service on an empty database, and its provider."""
         self.url = self.stack.enter_context(self.template.copy())
         self.provider: FakeProvider = self.run(self.stack.enter_async_context(FakeProvider()))
         self.provider.default = lambda call: Reply(["Re: ", call.body["messages"][-1]["content"]])
         self.run(self.serve())
 
     async def serve(self) -> None:
-        """Starts the service."""
+        """Start the service."""
         self.process = contextlib.AsyncExitStack()
-        configured = asking(self.provider, database_url=self.url, drain_seconds=0.05)
+        configured = provider_settings(self.provider, database_url=self.url, drain_seconds=0.05)
         self.service: Service = await self.process.enter_async_context(serving(configured))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """What comes of asynchronous work."""
+        """Run a coroutine, and return its result."""
         return self.runner.run(work)
 
     def ask(self, method: str, path: str, **body: Any) -> httpx2.Response:
-        """An answer of the service."""
+        """Send a request, and return the answer."""
         response: httpx2.Response = self.run(self.service.client.request(method, path, json=body or None))
         return response
 
@@ -127,17 +127,17 @@ class Conversations(RuleBasedStateMachine):
         self.runner.close()
 
     @rule(target=talks)
-    def create(self) -> Talk:
-        """An empty conversation."""
+    def create(self) -> ModelConversation:
+        """Create an empty conversation."""
         response = self.ask("POST", "/conversations", user_id="ada")
         assert response.status_code == 201
-        talk = Talk(response.json()["conversation_id"])
+        talk = ModelConversation(response.json()["conversation_id"])
         self.model.append(talk)
         return talk
 
     @rule(talk=talks, text=TEXTS, form=st.sampled_from(["json", "stream", "background"]))
-    def say(self, talk: Talk, text: str, form: str) -> None:
-        """A turn of an idle conversation, in each form."""
+    def say(self, talk: ModelConversation, text: str, form: str) -> None:
+        """Complete a turn of an idle conversation, in each form."""
         if talk.gate is not None or talk not in self.model:
             return
         ways = {"stream": form == "stream", "background": form == "background"}
@@ -145,11 +145,11 @@ class Conversations(RuleBasedStateMachine):
         assert response.status_code == {"json": 201, "stream": 200, "background": 202}[form]
         self.run(self.service.client.wait_until_ended({"conversation_id": talk.conversation_id}))
         self.take(talk, text, f"Re: {text}", "completed")
-        self.was_told(talk, talk.messages[-1])
+        self.check_prompt(talk, talk.messages[-1])
 
     @rule(talk=talks, text=TEXTS)
-    def begin(self, talk: Talk, text: str) -> None:
-        """A turn that stays at work until it is let go, with its first piece written."""
+    def begin(self, talk: ModelConversation, text: str) -> None:
+        """Begin a turn that stays open after its first piece of text."""
         if talk.gate is not None or talk not in self.model:
             return
         gate = asyncio.Event()
@@ -160,39 +160,37 @@ class Conversations(RuleBasedStateMachine):
         talk.gate = gate
         self.run(self.provider.wait_calls(calls + 1))
         self.run(self.service.services.turns.executor.runs[talk.messages[-1].message_id].stream.wait_beyond(0))
-        self.was_told(talk, talk.messages[-1])
+        self.check_prompt(talk, talk.messages[-1])
 
     @rule(talk=talks, text=TEXTS)
-    def be_refused(self, talk: Talk, text: str) -> None:
-        """A turn that will not wait for another takes no number."""
+    def post_to_busy(self, talk: ModelConversation, text: str) -> None:
+        """Post a turn with `reject` to a busy conversation: it takes no number."""
         if talk.gate is not None:
             response = self.ask("POST", f"{talk.path}/messages", message=text, on_busy="reject")
             assert (response.status_code, response.json()["code"]) == (409, "conversation-busy")
 
     @rule(talk=talks, k=st.integers(0, 12), leave=st.booleans())
-    def let_go(self, talk: Talk, k: int, leave: bool) -> None:
-        """The turn at work ends; a reader who left amid it, or came in anywhere, has the rest."""
+    def complete(self, talk: ModelConversation, k: int, leave: bool) -> None:
+        """Complete the running turn: a reader from any character gets the rest."""
         if talk.gate is None:
             return
         path = f"{talk.path}/messages/{talk.messages[-1].message_id}/events"
         if leave:
-            self.run(self.look_in(path))
+            self.run(self.read_first_text(path))
         talk.gate.set()
         events = parse_events(self.run(self.service.client.get(path, params={"starting_after": k})).text)
         assert "".join(event.data.get("delta", "") for event in events) == "Half whole"[k:]
         assert events[-1].name == "message.completed"
         self.end(talk, "Half whole", "completed")
 
-    async def look_in(self, path: str) -> None:
-        """Reads a stream up to its first delta, and leaves."""
-        async with self.service.client.http.stream("GET", path) as response:
-            async for event in live_events(response):
-                if event.name == "message.delta":
-                    return
+    async def read_first_text(self, path: str) -> None:
+        """Read a stream up to its first delta, and disconnect."""
+        async with self.service.client.stream_events(path) as events:
+            await wait_for_event(events, "message.delta")
 
     @rule(talk=talks)
-    def cancel(self, talk: Talk) -> None:
-        """A cancel ends the turn at work with its text; what has ended is refused."""
+    def cancel(self, talk: ModelConversation) -> None:
+        """Cancel the last turn: it keeps its text if it runs, and is refused if it has ended."""
         if talk not in self.model or not talk.messages or talk.messages[-1].deleted:
             return
         path = f"{talk.path}/messages/{talk.messages[-1].message_id}"
@@ -203,8 +201,8 @@ class Conversations(RuleBasedStateMachine):
             self.end(talk, "Half ", "cancelled")
 
     @rule(talk=talks, place=st.integers(0, 3), ending=st.sampled_from(["whole", "blank", "fails", "cut", "held"]))
-    def regenerate(self, talk: Talk, place: int, ending: str) -> None:
-        """A reply that has ended and is the last gets another beside it, however that ends; where none is at work."""
+    def regenerate(self, talk: ModelConversation, place: int, ending: str) -> None:
+        """Regenerate a reply, with any ending; refused for running, earlier and superseded replies."""
         replies = [said for _, said in talk.readable if said.role == "assistant"]
         if talk not in self.model or not replies:
             return
@@ -217,10 +215,10 @@ class Conversations(RuleBasedStateMachine):
             assert (response.status_code, response.json()["code"]) == (409, code)
             return
         assert said.answers is not None
-        self.another(talk, said.answers, path, ending)
+        self.make_reply(talk, said.answers, path, ending)
 
-    def another(self, talk: Talk, question: int, path: str, ending: str) -> None:
-        """Has another reply made, which ends in some way or is held."""
+    def make_reply(self, talk: ModelConversation, question: int, path: str, ending: str) -> None:
+        """Regenerate, and end the new reply in the given way or hold it."""
         self.run(self.forget_failures())
         gate, calls = asyncio.Event(), len(self.provider.calls)
         endings: dict[str, tuple[Answer, str, str]] = {
@@ -234,7 +232,7 @@ class Conversations(RuleBasedStateMachine):
         self.provider.answer(answer)
         response = self.ask("POST", path, background=True)
         assert response.status_code == 202
-        said = Said(response.json()["messages"][-1]["message_id"], "assistant", "", "in_progress", question)
+        said = ModelMessage(response.json()["messages"][-1]["message_id"], "assistant", "", "in_progress", question)
         talk.messages.append(said)
         if ending == "held":
             talk.gate = gate
@@ -244,15 +242,15 @@ class Conversations(RuleBasedStateMachine):
         else:
             self.run(self.service.client.get(f"{talk.path}/messages/{said.message_id}/events"))
             talk.end(said, content, status)
-        self.was_told(talk, said)
+        self.check_prompt(talk, said)
 
     async def forget_failures(self) -> None:
-        """Closes the breakers: how often a provider has failed is not the matter here."""
+        """Close the circuit breakers, since failures are frequent here."""
         forget_failures(self.service)
 
     @rule(talk=talks)
-    def interrupt(self, talk: Talk) -> None:
-        """Another reply to the last question takes the place of the one at work, which keeps its text."""
+    def interrupt(self, talk: ModelConversation) -> None:
+        """Regenerate with `interrupt`: the running reply is cancelled and keeps its text."""
         if talk not in self.model or talk.gate is None:
             return
         others = [said for _, said in talk.readable[:-1] if said.answers == talk.messages[-1].answers]
@@ -265,14 +263,14 @@ class Conversations(RuleBasedStateMachine):
         talk.gate = None
         message_id, question = response.json()["messages"][-1]["message_id"], others[-1].answers
         assert question is not None
-        said = Said(message_id, "assistant", "", "in_progress", question)
+        said = ModelMessage(message_id, "assistant", "", "in_progress", question)
         talk.messages.append(said)
         talk.end(said, f"Re: {talk.messages[question - 1].content}", "completed")
-        self.was_told(talk, said)
+        self.check_prompt(talk, said)
 
     @rule(talk=talks, text=TEXTS, place=st.integers(0, 20))
-    def edit(self, talk: Talk, text: str, place: int) -> None:
-        """A user's message of a finished turn gets other text; a reply does not."""
+    def edit(self, talk: ModelConversation, text: str, place: int) -> None:
+        """Edit a message: only a user's, of a finished turn."""
         chosen_one = self.pick(talk, place)
         if chosen_one is None:
             return
@@ -287,8 +285,8 @@ class Conversations(RuleBasedStateMachine):
             said.content = text
 
     @rule(talk=talks, place=st.integers(0, 20))
-    def delete_message(self, talk: Talk, place: int) -> None:
-        """A message of a finished turn goes, and its number stays taken."""
+    def delete_message(self, talk: ModelConversation, place: int) -> None:
+        """Delete a message of a finished turn, whose number stays taken."""
         chosen_one = self.pick(talk, place)
         if chosen_one is None:
             return
@@ -298,15 +296,15 @@ class Conversations(RuleBasedStateMachine):
         said.deleted = response.status_code == 200
 
     @rule(talk=consumes(talks))
-    def delete(self, talk: Talk) -> None:
-        """A conversation goes at once, whatever is at work in it."""
+    def delete(self, talk: ModelConversation) -> None:
+        """Delete a conversation, whatever runs in it."""
         assert self.ask("DELETE", talk.path).status_code == 200
         assert self.ask("GET", talk.path).status_code == 404
         self.model.remove(talk)
 
     @rule()
     def restart(self) -> None:
-        """The service goes and comes back: what was at work is interrupted with its text."""
+        """Restart the service: running replies are interrupted and keep their text."""
         self.run(self.process.aclose())
         for talk in self.model:
             if talk.gate is not None:
@@ -314,53 +312,53 @@ class Conversations(RuleBasedStateMachine):
         self.run(self.serve())
 
     @invariant()
-    def everything_is_as_it_ought_to_be(self) -> None:
-        """Each conversation has the messages of the model, under their numbers, and counts them."""
+    def service_matches_model(self) -> None:
+        """Each conversation has the messages of the model, with their numbers and their count."""
         for talk in self.model:
             found = self.ask("GET", f"{talk.path}/messages?limit=100").json()
-            told = [
+            found_messages = [
                 (each["sequence_number"], each["role"], self.content(each), each["status"], each["superseded_by"])
                 for each in found
             ]
-            assert told == [
+            assert found_messages == [
                 (number, said.role, self.text(said), said.status, said.superseded_by) for number, said in talk.readable
             ]
             assert self.ask("GET", talk.path).json()["message_count"] == len(talk.readable)
 
-    def was_told(self, talk: Talk, said: Said) -> None:
-        """Compares what was asked last with what had to be told for a reply."""
+    def check_prompt(self, talk: ModelConversation, said: ModelMessage) -> None:
+        """Compare the last prompt with the expected one for a reply."""
         assert said.answers is not None
-        told = [message["content"] for message in self.provider.calls[-1].body["messages"]]
-        assert told == talk.prompt(said.answers)
+        prompt = [message["content"] for message in self.provider.calls[-1].body["messages"]]
+        assert prompt == talk.prompt(said.answers)
 
-    def text(self, said: Said) -> str:
-        """A message's text in the model, as `content` gives it."""
+    def text(self, said: ModelMessage) -> str:
+        """Return a message's text in the model, empty while it runs."""
         return "" if said.status == "in_progress" else said.content
 
     def content(self, message: dict[str, Any]) -> str:
-        """A message's text; that of a reply at work depends on when it was last saved."""
+        """Return a message's text, empty while it runs, since that depends on the last checkpoint."""
         return "" if message["status"] == "in_progress" else str(message["content"])
 
-    def take(self, talk: Talk, text: str, reply: str, status: str) -> None:
-        """Adds a turn to the model, with the ids that the service has given."""
+    def take(self, talk: ModelConversation, text: str, reply: str, status: str) -> None:
+        """Add a turn to the model, with the ids of the service."""
         found = self.ask("GET", f"{talk.path}/messages?order=desc&limit=2").json()
         number = len(talk.messages) + 1
-        talk.messages.append(Said(found[1]["message_id"], "user", text, "completed"))
-        talk.messages.append(Said(found[0]["message_id"], "assistant", reply, status, number))
+        talk.messages.append(ModelMessage(found[1]["message_id"], "user", text, "completed"))
+        talk.messages.append(ModelMessage(found[0]["message_id"], "assistant", reply, status, number))
 
-    def end(self, talk: Talk, content: str, status: str) -> None:
-        """Ends the turn at work in the model."""
+    def end(self, talk: ModelConversation, content: str, status: str) -> None:
+        """End the running turn in the model."""
         talk.end(talk.messages[-1], content, status)
         talk.gate = None
 
-    def pick(self, talk: Talk, place: int) -> tuple[int, Said] | None:
-        """A readable message of a conversation that is there."""
+    def pick(self, talk: ModelConversation, place: int) -> tuple[int, ModelMessage] | None:
+        """Return a readable message with its number; None where there is none."""
         if talk not in self.model or not talk.readable:
             return None
         return talk.readable[place % len(talk.readable)]
 
-    def unfinished(self, talk: Talk, number: int) -> bool:
-        """Whether a message belongs to the turn at work."""
+    def unfinished(self, talk: ModelConversation, number: int) -> bool:
+        """Return whether a message belongs to the running turn."""
         return talk.gate is not None and number in {len(talk.messages), talk.messages[-1].answers}
 
 

@@ -14,10 +14,10 @@ from app.db.process_leases import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from app.rag.sandbox import client as sandbox_client
-from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path
+from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, document_path
 from tests.support.problems import expect_problem, without_request_id
 from tests.support.service import Service, serving, settings
-from tests.support.sse import Event, live_events, parse_events
+from tests.support.sse import Event, parse_events
 from tests.support.uploads import NOTHING, counts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,7 +57,7 @@ async def test_unreadable_document_fails(service: Service) -> None:
     error = document["error"]
     assert (error["code"], error["retryable"]) == ("document-corrupt", False)
     assert error["detail"].endswith(".")
-    path = f"/documents/{document['document_id']}"
+    path = document_path(document)
     expect_problem(await service.client.get(f"{path}/text"), 409, "document-not-ready")
     assert (await service.client.get(f"{path}/content")).content == b"%PDF-1.7\nnothing"
     assert (await service.client.delete(path)).status_code == 204
@@ -69,17 +69,17 @@ async def test_duplicate_upload_finds_document(service: Service) -> None:
     first = await service.client.ingest(b"Some text.")
     again = await service.client.post_document(b"Some text.", "other.txt")
     assert (again.status_code, again.json()) == (200, first)
-    assert again.headers["location"] == f"/documents/{first['document_id']}"
+    assert again.headers["location"] == document_path(first)
     failed = await service.client.ingest(b"%PDF-1.7\nnothing", status="failed")
     retried = await service.client.post_document(b"%PDF-1.7\nnothing")
     assert (retried.status_code, retried.json()["document_id"]) == (202, failed["document_id"])
     assert (retried.json()["status"], retried.json()["error"]) == ("queued", None)
     assert await service.client.wait_until_read(retried.json(), "failed") == failed
-    await only_what_is_there(service, 2)
+    await wait_for_documents(service, 2)
 
 
-async def only_what_is_there(service: Service, documents: int) -> None:
-    """Waits until what arrived in vain is removed: so many documents are left."""
+async def wait_for_documents(service: Service, documents: int) -> None:
+    """Wait until rejected uploads are removed and so many documents are left."""
     async with asyncio.timeout(10):
         while (await counts(service.database))["documents"] != documents:
             pass
@@ -92,7 +92,7 @@ async def test_concurrent_duplicates_are_one(service: Service) -> None:
     assert sorted(each.status_code for each in answers) == [200] * 9 + [202]
     [document_id] = {each.json()["document_id"] for each in answers}
     await service.client.wait_until_read({"document_id": document_id})
-    await only_what_is_there(service, 1)
+    await wait_for_documents(service, 1)
 
 
 async def test_users_do_not_share_documents(client: ParleyClient) -> None:
@@ -100,9 +100,9 @@ async def test_users_do_not_share_documents(client: ParleyClient) -> None:
     ada, bob = [await client.upload(b"Some text.", user_id=each) for each in ("ada", "bob")]
     assert ada["document_id"] != bob["document_id"]
     await client.wait_until_read(bob)
-    assert (await client.delete(f"/documents/{ada['document_id']}?user_id=ada")).status_code == 204
+    assert (await client.delete(f"{document_path(ada)}?user_id=ada")).status_code == 204
     assert (await client.wait_until_read(bob))["status"] == "ready"
-    assert (await client.get(f"/documents/{bob['document_id']}/text")).text == "Some text."
+    assert (await client.get(f"{document_path(bob)}/text")).text == "Some text."
 
 
 @pytest.mark.parametrize(
@@ -143,13 +143,13 @@ async def test_invalid_list_refused(client: ParleyClient, query: str) -> None:
 async def test_downloads_never_run_in_browsers(client: ParleyClient) -> None:
     """Content is sent as an attachment and text as plain text, both sandboxed."""
     document = await client.ingest(PAGE, 'fö"x.html')
-    content = await client.get(f"/documents/{document['document_id']}/content")
+    content = await client.get(f"{document_path(document)}/content")
     assert content.content == PAGE
     assert content.headers["content-type"] == "application/octet-stream"
     assert content.headers["content-disposition"] == (
         "attachment; filename=\"f__x.html\"; filename*=UTF-8''f%C3%B6%22x.html"
     )
-    text = await client.get(f"/documents/{document['document_id']}/text")
+    text = await client.get(f"{document_path(document)}/text")
     assert text.headers["content-type"] == "text/plain; charset=utf-8"
     assert "The fox is a clever animal." in text.text
     assert "alert" not in text.text
@@ -159,7 +159,7 @@ async def test_downloads_never_run_in_browsers(client: ParleyClient) -> None:
 
 
 async def test_events_begin_with_current_state(client: ParleyClient) -> None:
-    """Whoever connects late gets the final event and no others."""
+    """A reader that connects late gets the final event and no others."""
     document = await client.upload(b"Some text.")
     names = [each.name for each in parse_events(await events(client, document))]
     assert (set(names[:-1]), names[-1]) == ({"document.progress"}, "document.ready")
@@ -168,14 +168,14 @@ async def test_events_begin_with_current_state(client: ParleyClient) -> None:
 
 
 async def events(client: ParleyClient, document: dict[str, Any]) -> str:
-    """The stream of a document, read to its end."""
-    response = await client.get(f"/documents/{document['document_id']}/events")
+    """Return the body of a document's event stream, read to its end."""
+    response = await client.get(f"{document_path(document)}/events")
     assert response.headers["content-type"].startswith("text/event-stream")
     return response.text
 
 
-async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
-    """Takes a document out of everybody's hands: a process that does nothing reads it."""
+async def assign_elsewhere(service: Service, document: dict[str, Any]) -> None:
+    """Assign a document to a process that does not ingest it."""
 
     def transaction() -> Transaction[None]:
         yield Statement(
@@ -192,16 +192,15 @@ async def kept_waiting(service: Service, document: dict[str, Any]) -> None:
 async def test_delete_ends_event_stream(service: Service) -> None:
     """The event stream of a document that is deleted ends properly."""
     document = await service.client.ingest(b"Some text.")
-    await kept_waiting(service, document)
-    async with service.client.http.stream("GET", f"/documents/{document['document_id']}/events") as response:
-        following = live_events(response)
+    await assign_elsewhere(service, document)
+    async with service.client.stream_events(f"{document_path(document)}/events") as following:
         first = await anext(following)
         assert (first.name, first.data["document"]["stage"], first.data["document"]["total"]) == (
             "document.progress",
             "embedding",
             3,
         )
-        await service.client.delete(f"/documents/{document['document_id']}")
+        await service.client.delete(document_path(document))
         async with asyncio.timeout(5):
             assert [each async for each in following] == []
 
@@ -210,9 +209,8 @@ async def test_drain_closes_event_streams(database_url: str) -> None:
     """A draining server ends event streams with `stream.closing`, and refuses uploads."""
     async with serving(settings(database_url=database_url)) as service:
         document = await service.client.ingest(b"Some text.")
-        await kept_waiting(service, document)
-        async with service.client.http.stream("GET", f"/documents/{document['document_id']}/events") as response:
-            following = live_events(response)
+        await assign_elsewhere(service, document)
+        async with service.client.stream_events(f"{document_path(document)}/events") as following:
             await anext(following)
             draining = asyncio.create_task(service.services.turns.executor.drain(5))
             async with asyncio.timeout(5):
@@ -233,7 +231,7 @@ async def test_document_ids_belong_to_user(client: ParleyClient) -> None:
         changed = await client.patch(conversation_path(conversation), json={"document_ids": [bad]})
         expect_problem(changed, 404, "document-not-found")
     assert len((await client.get("/conversations?user_id=ada")).json()) == 1
-    await client.delete(f"/documents/{mine['document_id']}")
+    await client.delete(document_path(mine))
     changed = await client.patch(conversation_path(conversation), json={"document_ids": [mine["document_id"]]})
     expect_problem(changed, 404, "document-not-found")
     found = (await client.get(conversation_path(conversation))).json()
@@ -251,25 +249,25 @@ async def test_missing_extra_is_501(database_url: str, monkeypatch: pytest.Monke
         searched = await service.client.post("/documents/search", json={"user_id": "ada", "query": "text"})
         expect_problem(searched, 501, "not-installed")
         assert (await service.client.get("/documents?user_id=ada")).json() == [document]
-        assert (await service.client.get(f"/documents/{document['document_id']}/text")).text == "Some text."
+        assert (await service.client.get(f"{document_path(document)}/text")).text == "Some text."
 
 
 async def test_search_finds_own_passages(client: ParleyClient) -> None:
     """A search finds passages of the user's documents, exactly as in their text; naming another's document is a 404."""
     mine = await client.ingest(PAGE, "foxes.html")
     other = await client.ingest(PAGE, "foxes.html", user_id="bob")
-    asked = {"user_id": "ada", "query": 'clever "animals" NEAR :*'}
-    [found] = (await client.post("/documents/search", json=asked)).json()
-    text = (await client.get(f"/documents/{mine['document_id']}/text")).text
+    request = {"user_id": "ada", "query": 'clever "animals" NEAR :*'}
+    [found] = (await client.post("/documents/search", json=request)).json()
+    text = (await client.get(f"{document_path(mine)}/text")).text
     assert found["text"] == text[found["start"] : found["end"]]
     assert (found["document_id"], found["document_name"]) == (mine["document_id"], "foxes.html")
     assert found["chunk_id"] == f"{mine['document_id']}:0"
-    named = asked | {"document_ids": [other["document_id"]]}
+    named = request | {"document_ids": [other["document_id"]]}
     expect_problem(await client.post("/documents/search", json=named), 404, "document-not-found")
     for bad in ({"query": ""}, {"query": " "}, {"query": "x" * 1_001}, {"limit": 0}, {"limit": 101}):
-        expect_problem(await client.post("/documents/search", json=asked | bad), 422, "validation-error")
-    await client.delete(f"/documents/{mine['document_id']}")
-    assert (await client.post("/documents/search", json=asked)).json() == []
+        expect_problem(await client.post("/documents/search", json=request | bad), 422, "validation-error")
+    await client.delete(document_path(mine))
+    assert (await client.post("/documents/search", json=request)).json() == []
 
 
 async def test_erased_user_has_no_documents(service: Service) -> None:
@@ -292,7 +290,7 @@ async def test_erased_user_has_no_documents(service: Service) -> None:
 async def test_deletion_leaves_nothing(service: Service) -> None:
     """A deletion is effective at once and removes all rows; a second one is a 404."""
     document = await service.client.ingest(b"# One\n\nSome text.\n" * 5_000, "a.md")
-    path = f"/documents/{document['document_id']}"
+    path = document_path(document)
     answers = await asyncio.gather(*(service.client.delete(path) for _ in range(3)))
     assert sorted(each.status_code for each in answers) == [204, 404, 404]
     expect_problem(await service.client.get(path), 404, "document-not-found")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.parley_client import ParleyClient
+from tests.support.parley_client import ParleyClient, document_path
 from tests.support.problems import expect_problem
 from tests.support.service import Service, serving, settings
 from tests.support.uploads import BOUNDARY, FORM, NOTHING, counts, file_part, form, part, pieces, user_part
@@ -23,7 +23,7 @@ KILOBYTE = b"All work and no play makes Jack a dull boy. Up and up he went. " * 
 
 
 async def send(client: ParleyClient, body: Any, headers: dict[str, str] | None = None) -> httpx2.Response:
-    """The answer to a form as it is."""
+    """Post a form as bytes, and return the answer."""
     return await client.post("/documents", content=body, headers=headers or FORM)
 
 
@@ -32,7 +32,7 @@ async def test_fields_in_any_order(client: ParleyClient, parts: tuple[bytes, ...
     """The user may come before or after the file."""
     response = await send(client, form(*parts))
     assert response.status_code == 202, response.text
-    assert response.headers["location"] == f"/documents/{response.json()['document_id']}"
+    assert response.headers["location"] == document_path(response.json())
     assert (await client.wait_until_read(response.json()))["chunk_count"] == 1
 
 
@@ -44,7 +44,7 @@ async def test_form_byte_by_byte(client: ParleyClient) -> None:
     assert response.status_code == 202, response.text
     document = await client.wait_until_read(response.json())
     assert document["sha256"] == hashlib.sha256(content).hexdigest()
-    assert (await client.get(f"/documents/{document['document_id']}/content")).content == content
+    assert (await client.get(f"{document_path(document)}/content")).content == content
 
 
 async def test_large_document_unchanged(service: Service) -> None:
@@ -53,8 +53,8 @@ async def test_large_document_unchanged(service: Service) -> None:
     document = await service.client.upload(content, "numbers.csv")
     assert (document["bytes"], document["media_type"]) == (len(content), "text/csv")
     assert (await counts(service.database))["document_contents"] == len(content) // (256 * 1024) + 1
-    assert (await service.client.get(f"/documents/{document['document_id']}/content")).content == content
-    await service.client.delete(f"/documents/{document['document_id']}")
+    assert (await service.client.get(f"{document_path(document)}/content")).content == content
+    await service.client.delete(document_path(document))
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ async def test_invalid_form_refused(service: Service, body: bytes, pointer: str)
     before = time.process_time()
     response = await send(service.client, body)
     problem = expect_problem(response, 422, "validation-error")
-    assert time.process_time() - before < 1  # for which hostile.md asks
+    assert time.process_time() - before < 1  # the limit for hostile input
     assert problem["errors"][0]["pointer"] == pointer
-    await nothing_is_left(service)
+    await wait_until_empty(service)
 
 
-async def nothing_is_left(service: Service) -> None:
-    """Waits until what arrived in vain is removed."""
+async def wait_until_empty(service: Service) -> None:
+    """Wait until rejected uploads are removed."""
     async with asyncio.timeout(10):
         while await counts(service.database) != NOTHING:
             pass
@@ -137,7 +137,7 @@ async def test_empty_post_refused(client: ParleyClient) -> None:
 async def test_unsupported_bytes_refused(service: Service, content: bytes, name: str) -> None:
     """Bytes of an unsupported kind are a 415, whatever the file's name."""
     expect_problem(await service.client.post_document(content, name), 415, MEDIA_TYPE)
-    await nothing_is_left(service)
+    await wait_until_empty(service)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_number_is_a_user_id(client: ParleyClient) -> None:
 
 
 SMALL = 600_000
-"""How many bytes a document may have, in the tests of that."""
+"""The size limit of documents in the tests of the limit."""
 
 
 async def test_document_size_limit(database_url: str) -> None:
@@ -204,7 +204,7 @@ async def test_document_size_limit(database_url: str) -> None:
         for body in (form(user_part(), file_part(fits + b"x" * 70_000)), form(file_part(fits + b"x"), user_part())):
             expect_problem(await send(service.client, body), 413, "payload-too-large")
             expect_problem(await send(service.client, pieces(body)), 413, "payload-too-large")
-        await nothing_is_left(service)
+        await wait_until_empty(service)
         document = await service.client.upload(fits)
         assert document["bytes"] == SMALL
 
@@ -229,11 +229,11 @@ async def test_endless_upload_refused(database_url: str, begin: bytes, more: byt
                 writer.write(chunk(more))
                 await writer.drain()
             assert (await answer).split()[1] == status
-        await nothing_is_left(service)
+        await wait_until_empty(service)
 
 
 def chunk(data: bytes) -> bytes:
-    """A chunk of a body of unknown length."""
+    """Encode a chunk of a body of unknown length."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
@@ -254,4 +254,4 @@ async def test_abandoned_upload_leaves_nothing(service: Service) -> None:
     assert (await service.client.get("/documents?user_id=ada")).json() == []
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
-    await nothing_is_left(service)
+    await wait_until_empty(service)

@@ -13,14 +13,14 @@ from app.serving import access_log
 from tests.support.databases import SqliteTemplate
 from tests.support.parley_client import ParleyClient, messages_path
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.wire import CHUNKED, GET, connection, exchanged, turn_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Lines(logging.Handler):
-    """The lines of the access log, and a wait for as many as are expected."""
+    """The lines of the access log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Lines(logging.Handler):
         self._more.set()
 
     async def wait(self, count: int) -> list[Any]:
-        """All lines, once there are so many."""
+        """Wait until there are so many lines, and return all."""
         async with asyncio.timeout(20):
             while len(self.records) < count:
                 self._more.clear()
@@ -42,14 +42,14 @@ class Lines(logging.Handler):
 
 @pytest.fixture(scope="module")
 def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """One kind of database: lines are the same on both."""
+    """One kind of database, as lines are the same on both."""
     with sqlite_template.copy() as url:
         yield url
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """What the access log holds from now on, debug level too."""
+    """The lines that are logged from now on, at debug level too."""
     handler = Lines()
     access_log.log.addHandler(handler)
     access_log.log.setLevel(logging.DEBUG)
@@ -58,8 +58,8 @@ def lines() -> Iterator[Lines]:
     access_log.log.removeHandler(handler)
 
 
-def told(record: Any) -> tuple[str, str, str, int | None]:
-    """What a line says."""
+def fields_of(record: Any) -> tuple[str, str, str, int | None]:
+    """Return message, method, path and status of a line."""
     assert record.ms >= 0
     return record.getMessage(), record.method, record.path, record.status
 
@@ -73,7 +73,7 @@ async def test_each_request_logged_once(client: ParleyClient, lines: Lines) -> N
         await client.head("/health"),
     ]
     found = await lines.wait(4)
-    assert [told(each) for each in found] == [
+    assert [fields_of(each) for each in found] == [
         ("answered", "GET", "/conversations", 200),
         ("answered", "GET", "/nothing", 404),
         ("answered", "POST", "/conversations", 422),
@@ -98,7 +98,7 @@ async def test_broken_http_logged(service: Service, lines: Lines) -> None:
     """A request that is not HTTP is logged once, with the parts of it that could be parsed."""
     for sent in (b"nonsense\r\n\r\n", GET + b"X : y\r\n\r\n", CHUNKED + b"zz\r\n"):
         await exchanged(service.url, sent)
-    assert [told(each) for each in await lines.wait(3)] == [
+    assert [fields_of(each) for each in await lines.wait(3)] == [
         ("answered", "", "", 400),
         ("answered", "", "/livez", 400),
         ("answered", "POST", "/users", 400),
@@ -124,7 +124,7 @@ async def test_stream_logged_at_its_end(openai_service: Service, provider: FakeP
         assert len(lines.records) == 1
         gate.set()
         await reader.readuntil(b"\r\n0\r\n\r\n")
-    assert told((await lines.wait(2))[1]) == ("answered", "POST", messages_path(conversation), 200)
+    assert fields_of((await lines.wait(2))[1]) == ("answered", "POST", messages_path(conversation), 200)
 
 
 async def test_client_that_left_logged(openai_service: Service, provider: FakeProvider, lines: Lines) -> None:
@@ -136,19 +136,19 @@ async def test_client_that_left_logged(openai_service: Service, provider: FakePr
     async with connection(openai_service.url) as (_, writer):
         writer.write(turn_request(conversation, stream=True))
         await provider.wait_calls(1)
-    for _ in range(2):  # by then the server has seen that it is gone
+    for _ in range(2):  # after two requests the server has noticed
         assert (await openai_service.client.get("/livez")).status_code == 200
     gate.set()
     [line] = [each for each in await lines.wait(4) if each.path == messages_path(conversation)]
-    assert told(line) == ("client left", "POST", messages_path(conversation), 200)
+    assert fields_of(line) == ("client left", "POST", messages_path(conversation), 200)
 
 
 async def test_preflight_logged(shared_database_url: str, provider: FakeProvider, lines: Lines) -> None:
     """A preflight, which is answered before the application, is logged with its request id."""
-    configured = asking(provider, database_url=shared_database_url, cors_origins="https://app.example")
+    configured = provider_settings(provider, database_url=shared_database_url, cors_origins="https://app.example")
     async with serving(configured) as service:
         preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
         answer = await service.client.options("/conversations", headers=preflight)
     [record] = await lines.wait(1)
-    assert told(record) == ("answered", "OPTIONS", "/conversations", 200)
+    assert fields_of(record) == ("answered", "OPTIONS", "/conversations", 200)
     assert record.request_id == answer.headers["x-request-id"]

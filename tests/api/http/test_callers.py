@@ -33,7 +33,7 @@ async def refuse() -> Caller:
 
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that identifies no caller."""
+    """The client of an application that identifies no caller."""
     app: FastAPI = create_app(settings())
     app.dependency_overrides[identify_caller] = refuse
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://parley") as opened:

@@ -12,7 +12,7 @@ from app.serving.http_protocol import MAX_REFUSED
 from tests.support.databases import SqliteTemplate
 from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.wire import CHUNKED, GET, POST, connection, exchanged, read_answer, turn_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,16 +31,16 @@ BODIES = {
 
 @pytest.fixture
 def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """One kind of database: nothing of this reaches any."""
+    """One kind of database, as these requests do not reach it."""
     with sqlite_template.copy() as made:
         yield made
 
 
 @contextlib.asynccontextmanager
 async def service_with(url: str, provider: FakeProvider, **limits: float) -> AsyncIterator[Service]:
-    """The service with some limits, the others being far away."""
+    """Start the service with some limits, and no others that matter."""
     far = {"header_seconds": LONG, "body_seconds": LONG, "keep_alive_seconds": LONG}
-    async with serving(asking(provider, database_url=url, **far | limits)) as service:
+    async with serving(provider_settings(provider, database_url=url, **far | limits)) as service:
         yield service
 
 
@@ -145,7 +145,7 @@ async def test_timeouts_spare_answers(url: str, provider: FakeProvider) -> None:
             async with connection(service.url) as (other, waiting):
                 waiting.write(turn_request(made[1]))
                 await provider.wait_calls(2)
-                for _ in range(2):  # by then all clocks have run out, would they run
+                for _ in range(2):  # longer than all timeouts
                     assert await exchanged(service.url, b"") == []
                 gate.set()
                 answer = await read_answer(other)
@@ -164,7 +164,7 @@ async def test_connection_limit(url: str, provider: FakeProvider) -> None:
             assert (refusal.headers["connection"], int(refusal.headers["retry-after"]) > 0) == ("close", True)
         last = GET + b"Connection: close\r\n\r\n"
         while [each.status for each in await exchanged(service.url, last)] == [503]:
-            pass  # the server has not seen yet that they are gone
+            pass  # the server has not noticed the closed connections yet
 
 
 async def test_every_excess_connection_refused(url: str, provider: FakeProvider) -> None:

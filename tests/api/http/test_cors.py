@@ -25,7 +25,7 @@ EXPOSED = "Link, Location, X-Request-ID, Retry-After, Idempotency-Replayed, Pref
 
 @contextlib.asynccontextmanager
 async def open_to(template: SqliteTemplate, *origins: str) -> AsyncIterator[Service]:
-    """The service with these origins; no database has anything to do with them."""
+    """Start the service with these origins."""
     with template.copy() as url:
         async with serving(settings(database_url=url, cors_origins=list(origins))) as started:
             yield started
@@ -38,16 +38,16 @@ async def service(sqlite_template: SqliteTemplate) -> AsyncIterator[Service]:
         yield started
 
 
-async def preflight(client: ParleyClient, path: str, origin: str = ORIGIN, **asked: str) -> httpx2.Response:
-    """What a browser sends before a request that is not simple."""
+async def preflight(client: ParleyClient, path: str, origin: str = ORIGIN, **requested: str) -> httpx2.Response:
+    """Send a preflight, and return the answer."""
     given = {"Access-Control-Request-Method": "POST"} | {
-        f"Access-Control-Request-{name.title()}": value for name, value in asked.items()
+        f"Access-Control-Request-{name.title()}": value for name, value in requested.items()
     }
     return await client.options(path, headers={"Origin": origin, "X-Request-ID": "mine"} | given)
 
 
 def listed(response: httpx2.Response, name: str) -> set[str]:
-    """The members of a header that is a list."""
+    """Return the members of a header that is a list."""
     return {each.strip() for each in response.headers[name].split(",")}
 
 
@@ -69,7 +69,7 @@ async def test_preflight_allowed(client: ParleyClient, method: str, path: str) -
 
 
 @pytest.mark.parametrize(
-    ("origin", "asked"),
+    ("origin", "requested"),
     [
         ("https://evil.example", {}),
         ("http://app.example", {}),
@@ -80,16 +80,16 @@ async def test_preflight_allowed(client: ParleyClient, method: str, path: str) -
         (ORIGIN, {"headers": "content-type, x-surprise"}),
     ],
 )
-async def test_preflight_refused(client: ParleyClient, origin: str, asked: dict[str, str]) -> None:
+async def test_preflight_refused(client: ParleyClient, origin: str, requested: dict[str, str]) -> None:
     """A preflight with another origin, method or header is refused with a problem."""
-    response = await preflight(client, "/conversations", origin, **asked)
+    response = await preflight(client, "/conversations", origin, **requested)
     expect_problem(response, 400, "bad-request")
     assert "access-control-allow-origin" not in response.headers
     assert "Origin" in listed(response, "vary")
 
 
 async def test_page_reads_every_answer(service: Service) -> None:
-    """Answers, streams and refusals are readable by a page, with the exposed headers."""
+    """A page can read answers, streams and refusals, with the exposed headers."""
     client = service.client
     origin = {"Origin": ORIGIN}
     made = (await client.post("/conversations", json={"user_id": "ada", "message": "Hello"}, headers=origin)).json()
@@ -130,7 +130,7 @@ async def test_page_reads_server_errors(service: Service, monkeypatch: pytest.Mo
 
 
 async def unavailable() -> None:
-    """Stands in the place of a check that fails."""
+    """Fail like a check without a database."""
     raise DatabaseUnavailable
 
 

@@ -67,13 +67,13 @@ CODES = {400: "bad-request", 414: "uri-too-long", 431: "headers-too-large"}
 
 @pytest.fixture(scope="module")
 def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """One database: nothing of this reaches any."""
+    """One kind of database, as these requests do not reach it."""
     with sqlite_template.copy() as url:
         yield url
 
 
 def refused(answer: RawAnswer | None, status: int, request_id: str = "") -> None:
-    """Looks whether an answer is a whole problem, and the last on its connection."""
+    """Check that an answer is a complete problem, and the last one of its connection."""
     assert answer is not None
     problem = answer.json()
     Problem.model_validate(problem)
@@ -173,7 +173,7 @@ async def test_connect_refused(shared_service: Service) -> None:
 
 
 def parts_of(sent: bytes, count: int) -> list[bytes]:
-    """Bytes in about so many pieces."""
+    """Split bytes into about so many pieces."""
     size = max(1, len(sent) // count)
     return [sent[place : place + size] for place in range(0, len(sent), size)]
 

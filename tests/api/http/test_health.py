@@ -14,7 +14,7 @@ from tests.support.service import Service, serving, settings
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
-    """A service that may be spoilt."""
+    """A service of the test's own, which it may damage."""
     async with serving(settings(database_url=database_url)) as started:
         yield started
 

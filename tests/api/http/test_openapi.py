@@ -32,7 +32,7 @@ from app.api.schemas.health import HealthOut
 from app.api.schemas.messages import MessageOut, TurnOut
 from app.api.schemas.users import UserOut
 from tests.support.documented import Documented
-from tests.support.parley_client import ParleyClient, conversation_path, message_path
+from tests.support.parley_client import ParleyClient, conversation_path, document_path, message_path
 from tests.support.provider import FakeProvider
 from tests.support.replies import unauthorized
 from tests.support.service import Service
@@ -61,14 +61,14 @@ async def document(shared_service: Service) -> Any:
 
 
 def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
-    """Every operation, with its path and its method."""
+    """Generate the operations as path, method and operation."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
 def references(part: Any) -> Iterator[str]:
-    """Every `$ref` in a part of the document."""
+    """Generate every `$ref` in a part of the document."""
     if isinstance(part, dict):
         if "$ref" in part:
             yield part["$ref"]
@@ -198,32 +198,32 @@ async def test_user_id_schema(document: Any) -> None:
 
 
 async def test_conversation_answers_match(client: ParleyClient) -> None:
-    """Answers about conversations have exactly the documented fields."""
+    """All answers about conversations have exactly the documented fields."""
     empty, made = (
         await client.create_conversation(),
         await client.create_conversation(message="Hello", metadata={"a": "b"}),
     )
-    checked(CreatedConversation, empty, made)
-    checked(
+    check_answers(CreatedConversation, empty, made)
+    check_answers(
         ConversationWithMessages,
         await client.get_conversation(empty),
         await client.get_conversation(made),
     )
-    checked(ConversationOut, *await client.get_json("/conversations", user_id="ada"))
-    checked(ConversationOut, (await client.patch(conversation_path(made), json={"title": "New"})).json())
-    checked(Deleted, (await client.delete(conversation_path(made))).json())
+    check_answers(ConversationOut, *await client.get_json("/conversations", user_id="ada"))
+    check_answers(ConversationOut, (await client.patch(conversation_path(made), json={"title": "New"})).json())
+    check_answers(Deleted, (await client.delete(conversation_path(made))).json())
 
 
 async def test_message_answers_match(openai_client: ParleyClient, provider: FakeProvider) -> None:
-    """Answers about messages, failed ones too, have exactly the documented fields."""
+    """All answers about messages, failed ones too, have exactly the documented fields."""
     conversation = await openai_client.create_conversation()
     provider.answer(unauthorized())
     failed = (await openai_client.stream_all(conversation, "Hello"))[-1]
-    checked(TurnOut, await openai_client.send(conversation, "Hello"))
-    checked(MessageOut, failed.data["message"], *await openai_client.get_messages(conversation))
+    check_answers(TurnOut, await openai_client.send(conversation, "Hello"))
+    check_answers(MessageOut, failed.data["message"], *await openai_client.get_messages(conversation))
     path = message_path(failed.data["message"])
-    checked(MessageOut, await openai_client.get_json(path))
-    checked(Deleted, (await openai_client.delete(path)).json())
+    check_answers(MessageOut, await openai_client.get_json(path))
+    check_answers(Deleted, (await openai_client.delete(path)).json())
 
 
 async def test_turn_events_match(openai_client: ParleyClient, provider: FakeProvider) -> None:
@@ -232,7 +232,7 @@ async def test_turn_events_match(openai_client: ParleyClient, provider: FakeProv
     well = await openai_client.post_message(conversation, "Hello", stream=True)
     provider.answer(unauthorized())
     badly = await openai_client.post_message(conversation, "Hello", stream=True)
-    found = [fitting(block, EVENT_NAMES) for block in (well.text + badly.text).split("\n\n") if block]
+    found = [check_event(block, EVENT_NAMES) for block in (well.text + badly.text).split("\n\n") if block]
     assert set(found) == {TurnStarted, MessageDelta, MessageEnded}
 
 
@@ -240,8 +240,8 @@ async def test_document_events_match(client: ParleyClient) -> None:
     """Every event of a document matches its schema."""
     form: dict[str, Any] = {"files": {"file": ("a.txt", b"Thirty days of leave.")}, "data": {"user_id": "ada"}}
     made = (await client.post("/documents", **form)).json()
-    stream = await client.get(f"/documents/{made['document_id']}/events")
-    assert {fitting(block, DOCUMENT_EVENT_NAMES) for block in stream.text.split("\n\n") if block} == {DocumentSeen}
+    stream = await client.get(f"{document_path(made)}/events")
+    assert {check_event(block, DOCUMENT_EVENT_NAMES) for block in stream.text.split("\n\n") if block} == {DocumentSeen}
 
 
 async def test_every_event_has_a_schema() -> None:
@@ -263,7 +263,7 @@ async def test_text_patterns_match_validators(text: str) -> None:
 
 
 def accepts(adapter: TypeAdapter[str], value: object) -> bool:
-    """Whether a value is valid."""
+    """Return whether a value is valid."""
     try:
         adapter.validate_python(value)
     except ValidationError:
@@ -271,26 +271,26 @@ def accepts(adapter: TypeAdapter[str], value: object) -> bool:
     return True
 
 
-def fitting(block: str, names: dict[type[Output], list[str]]) -> type[Output]:
-    """The one model whose event a block of a stream is, after holding its fields against the schema."""
+def check_event(block: str, names: dict[type[Output], list[str]]) -> type[Output]:
+    """Return the model of an event, having compared its fields with the schema."""
     fields = dict(line.split(": ", 1) for line in block.split("\n"))
     [model] = [model for model in names if fields["event"] in names[model]]
     schema = event_schemas(names)[model.__name__]
     assert fields.keys() == set(schema["required"])
     assert re.search(schema["properties"]["id"]["pattern"], fields["id"])
-    checked(model, json.loads(fields["data"]))
+    check_answers(model, json.loads(fields["data"]))
     return model
 
 
 async def test_other_answers_match(client: ParleyClient) -> None:
-    """Answers about users and health have exactly the documented fields."""
-    checked(UserOut, (await client.post("/users", json={"user_id": "ada"})).json())
-    checked(UserOut, await client.get_json("/users/ada"))
-    checked(HealthOut, *[await client.get_json(path) for path in ("/", "/health", "/livez", "/readyz")])
+    """All answers about users and health have exactly the documented fields."""
+    check_answers(UserOut, (await client.post("/users", json={"user_id": "ada"})).json())
+    check_answers(UserOut, await client.get_json("/users/ada"))
+    check_answers(HealthOut, *[await client.get_json(path) for path in ("/", "/health", "/livez", "/readyz")])
 
 
-def checked(model: type[Output], *answers: Any) -> None:
-    """Holds answers against a documented model: nothing more, nothing less, nothing of another type."""
+def check_answers(model: type[Output], *answers: Any) -> None:
+    """Check that answers have exactly the fields of a documented model, with their types."""
     assert answers
     for answer in answers:
         assert model.model_validate(answer).model_dump(mode="json", exclude_unset=True) == answer

@@ -13,7 +13,7 @@ import pytest
 from app.domain.documents import Document
 from app.main import create_app
 from tests.support.databases import SqliteTemplate
-from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, messages_path
+from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, document_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.rows import row_counts
@@ -31,20 +31,20 @@ EVERY_PATH = pytest.mark.parametrize("path", [*PATHS, "/openapi.json"])
 
 @pytest.fixture(scope="module")
 def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """One database: what is looked at here is before any."""
+    """One kind of database, as these rules are the same on both."""
     with sqlite_template.copy() as url:
         yield url
 
 
 def with_ids(path: str) -> str:
-    """A path with ids in its braces that were never given."""
+    """Replace the parameters of a path by unknown ids."""
     return path.replace("{user_id}", "nobody").format(
         conversation_id=UNKNOWN_ID, message_id=UNKNOWN_ID, document_id=UNKNOWN_ID
     )
 
 
 async def sent(client: ParleyClient, method: str, path: str, query: str = "") -> httpx2.Response:
-    """The answer to a request that may have a body, and has an empty one then."""
+    """Send a request, with an empty JSON object where a body is possible."""
     body: dict[str, Any] = {"json": {}} if method in {"POST", "PUT", "PATCH"} else {}
     return await client.request(method, f"{with_ids(path)}{query}", **body)
 
@@ -110,7 +110,7 @@ async def test_head_equals_get_without_body(client: ParleyClient, path: str) -> 
 
 
 def without_request_id(response: httpx2.Response) -> dict[str, str]:
-    """The headers that two answers to one request have in common."""
+    """Return the headers that are equal in two answers to one request."""
     return {name: value for name, value in response.headers.items() if name not in {"x-request-id", "date"}}
 
 
@@ -133,7 +133,7 @@ async def test_head_of_stream(openai_client: ParleyClient, provider: FakeProvide
     done = await openai_client.head(f"{location}/events", headers={"Last-Event-ID": "10-end"})
     assert done.status_code == 204
     document = await openai_client.ingest(b"Some text.")
-    states = await openai_client.head(f"/documents/{document['document_id']}/events")
+    states = await openai_client.head(f"{document_path(document)}/events")
     assert (states.status_code, states.content) == (200, b"")
     assert (await openai_client.head(f"/documents/{UNKNOWN_ID}/events")).status_code == 404
 
@@ -149,7 +149,7 @@ async def test_head_of_document_reads_nothing(service: Service, monkeypatch: pyt
             yield part
 
     monkeypatch.setattr(service.services.documents, "content", watched)
-    path = f"/documents/{document['document_id']}/content"
+    path = f"{document_path(document)}/content"
     async with connection(service.url) as (reader, writer):
         writer.write(b"HEAD %b HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
         head, livez = await read_answer(reader, body=False), await read_answer(reader)

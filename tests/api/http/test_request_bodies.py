@@ -93,20 +93,20 @@ WRONG: dict[str, dict[str, list[Any]]] = {
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def nothing_stored(shared_service: Service) -> AsyncIterator[None]:
-    """Looks whether a refused request has left anything behind."""
+    """Check that a refused request has stored nothing."""
     before = await row_counts(shared_service)
     yield
     assert await row_counts(shared_service) == before
 
 
 async def sent(client: ParleyClient, path: str, body: Any) -> Any:
-    """The answer to a body that may be anything JSON can say, halves of surrogate pairs as escapes."""
+    """Send a body, as bytes or as JSON with escaped surrogates, and return the answer."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return await client.request(ROUTES[path][0], path, content=content, headers=JSON)
 
 
 def pointers(problem: dict[str, Any]) -> list[str]:
-    """Where a refusal says that something is wrong."""
+    """Return the pointers of a problem's errors."""
     return [each["pointer"] for each in problem["errors"]]
 
 

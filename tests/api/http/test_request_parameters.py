@@ -60,14 +60,14 @@ BAD_IDS = ["1", "nonsense", UNKNOWN_ID[:-1], f"{UNKNOWN_ID}0", "'; DROP TABLE us
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def nothing_stored(shared_service: Service) -> AsyncIterator[None]:
-    """Looks whether a refused request has left anything behind."""
+    """Check that a refused request has stored nothing."""
     before = await row_counts(shared_service)
     yield
     assert await row_counts(shared_service) == before
 
 
 async def sent(client: ParleyClient, route: tuple[str, str], path: str = "", **options: Any) -> httpx2.Response:
-    """The answer to a request of a route with a good body, at another path if one is given."""
+    """Send a valid request of a route, to another path if one is given."""
     return await client.request(route[0], path or route[1], json=ROUTES[route], **options)
 
 
@@ -154,7 +154,7 @@ async def test_enum_parameter_refused(shared_client: ParleyClient, path: str, na
 
 
 def made_up(place: bytes, checksum: bool = True) -> str:
-    """A cursor that holds other bytes than ours do."""
+    """Encode a cursor of other bytes than a page gives."""
     data = place + zlib.crc32(place).to_bytes(4) if checksum else place
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 

@@ -22,13 +22,13 @@ BASE = "http://parley.example"
 
 @pytest.fixture
 def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """One kind of database: paths are the same on both."""
+    """One kind of database, as paths are the same on both."""
     with sqlite_template.copy() as made:
         yield made
 
 
 def with_root_path(app: ASGIApp, root_path: str) -> ASGIApp:
-    """An application behind a server that was told of a prefix, as uvicorn hands requests on."""
+    """Wrap an application as uvicorn with a root path calls it."""
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         raw_path = root_path.encode() + scope["raw_path"]
@@ -41,7 +41,7 @@ def with_root_path(app: ASGIApp, root_path: str) -> ASGIApp:
 
 @contextlib.asynccontextmanager
 async def client_of(url: str, way: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the service, which is reached under /a/parley in one of these ways."""
+    """Start the service below /a/parley in one of these ways, and give a client."""
     root_path = "/a/parley" if "setting" in way else ""
     app = create_app(settings(database_url=url, root_path=root_path))
     served: ASGIApp = app

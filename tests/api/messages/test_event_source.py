@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.parley_client import ParleyClient, message_path, messages_path
+from tests.support.parley_client import ParleyClient, document_path, message_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
-from tests.support.sse import Event, live_events, parse_event, parse_events
+from tests.support.sse import Event, parse_event, parse_events, wait_for_event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def event_source(client: ParleyClient, path: str, last_id: str = "") -> AsyncIterator[list[Event]]:
-    """What each connection of an EventSource brings (WHATWG HTML, section 9.2.3); it stops at any answer but 200."""
+    """Yield the events of each connection of an EventSource (WHATWG HTML, 9.2.3), which stops at any answer but 200."""
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
         response = await client.get(path, headers=headers)
@@ -31,12 +31,12 @@ async def event_source(client: ParleyClient, path: str, last_id: str = "") -> As
 
 
 def events_path(message: dict[str, Any]) -> str:
-    """Where a message's events are."""
+    """Return the path of a message's events."""
     return f"{message_path(message)}/events"
 
 
 async def status_of(client: ParleyClient, path: str, last_event_id: str, **query: str) -> int:
-    """What a reader's place is answered with."""
+    """Return the status of a request with a `Last-Event-ID`."""
     response = await client.get(path, headers={"Last-Event-ID": last_event_id}, params=query)
     return response.status_code
 
@@ -75,10 +75,8 @@ async def test_continues_after_cut(openai_client: ParleyClient, provider: FakePr
     location = (
         await openai_client.post_message(await openai_client.create_conversation(), "Hello", background=True)
     ).headers["location"]
-    async with openai_client.http.stream("GET", f"{location}/events") as response:
-        async for event in live_events(response):
-            if event.name == "message.delta":
-                break
+    async with openai_client.stream_events(f"{location}/events") as events:
+        event = await wait_for_event(events, "message.delta")
     assert (await openai_client.get(f"{location}/events", headers={"Last-Event-ID": "5-end"})).status_code == 422
     gate.set()
     [rest] = [each async for each in event_source(openai_client, f"{location}/events", str(event.id))]
@@ -135,7 +133,7 @@ async def test_replay_has_same_ids(client: ParleyClient) -> None:
 async def test_document_events_stop(client: ParleyClient) -> None:
     """A document's last event has the id `end`, after which there are none, until it is read again."""
     document = await client.upload(b"%PDF-1.7\nnothing")
-    path = f"/documents/{document['document_id']}/events"
+    path = f"{document_path(document)}/events"
     [events] = [each async for each in event_source(client, path)]
     assert [each.id for each in events] == [0] * (len(events) - 1) + ["end"]
     assert events[-1].name == "document.failed"
@@ -146,7 +144,7 @@ async def test_document_events_stop(client: ParleyClient) -> None:
     [*_, again] = [each async for each in event_source(client, path)]
     assert again[-1].id == "end"
     ready = await client.ingest(b"Some text.")
-    assert await status_of(client, f"/documents/{ready['document_id']}/events", "end") == 204
+    assert await status_of(client, f"{document_path(ready)}/events", "end") == 204
 
 
 async def test_each_reply_has_its_own_end(client: ParleyClient) -> None:

@@ -13,23 +13,23 @@ from app.api.turn_responses import MAX_DELTA
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, message_path, messages_path
 from tests.support.problems import expect_problem, without_request_id
 from tests.support.provider import FakeProvider
-from tests.support.sse import Event, live_events, parse_events
+from tests.support.sse import Event, parse_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEXT = "Ωμέγα 😀 é 漢字 \r\n\n data: x"
-"""Characters of one to four bytes, a combining one, and what looks like the wire's own."""
+"""Characters of one to four bytes, a combining one, and text that looks like an event."""
 
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 def text_of(events: list[Event]) -> str:
-    """What the deltas of events add up to."""
+    """Join the deltas of events."""
     return "".join(event.data["delta"] for event in events if event.name == "message.delta")
 
 
 async def resumed(client: ParleyClient, path: str, **options: Any) -> list[Event]:
-    """The events of a reply, read to their end."""
+    """Read the events of a reply to their end, having checked the headers."""
     response = await client.get(path, **options)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -38,7 +38,7 @@ async def resumed(client: ParleyClient, path: str, **options: Any) -> list[Event
 
 
 async def answered(client: ParleyClient, provider: FakeProvider, *steps: Any) -> tuple[str, list[Event]]:
-    """Where a reply's events are, and what one saw who never left."""
+    """Stream a reply; return the path of its events, and all of them."""
     provider.reply(*steps)
     response = await client.post_message(await client.create_conversation(), "Hello", stream=True)
     events = parse_events(response.text)
@@ -78,10 +78,10 @@ async def test_resume_running_reply(openai_client: ParleyClient, provider: FakeP
 
 
 async def read_until(client: ParleyClient, path: str, length: int) -> str:
-    """The text as far as so many characters; the reader leaves then, amid the stream."""
+    """Read a stream up to so many characters, and disconnect."""
     text = ""
-    async with client.http.stream("GET", path) as response:
-        async for event in live_events(response):
+    async with client.stream_events(path) as events:
+        async for event in events:
             text += event.data.get("delta", "")
             if event.id >= length:
                 break
@@ -96,7 +96,7 @@ async def read_until(client: ParleyClient, path: str, length: int) -> str:
 async def test_parts_equal_whole(
     openai_client: ParleyClient, provider: FakeProvider, pieces: list[str], places: list[int]
 ) -> None:
-    """Whatever the text and the cuts, the parts add up to the stored text."""
+    """The parts of any text with any cuts add up to the stored text."""
     path, whole = await answered(openai_client, provider, *pieces)
     text = text_of(whole)
     assert whole[-1].data["message"]["content"] == text == "".join(pieces)
@@ -149,11 +149,11 @@ async def test_foreign_reply_not_found(client: ParleyClient) -> None:
     path = messages_path(reply)
     for method, action in (("GET", "events"), ("POST", "cancel"), ("POST", "regenerate")):
         body: dict[str, Any] = {"json": {}} if action == "regenerate" else {}
-        asked = [
+        requests = [
             client.request(method, f"{path}/{message_id}/{action}", params={"user_id": user}, **body)
             for message_id, user in ((reply["message_id"], "eve"), (UNKNOWN_ID, "eve"))
         ]
-        theirs, nobodys = await asyncio.gather(*asked)
+        theirs, nobodys = await asyncio.gather(*requests)
         expect_problem(theirs, 404, "conversation-not-found")
         assert without_request_id(theirs) == without_request_id(nobodys)
     unknown = await client.get(f"{path}/{UNKNOWN_ID}/events")
@@ -185,9 +185,9 @@ async def test_delete_ends_readers(openai_client: ParleyClient, provider: FakePr
     provider.reply("Half ", asyncio.Event())
     conversation = await openai_client.create_conversation()
     accepted = await openai_client.post_message(conversation, "Hello", background=True)
-    async with openai_client.http.stream("GET", f"{accepted.headers['location']}/events") as response:
+    async with openai_client.stream_events(f"{accepted.headers['location']}/events") as events:
         names = []
-        async for event in live_events(response):
+        async for event in events:
             names.append(event.name)
             if event.name == "message.delta":
                 await openai_client.delete(f"/conversations/{conversation['conversation_id']}")

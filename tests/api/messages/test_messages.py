@@ -12,7 +12,6 @@ from app.db.models import MessageRow
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, message_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.service import Service
-from tests.support.sse import live_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -50,7 +49,7 @@ async def test_message_equals_list_entry(client: ParleyClient) -> None:
     """A message is returned as in the list."""
     conversation = await client.create_conversation(message="Hello")
     for message in conversation["messages"]:
-        assert await client.get_json(message_path(message)) == message
+        assert await client.get_message(message) == message
 
 
 async def test_unknown_message_not_found(client: ParleyClient) -> None:
@@ -91,9 +90,8 @@ async def test_reply_not_editable(client: ParleyClient) -> None:
 async def test_unfinished_turn_not_changed(client: ParleyClient, method: str, body: Any) -> None:
     """PUT and DELETE of messages of a running or queued turn are a 409."""
     conversation = await client.create_conversation()
-    running = {"message": "one two", "model": "stall-midway", "stream": True}
-    async with client.http.stream("POST", messages_path(conversation), json=running) as response:
-        await anext(live_events(response))
+    async with client.stream(conversation, "one two", model="stall-midway") as events:
+        await anext(events)
         waiting = asyncio.create_task(client.post_message(conversation, "three"))
         await client.wait_for_count(conversation, 4)
         for message in await client.get_messages(conversation):

@@ -33,7 +33,7 @@ async def test_recorded_answers(openai_client: ParleyClient, provider: FakeProvi
 
 
 async def answered(client: ParleyClient, name: str) -> tuple[Any, dict[str, Any]]:
-    """What a caller gets for a turn with the model of that name, and the reply as it is stored."""
+    """Send a message to the model of that name; return the answer, and the stored reply."""
     conversation = await client.create_conversation()
     response = await client.post_message(conversation, "hello", model=name)
     reply = (await client.get_messages(conversation, include="reasoning"))[-1]

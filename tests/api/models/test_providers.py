@@ -1,4 +1,4 @@
-"""What providers are sent, and what their answers and failures become."""
+"""Requests to providers, and the outcome of their answers and failures."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ FAILURES = [
 ]
 
 TRIES = 3
-"""How often a provider is asked that fails before it begins its reply."""
+"""The calls of a provider that fails before it begins its reply."""
 
 
 def prompts(provider: FakeProvider) -> list[list[tuple[str, str]]]:
-    """The messages of each call, as role and text."""
+    """Return the messages of each call as pairs of role and text."""
     return [[(each["role"], each["content"]) for each in call.body["messages"]] for call in provider.calls]
 
 
@@ -192,7 +192,7 @@ async def test_silent_provider_times_out(
         problem = expect_problem(
             await service.client.post_message(conversation, "Hello"), 504, f"provider-timeout-{code}"
         )
-        stored = await service.client.get_json(message_path(problem))
+        stored = await service.client.get_message(problem)
         assert (stored["status"], stored["content"], stored["error"]["code"]) == ("failed", text, problem["code"])
         async with asyncio.timeout(5):
             await asyncio.gather(*(call.closed.wait() for call in provider.calls))

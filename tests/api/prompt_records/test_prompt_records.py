@@ -12,19 +12,13 @@ from tests.support.parley_client import UNKNOWN_ID, ParleyClient, message_path, 
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Thought, context_too_long, server_error
-from tests.support.service import Service, asking, quiet, serving
+from tests.support.service import Service, provider_settings, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def context_of(client: ParleyClient, reply: dict[str, Any]) -> dict[str, Any]:
-    """What was sent for a reply."""
-    found: dict[str, Any] = await client.get_json(f"{message_path(reply)}/context")
-    return found
-
-
 def sent(context: dict[str, Any]) -> list[tuple[int | None, str]]:
-    """The messages of a context, as number and role."""
+    """Return the messages of a record as pairs of number and role."""
     return [(each["sequence_number"], each["role"]) for each in context["messages"]]
 
 
@@ -32,7 +26,7 @@ async def test_record_lists_messages(openai_client: ParleyClient, provider: Fake
     """A record lists system prompt, earlier messages and question, with tokens that add up to the estimate."""
     conversation = await openai_client.create_conversation(system_prompt="Be brief.", message="One")
     reply = (await openai_client.send(conversation, "Two"))["messages"][-1]
-    context = await context_of(openai_client, reply)
+    context = await openai_client.get_prompt_record(reply)
     assert (context["provider"], context["model"]) == ("openai", "gpt-5-mini")
     assert sent(context) == [(None, "system"), (1, "user"), (2, "assistant"), (3, "user")]
     assert [message["role"] for message in provider.calls[1].body["messages"]] == [role for _, role in sent(context)]
@@ -42,7 +36,7 @@ async def test_record_lists_messages(openai_client: ParleyClient, provider: Fake
 
 
 async def test_record_lists_omissions(openai_client: ParleyClient, provider: FakeProvider) -> None:
-    """Turns without a reply, deleted halves and superseded replies are listed with their reasons."""
+    """A record lists turns without a reply, deleted halves and superseded replies, with their reasons."""
     conversation = await openai_client.create_conversation(message="One")  # 1, 2
     provider.answer(*[server_error()] * 3)
     await openai_client.post_message(conversation, "Two")  # 3, 4
@@ -51,7 +45,7 @@ async def test_record_lists_omissions(openai_client: ParleyClient, provider: Fak
     fourth = (await openai_client.send(conversation, "Four"))["messages"]  # 8, 9
     await openai_client.delete(message_path(fourth[-2]))
     last = (await openai_client.send(conversation, "Five"))["messages"][-1]  # 10, 11
-    context = await context_of(openai_client, last)
+    context = await openai_client.get_prompt_record(last)
     assert sent(context) == [(1, "user"), (2, "assistant"), (5, "user"), (7, "assistant"), (10, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [
         (3, 4, "no-reply"),
@@ -59,7 +53,7 @@ async def test_record_lists_omissions(openai_client: ParleyClient, provider: Fak
         (8, 8, "deleted"),
         (9, 9, "half-deleted"),
     ]
-    regenerated = await context_of(openai_client, again.json()["messages"][-1])
+    regenerated = await openai_client.get_prompt_record(again.json()["messages"][-1])
     assert sent(regenerated) == [(1, "user"), (2, "assistant"), (5, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in regenerated["omitted"]] == [
         (3, 4, "no-reply"),
@@ -76,24 +70,24 @@ async def test_failed_regeneration_omitted(openai_client: ParleyClient, provider
         await openai_client.post(path, json={})  # 3, 4
     last = (await openai_client.send(conversation, "Two"))["messages"]  # 5, 6
     assert [each["superseded_by"] for each in last] == [None] * 6
-    context = await context_of(openai_client, last[-1])
+    context = await openai_client.get_prompt_record(last[-1])
     assert sent(context) == [(1, "user"), (2, "assistant"), (5, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [(3, 4, "no-reply")]
-    context = await context_of(openai_client, last[3])
+    context = await openai_client.get_prompt_record(last[3])
     assert sent(context) == [(1, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [(2, 3, "superseded")]
 
 
 async def test_overflow_omitted_as_range(shared_database_url: str, provider: FakeProvider) -> None:
     """Messages that do not fit into the window are one range with the reason `window`."""
-    configured = asking(provider, database_url=shared_database_url, llm_context_window=400, summaries=False)
+    configured = provider_settings(provider, database_url=shared_database_url, llm_context_window=400, summaries=False)
     async with serving(configured) as service:
         provider.default = Reply(["w" * 150], usage=None)
         conversation = await service.client.create_conversation(user_id="eve")
         for _ in range(4):
             await service.client.send(conversation, "w" * 150)
         reply = (await service.client.send(conversation, "Last"))["messages"][-1]
-        context = await context_of(service.client, reply)
+        context = await service.client.get_prompt_record(reply)
         assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
         assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
         assert context["estimated_tokens"] <= 200
@@ -107,9 +101,8 @@ async def test_oldest_history_omitted_by_turns(
     conversation = await openai_service.client.create_conversation()
     for _ in range(4):
         await openai_service.client.send(conversation, "Hello")
-    context = await context_of(
-        openai_service.client, (await openai_service.client.send(conversation, "Last"))["messages"][-1]
-    )
+    reply = (await openai_service.client.send(conversation, "Last"))["messages"][-1]
+    context = await openai_service.client.get_prompt_record(reply)
     assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
     assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
     await quiet(openai_service)
@@ -117,7 +110,7 @@ async def test_oldest_history_omitted_by_turns(
 
 async def test_oversized_message_refused(shared_database_url: str, provider: FakeProvider) -> None:
     """A message that leaves the model no room is `message-too-long`, and nothing of it is stored."""
-    configured = asking(provider, database_url=shared_database_url, llm_context_window=400)
+    configured = provider_settings(provider, database_url=shared_database_url, llm_context_window=400)
     async with serving(configured) as service:
         conversation = await service.client.create_conversation(user_id="fay")
         problem = expect_problem(await service.client.post_message(conversation, "w" * 1_000), 422, "message-too-long")
@@ -130,12 +123,12 @@ async def test_oversized_message_refused(shared_database_url: str, provider: Fak
 
 async def test_tokens_follow_the_script(shared_database_url: str, provider: FakeProvider) -> None:
     """A Chinese message counts more tokens: one is refused, and one that fits is shown with its count."""
-    configured = asking(provider, database_url=shared_database_url, llm_context_window=400)
+    configured = provider_settings(provider, database_url=shared_database_url, llm_context_window=400)
     async with serving(configured) as service:
         conversation = await service.client.create_conversation(user_id="gus")
         expect_problem(await service.client.post_message(conversation, "\u4e2d" * 250), 422, "message-too-long")
         reply = (await service.client.send(conversation, "\u4e2d" * 150))["messages"][-1]
-        context = await context_of(service.client, reply)
+        context = await service.client.get_prompt_record(reply)
         assert [each["tokens"] for each in context["messages"]] == [154]
         assert context["estimated_tokens"] == 154
 

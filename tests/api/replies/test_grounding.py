@@ -34,20 +34,20 @@ def shelf(openai_service: Service) -> Shelf:
 
 
 async def rag(client: ParleyClient, shelf: Shelf, *chunks: str, name: str = "paris.txt", **body: Any) -> dict[str, Any]:
-    """A rag conversation of a user with one document."""
+    """Create a rag conversation of a user with one document."""
     await client.post("/users", json={"user_id": "ada"})
     await shelf.add("ada", name, *(chunks or (TOWER, BRIDGE)))
     return await client.create_conversation(mode="rag", **body)
 
 
 def sent(provider: FakeProvider, call: int = -1) -> list[dict[str, str]]:
-    """The messages of a call."""
+    """Return the messages of a call."""
     messages: list[dict[str, str]] = provider.calls[call].body["messages"]
     return messages
 
 
 async def resumed(client: ParleyClient, reply: dict[str, Any], start: int = 0) -> list[Event]:
-    """The events of a reply that has ended, from a character on."""
+    """Return the events of an ended reply from a character on."""
     path = f"{message_path(reply)}/events"
     return parse_events((await client.get(path, params={"starting_after": start})).text)
 
@@ -79,7 +79,7 @@ async def test_citations_stored(openai_client: ParleyClient, provider: FakeProvi
     assert (citation["start"], citation["end"], citation["page"]) == (0, len(TOWER), None)
     assert citation["chunk_id"] == f"{citation['document_id']}:0"
     await shelf.remove(citation["document_id"])
-    read = await openai_client.get_json(message_path(reply))
+    read = await openai_client.get_message(reply)
     assert (read["citations"], read["grounded"]) == ([citation], True)
 
 
@@ -154,7 +154,7 @@ async def test_retrieval_event_before_model(openai_client: ParleyClient, provide
 
 
 async def test_no_passages_no_model_call(openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf) -> None:
-    """Where nothing is found the reply is one fixed sentence, without a call of a model."""
+    """If nothing is found, the reply is one fixed sentence, without a call of a model."""
     conversation = await rag(openai_client, shelf)
     events = await openai_client.stream_all(conversation, "Zebras?")
     assert [event.name for event in events] == [
@@ -168,7 +168,7 @@ async def test_no_passages_no_model_call(openai_client: ParleyClient, provider: 
     assert (reply["grounded"], reply["citations"], provider.calls) == (False, [], [])
     assert reply["usage"] == {"input_tokens": 0, "output_tokens": 0, "estimated": False}
     assert events[1].data == {"citations": [], "queries": ["Zebras?"], "retrieval": {"status": "empty"}}
-    context = await openai_client.get_json(f"{message_path(reply)}/context")
+    context = await openai_client.get_prompt_record(reply)
     assert (context["retrieval"], context["queries"]) == ({"status": "empty"}, ["Zebras?"])
     assert (context["messages"], context["citations"]) == ([], [])
 
@@ -232,7 +232,7 @@ async def test_follow_up_searched_with_context(
     assert QUESTION in sent(provider, -2)[-1]["content"]
     assert TOWER in sent(provider)[-1]["content"]
     reply = events[-1].data["message"]
-    attempts = await openai_client.get_json(f"{message_path(reply)}/attempts")
+    attempts = await openai_client.get_attempts(reply)
     [day] = await openai_client.get_json("/usage", user_id="ada")
     assert (len(attempts), day["turns"], len(provider.calls)) == (1, 2, 3)
     provider.answer(*[server_error(400)] * 1)
@@ -261,8 +261,8 @@ async def test_earlier_marks_not_in_prompt(openai_client: ParleyClient, provider
     for mode in ("rag", "open"):
         await openai_client.patch(conversation_path(conversation), json={"mode": mode})
         await openai_client.send(conversation, QUESTION)
-        told_before = next(message for message in sent(provider) if message["role"] == "assistant")
-        assert told_before["content"] == "In 1889 , `a[1]`."
+        earlier = next(message for message in sent(provider) if message["role"] == "assistant")
+        assert earlier["content"] == "In 1889 , `a[1]`."
 
 
 async def test_document_cannot_inject_prompt(openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf) -> None:
@@ -296,8 +296,8 @@ async def test_other_users_documents_hidden(openai_client: ParleyClient, provide
     assert "aliens" not in str(provider.calls[0].body)
     for named in (theirs, UNKNOWN_ID):
         body = {"user_id": "ada", "mode": "rag", "document_ids": [named]}
-        for asked in (body, body | {"message": QUESTION}):
-            refused = await openai_client.post("/conversations", json=asked)
+        for body_given in (body, body | {"message": QUESTION}):
+            refused = await openai_client.post("/conversations", json=body_given)
             expect_problem(refused, 404, "document-not-found")
         refused = await openai_client.patch(conversation_path(conversation), json={"document_ids": [named]})
         expect_problem(refused, 404, "document-not-found")

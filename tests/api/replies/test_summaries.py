@@ -15,7 +15,7 @@ from app.db.summaries import SummaryState
 from tests.support.parley_client import message_path
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, context_too_long, server_error
-from tests.support.service import Service, asking, quiet, serving
+from tests.support.service import Service, provider_settings, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,31 +27,31 @@ SUMMARY = "They said w."
 
 
 def is_summary(call: Call) -> bool:
-    """Whether a call asks for a summary."""
+    """Return whether a call requests a summary."""
     return "keep the notes" in call.body["messages"][0]["content"]
 
 
 def summarising(answer: Answer) -> Callable[[Call], Answer]:
-    """A provider that answers summaries with this, and echoes otherwise."""
+    """Return a provider's answers: this one for summaries, a long text otherwise."""
     return lambda call: answer if is_summary(call) else Reply(["w" * 100], usage=None)
 
 
 @contextlib.asynccontextmanager
 async def small(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[Service]:
-    """A service whose model takes little."""
-    async with serving(asking(provider, database_url=url, llm_context_window=WINDOW, **more)) as service:
+    """Start a service whose model has a small context window."""
+    async with serving(provider_settings(provider, database_url=url, llm_context_window=WINDOW, **more)) as service:
         yield service
 
 
 async def summary_of(service: Service, conversation: dict[str, Any]) -> SummaryState:
-    """A conversation's summary."""
+    """Return the state of a conversation's summary."""
     found: SummaryState | None = await service.database.read(summaries.summary_state, conversation["conversation_id"])
     assert found is not None
     return found
 
 
 async def grown(service: Service, provider: FakeProvider, turns: int = 6) -> dict[str, Any]:
-    """A conversation that has outgrown the window, and what was written beside it."""
+    """Create a conversation that has outgrown the window, and wait for its summaries."""
     conversation = await service.client.create_conversation(user_id="eve", system_prompt="Be kind.")
     for _ in range(turns):
         await service.client.send(conversation, LONG)
@@ -72,7 +72,7 @@ async def test_overflow_summarised(shared_database_url: str, provider: FakeProvi
         assert system["content"].startswith("Be kind.")
         assert SUMMARY in system["content"]
         reply = answer["messages"][-1]
-        context = await service.client.get_json(f"{message_path(reply)}/context")
+        context = await service.client.get_prompt_record(reply)
         assert (context["summary"]["first"], context["summary"]["content"]) == (1, SUMMARY)
         covered = context["summary"]["last"]
         assert context["omitted"] == [{"first": 1, "last": covered, "reason": "summarised"}]
@@ -89,18 +89,18 @@ async def test_summary_extended(shared_database_url: str, provider: FakeProvider
     provider.default = summarising(Reply([SUMMARY]))
     async with small(shared_database_url, provider) as service:
         conversation = await grown(service, provider, turns=14)
-        asked = [call.body["messages"][1]["content"] for call in provider.calls if is_summary(call)]
-        assert len(asked) >= 2
-        assert "(none)" in asked[0]
-        assert all(SUMMARY in each for each in asked[1:])
-        assert len(asked) < 12  # each makes room for some turns to come
+        prompts = [call.body["messages"][1]["content"] for call in provider.calls if is_summary(call)]
+        assert len(prompts) >= 2
+        assert "(none)" in prompts[0]
+        assert all(SUMMARY in each for each in prompts[1:])
+        assert len(prompts) < 12  # each makes room for some turns to come
         state = await summary_of(service, conversation)
         assert state.summary is not None
         assert state.summary.last < 28
 
 
 async def test_turns_do_not_wait_for_summary(shared_database_url: str, provider: FakeProvider) -> None:
-    """Turns go on while a summary is being written, and only one is written at a time."""
+    """All turns go on while a summary is being written, and only one is written at a time."""
     gate = asyncio.Event()
     provider.default = summarising(Reply([gate, SUMMARY]))
     async with small(shared_database_url, provider) as service:
@@ -127,7 +127,7 @@ async def test_summary_dropped_after_change(shared_database_url: str, provider: 
         await service.client.send(conversation, "After")
         turn = next(call for call in reversed(provider.calls) if not is_summary(call))
         assert SUMMARY not in str(turn.body)
-        context = await service.client.get_json(f"{message_path(last)}/context")
+        context = await service.client.get_prompt_record(last)
         assert context["summary"]["content"] is None
         await quiet(service)
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from tests.support.parley_client import ParleyClient, messages_path
+from tests.support.parley_client import ParleyClient
 from tests.support.provider import FakeProvider
-from tests.support.sse import live_events
+from tests.support.sse import Event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def followed(client: ParleyClient, gate: asyncio.Event, path: str, **how: Any) -> str:
-    """The text that a reader of a stream is sent, who lets the model go on once the first of it has come."""
+async def read_text(stream: AbstractAsyncContextManager[AsyncIterator[Event]], gate: asyncio.Event) -> str:
+    """Return the text of a stream, and let the model continue once its first part has arrived."""
     text = ""
-    async with client.http.stream(url=path, **how) as response:
-        async for each in live_events(response):
-            text += each.data.get("delta", "")
+    async with stream as events:
+        async for event in events:
+            text += event.data.get("delta", "")
             if text:
                 gate.set()
     return text
@@ -31,15 +32,13 @@ async def test_streamed_thinking_stays_text(openai_client: ParleyClient, provide
     gate = asyncio.Event()
     provider.reply("hmm ", gate, "so\n</think>\n\nHi")
     conversation = await openai_client.create_conversation()
-    body = {"message": "Hello", "model": f"thinker-{resumed}"}
+    model = f"thinker-{resumed}"
     if resumed:
-        accepted = await openai_client.post(messages_path(conversation), json=body | {"background": True})
-        path = f"{accepted.headers['location']}/events"
-        text = await followed(openai_client, gate, path, method="GET")
+        accepted = await openai_client.post_message(conversation, "Hello", model=model, background=True)
+        stream = openai_client.stream_events(f"{accepted.headers['location']}/events")
     else:
-        text = await followed(
-            openai_client, gate, messages_path(conversation), method="POST", json=body | {"stream": True}
-        )
+        stream = openai_client.stream(conversation, "Hello", model=model)
+    text = await read_text(stream, gate)
     reply = (await openai_client.get_messages(conversation, include="reasoning"))[-1]
     assert (reply["content"], reply["reasoning"]) == (text, None) == ("hmm so\n\n\nHi", None)
 
@@ -49,8 +48,7 @@ async def test_saved_thinking_stays_text(openai_client: ParleyClient, provider: 
     gate = asyncio.Event()
     provider.reply("hmm ", gate, "so\n</think>\n\nHi")
     conversation = await openai_client.create_conversation()
-    body = {"message": "Hello", "model": "thinker-saved", "background": True}
-    await openai_client.post(messages_path(conversation), json=body)
+    await openai_client.post_message(conversation, "Hello", model="thinker-saved", background=True)
     await openai_client.wait_for_count(conversation, 2)
     async with asyncio.timeout(30):
         while not (await openai_client.get_messages(conversation))[-1]["content"]:
@@ -64,8 +62,7 @@ async def test_unseen_thinking_is_reasoning(openai_client: ParleyClient, provide
     conversation = await openai_client.create_conversation()
     for stream in (False, True):
         provider.reply("hmm ", "so\n</think>\n\nHi")
-        body = {"message": "Hello", "model": "thinker", "stream": stream}
-        await openai_client.post(messages_path(conversation), json=body)
+        await openai_client.post_message(conversation, "Hello", model="thinker", stream=stream)
         reply = (await openai_client.get_messages(conversation, include="reasoning"))[-1]
         assert (reply["content"], reply["reasoning"]) == ("Hi", "hmm so\n")
     assert (await openai_client.send(conversation, "Hello"))["assistant_reply"] == "Echo: Hello"

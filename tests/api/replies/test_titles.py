@@ -11,18 +11,18 @@ import pytest
 from tests.support.parley_client import ParleyClient, conversation_path
 from tests.support.provider import Call, FakeProvider, echo
 from tests.support.replies import Answer, Reply, Thought, server_error
-from tests.support.service import Service, asking, quiet, serving
+from tests.support.service import Service, provider_settings, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def is_title(call: Call) -> bool:
-    """Whether a call asks for a title."""
+    """Return whether a call requests a title."""
     return "Write a title" in call.body["messages"][0]["content"]
 
 
 async def titled(service: Service, **body: Any) -> dict[str, Any]:
-    """A conversation after its first turn, and after the title."""
+    """Create a conversation, and return it after its title was written."""
     conversation = await service.client.create_conversation(user_id="eve", message="What is **so** special?", **body)
     await quiet(service)
     found: dict[str, Any] = await service.client.get_conversation(conversation)
@@ -30,14 +30,14 @@ async def titled(service: Service, **body: Any) -> dict[str, Any]:
 
 
 def titling(answer: Answer) -> Callable[[Call], Answer]:
-    """A provider that answers titles with this, and echoes otherwise."""
+    """Return a provider's answers: this one for titles, an echo otherwise."""
     return lambda call: answer if is_title(call) else echo(call)
 
 
 async def test_model_titles_conversation(shared_database_url: str, provider: FakeProvider) -> None:
     """With TITLE_MODEL a model's title replaces the first one, without its thinking, marks and quotes."""
     provider.default = titling(Reply([Thought("Hm."), '<think>So?</think>\n**Title:** "Something special".\n']))
-    configured = asking(provider, database_url=shared_database_url, title_model="groq:tiny")
+    configured = provider_settings(provider, database_url=shared_database_url, title_model="groq:tiny")
     async with serving(configured) as service:
         conversation = await titled(service)
         assert (conversation["title"], conversation["title_source"]) == ("Something special", "model")
@@ -52,7 +52,7 @@ async def test_user_title_not_overwritten(shared_database_url: str, provider: Fa
     """A title that the user has set stays, also when it was set while the model wrote another."""
     gate = asyncio.Event()
     provider.default = titling(Reply([gate, "A model's"]))
-    async with serving(asking(provider, database_url=shared_database_url, title_model="tiny")) as service:
+    async with serving(provider_settings(provider, database_url=shared_database_url, title_model="tiny")) as service:
         given = await service.client.create_conversation(user_id="eve", message="Already titled", title="Mine")
         later, without = [await service.client.create_conversation(user_id="eve", message="Hello") for _ in range(2)]
         await service.client.patch(conversation_path(later), json={"title": "Mine too"})
@@ -84,7 +84,7 @@ async def test_user_title_not_overwritten(shared_database_url: str, provider: Fa
 async def test_failed_title_keeps_first(shared_database_url: str, provider: FakeProvider, answer: Answer) -> None:
     """A model that fails, or returns nothing usable, leaves the title of the first message."""
     provider.default = titling(answer)
-    async with serving(asking(provider, database_url=shared_database_url, title_model="tiny")) as service:
+    async with serving(provider_settings(provider, database_url=shared_database_url, title_model="tiny")) as service:
         conversation = await titled(service)
         assert (conversation["title"], conversation["title_source"]) == ("What is so special?", "message")
 

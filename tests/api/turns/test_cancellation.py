@@ -23,7 +23,7 @@ RACES = 200
 
 
 async def at_work(service: Service, provider: FakeProvider, conversation: dict[str, Any]) -> dict[str, Any]:
-    """A reply whose first half has come, and whose other half never will."""
+    """Start a reply whose first half arrives and whose second half never does."""
     calls = len(provider.calls)
     provider.reply("Half ", asyncio.Event())
     accepted = (await service.client.post_message(conversation, "Hello", background=True)).json()
@@ -34,7 +34,7 @@ async def at_work(service: Service, provider: FakeProvider, conversation: dict[s
 
 
 def cancel_of(reply: dict[str, Any]) -> str:
-    """Where a reply is cancelled."""
+    """Return the path that cancels a reply."""
     return f"{message_path(reply)}/cancel"
 
 
@@ -103,7 +103,7 @@ async def test_cancel_races_with_end(openai_service: Service, provider: FakeProv
 
 
 async def raced(service: Service, provider: FakeProvider, conversation: dict[str, Any], chance: random.Random) -> str:
-    """How a turn ended whose provider finished while it was cancelled; both happen after a random pause."""
+    """Cancel a turn while its provider finishes, both after a random pause; return the final status."""
     gate, calls = asyncio.Event(), len(provider.calls)
     provider.reply("Half ", gate, "whole")
     stream = asyncio.create_task(service.client.post_message(conversation, "Hello", stream=True))

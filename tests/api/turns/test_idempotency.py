@@ -22,12 +22,12 @@ PARALLEL = 20
 
 
 async def keyed(client: ParleyClient, path: str, key: str = "k", **body: Any) -> httpx2.Response:
-    """The answer to a request under a key."""
+    """Post a request with a key, and return the answer."""
     return await client.post(path, json=body, headers={"Idempotency-Key": key})
 
 
 def replayed(response: httpx2.Response) -> bool:
-    """Whether an answer says that it is a first one's."""
+    """Return whether an answer is marked as a replay."""
     return response.headers.get("idempotency-replayed") == "true"
 
 
@@ -153,10 +153,10 @@ async def test_retry_while_busy_answered(openai_client: ParleyClient, provider: 
     gate = asyncio.Event()
     provider.reply(gate, "Done")
     path = messages_path(await openai_client.create_conversation())
-    asked = {"message": "Hello", "on_busy": "reject"}
-    first = asyncio.create_task(keyed(openai_client, path, **asked))
+    body = {"message": "Hello", "on_busy": "reject"}
+    first = asyncio.create_task(keyed(openai_client, path, **body))
     await provider.wait_calls(1)
-    retry = asyncio.create_task(keyed(openai_client, path, **asked))
+    retry = asyncio.create_task(keyed(openai_client, path, **body))
     gate.set()
     assert [(await post).status_code for post in (first, retry)] == [201, 201]
     assert len(provider.calls) == 1

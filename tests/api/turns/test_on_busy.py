@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.parley_client import ParleyClient, messages_path
+from tests.support.parley_client import ParleyClient
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.rows import row_counts
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def busy(service: Service, provider: FakeProvider, gate: asyncio.Event) -> dict[str, Any]:
-    """A conversation with a turn at work until the gate opens, and one that waits behind it."""
+    """Create a conversation with a turn that runs until the gate opens, and a queued one."""
     provider.reply("Half ", gate, "whole")
     conversation = await service.client.create_conversation()
     for message in ("First", "Second"):
@@ -38,18 +38,17 @@ async def test_queued_turns_in_order(openai_service: Service, provider: FakeProv
     gate.set()
     events = parse_events((await third).text)
     assert events[0].data["assistant_message"]["status"] == "queued"
-    asked = [message["content"] for message in provider.calls[2].body["messages"]]
-    assert asked == ["First", "Half whole", "Second", "Echo: Second", "Third"]
-    assert [message["content"] for message in await openai_service.client.get_messages(conversation)][:5] == asked
+    prompt = [message["content"] for message in provider.calls[2].body["messages"]]
+    assert prompt == ["First", "Half whole", "Second", "Echo: Second", "Third"]
+    assert [message["content"] for message in await openai_service.client.get_messages(conversation)][:5] == prompt
 
 
 async def test_client_leaves_queued_turn(openai_service: Service, provider: FakeProvider) -> None:
     """A queued turn runs although its client has disconnected."""
     gate = asyncio.Event()
     conversation = await busy(openai_service, provider, gate)
-    body = {"message": "Third", "stream": True}
-    async with openai_service.client.http.stream("POST", messages_path(conversation), json=body) as response:
-        await anext(response.aiter_lines())
+    async with openai_service.client.stream(conversation, "Third") as events:
+        await anext(events)
     gate.set()
     assert (await openai_service.client.wait_until_ended(conversation))["content"] == "Echo: Third"
 

@@ -15,7 +15,7 @@ from tests.support.parley_client import message_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.shared import empty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,14 +26,14 @@ DAILY_TOKENS = 100
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_bounded_service(shared_database_url: str, shared_provider: FakeProvider) -> AsyncIterator[Service]:
     """A service whose users may spend a hundred tokens a day."""
-    configured = asking(shared_provider, database_url=shared_database_url, user_daily_tokens=DAILY_TOKENS)
+    configured = provider_settings(shared_provider, database_url=shared_database_url, user_daily_tokens=DAILY_TOKENS)
     async with serving(configured) as started:
         yield started
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bounded_service(shared_bounded_service: Service) -> Service:
-    """The same, with nothing spent yet."""
+    """The same service with nothing spent yet."""
     await empty(shared_bounded_service)
     return shared_bounded_service
 
@@ -108,7 +108,7 @@ async def test_queued_turn_refused(bounded_service: Service, provider: FakeProvi
     await bounded_service.client.post_message(conversation, "One", background=True)
     await provider.wait_calls(1)
     waiting = asyncio.create_task(bounded_service.client.post_message(conversation, "Two"))
-    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  nothing tells but looking
+    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  only polling tells
         await asyncio.sleep(0)
     gate.set()
     expect_problem(await waiting, 429, "quota-exceeded")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def regenerated(client: ParleyClient, reply: dict[str, Any], **body: Any) -> httpx2.Response:
-    """The answer to the wish for another reply."""
+    """Regenerate a reply, and return the answer."""
     return await client.post(f"{message_path(reply)}/regenerate", json=body)
 
 
@@ -36,14 +36,14 @@ async def test_new_reply_supersedes_old(openai_client: ParleyClient, provider: F
     answer = response.json()
     after = answer["messages"][-1]
     assert (answer["assistant_reply"], after["sequence_number"], after["superseded_by"]) == ("Better", 5, None)
-    old = await openai_client.get_json(message_path(before))
+    old = await openai_client.get_message(before)
     assert old == before | {"superseded_by": after["message_id"]}
     assert (await openai_client.get_conversation(conversation))["message_count"] == 5
-    asked = [message["content"] for message in provider.calls[-1].body["messages"]]
-    assert asked == ["One", "Echo: One", "Two"]
+    prompt = [message["content"] for message in provider.calls[-1].body["messages"]]
+    assert prompt == ["One", "Echo: One", "Two"]
     await openai_client.send(conversation, "Three")
-    asked = [message["content"] for message in provider.calls[-1].body["messages"]]
-    assert asked == ["One", "Echo: One", "Two", "Better", "Three"]
+    prompt = [message["content"] for message in provider.calls[-1].body["messages"]]
+    assert prompt == ["One", "Echo: One", "Two", "Better", "Three"]
 
 
 async def test_other_model_regenerates(client: ParleyClient) -> None:
@@ -81,8 +81,8 @@ async def test_superseded_after_new_text(openai_client: ParleyClient, provider: 
     messages = await openai_client.get_messages(old)
     [first, second] = [response.json()["messages"][1]["message_id"] for response in (running, waiting)]
     assert [each["superseded_by"] for each in messages] == [None, first, second, None, None, None]
-    asked = [[message["content"] for message in call.body["messages"]] for call in provider.calls[1:]]
-    assert asked == [["Hello"], ["Hello"], ["Hello", "Echo: Hello", "And?"]]
+    prompt = [[message["content"] for message in call.body["messages"]] for call in provider.calls[1:]]
+    assert prompt == [["Hello"], ["Hello"], ["Hello", "Echo: Hello", "And?"]]
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -163,8 +163,8 @@ async def test_regeneration_queued(openai_service: Service, provider: FakeProvid
     events = parse_events((await queued).text)
     assert events[0].data["assistant_message"]["status"] == "queued"
     assert events[-1].data["message"]["content"] == "Echo: Second"
-    asked = [message["content"] for message in provider.calls[1].body["messages"]]
-    assert asked == ["First", "Half whole", "Second"]
+    prompt = [message["content"] for message in provider.calls[1].body["messages"]]
+    assert prompt == ["First", "Half whole", "Second"]
 
 
 async def test_regeneration_interrupts(openai_service: Service, provider: FakeProvider) -> None:

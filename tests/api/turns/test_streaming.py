@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import Answer, Cut, Reply, byte_by_byte, stream_error, unauthorized
 from tests.support.rows import row_counts
 from tests.support.service import Service
-from tests.support.sse import Event, live_events, parse_events
+from tests.support.sse import Event, parse_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -120,8 +119,7 @@ async def test_text_sent_as_it_comes(openai_client: ParleyClient, provider: Fake
     pieces = ["Hi ", "😀", "你好", "e\u0301", "👨‍👩‍👧"]
     gates = [asyncio.Event() for _ in pieces]
     provider.reply(*(step for pair in zip(gates, pieces, strict=True) for step in pair))
-    async with posted_stream(openai_client, conversation, "Hello") as response:
-        events = live_events(response)
+    async with openai_client.stream(conversation, "Hello") as events:
         await anext(events)
         sent = ""
         for gate, piece in zip(gates, pieces, strict=True):
@@ -218,10 +216,9 @@ async def test_second_turn_waits(openai_client: ParleyClient, provider: FakeProv
     gate = asyncio.Event()
     provider.reply("one", gate)
     async with (
-        posted_stream(openai_client, conversation, "First") as first,
-        posted_stream(openai_client, conversation, "Second") as second,
+        openai_client.stream(conversation, "First") as first_events,
+        openai_client.stream(conversation, "Second") as second_events,
     ):
-        first_events, second_events = live_events(first), live_events(second)
         started = [await anext(events) for events in (first_events, second_events)]
         assert [each.data["assistant_message"]["status"] for each in started] == ["in_progress", "queued"]
         await provider.wait_calls(1)
@@ -239,8 +236,8 @@ async def test_queued_turn_reads_history_at_start(openai_client: ParleyClient, p
     conversation = await openai_client.create_conversation(system_prompt="Old")
     gate = asyncio.Event()
     provider.reply("one", gate)
-    async with posted_stream(openai_client, conversation, "First") as response:
-        await anext(live_events(response))
+    async with openai_client.stream(conversation, "First") as events:
+        await anext(events)
         waiting = asyncio.create_task(openai_client.send(conversation, "Second"))
         await openai_client.wait_for_count(conversation, 4)
         await openai_client.patch(conversation_path(conversation), json={"system_prompt": "New"})
@@ -250,12 +247,11 @@ async def test_queued_turn_reads_history_at_start(openai_client: ParleyClient, p
 
 
 async def test_reader_leaves_stream(openai_client: ParleyClient, provider: FakeProvider) -> None:
-    """When the client of a stream disconnects, the turn goes on and its reply is stored."""
+    """A turn whose streaming client disconnects goes on and its reply is stored."""
     conversation = await openai_client.create_conversation()
     gate = asyncio.Event()
     provider.reply("one ", gate, "two")
-    async with posted_stream(openai_client, conversation, "Hello") as response:
-        events = live_events(response)
+    async with openai_client.stream(conversation, "Hello") as events:
         assert [(await anext(events)).id for _ in range(2)] == [0, 4]
     gate.set()
     stored = await openai_client.wait_until_ended(conversation)
@@ -264,28 +260,23 @@ async def test_reader_leaves_stream(openai_client: ParleyClient, provider: FakeP
 
 
 async def test_caller_hangs_up(openai_client: ParleyClient, provider: FakeProvider) -> None:
-    """When the client of a JSON post disconnects, the turn goes on and its reply is stored."""
+    """A turn whose JSON client disconnects goes on and its reply is stored."""
     conversation = await openai_client.create_conversation()
     gate = asyncio.Event()
     provider.reply("one ", gate, "two")
-    asked = asyncio.create_task(openai_client.post_message(conversation, "Hello"))
+    post = asyncio.create_task(openai_client.post_message(conversation, "Hello"))
     await provider.wait_calls(1)
-    asked.cancel()
-    await asyncio.wait([asked])
+    post.cancel()
+    await asyncio.wait([post])
     gate.set()
     stored = await openai_client.wait_until_ended(conversation)
     assert (stored["status"], stored["content"]) == ("completed", "one two")
 
 
 def text_of(deltas: list[Event]) -> str:
-    """The text of a stream's deltas, each of which has said how long the text is with it."""
+    """Join the deltas of a stream, having checked that each id is the length so far."""
     text = ""
     for event in deltas:
         text += event.data["delta"]
         assert event.id == len(text)
     return text
-
-
-def posted_stream(client: ParleyClient, conversation: dict[str, Any], message: str) -> Any:
-    """A streamed turn, to be read while it goes on."""
-    return client.http.stream("POST", messages_path(conversation), json={"message": message, "stream": True})

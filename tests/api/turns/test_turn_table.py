@@ -28,8 +28,8 @@ MARK = re.compile(r"<(\d+)>")
 
 names = itertools.count()
 
-# How the provider answers: with text, not at all, with white space, with text and no end; or held after its first
-# piece, or before it, until the gate opens.
+# The provider's answers: text, a failure, white space, text without an end; or held after the first piece, or before
+# it, until the gate opens.
 WHOLE, FAIL, BLANK, CUT, HOLD, STALL = "whole", "fail", "blank", "cut", "hold", "stall"
 
 STATES = {
@@ -77,7 +77,7 @@ OPERATIONS = [
     "cancel",
     "delete conversation",
 ]
-"""`last` is the last reply, `first` the conversation's first; question and reply are those of the last turn."""
+"""`last` is the last reply, `first` the first one; question and reply are those of the last turn."""
 
 OK, BUSY, UNFINISHED, CANNOT = "ok", "conversation-busy", "turn-unfinished", "cannot-regenerate"
 FINISHED, NOT_THERE, NONE = "already-finished", "message-not-found", "-"
@@ -127,18 +127,18 @@ EXPECTED = {
 
 
 class Talk:
-    """A conversation of a user of its own, with a model of its own: its failures open nobody else's breaker."""
+    """A conversation with its own user and model, so that its failures open no other circuit breaker."""
 
     def __init__(self, service: Service) -> None:
         self.name = f"talk{next(names)}"
         self.listed: list[dict[str, Any]] = []
-        """The messages that are there, as last seen."""
+        """The messages of the last read."""
         self.known: dict[str, dict[str, Any]] = {}
-        """All messages that there ever were, by id, as last seen."""
+        """All messages ever read, by id, in their last state."""
         self.question_of: dict[str, str] = {}
-        """The ids of questions, by those of their replies."""
-        self.told: dict[str, list[str]] = {}
-        """What the provider was told for each answer, by what the answer begins with: like no other."""
+        """The ids of questions by those of their replies."""
+        self.prompts: dict[str, list[str]] = {}
+        """The prompt of each answer, by the unique mark at the answer's beginning."""
         self._service = service
         self._answers: list[str] = []
         self._gate = asyncio.Event()
@@ -149,9 +149,9 @@ class Talk:
         self._made = await self._service.client.create_conversation(model=self.name, user_id=self.name)
 
     def answer(self, call: Call) -> Answer:
-        """Answer as it is to be this time."""
-        mark = f"<{len(self.told)}>"
-        self.told[mark] = [message["content"] for message in call.body["messages"]]
+        """Return the provider's next answer."""
+        mark = f"<{len(self.prompts)}>"
+        self.prompts[mark] = [message["content"] for message in call.body["messages"]]
         replies: dict[str, Answer] = {
             WHOLE: Reply([mark, " whole"]),
             FAIL: context_too_long(),
@@ -162,21 +162,21 @@ class Talk:
         }
         return replies[self._answers.pop(0) if self._answers else WHOLE]
 
-    async def look(self) -> list[tuple[Any, ...]]:
-        """Read the messages, and give of each what a refused operation leaves alone."""
+    async def read(self) -> list[tuple[Any, ...]]:
+        """Read the messages; return the fields of each that a refused operation does not change."""
         self.listed = await self._service.client.get_messages(self._made, limit=100)
         self.known |= {message["message_id"]: message for message in self.listed}
         return [(each["message_id"], each["status"], each["edited_at"], each["superseded_by"]) for each in self.listed]
 
     async def prepare(self, step: str) -> None:
-        """Do a step towards a state, and wait until all is as far as it goes."""
+        """Do a step towards a state, and wait until its effect is complete."""
         if step == "crash":
             await self._crash()
         elif step == "release":
             await self.settle()
         else:
             if step.startswith("delete"):
-                await self.look()  # for the last time, at what goes
+                await self.read()  # the last state of the message
             kind = step.rsplit(maxsplit=1)[-1]
             self._answers += [kind] if kind in {FAIL, BLANK, CUT, HOLD, STALL} else []
             response = await self.do(step)
@@ -188,7 +188,7 @@ class Talk:
                 await run.stream.wait_finished()
 
     async def do(self, step: str) -> httpx2.Response:
-        """Do what a step or an operation says."""
+        """Send the request of a step or an operation."""
         what, *words = step.split()
         body = {"background": True} | ({"on_busy": words[-1]} if "on" in words else {})
         client, reply = self._service.client, self._path(self._replies[-1] if self._replies else "")
@@ -207,7 +207,7 @@ class Talk:
         return await client.delete(reply if "reply" in words else self._path(self._question))
 
     async def settle(self) -> None:
-        """Let all turns come to their end."""
+        """Let all turns end."""
         self._gate.set()
         while unfinished := self._unfinished():
             await asyncio.gather(*(run.stream.wait_finished() for run in unfinished))
@@ -233,7 +233,7 @@ class Talk:
         return response
 
     async def _crash(self) -> None:
-        """End the turn at work as if its process had died: another one finds it with what was saved."""
+        """End the running turn as if its process had died, with its text saved."""
         [run] = self._unfinished()
         dead = await dead_process(self._service)
         async with self._service.database.write_session() as session:
@@ -244,8 +244,8 @@ class Talk:
         assert (await run.stream.wait_finished()).status is Status.INTERRUPTED
 
 
-def sound(talk: Talk, *, told: bool) -> None:
-    """Look at what is left: numbers, what supersedes what and, unless messages were changed, what models were told."""
+def check_talk(talk: Talk, *, prompts: bool) -> None:
+    """Check numbers, supersession and, unless messages were changed, prompts."""
     known = sorted(talk.known.values(), key=lambda message: message["sequence_number"])
     assert [message["sequence_number"] for message in known] == list(range(1, len(known) + 1))
     called = -1
@@ -262,12 +262,12 @@ def sound(talk: Talk, *, told: bool) -> None:
             continue
         assert int(mark[1]) > called, "in sequence order"
         called = int(mark[1])
-        if told and question in talk.listed:
-            assert talk.told[mark[0]] == [*earlier(talk, known, question, reply), question["content"]]
+        if prompts and question in talk.listed:
+            assert talk.prompts[mark[0]] == [*earlier(talk, known, question, reply), question["content"]]
 
 
 def with_text(talk: Talk, known: list[dict[str, Any]], question: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replies to a question that say something."""
+    """Return the replies to a question that have text."""
     of_it = [each for each in known if talk.question_of.get(each["message_id"]) == question["message_id"]]
     return [each for each in of_it if each["content"].strip()]
 
@@ -275,14 +275,14 @@ def with_text(talk: Talk, known: list[dict[str, Any]], question: dict[str, Any])
 def earlier(
     talk: Talk, known: list[dict[str, Any]], question: dict[str, Any], reply: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """What a model has to be told before a question: each earlier one with the newest reply that says something."""
-    told = []
+    """Return the expected prompt before a question: each earlier one with its newest reply that has text."""
+    prompts = []
     for message in talk.listed:
         if message["role"] == "user" and message["sequence_number"] < question["sequence_number"]:
             replies = with_text(talk, known, message)
             newest = [each for each in replies if each["sequence_number"] < reply["sequence_number"]][-1:]
-            told += [message["content"], newest[0]["content"]] if newest and newest[0] in talk.listed else []
-    return told
+            prompts += [message["content"], newest[0]["content"]] if newest and newest[0] in talk.listed else []
+    return prompts
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -299,17 +299,17 @@ async def test_operations_in_each_state(openai_service: Service, provider: FakeP
         await talk.begin()
         for step in STATES[state]:
             await talk.prepare(step)
-        before = await talk.look()
+        before = await talk.read()
         response = await talk.do(operation)
         if expected == OK:
             assert response.is_success, (operation, response.text)
         else:
             expect_problem(response, 404 if expected == NOT_THERE else 409, expected)
-            assert await talk.look() == before, operation
+            assert await talk.read() == before, operation
         await talk.settle()
         if operation != "delete conversation":
-            await talk.look()
-            sound(talk, told=operation.startswith(("say", "again")))
+            await talk.read()
+            check_talk(talk, prompts=operation.startswith(("say", "again")))
 
     provider.default = answer
     expectations = zip(OPERATIONS, EXPECTED[state], strict=True)

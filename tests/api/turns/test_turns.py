@@ -36,11 +36,11 @@ async def test_message_fields(client: ParleyClient) -> None:
         "grounded": None,
     }
     common |= {"error": None, "edited_at": None, "superseded_by": None}
-    nobody: dict[str, Any] = {"provider": None, "model": None, "finish_reason": None, "usage": None}
+    no_author: dict[str, Any] = {"provider": None, "model": None, "finish_reason": None, "usage": None}
     usage = {"input_tokens": 2, "output_tokens": 2, "estimated": False}
     author: dict[str, Any] = {"provider": "scripted", "model": "echo", "finish_reason": "stop", "usage": usage}
     times = ("message_id", "created_at", "completed_at")
-    for message, own in ((question, nobody | {"role": "user"}), (reply, author | {"role": "assistant"})):
+    for message, own in ((question, no_author | {"role": "user"}), (reply, author | {"role": "assistant"})):
         own |= {"content": "One two", "sequence_number": 1 if message is question else 2}
         assert message == common | own | {name: message[name] for name in times}
     assert question["created_at"] == reply["created_at"] <= reply["completed_at"]
@@ -118,7 +118,7 @@ async def test_turn_with_its_own_model(client: ParleyClient) -> None:
 
 @pytest.mark.parametrize(
     ("body", "choices"),
-    [({"provider": "nobody"}, ("local", "scripted")), ({"model": "unheard-of"}, ("echo", "stall-midway"))],
+    [({"provider": "no_author"}, ("local", "scripted")), ({"model": "unheard-of"}, ("echo", "stall-midway"))],
 )
 async def test_unknown_model_refused(client: ParleyClient, body: dict[str, Any], choices: tuple[str, ...]) -> None:
     """An unknown provider or model is `unknown-model` with the choices, and nothing is stored."""

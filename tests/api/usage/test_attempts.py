@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, message_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Cut, Dialect, Reply, rate_limited, server_error
-from tests.support.service import asking, serving
+from tests.support.service import provider_settings, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-async def attempts_of(client: ParleyClient, reply: dict[str, Any]) -> list[dict[str, Any]]:
-    """The attempts at a reply."""
-    found: list[dict[str, Any]] = await client.get_json(f"{message_path(reply)}/attempts")
-    return found
-
-
-async def usage_of(client: ParleyClient, user_id: str = "ada", **between: str) -> list[dict[str, Any]]:
-    """What a user has used."""
-    found: list[dict[str, Any]] = await client.get_json("/usage", user_id=user_id, **between)
-    return found
 
 
 async def test_attempt_fields(openai_client: ParleyClient, provider: FakeProvider) -> None:
     """A reply has one attempt with provider, model, outcome, status code, times and usage."""
     provider.reply("Hi", usage=(12, 34))
     conversation = await openai_client.create_conversation(message="Hello")
-    [attempt] = await attempts_of(openai_client, conversation["messages"][1])
+    [attempt] = await openai_client.get_attempts(conversation["messages"][1])
     assert attempt.pop("total_ms") >= attempt.pop("first_token_ms") >= 0
     assert attempt.pop("started_at") >= conversation["messages"][1]["created_at"]
     assert attempt == {
@@ -47,7 +33,7 @@ async def test_retries_in_order(openai_client: ParleyClient, provider: FakeProvi
     """Each call of a provider is one attempt, in order; refused calls have no usage."""
     provider.answer(server_error(503), rate_limited(0), Reply(["Hi"]))
     conversation = await openai_client.create_conversation(message="Hello")
-    attempts = await attempts_of(openai_client, conversation["messages"][1])
+    attempts = await openai_client.get_attempts(conversation["messages"][1])
     assert [(each["outcome"], each["status_code"]) for each in attempts] == [
         ("provider-error", 503),
         ("provider-rate-limited", 429),
@@ -61,8 +47,8 @@ async def test_failed_turn_has_attempts(openai_client: ParleyClient, provider: F
     provider.reply("Half of it", Cut.RST)
     conversation = await openai_client.create_conversation()
     problem = expect_problem(await openai_client.post_message(conversation, "Hello"), 502, "provider-truncated")
-    reply = await openai_client.get_json(message_path(problem))
-    [attempt] = await attempts_of(openai_client, reply)
+    reply = await openai_client.get_message(problem)
+    [attempt] = await openai_client.get_attempts(reply)
     assert (attempt["outcome"], attempt["status_code"]) == ("provider-truncated", 200)
     assert attempt["usage"] == reply["usage"] == {"input_tokens": 6, "output_tokens": 3, "estimated": True}
 
@@ -70,7 +56,7 @@ async def test_failed_turn_has_attempts(openai_client: ParleyClient, provider: F
 async def test_question_has_no_attempts(openai_client: ParleyClient, provider: FakeProvider) -> None:
     """A user's message has no attempts; attempts of unknown and of other users' messages are a 404."""
     conversation = await openai_client.create_conversation(message="Hello")
-    assert await attempts_of(openai_client, conversation["messages"][0]) == []
+    assert await openai_client.get_attempts(conversation["messages"][0]) == []
     for path, code in (
         (f"{messages_path(conversation)}/{UNKNOWN_ID}/attempts", "message-not-found"),
         (f"/conversations/{UNKNOWN_ID}/messages/{UNKNOWN_ID}/attempts", "conversation-not-found"),
@@ -80,17 +66,17 @@ async def test_question_has_no_attempts(openai_client: ParleyClient, provider: F
 
 
 async def test_fallback_provider_replies(shared_database_url: str, provider: FakeProvider) -> None:
-    """When the provider fails, the fallback writes the reply, and attempts and usage name both."""
-    configured = asking(provider, database_url=shared_database_url, llm_fallbacks="groq:llama, local")
+    """The fallback writes the reply when the provider fails, and attempts and usage name both."""
+    configured = provider_settings(provider, database_url=shared_database_url, llm_fallbacks="groq:llama, local")
     provider.default = lambda call: Reply(["Hi"]) if call.dialect is Dialect.GROQ else server_error()
     async with serving(configured) as service:
         conversation = await service.client.create_conversation(user_id="eve", message="Hello")
         _, reply = conversation["messages"]
         assert (reply["provider"], reply["model"], reply["content"]) == ("groq", "llama", "Hi")
-        assert [each["provider"] for each in await attempts_of(service.client, reply)] == ["openai"] * 3 + ["groq"]
+        assert [each["provider"] for each in await service.client.get_attempts(reply)] == ["openai"] * 3 + ["groq"]
         events = await service.client.stream_all(conversation, "Again")
         assert events[-1].data["message"]["provider"] == "groq"
-        rows = await usage_of(service.client, "eve")
+        rows = await service.client.get_usage(user_id="eve")
         assert [(row["provider"], row["turns"], row["output_tokens"] > 0) for row in rows] == [
             ("groq", 2, True),
             ("openai", 2, False),

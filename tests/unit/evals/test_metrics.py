@@ -8,13 +8,13 @@ import pytest
 
 from evals.bootstrap import difference
 from evals.data import Question
-from evals.folding import Letters, folded
-from evals.formats import of_evidence
-from evals.ingest import Shelf
-from evals.metrics import ndcg, of_ranking, percentile, recall, reciprocal_rank, success
-from evals.passages import of_passage, of_reply
+from evals.folding import Letters, fold
+from evals.formats import evidence_scores
+from evals.ingest import Library
+from evals.metrics import ndcg, percentile, ranking_scores, recall, reciprocal_rank, success
+from evals.passages import passage_scores, reply_scores
 from evals.service import Hit
-from evals.spans import of_characters, places, within
+from evals.spans import places, span_scores, within
 
 
 def test_ndcg_discounts_by_rank() -> None:
@@ -50,7 +50,7 @@ def test_reciprocal_rank_and_success() -> None:
 
 def test_grade_zero_is_irrelevant() -> None:
     """All measures of a ranking count only grades above zero as relevant."""
-    found = of_ranking(["x", "a"], {"a": 1, "x": 0})
+    found = ranking_scores(["x", "a"], {"a": 1, "x": 0})
     assert found["recall@3"] == 1
     assert found["MRR"] == pytest.approx(1 / 2)
     assert found["nDCG@10"] == pytest.approx(1 / math.log2(3))
@@ -93,27 +93,27 @@ def test_difference_uses_shared_queries() -> None:
 
 def test_document_ranks_by_its_best_passage() -> None:
     """A document has the rank of its best passage; documents with the same bytes share it."""
-    shelf = Shelf("u", {"a": "1", "b": "2", "copy of a": "1"}, {})
-    assert shelf.items(["2", "1", "2", "1"]) == ["b", "a", "copy of a"]
+    library = Library("u", {"a": "1", "b": "2", "copy of a": "1"}, {})
+    assert library.items(["2", "1", "2", "1"]) == ["b", "a", "copy of a"]
 
 
 def test_passage_scores() -> None:
     """The relevant passage is second: MRR 0.5, recall 0 at 1 and 1 at 5."""
-    assert of_passage(["x", "a"], "a") == {"MRR": 0.5, "recall@1": 0, "recall@5": 1}
+    assert passage_scores(["x", "a"], "a") == {"MRR": 0.5, "recall@1": 0, "recall@5": 1}
 
 
 def test_reply_scores() -> None:
     """A reply is right if it has one of the answers, ignoring case and white space; an ungrounded one is refused."""
     question = Question("q", "Where?", "p", ["in the  North", "north"], unanswerable=False)
-    assert of_reply("It lies in the\nnorth [1].", True, question) == {"refused": 0, "right": 1}
-    assert of_reply("The documents do not say.", False, question) == {"refused": 1, "right": 0}
-    assert of_reply("Hm.", False, Question("q", "?", "p", [], unanswerable=True)) == {"refused": 1}
+    assert reply_scores("It lies in the\nnorth [1].", True, question) == {"refused": 0, "right": 1}
+    assert reply_scores("The documents do not say.", False, question) == {"refused": 1, "right": 0}
+    assert reply_scores("Hm.", False, Question("q", "?", "p", [], unanswerable=True)) == {"refused": 1}
 
 
 def test_evidence_in_the_right_document() -> None:
     """Evidence counts only in passages of the right document."""
     hits = [Hit("other", 0, 9, "up to 32 TB"), *[Hit("right", 0, 9, "-")] * 4, Hit("right", 0, 9, "up to  32\ntb")]
-    found = of_evidence("32 TB", "right", "It is 32 TB.", hits)
+    found = evidence_scores("32 TB", "right", "It is 32 TB.", hits)
     assert found == {"in the first 5": 0, "in the first 8": 1, "in the text": 1}
 
 
@@ -126,13 +126,13 @@ def test_passages_within_a_token_budget() -> None:
 def test_characters_count_once() -> None:
     """Recall and precision count each character once, also where passages overlap."""
     hits = [Hit("d", 0, 10, ""), Hit("d", 5, 15, ""), Hit("e", 10, 20, "")]
-    assert of_characters(hits, places("d", [(10, 20)])) == {"recall": 0.5, "precision": 5 / 25}
-    assert of_characters([], places("d", [(10, 20)])) == {"recall": 0, "precision": 0}
+    assert span_scores(hits, places("d", [(10, 20)])) == {"recall": 0.5, "precision": 5 / 25}
+    assert span_scores([], places("d", [(10, 20)])) == {"recall": 0, "precision": 0}
 
 
 def test_folding() -> None:
     """Texts are compared without case, extra white space and compatibility forms such as ligatures."""
-    assert folded("The  ﬁrst\u202fSTEP\n") == "the first step"
+    assert fold("The  ﬁrst\u202fSTEP\n") == "the first step"
 
 
 @pytest.mark.parametrize(

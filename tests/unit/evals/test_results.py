@@ -10,8 +10,8 @@ import pytest
 
 from app.rag.models.embedder import Vector
 from evals.measuring import sampled
-from evals.results import Baseline, Line, Report, baselines, shown
-from evals.vectors import Remembered
+from evals.results import Baseline, Line, Report, baselines, line_as_text
+from evals.vectors import CachedEmbedder
 
 
 class Counting:
@@ -41,8 +41,8 @@ def line(**scores: float) -> Line:
 
 def test_line_shows_means_and_latency() -> None:
     """A line shows the mean of each measure, latency percentiles and notes."""
-    told = "things · sqlite · search n 2 nDCG@10 .750 MRR 1.000 p50 10.0 ms p95 20.0 ms documents 3"
-    assert " ".join(shown(line(a=0.5, b=1)).split()) == told
+    expected = "things · sqlite · search n 2 nDCG@10 .750 MRR 1.000 p50 10.0 ms p95 20.0 ms documents 3"
+    assert " ".join(line_as_text(line(a=0.5, b=1)).split()) == expected
 
 
 def test_run_is_compared_with_the_latest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,16 +82,16 @@ async def test_vectors_are_computed_once(tmp_path: Path) -> None:
     """A cached vector is not computed again, not even by the next run, and the order of the texts is kept."""
     for expected in (["a", "b"], []):
         embedder = Counting()
-        remembered = Remembered(embedder, tmp_path / "cache" / "vectors.db")
-        assert await remembered.embed_passages(["a", "b", "a"]) == [b"A", b"B", b"A"]
+        cached = CachedEmbedder(embedder, tmp_path / "cache" / "vectors.db")
+        assert await cached.embed_passages(["a", "b", "a"]) == [b"A", b"B", b"A"]
         assert embedder.embedded == expected
-        await remembered.aclose()
+        await cached.aclose()
 
 
 async def test_vectors_are_cached_by_embedder(tmp_path: Path) -> None:
     """Vectors of another embedder are not used: its name is part of the key; its weight is passed on."""
-    one, other = (Remembered(Counting(name), tmp_path / "vectors.db") for name in ("one", "other"))
+    one, other = (CachedEmbedder(Counting(name), tmp_path / "vectors.db") for name in ("one", "other"))
     for each in (one, other):
         await each.embed_passages(["a"])
-        assert (each.computed, each.remembered, each.weight) == (1, 0, 0.5)
+        assert (each.computed, each.cached, each.weight) == (1, 0, 0.5)
         await each.aclose()

@@ -84,14 +84,14 @@ def test_queries_with_history(tmp_path: Path) -> None:
     ]
     write(tmp_path / "queries.jsonl", {"_id": "q1", "text": "and?", "history": history, "rewrite": "and one?"})
     (query,) = ranked_set(tmp_path, "x").queries
-    assert (query.asked_before, query.rewrite) == (["a", "c"], "and one?")
+    assert (query.earlier_messages, query.rewrite) == (["a", "c"], "and one?")
 
 
 def test_passage_set(tmp_path: Path) -> None:
     """Questions about passages are a passage set; a question without answers is unanswerable."""
     write(tmp_path / "corpus.jsonl", {"_id": "p", "title": "T", "text": "In 1066."})
-    told = {"_id": "a", "question": "When?", "passage_id": "p", "answers": ["1066"], "unanswerable": False}
-    write(tmp_path / "qa.jsonl", told, {"_id": "b", "question": "Why?", "passage_id": "p"})
+    answerable = {"_id": "a", "question": "When?", "passage_id": "p", "answers": ["1066"], "unanswerable": False}
+    write(tmp_path / "qa.jsonl", answerable, {"_id": "b", "question": "Why?", "passage_id": "p"})
     (found,) = read(tmp_path).values()
     assert isinstance(found, PassageSet)
     assert [each.unanswerable for each in found.questions] == [False, True]
@@ -121,8 +121,8 @@ def test_missing_documents_are_named(tmp_path: Path) -> None:
 
 def test_format_set(tmp_path: Path) -> None:
     """Questions with evidence are a format set; its formats are the folders with the documents."""
-    asked = {"_id": "e", "question": "?", "doc": "page", "evidence": "32 TB"}
-    write(tmp_path / "questions.jsonl", asked, {"_id": "u", "question": "?", "doc": None, "evidence": None})
+    question = {"_id": "e", "question": "?", "doc": "page", "evidence": "32 TB"}
+    write(tmp_path / "questions.jsonl", question, {"_id": "u", "question": "?", "doc": None, "evidence": None})
     for path in ("docx/page.docx", "md/page.md", "other/note.txt"):
         (tmp_path / path).parent.mkdir()
         (tmp_path / path).touch()
