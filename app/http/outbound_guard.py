@@ -88,15 +88,15 @@ def numeric_address(host: str) -> str:
         return host
 
 
-def resolves_to_forbidden(base_url: str) -> bool:
-    """Return whether a URL's host resolves to a forbidden address now; blocks for two seconds at most.
+def resolves_to_forbidden(base_url: str, seconds: float = RESOLVE_SECONDS) -> bool:
+    """Return whether a URL's host resolves to a forbidden address now; blocks for so many seconds at most.
 
     False when the name does not resolve in time: each connection checks again.
     """
     found: list[str] = []
     thread = threading.Thread(target=resolve_into, args=(urlsplit(base_url).hostname, found), daemon=True)
     thread.start()
-    thread.join(RESOLVE_SECONDS)
+    thread.join(seconds)
     return any(map(is_forbidden_address, found))
 
 

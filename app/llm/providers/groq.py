@@ -31,7 +31,7 @@ class GroqModel(SdkModel):
 
     async def prepare(self) -> None: ...
 
-    def _build_client(self) -> SdkClient:
+    def build_client(self) -> SdkClient:
         import groq
         import httpx
         from httpx_aiohttp import AiohttpTransport

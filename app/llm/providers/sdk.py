@@ -74,7 +74,7 @@ class SdkModel(ABC):
         self._api_key = api_key
         self._base_url = base_url or self.own_base_url
         self._connect_seconds = connect_seconds
-        self._client = LazyClient(self._build_client)
+        self._client = LazyClient(self.build_client)
 
     def context_window(self, model: str) -> int:
         """Return the configured window for the default model, else the one known by the model's name."""
@@ -98,7 +98,7 @@ class SdkModel(ABC):
         await self._client.aclose()
 
     @abstractmethod
-    def _build_client(self) -> SdkClient:
+    def build_client(self) -> SdkClient:
         """Import the SDK and build its client; blocks."""
 
     async def _send(self, client: SdkClient, request: ChatRequest) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from app.http.sdk_client import SdkClient
 from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
-from app.rag.models.remote_model import RemoteModel, failure
+from app.rag.models.remote_model import RemoteModel, failure, retry_delay
 
 BATCH_TEXTS = 64
 BATCH_CHARACTERS = 100_000
@@ -23,10 +23,16 @@ class OpenAIEmbedder:
 
     weight = 1.0
 
-    def __init__(self, provider: str, model: str, build_client: Callable[[], SdkClient]) -> None:
+    def __init__(
+        self,
+        provider: str,
+        model: str,
+        build_client: Callable[[], SdkClient],
+        retry_delay: Callable[[int, float | None], float] = retry_delay,
+    ) -> None:
         self.name = f"{provider}:{model}"
         self._model = model
-        self._remote = RemoteModel(build_client)
+        self._remote = RemoteModel(build_client, retry_delay)
         self._dimension: int | None = None
 
     async def embed_query(self, text: str) -> Vector:

@@ -28,14 +28,27 @@ class RemoteModelFailed(EmbeddingFailed):
     """Seconds before a retry that the server requests."""
 
 
+def retry_delay(attempt: int, requested: float | None) -> float:
+    """Return the seconds to wait after a failed attempt, numbered from 1.
+
+    The server's request up to a minute, else exponential backoff; both with jitter.
+    """
+    if requested is not None:
+        return min(requested, MAX_DELAY_SECONDS) + random.uniform(0, 1)  # noqa: S311  jitter needs no secrecy
+    return random.uniform(0.5, 1) * min(2.0 ** (attempt - 1), MAX_DELAY_SECONDS)  # noqa: S311  same here
+
+
 class RemoteModel:
     """An endpoint behind an OpenAI SDK's client.
 
     The server's own words in an error are dropped: they may hold the key.
     """
 
-    def __init__(self, build: Callable[[], SdkClient]) -> None:
+    def __init__(
+        self, build: Callable[[], SdkClient], retry_delay: Callable[[int, float | None], float] = retry_delay
+    ) -> None:
         self._client = LazyClient(build)
+        self._retry_delay = retry_delay
 
     async def request(self, path: str, body: dict[str, Any], seconds: float) -> Any:
         """Send one request; return the parsed JSON of the response.
@@ -79,7 +92,7 @@ class RemoteModel:
             except RemoteModelFailed as error:
                 if not error.transient:
                     raise
-                await asyncio.sleep(retry_delay(attempt, error.requested_delay))
+                await asyncio.sleep(self._retry_delay(attempt, error.requested_delay))
         return await self.request(path, body, seconds)
 
     async def aclose(self) -> None:
@@ -97,13 +110,3 @@ def failure(reason: str, *, transient: bool = False) -> RemoteModelFailed:
     error = RemoteModelFailed(f"The embedding model cannot be used. {reason}")
     error.transient = transient
     return error
-
-
-def retry_delay(attempt: int, requested: float | None) -> float:
-    """Return the seconds to wait after a failed attempt, numbered from 1.
-
-    The server's request up to a minute, else exponential backoff; both with jitter.
-    """
-    if requested is not None:
-        return min(requested, MAX_DELAY_SECONDS) + random.uniform(0, 1)  # noqa: S311  jitter needs no secrecy
-    return random.uniform(0.5, 1) * min(2.0 ** (attempt - 1), MAX_DELAY_SECONDS)  # noqa: S311  same here
