@@ -12,7 +12,7 @@ from app.domain.principals import Principal
 from app.errors import InvalidRequest, Unavailable
 from app.services.container import Services
 
-NOT_STARTED = "The service was not started: an application that mounts this one has to run its lifespan too."
+NOT_STARTED = "The service was not started: the application that mounts it must also run its lifespan."
 
 
 class ScopeParams(Input):
@@ -68,7 +68,7 @@ class ApiCall(Generic[Q_co]):
             InvalidRequest: the request names no user.
         """
         if self.principal.user_id is None:
-            raise InvalidRequest("Field required", pointer="?user_id")
+            raise InvalidRequest("Field required: name a user with `?user_id=`.", pointer="?user_id")
         return self.principal.user_id
 
     def body_user_id(self, user_id: str) -> str:
@@ -78,7 +78,7 @@ class ApiCall(Generic[Q_co]):
             InvalidRequest: query and body name two users.
         """
         if self.principal.user_id not in {None, user_id}:
-            raise InvalidRequest("`user_id` differs between query and body.", pointer="#/user_id")
+            raise InvalidRequest("`user_id` differs between query and body; send the same.", pointer="#/user_id")
         return user_id
 
 

@@ -81,7 +81,7 @@ async def test_a_repeated_query_parameter_is_refused(shared_service: Service, me
         ("a%20b=1&a+b=2", "a b"),
     ):
         problem = problem_of(await sent(shared_service, method, path, f"?{query}"), 422, "validation-error")
-        assert problem["errors"] == [{"pointer": f"?{name}", "detail": "The parameter is repeated."}]
+        assert problem["errors"] == [{"pointer": f"?{name}", "detail": "The parameter is repeated; send it once."}]
     assert await row_counts(shared_service) == before
 
 

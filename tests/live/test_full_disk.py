@@ -75,7 +75,7 @@ async def test_an_upload_that_has_no_room_leaves_some(tmp_path: Path, disk: tupl
             refused = await uploading
             assert refused.status_code == 503, refused.text
             assert refused.json()["code"] == "database-unavailable"
-            assert refused.json()["detail"] == "The database has no disk space left for this."
+            assert refused.json()["detail"] == "The database's disk is full; the operator has to free space."
             await told(parley, conversation, "Afterwards")
             await cleared(directory / "parley.db", number)
             await uploaded(parley.client, SMALL + str(number).encode(), f"small{number}.txt")

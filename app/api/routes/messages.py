@@ -157,7 +157,10 @@ async def resume(
     if last_event_id.endswith(turn_responses.END):
         if turn.reply.status.terminal:
             return nothing_more()
-        raise InvalidRequest("The message has not ended.", pointer="header/last-event-id")
+        raise InvalidRequest(
+            "The message has not ended; send the number of characters received, without `-end`.",
+            pointer="header/last-event-id",
+        )
     return EventStream(turn_responses.turn_events(turn, int(last_event_id or call.query.starting_after)))
 
 

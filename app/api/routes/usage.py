@@ -37,9 +37,9 @@ class UsageFilters(ScopeParams):
         last = self.last or max(datetime.now(UTC).date(), self.first or date.min)
         first = self.first or max(date.min + timedelta(DEFAULT_DAYS), last) - timedelta(DEFAULT_DAYS - 1)
         if not first <= last:
-            raise InvalidRequest("`from` is after `to`.", pointer="?from")
+            raise InvalidRequest("`from` is after `to`; exchange them.", pointer="?from")
         if last - first >= timedelta(MAX_DAYS):
-            raise InvalidRequest(f"The range exceeds {MAX_DAYS} days.", pointer="?from")
+            raise InvalidRequest(f"The range exceeds {MAX_DAYS} days; request it in parts.", pointer="?from")
         return first, last
 
 
