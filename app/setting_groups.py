@@ -56,7 +56,7 @@ class ServerSettings(BaseModel):
         for number, each in enumerate(origins, 1):
             if each != "*" and not ORIGIN.fullmatch(each):
                 raise ValueError(
-                    f"entry {number} is no origin: it has to be https://host or http://host:port, with no path"
+                    f"entry {number} is not an origin: it must be https://host or http://host:port, without a path"
                 )
         return [each.removesuffix(DEFAULT_PORTS.get(each.partition(":")[0], "")) for each in origins]
 
@@ -65,7 +65,7 @@ class ServerSettings(BaseModel):
     def _normalise_root_path(cls, value: str) -> str:
         path = value.strip("/")
         if not ROOT_PATH.fullmatch(path):
-            raise ValueError("has to be a path such as /parley, of letters, digits and - . _ ~")
+            raise ValueError("must be a path such as /parley, of letters, digits and - . _ ~")
         return f"/{path}" if path else ""
 
 
@@ -89,7 +89,7 @@ class DatabaseSettings(BaseModel):
         if value is None or SQLITE_URL.fullmatch(value):
             return value
         if not postgres_url.SCHEME.match(value):
-            raise ValueError("has to be sqlite:///path or postgresql://…")
+            raise ValueError("must be sqlite:///path or postgresql://…")
         postgres_url.parse(value)
         return value
 

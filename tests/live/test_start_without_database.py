@@ -22,6 +22,10 @@ from tests.support.postgres_wire import PostgresWire, error_response
 from tests.support.process import PARLEY, SERVE, UVICORN, guarded, launched, parley_command, parley_process
 
 REFUSED = 2
+PRIVILEGES = (
+    "The database's user may not read or change its schema: {}. "
+    "Grant the privilege, or set another user or search_path in DATABASE_URL."
+)
 ENDED_BY = {signal.SIGTERM: {-signal.SIGTERM, 0}, signal.SIGINT: {-signal.SIGINT, 0}}
 END_SECONDS = 60
 UVICORN_SERVES = (*UVICORN, "app.main:app", "--port", "0")
@@ -83,7 +87,7 @@ async def test_a_database_that_refuses_for_good_ends_the_start(tmp_path: Path, b
     behind.wire.refuse_connections(error_response(code, text="no, parley:hunter2"))
     names = ("serve", "migrate", "check") if code == "3D000" else ("serve",)
     for refused in await asyncio.gather(*(parley_command(tmp_path, each, **behind.settings) for each in names)):
-        assert_refused(refused, f"The database is unreachable: no, parley:*** ({code})")
+        assert_refused(refused, f"The database cannot be used: no, parley:*** ({code})")
 
 
 async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behind: Behind) -> None:
@@ -92,7 +96,7 @@ async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behi
     refused = await parley_command(tmp_path, "serve", **settings)
     assert (refused.returncode, refused.stdout) == (REFUSED, "")
     assert refused.stderr.startswith("parley: DATABASE_URL")
-    assert refused.stderr.endswith("has parameters that are not known: sslmod.\n")
+    assert refused.stderr.endswith("has unknown parameters: sslmod.\n")
     assert refused.stderr.count("\n") == 1
 
 
@@ -108,8 +112,8 @@ async def test_a_parameter_that_is_not_known_ends_the_start(tmp_path: Path, behi
 async def test_a_url_that_cannot_be_read_ends_the_start(tmp_path: Path, url: str) -> None:
     """What is wrong with a URL is said in one line, without the password that may stand in a wrong place."""
     refused = await parley_command(tmp_path, "migrate", database_url=url)
-    encoded = "in names and passwords : / ? # @ are written %3A %2F %3F %23 %40"
-    assert_refused(refused, f"DATABASE_URL has a port that is no number from 1 to 65535; {encoded}.")
+    encoded = "in names and passwords write : / ? # @ as %3A %2F %3F %23 %40"
+    assert_refused(refused, f"DATABASE_URL has a port that is not a number from 1 to 65535; {encoded}.")
 
 
 async def test_a_user_who_may_read_nothing_is_named(tmp_path: Path, cluster: PostgresCluster, url: str) -> None:
@@ -120,7 +124,7 @@ async def test_a_user_who_may_read_nothing_is_named(tmp_path: Path, cluster: Pos
     finally:
         cluster.psql("DROP ROLE visitor")
     why = "permission denied for table alembic_version"
-    assert_refused(refused, f"the database's user may not read or change its schema: {why}")
+    assert_refused(refused, PRIVILEGES.format(why))
 
 
 async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
@@ -133,9 +137,7 @@ async def test_a_user_without_privileges_is_named(tmp_path: Path, cluster: Postg
     finally:
         cluster.drop_database("unprivileged")
         cluster.psql("DROP ROLE visitor")
-    assert_refused(
-        refused, "the database's user may not read or change its schema: permission denied for schema public"
-    )
+    assert_refused(refused, PRIVILEGES.format("permission denied for schema public"))
 
 
 async def test_a_search_path_without_a_schema_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
@@ -147,7 +149,7 @@ async def test_a_search_path_without_a_schema_is_named(tmp_path: Path, cluster: 
     finally:
         cluster.drop_database("pathless")
     why = "no schema has been selected to create in"
-    assert_refused(refused, f"the database's user may not read or change its schema: {why}")
+    assert_refused(refused, PRIVILEGES.format(why))
 
 
 @pytest.mark.parametrize(
@@ -186,4 +188,4 @@ async def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None
     """The same goes for SQLite: a file of something else is named as what it is not, and stays as it is."""
     (tmp_path / "notes.txt").write_text("nonsense " * 1_000)
     refused = await parley_command(tmp_path, "serve", database_url=f"sqlite:///{tmp_path}/notes.txt")
-    assert_refused(refused, "The database is unreachable: file is not a database (SQLITE_NOTADB)")
+    assert_refused(refused, "The database cannot be used: file is not a database (SQLITE_NOTADB)")

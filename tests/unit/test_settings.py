@@ -217,7 +217,7 @@ def test_a_base_url_at_a_metadata_address_is_refused(host: str, name: str) -> No
 @pytest.mark.parametrize("host", ["%31%36%39.254.169.254", "host name", "host:99999", "host:port"])
 def test_a_base_url_that_can_be_misread_is_refused(host: str) -> None:
     """Escapes and blanks in a host, which readers of URLs take for different things, and no ports stop the start."""
-    with pytest.raises(ValidationError, match="is no URL"):
+    with pytest.raises(ValidationError, match="is not a valid URL"):
         settings(openai_base_url=f"http://{host}/v1")
 
 
@@ -278,11 +278,11 @@ SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"embedding_provider": "elsewhere"}, "has to be one of local, openai, none"),
+        ({"embedding_provider": "elsewhere"}, "must be one of local, openai, none"),
         ({"embedding_provider": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL is needed"),
         ({"embedding_provider": "tei", "llm_providers": SERVER}, "EMBEDDING_MODEL is needed"),
-        ({"rerank_model": "judge"}, "has to be provider:model"),
-        ({"rerank_model": "tei:", "llm_providers": SERVER}, "has to be provider:model"),
+        ({"rerank_model": "judge"}, "must be provider:model"),
+        ({"rerank_model": "tei:", "llm_providers": SERVER}, "must be provider:model"),
     ],
 )
 def test_what_searches_is_checked_at_the_start(given: dict[str, Any], says: str) -> None:

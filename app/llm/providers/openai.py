@@ -153,7 +153,7 @@ def path_warnings(setting: str, base_url: str) -> Iterator[str]:
     """Warn about a base URL whose path is too long, or has no version."""
     path = urlsplit(base_url).path
     if path.endswith(COMPLETIONS_PATH):
-        yield f"{setting} ends in {COMPLETIONS_PATH}, which is added to it: set the address before that"
+        yield f"{setting} ends in {COMPLETIONS_PATH}, which the service adds itself: remove it"
     elif VERSION_IN_PATH.search(path) is None:
         yield f"{setting} has no /v1: most servers have their API at {base_url}/v1"
 
