@@ -32,7 +32,7 @@ class RoutingSettings(BaseModel):
     llm_providers: Annotated[dict[str, CompatibleServer], NoDecode] = Field(
         {},
         description='Further servers with OpenAI\'s API: {"name": {"base_url": "https://host/v1", "model": "…", '
-        '"api_key": "…", "context_window": 32768}, …}; the last two are optional.',
+        '"api_key": "…", "context_window": 32768}, …}; api_key and context_window (tokens) are optional.',
     )
     llm_provider: Annotated[str | None, LowerCase] = Field(
         None,
@@ -41,25 +41,34 @@ class RoutingSettings(BaseModel):
     )
     llm_model: str | None = Field(
         None,
-        description="Model of LLM_PROVIDER; default: the provider's own, or the first in the list of a server at "
-        "OPENAI_BASE_URL.",
+        description="Model of LLM_PROVIDER; default: the provider's own, or the first that the server at "
+        "OPENAI_BASE_URL lists.",
     )
     llm_context_window: int | None = Field(
-        None, ge=256, description="Context window of LLM_MODEL in tokens, prompt and reply; default: by its name."
+        None,
+        ge=256,
+        description="Context window of LLM_MODEL in tokens, prompt and reply together; default: by the model's name. "
+        "Set it if the server runs the model with another one.",
     )
     llm_fallbacks: str | None = Field(
         None,
-        description="Fallback models, tried in order (comma-separated): provider or provider:model.",
+        description="Fallbacks, comma-separated, as provider or provider:model; tried in order when a provider fails "
+        "before its reply has begun; default: none.",
     )
     title_model: str | None = Field(
         None,
-        description="Model that titles conversations after their first turn: model or provider:model; default: none.",
+        description="Model that writes a conversation's title after its first turn, as model or provider:model; "
+        "default: none, the title is the beginning of the first message.",
     )
     summaries: bool = Field(
-        True, description="Whether messages that no longer fit the context window are summarised in the background."
+        True,
+        description="Whether messages that no longer fit the context window are summarised in the background, which "
+        "costs provider calls.",
     )
     user_daily_tokens: int | None = Field(
-        None, ge=1, description="Tokens that a user may spend per day (UTC), input and output; default: unlimited."
+        None,
+        ge=1,
+        description="Tokens that each user may spend per day (UTC), input and output together; default: unlimited.",
     )
 
     @field_validator("llm_providers", mode="before")
@@ -94,20 +103,25 @@ class DocumentSettings(BaseModel):
     """Documents and the search in them."""
 
     max_document_bytes: int = Field(
-        20_000_000, ge=1, description="Maximum size of a document in bytes; larger uploads are refused as they arrive."
+        20_000_000,
+        ge=1,
+        description="Maximum size of an uploaded document in bytes; larger ones are refused with 413 "
+        "payload-too-large.",
     )
     embedding_provider: Annotated[str | None, LowerCase] = Field(
         None,
         description=f"Embedding provider: {', '.join([EMBEDDED, *EMBEDDING_SERVERS])}, a name in LLM_PROVIDERS, or "
-        "none (lexical search only); default: local, where it is installed.",
+        "none (search by words only); default: local if the extra documents is installed, else none.",
     )
     embedding_model: str | None = Field(
-        None, description="Model of EMBEDDING_PROVIDER; a change re-embeds all documents."
+        None,
+        description="Model of EMBEDDING_PROVIDER, required for one of LLM_PROVIDERS; default: the provider's own. A "
+        "change re-embeds all documents in the background.",
     )
     rerank_model: str | None = Field(
         None,
-        description="Reranker, as provider:model with a provider of LLM_PROVIDERS that has a /rerank endpoint; "
-        "default: none.",
+        description="Model that reorders search results, as provider:model; the provider is one of LLM_PROVIDERS "
+        "with a /rerank endpoint; default: none.",
     )
 
     @field_validator("embedding_provider")

@@ -122,7 +122,7 @@ def test_a_url_is_read_as_by_libpq(url: str) -> None:
 def test_what_libpq_refuses_is_refused(url: str) -> None:
     """So is a URL that cannot be read."""
     assert libpq.parsed(url) is None
-    with pytest.raises(ValueError, match="has|must"):
+    with pytest.raises(ValueError, match=r"has|must"):
         parse(url)
 
 

@@ -279,8 +279,8 @@ SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
     ("given", "says"),
     [
         ({"embedding_provider": "elsewhere"}, "must be one of local, openai, none"),
-        ({"embedding_provider": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL is needed"),
-        ({"embedding_provider": "tei", "llm_providers": SERVER}, "EMBEDDING_MODEL is needed"),
+        ({"embedding_provider": "openai"}, "set OPENAI_API_KEY or OPENAI_BASE_URL"),
+        ({"embedding_provider": "tei", "llm_providers": SERVER}, "set EMBEDDING_MODEL"),
         ({"rerank_model": "judge"}, "must be provider:model"),
         ({"rerank_model": "tei:", "llm_providers": SERVER}, "must be provider:model"),
     ],

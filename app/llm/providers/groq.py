@@ -18,7 +18,7 @@ class GroqSettings(BaseModel):
 
     groq_api_key: OptionalKey = Field(None, description="Key for Groq.")
     groq_base_url: OptionalBaseUrl = Field(
-        None, description="Another address for Groq's API, without the path /openai/v1."
+        None, description="Base URL of a server with Groq's API, without its path /openai/v1; default: Groq's own."
     )
 
 

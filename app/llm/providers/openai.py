@@ -30,7 +30,8 @@ class OpenAISettings(BaseModel):
 
     openai_api_key: OptionalKey = Field(None, description="Key for OpenAI, or for the server at OPENAI_BASE_URL.")
     openai_base_url: OptionalBaseUrl = Field(
-        None, description="Server with OpenAI's API, such as https://host/v1; default: OpenAI's own."
+        None,
+        description="Base URL of a server with OpenAI's API, such as http://localhost:11434/v1; default: OpenAI's own.",
     )
 
 
