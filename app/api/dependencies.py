@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import Depends, Query
+from pydantic import Field
 from starlette.requests import Request
 
 from app.api.schemas.fields import Input, UserId
@@ -18,7 +19,7 @@ NOT_STARTED = "The service was not started: the application that mounts it must 
 class ScopeParams(Input):
     """Query parameters of every path: the user that a request is for."""
 
-    user_id: UserId | None = None
+    user_id: UserId | None = Field(None, description="User who owns the resource; another user's is a 404.")
 
     @property
     def include_reasoning(self) -> bool:
@@ -29,7 +30,7 @@ class ScopeParams(Input):
 class IncludeParams(ScopeParams):
     """Query parameters of paths that return messages."""
 
-    include: Literal["reasoning"] | None = None
+    include: Literal["reasoning"] | None = Field(None, description="`reasoning`: return the reasoning behind replies.")
 
     @property
     def include_reasoning(self) -> bool:

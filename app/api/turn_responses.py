@@ -50,7 +50,8 @@ def responses_for(model: type[Output], *headers: str) -> Responses:
     return {
         200: EVENTS_RESPONSE | {"description": "With `stream`: the turn's events."} | with_headers(replayed),
         201: {"description": "The finished turn."} | with_headers(*headers, replayed),
-        202: {"description": "With `background`: the accepted turn.", "model": model} | in_background,
+        202: {"description": "With `background`: the accepted turn, whose reply is at `Location`.", "model": model}
+        | in_background,
     }
 
 
