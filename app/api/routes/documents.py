@@ -58,7 +58,7 @@ UPLOAD_FORM: dict[str, Any] = {
                     "additionalProperties": False,
                     "properties": {
                         FILE: {"type": "string", "format": "binary", "description": "The document; not empty."},
-                        USER_ID: USER_ID_SCHEMA,
+                        USER_ID: USER_ID_SCHEMA | {"description": "Your own id of the user."},
                     },
                 },
                 "example": {FILE: "You have 30 days of leave.", USER_ID: "ada"},
