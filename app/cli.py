@@ -58,10 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.command == "serve"
             else run_interruptible(COMMANDS[options.command](settings))
         )
-    except DatabaseUnavailable as error:
-        return refuse([f"The database cannot be used: {error.reason}" if error.reason else error.detail])
     except (AppError, schema.SchemaError, OSError) as error:
-        return refuse([str(error)])
+        return refuse([error_text(error)])
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -129,6 +127,15 @@ def cannot_listen(settings: Settings, error: OSError) -> str:
     return f"Cannot serve on {settings.host}, port {settings.port}: {error.strerror}. Set another HOST or PORT."
 
 
+def error_text(error: AppError | schema.SchemaError | OSError) -> str:
+    """Format the error of a command, with the database's own reason or the file's name where it has one."""
+    if isinstance(error, DatabaseUnavailable) and error.reason:
+        return f"The database cannot be used: {error.reason}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"Cannot use {error.filename}: {error.strerror}. Set DATA_DIR or DATABASE_URL to a writable place."
+    return str(error)
+
+
 async def apply_migrations(settings: Settings) -> int:
     """Migrate the schema and try a write. The server migrates too, but reports errors only as tracebacks."""
     database = database_of(settings, pool_size=1)
@@ -174,7 +181,8 @@ def setting_error(error: ErrorDetails) -> str:
     ours = error.get("ctx", {}).get("error")
     words = (error["msg"] if ours is None else str(ours)).rstrip(".")
     name = ".".join(map(str, error["loc"])).upper()
-    words = words.removeprefix("Input ").replace("Field required", "is required")
+    words = words.removeprefix("Input ").replace("Field required", "is required").partition(", unable to ")[0]
+    words = words.replace("should be", "must be")
     return f"{name} {words}." if name else f"{words}."
 
 

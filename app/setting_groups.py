@@ -103,7 +103,7 @@ class DatabaseSettings(BaseModel):
         if value is None or SQLITE_URL.fullmatch(value):
             return value
         if not postgres_url.SCHEME.match(value):
-            raise ValueError("must be sqlite:///path or postgresql://…")
+            raise ValueError("must begin with sqlite:/// and a path, or with postgresql://")
         postgres_url.parse(value)
         return value
 

@@ -115,7 +115,7 @@ def base_url_problem(base_url: str) -> str | None:
     except ValueError:
         return "is not a valid URL"
     if parts.scheme not in {"http", "https"} or not host:
-        return "must be http://… or https://…"
+        return "must begin with http:// or https://"
     if ENCODED.search(parts.netloc) or not base_url.isprintable() or " " in base_url:
         return "is not a valid URL"
     if parts.username is not None or parts.query or parts.fragment:

@@ -121,7 +121,7 @@ def parse(url: str) -> PostgresUrl:
     """
     scheme = SCHEME.match(url)
     if scheme is None:
-        raise ValueError("must be postgresql://…")
+        raise ValueError("must begin with postgresql://")
     location, _, query = url[scheme.end() :].partition("?")
     authority, _, database = location.partition("/")
     userinfo, at, hosts = authority.rpartition("@")
