@@ -40,6 +40,8 @@ class HealthService:
         if not current:
             raise Unavailable("The database's schema is not this release's; run `parley migrate`.")
         if self._lease.expired:
-            raise DatabaseUnavailable("The process cannot renew its lease in the database.")
+            raise DatabaseUnavailable("The process cannot renew its lease; check the database.")
         if stopped := self._supervisor.not_running():
-            raise Unavailable(f"Background work of this process has stopped: {', '.join(stopped)}.")
+            raise Unavailable(
+                f"Background work of this process has stopped: {', '.join(stopped)}. Restart it if this lasts."
+            )
