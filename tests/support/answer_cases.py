@@ -1,4 +1,4 @@
-"""Answers of providers, observed and of real servers' untidy forms, each with the reply or the failure it means."""
+"""Answers of providers, observed or in unusual forms of real servers, with the expected reply or failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Observed answers of providers as bytes (`tests/contracts/llm/answers.json`), and builders of such answers."""
+"""Observed answers of providers as bytes (`tests/contracts/llm/answers.json`), and builders of similar ones."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ DAY = dt.timedelta(days=1)
 
 
 class Pair(NamedTuple):
-    """The files of a certificate and of its key, both PEM."""
+    """The PEM files of a certificate and its key."""
 
     certificate: Path
     key: Path

@@ -37,7 +37,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(JumpingSelector(self))
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
+        """Seconds since the loop was created."""
         return self._seconds
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
@@ -98,7 +98,7 @@ class WallClock:
         monkeypatch.setattr(file, "FileConnection", Connection)
 
     def time_ns(self) -> int:
-        """Nanoseconds since the epoch."""
+        """Return nanoseconds since the epoch."""
         return self._real() + int(self.seconds * 1e9)
 
 

@@ -32,20 +32,20 @@ class Documented:
         responses = self._responses(response.request)
         if responses is None:
             return
-        asked = f"{response.request.method} {response.request.url}"
+        request = f"{response.request.method} {response.request.url}"
         status = str(response.status_code)
-        assert status in responses, f"{asked} answered {status}"
+        assert status in responses, f"{request} answered {status}"
         documented = responses[status]
         media_type = response.headers.get("content-type", "").partition(";")[0]
-        assert media_type in documented.get("content", {"": {}}), f"{asked} answered {status} with {media_type}"
+        assert media_type in documented.get("content", {"": {}}), f"{request} answered {status} with {media_type}"
         for name, header in documented["headers"].items():
             described = self._headers[header["$ref"].rpartition("/")[2]] if "$ref" in header else header
             required = described.get("required", False)
-            assert name in response.headers or not required, f"{asked} answered {status} without {name}"
+            assert name in response.headers or not required, f"{request} answered {status} without {name}"
         if media_type == PROBLEM and response.request.method != "HEAD":
             await response.aread()
             codes = documented["content"][PROBLEM]["schema"]["properties"]["code"]["enum"]
-            assert response.json()["code"] in codes, f"{asked} answered {status} {response.json()['code']}"
+            assert response.json()["code"] in codes, f"{request} answered {status} {response.json()['code']}"
 
     def _responses(self, request: httpx2.Request) -> dict[str, Any] | None:
         """Return the responses of a request's operation; None for an unknown path or method."""

@@ -24,7 +24,7 @@ class FakeEmbedder:
         self.texts: list[str] = []
         """The embedded texts, in order."""
         self.open = asyncio.Event()
-        """Nothing is embedded before it is set."""
+        """Calls wait until it is set."""
         self.open.set()
         self.called = asyncio.Event()
         """Set at the first call."""

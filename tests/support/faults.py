@@ -14,7 +14,7 @@ from app.db.transaction import Row, Statement, Transaction
 from app.errors import DatabaseUnavailable
 from app.llm.base import ChatRequest, Chunk
 
-BESIDE = {
+PERIODIC = {
     process_leases.heartbeat,
     process_leases.delete_expired,
     turns.stalled_turns,
@@ -51,7 +51,7 @@ class DatabaseFault:
 
     def _around(self, execute: Callable[..., Any], *, committing: bool) -> Callable[..., Any]:
         async def executed(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
-            if transaction in BESIDE:
+            if transaction in PERIODIC:
                 return await execute(transaction, *args)
             value = await execute(self._watched, transaction, *args)
             if committing:

@@ -48,7 +48,7 @@ def document_path(document: Mapping[str, Any]) -> str:
 
 
 class ParleyClient:
-    """Calls the API for one user.
+    """A client of the API for one user.
 
     `get`, `post` and the other HTTP methods return any response. The methods named for what they do return the parsed
     body, and raise `UnexpectedAnswer` where the status is not the one of success.

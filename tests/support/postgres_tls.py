@@ -1,4 +1,4 @@
-"""TLS before a real PostgreSQL, whose build of the tests has none: its own answer to SSLRequest, then a real handshake.
+"""TLS in front of a real PostgreSQL without TLS: the answer to SSLRequest, then a real handshake.
 
 It speaks to its clients as a server with `ssl = on` does (PostgreSQL documentation, section 54.2.10), and to the server
 behind it in plain text.

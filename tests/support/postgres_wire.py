@@ -146,7 +146,7 @@ class PostgresWire:
 
 
 class Link:
-    """One client's connection and the server's behind it."""
+    """A client's connection and the server's connection behind it."""
 
     def __init__(self, wire: PostgresWire, server: asyncio.StreamWriter, client: asyncio.StreamWriter) -> None:
         self._wire = wire

@@ -30,9 +30,9 @@ class Call:
 
     method: str
     target: str
-    """The request's target: a path, or at a proxy a whole URL."""
+    """The request's target: a path, or a whole URL at a proxy."""
     headers: Mapping[str, str]
-    """By lower-case name."""
+    """Headers by lower-case name."""
     raw: bytes
     """The body as bytes."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,8 +60,8 @@ class Call:
 def echo(call: Call) -> Reply:
     """Reply with the last user message, one word per delta, and the usage in words."""
     messages = call.body.get("messages") or []
-    asked = [_text(message) for message in messages if message.get("role") == "user"]
-    words = re.findall(r"\S+\s*", f"Echo: {asked[-1] if asked else ''}")
+    texts = [_text(message) for message in messages if message.get("role") == "user"]
+    words = re.findall(r"\S+\s*", f"Echo: {texts[-1] if texts else ''}")
     tokens_in = sum(len(_text(message).split()) for message in messages)
     return Reply(words, usage=(tokens_in, len(words)))
 

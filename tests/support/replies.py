@@ -1,7 +1,7 @@
 """Answers of the fake provider, byte by byte, as OpenAI and Groq write them.
 
 An answer is a sequence of parts: bytes to send, an event to wait for, a pause in seconds, or a cut. A `Reply` is
-told in steps, a `Response` is any other answer of HTTP, such as the errors at the end of this file.
+scripted in steps, a `Response` is any other answer of HTTP, such as the errors at the end of this file.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ def byte_by_byte(data: bytes) -> Iterable[bytes]:
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's reply, streamed when the request asks for it.
+    """A model's reply, streamed if the request wants a stream.
 
     Steps are done in order. Without `finish` the answer ends well-formed after the last step, but without a
     finish reason, usage and `[DONE]`. In a reply that is not streamed the gates and cuts of all steps lie in
-    the middle of the JSON, and only text and thoughts count beside them.
+    the middle of the JSON, and only text and thoughts count among the others.
     """
 
     steps: Sequence[Step]

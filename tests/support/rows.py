@@ -1,4 +1,4 @@
-"""What tests read and change in the database of a running service, because no API does."""
+"""Rows of a running service that tests read and change in the database, as no API does."""
 
 from __future__ import annotations
 

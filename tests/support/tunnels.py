@@ -50,7 +50,7 @@ class Tunnels:
 
     def __init__(self, port: int, answer: bytes = ESTABLISHED) -> None:
         self.heads: list[str] = []
-        """The head of each request."""
+        """The heads of the requests."""
         self.port = 0
         self._target = port
         self._answer = answer

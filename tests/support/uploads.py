@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
-
-import httpx2
 
 from app.db import users
 from app.db.connect import connect
@@ -14,7 +11,6 @@ from app.db.database import Database
 from app.db.models import DocumentRow
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
-from tests.support.parley_client import ParleyClient
 
 BOUNDARY = "a1b2c3d4e5f6"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -39,41 +35,6 @@ def file_part(content: bytes = b"Some text.", name: str = "notes.txt") -> bytes:
 def form(*parts: bytes) -> bytes:
     """Build a whole form."""
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
-
-
-async def upload(
-    client: ParleyClient, content: bytes, name: str = "notes.txt", user_id: str = "ada"
-) -> httpx2.Response:
-    """Upload a document, and return the response."""
-    return await client.post("/documents", files={"file": (name, content)}, data={"user_id": user_id})
-
-
-async def uploaded(client: ParleyClient, content: bytes, name: str = "notes.txt", **more: Any) -> dict[str, Any]:
-    """Upload a document, and return it."""
-    response = await upload(client, content, name, **more)
-    assert response.status_code in {200, 202}, response.text
-    document: dict[str, Any] = response.json()
-    return document
-
-
-async def document_of(client: ParleyClient, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document as it is now."""
-    response = await client.get(f"/documents/{document['document_id']}")
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
-
-
-async def read(
-    client: ParleyClient, document: Mapping[str, Any], status: str | None = "ready", seconds: float = 30
-) -> dict[str, Any]:
-    """Wait until a document is ready or has failed, at the end of its events, and return it."""
-    async with asyncio.timeout(seconds):
-        response = await client.get(f"/documents/{document['document_id']}/events")
-    assert response.status_code == 200, response.text
-    found = await document_of(client, document)
-    assert found["status"] == status, found
-    return found
 
 
 async def pieces(*given: bytes) -> AsyncIterator[bytes]:

@@ -21,7 +21,7 @@ ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """A response whose body has a length; header names are in lower case."""
+    """A response with a body of known length; header names are in lower case."""
 
     status: int
     headers: dict[str, str]

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from tests.support.databases import PostgresTemplate, SqliteTemplate
 from tests.support.provider import FakeProvider
 from tests.support.replies import Answer, Reply, unauthorized
-from tests.support.service import Service, asking, forget_failures, serving
+from tests.support.service import Service, forget_failures, provider_settings, serving
 from tests.support.sse import parse_events, wait_for_event
 
 TEXTS = st.text("aé😀 ", min_size=1, max_size=8).filter(str.strip)
@@ -108,7 +108,7 @@ class Conversations(RuleBasedStateMachine):
     async def serve(self) -> None:
         """Start the service."""
         self.process = contextlib.AsyncExitStack()
-        configured = asking(self.provider, database_url=self.url, drain_seconds=0.05)
+        configured = provider_settings(self.provider, database_url=self.url, drain_seconds=0.05)
         self.service: Service = await self.process.enter_async_context(serving(configured))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

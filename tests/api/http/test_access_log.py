@@ -13,7 +13,7 @@ from app.serving import access_log
 from tests.support.databases import SqliteTemplate
 from tests.support.parley_client import ParleyClient, messages_path
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.wire import CHUNKED, GET, connection, exchanged, turn_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -145,7 +145,7 @@ async def test_client_that_left_logged(openai_service: Service, provider: FakePr
 
 async def test_preflight_logged(shared_database_url: str, provider: FakeProvider, lines: Lines) -> None:
     """A preflight, which is answered before the application, is logged with its request id."""
-    configured = asking(provider, database_url=shared_database_url, cors_origins="https://app.example")
+    configured = provider_settings(provider, database_url=shared_database_url, cors_origins="https://app.example")
     async with serving(configured) as service:
         preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
         answer = await service.client.options("/conversations", headers=preflight)

@@ -12,7 +12,7 @@ from app.serving.http_protocol import MAX_REFUSED
 from tests.support.databases import SqliteTemplate
 from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.wire import CHUNKED, GET, POST, connection, exchanged, read_answer, turn_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +40,7 @@ def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
 async def service_with(url: str, provider: FakeProvider, **limits: float) -> AsyncIterator[Service]:
     """Start the service with some limits, and no others that matter."""
     far = {"header_seconds": LONG, "body_seconds": LONG, "keep_alive_seconds": LONG}
-    async with serving(asking(provider, database_url=url, **far | limits)) as service:
+    async with serving(provider_settings(provider, database_url=url, **far | limits)) as service:
         yield service
 
 

@@ -12,7 +12,7 @@ from tests.support.parley_client import UNKNOWN_ID, ParleyClient, message_path, 
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Thought, context_too_long, server_error
-from tests.support.service import Service, asking, quiet, serving
+from tests.support.service import Service, provider_settings, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -80,7 +80,7 @@ async def test_failed_regeneration_omitted(openai_client: ParleyClient, provider
 
 async def test_overflow_omitted_as_range(shared_database_url: str, provider: FakeProvider) -> None:
     """Messages that do not fit into the window are one range with the reason `window`."""
-    configured = asking(provider, database_url=shared_database_url, llm_context_window=400, summaries=False)
+    configured = provider_settings(provider, database_url=shared_database_url, llm_context_window=400, summaries=False)
     async with serving(configured) as service:
         provider.default = Reply(["w" * 150], usage=None)
         conversation = await service.client.create_conversation(user_id="eve")
@@ -110,7 +110,7 @@ async def test_oldest_history_omitted_by_turns(
 
 async def test_oversized_message_refused(shared_database_url: str, provider: FakeProvider) -> None:
     """A message that leaves the model no room is `message-too-long`, and nothing of it is stored."""
-    configured = asking(provider, database_url=shared_database_url, llm_context_window=400)
+    configured = provider_settings(provider, database_url=shared_database_url, llm_context_window=400)
     async with serving(configured) as service:
         conversation = await service.client.create_conversation(user_id="fay")
         problem = expect_problem(await service.client.post_message(conversation, "w" * 1_000), 422, "message-too-long")
@@ -123,7 +123,7 @@ async def test_oversized_message_refused(shared_database_url: str, provider: Fak
 
 async def test_tokens_follow_the_script(shared_database_url: str, provider: FakeProvider) -> None:
     """A Chinese message counts more tokens: one is refused, and one that fits is shown with its count."""
-    configured = asking(provider, database_url=shared_database_url, llm_context_window=400)
+    configured = provider_settings(provider, database_url=shared_database_url, llm_context_window=400)
     async with serving(configured) as service:
         conversation = await service.client.create_conversation(user_id="gus")
         expect_problem(await service.client.post_message(conversation, "\u4e2d" * 250), 422, "message-too-long")

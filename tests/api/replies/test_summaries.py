@@ -15,7 +15,7 @@ from app.db.summaries import SummaryState
 from tests.support.parley_client import message_path
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, context_too_long, server_error
-from tests.support.service import Service, asking, quiet, serving
+from tests.support.service import Service, provider_settings, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,7 +39,7 @@ def summarising(answer: Answer) -> Callable[[Call], Answer]:
 @contextlib.asynccontextmanager
 async def small(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[Service]:
     """Start a service whose model has a small context window."""
-    async with serving(asking(provider, database_url=url, llm_context_window=WINDOW, **more)) as service:
+    async with serving(provider_settings(provider, database_url=url, llm_context_window=WINDOW, **more)) as service:
         yield service
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.parley_client import ParleyClient, conversation_path
 from tests.support.provider import Call, FakeProvider, echo
 from tests.support.replies import Answer, Reply, Thought, server_error
-from tests.support.service import Service, asking, quiet, serving
+from tests.support.service import Service, provider_settings, quiet, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +37,7 @@ def titling(answer: Answer) -> Callable[[Call], Answer]:
 async def test_model_titles_conversation(shared_database_url: str, provider: FakeProvider) -> None:
     """With TITLE_MODEL a model's title replaces the first one, without its thinking, marks and quotes."""
     provider.default = titling(Reply([Thought("Hm."), '<think>So?</think>\n**Title:** "Something special".\n']))
-    configured = asking(provider, database_url=shared_database_url, title_model="groq:tiny")
+    configured = provider_settings(provider, database_url=shared_database_url, title_model="groq:tiny")
     async with serving(configured) as service:
         conversation = await titled(service)
         assert (conversation["title"], conversation["title_source"]) == ("Something special", "model")
@@ -52,7 +52,7 @@ async def test_user_title_not_overwritten(shared_database_url: str, provider: Fa
     """A title that the user has set stays, also when it was set while the model wrote another."""
     gate = asyncio.Event()
     provider.default = titling(Reply([gate, "A model's"]))
-    async with serving(asking(provider, database_url=shared_database_url, title_model="tiny")) as service:
+    async with serving(provider_settings(provider, database_url=shared_database_url, title_model="tiny")) as service:
         given = await service.client.create_conversation(user_id="eve", message="Already titled", title="Mine")
         later, without = [await service.client.create_conversation(user_id="eve", message="Hello") for _ in range(2)]
         await service.client.patch(conversation_path(later), json={"title": "Mine too"})
@@ -84,7 +84,7 @@ async def test_user_title_not_overwritten(shared_database_url: str, provider: Fa
 async def test_failed_title_keeps_first(shared_database_url: str, provider: FakeProvider, answer: Answer) -> None:
     """A model that fails, or returns nothing usable, leaves the title of the first message."""
     provider.default = titling(answer)
-    async with serving(asking(provider, database_url=shared_database_url, title_model="tiny")) as service:
+    async with serving(provider_settings(provider, database_url=shared_database_url, title_model="tiny")) as service:
         conversation = await titled(service)
         assert (conversation["title"], conversation["title_source"]) == ("What is so special?", "message")
 

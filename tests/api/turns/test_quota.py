@@ -15,7 +15,7 @@ from tests.support.parley_client import message_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.shared import empty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,7 +26,7 @@ DAILY_TOKENS = 100
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_bounded_service(shared_database_url: str, shared_provider: FakeProvider) -> AsyncIterator[Service]:
     """A service whose users may spend a hundred tokens a day."""
-    configured = asking(shared_provider, database_url=shared_database_url, user_daily_tokens=DAILY_TOKENS)
+    configured = provider_settings(shared_provider, database_url=shared_database_url, user_daily_tokens=DAILY_TOKENS)
     async with serving(configured) as started:
         yield started
 

@@ -8,7 +8,7 @@ from tests.support.parley_client import UNKNOWN_ID, ParleyClient, message_path, 
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Cut, Dialect, Reply, rate_limited, server_error
-from tests.support.service import asking, serving
+from tests.support.service import provider_settings, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -67,7 +67,7 @@ async def test_question_has_no_attempts(openai_client: ParleyClient, provider: F
 
 async def test_fallback_provider_replies(shared_database_url: str, provider: FakeProvider) -> None:
     """The fallback writes the reply when the provider fails, and attempts and usage name both."""
-    configured = asking(provider, database_url=shared_database_url, llm_fallbacks="groq:llama, local")
+    configured = provider_settings(provider, database_url=shared_database_url, llm_fallbacks="groq:llama, local")
     provider.default = lambda call: Reply(["Hi"]) if call.dialect is Dialect.GROQ else server_error()
     async with serving(configured) as service:
         conversation = await service.client.create_conversation(user_id="eve", message="Hello")

@@ -13,7 +13,6 @@ from app.db.process_leases import LEASE_MS
 from app.db.transaction import Statement, Transaction
 from app.domain.ids import new_id
 from tests.support.service import Service, serving, settings
-from tests.support.uploads import read, uploaded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,7 +25,7 @@ UNTIED = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def document(shared_service: Service) -> dict[str, Any]:
     """A consistent document, ingested once: tests roll their changes back."""
-    return await read(shared_service.client, await uploaded(shared_service.client, b"# One\n\nSome text."))
+    return await shared_service.client.ingest(b"# One\n\nSome text.")
 
 
 class RolledBack(Exception):
@@ -87,7 +86,7 @@ async def test_leased_document_is_consistent(shared_service: Service, document: 
 async def test_orphans_are_found(database_url: str) -> None:
     """Rows of a document whose own row was deleted, with foreign keys off, are reported one by one."""
     async with serving(settings(database_url=database_url)) as service:
-        document = await read(service.client, await uploaded(service.client, b"# One\n\nSome text."))
+        document = await service.client.ingest(b"# One\n\nSome text.")
 
         def harm() -> Transaction[list[str]]:
             for statement in UNTIED[service.database.kind]:
