@@ -29,20 +29,20 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def test_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
-    """Models and migrations do not drift apart, on either database."""
+async def test_migrations_match_models(database: Database) -> None:
+    """Migrations create the tables that the models describe, on either database."""
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
 
 
 def differences(connection: Any) -> list[Any]:
-    """What the models describe and the tables are not."""
+    """Return the differences between the models and the tables."""
     context = MigrationContext.configure(connection, opts={"include_name": described})
     return list(compare_metadata(context, Base.metadata))
 
 
 def described(name: str | None, kind: str, _parents: object) -> bool:
-    """Whether models can describe it: not virtual tables, indexes of expressions, and the type of vectors."""
+    """Return whether models can describe an object: not virtual tables, expression indexes and vectors."""
     undescribed = {"table": ("chunk_words", "chunk_vectors"), "index": ("ix_chunks_words",)}
     return not (name or "").startswith(undescribed.get(kind, ("-",)))
 
@@ -57,9 +57,9 @@ ORDER BY 1, 2, 3"""
 
 
 async def tables_of(database: Database) -> list[Any]:
-    """Columns, indexes and constraints: of PostgreSQL from its catalog, which reflection takes ten times as long for.
+    """Return columns, indexes and constraints, of PostgreSQL from its catalog: reflection takes ten times as long.
 
-    Of SQLite it is what the models describe and the tables are not, which is nothing in a database that is up to date.
+    For SQLite return the differences between the models and the tables, which are none in a current database.
     """
     async with database.engine.connect() as connection:
         if database.kind == "sqlite":
@@ -67,8 +67,8 @@ async def tables_of(database: Database) -> list[Any]:
         return [tuple(row) for row in await connection.execute(text(CATALOG))]
 
 
-async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Database) -> None:
-    """A start brings the first release's schema up to date, and the rows are there."""
+async def test_upgrade_keeps_rows(database: Database) -> None:
+    """A start migrates the first release's schema to the newest one, and its rows are kept."""
     newest = await tables_of(database)
     async with database.write_session() as session:
         session.add(UserRow(id=new_id(), user_id="ada", created_at=1))
@@ -102,8 +102,8 @@ async def test_a_database_of_the_release_before_keeps_what_it_holds(database: Da
         assert await session.scalar(select(UserRow.user_id)) == "ada"
 
 
-async def test_replies_that_nothing_has_replaced_stand_again(database: Database) -> None:
-    """Replies that were superseded by one without text are current again, or superseded by the next one with text."""
+async def test_upgrade_restores_unreplaced_replies(database: Database) -> None:
+    """Replies superseded by one without text are current again, or superseded by the next one with text."""
     user, ids = new_id(), [new_id() for _ in range(8)]
     replies = [  # question, text, place of the one that has superseded it, status
         (1, "Good", 1, "completed"),
@@ -145,23 +145,23 @@ async def test_replies_that_nothing_has_replaced_stand_again(database: Database)
     assert places == [None, None, 4, 4, 5, None, None, None]
 
 
-def test_the_head_is_the_newest_migration() -> None:
-    """The revision that a start looks for is the last one there is."""
+def test_head_is_newest_migration() -> None:
+    """The revision that a start requires is the newest migration."""
     config = Config()
     config.set_main_option("script_location", str(schema.MIGRATIONS))
     assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
-async def test_a_schema_from_a_newer_release_is_refused(database: Database) -> None:
-    """A database that this release does not know is not touched, and the message says why."""
+async def test_newer_schema_is_refused(database: Database) -> None:
+    """An unknown schema is not changed, and the error has the reason."""
     async with database.write_session() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(schema.SchemaTooNew, match=r"schema 9999.*newer"):
         await schema.upgrade(database)
 
 
-async def test_many_starts_at_once_migrate_once(tmp_path: Any) -> None:
-    """Processes that start together on an empty file all end with the schema up to date."""
+async def test_parallel_starts_migrate_once(tmp_path: Any) -> None:
+    """Processes that start together on an empty file all have the newest schema."""
     databases = [connect(f"sqlite:///{tmp_path}/new.db", pool_size=1) for _ in range(4)]
     await asyncio.gather(*(schema.upgrade(database) for database in databases))
     assert [await database.read(schema.is_current) for database in databases] == [True] * 4
@@ -169,8 +169,8 @@ async def test_many_starts_at_once_migrate_once(tmp_path: Any) -> None:
         await database.close()
 
 
-async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> None:
-    """Foreign keys, full syncs and the write-ahead log hold for sessions and for transaction functions."""
+async def test_sqlite_pragmas(sqlite_template: Any) -> None:
+    """Foreign keys, full syncs and the write-ahead log apply to sessions and to transactions."""
 
     def pragmas() -> Transaction[list[Any]]:
         names = ("foreign_keys", "synchronous", "journal_mode", "busy_timeout")
@@ -194,7 +194,7 @@ async def test_every_sqlite_connection_has_its_pragmas(sqlite_template: Any) -> 
 
 
 def insertion(user_id: str, *, fails: bool = False) -> Transaction[str]:
-    """Adds a user, and may fail after that."""
+    """Store a user, and perhaps fail after that."""
     yield Statement(
         "INSERT INTO users (id, user_id, created_at) VALUES ($1, $2, {now})",
         (f"00000000-0000-7000-8000-{int(user_id):012}", user_id),
@@ -209,16 +209,16 @@ async def users(database: Database) -> list[str | None]:
         return sorted(row[0] for row in await session.execute(text("SELECT user_id FROM users")))
 
 
-async def test_a_script_that_fails_is_undone_alone(database: Database) -> None:
-    """Transactions that are committed together succeed or fail each by itself."""
+async def test_failed_transaction_is_rolled_back_alone(database: Database) -> None:
+    """Transactions that are committed together succeed or fail separately."""
     made = [database.write(insertion, str(n), fails=n % 2 == 1) for n in range(6)]
     outcomes = await asyncio.gather(*made, return_exceptions=True)
     assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True] * 3
     assert await users(database) == ["0", "2", "4"]
 
 
-async def test_a_session_that_fails_is_rolled_back(database: Database) -> None:
-    """An exception in a writing session leaves nothing behind, and its connection goes back."""
+async def test_failed_session_is_rolled_back(database: Database) -> None:
+    """An exception in a writing session stores nothing, and its connection is returned."""
     with pytest.raises(IntegrityError):
         async with database.write_session() as session:
             ids = [f"00000000-0000-7000-8000-{n:012}" for n in (1, 2)]
@@ -227,7 +227,7 @@ async def test_a_session_that_fails_is_rolled_back(database: Database) -> None:
     assert database.connections_in_use == 0
 
 
-async def test_a_write_inside_a_write_is_refused(database: Database) -> None:
+async def test_nested_write_is_refused(database: Database) -> None:
     """A second transaction inside a first would wait for itself on SQLite, so it is an error everywhere."""
     async with database.write_session():
         with pytest.raises(RuntimeError, match="open in this task"):
@@ -235,8 +235,8 @@ async def test_a_write_inside_a_write_is_refused(database: Database) -> None:
                 pass
 
 
-async def test_sessions_and_scripts_take_turns_to_write(database: Database) -> None:
-    """Writers of both kinds at once neither fail nor starve each other."""
+async def test_sessions_and_transactions_write_in_turn(database: Database) -> None:
+    """Parallel writers of both kinds neither fail nor starve each other."""
 
     async def by_session(user_id: str) -> None:
         async with database.write_session() as session:
@@ -248,10 +248,8 @@ async def test_sessions_and_scripts_take_turns_to_write(database: Database) -> N
     assert len(await users(database)) == 40
 
 
-async def test_a_database_out_of_reach_is_named_and_comes_back(
-    cluster: PostgresCluster, postgres_template: Any
-) -> None:
-    """While PostgreSQL is away everything says so; once it is back the same pool works."""
+async def test_unreachable_database_recovers(cluster: PostgresCluster, postgres_template: Any) -> None:
+    """While PostgreSQL is down all uses fail with DatabaseUnavailable; afterwards the same pool works."""
     with postgres_template.copy() as url:
         database = connect(url, pool_size=2)
         assert await database.read(schema.is_current)
