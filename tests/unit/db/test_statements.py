@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Delete, Dialect, Executable, Insert, Select, Update
+from sqlalchemy import Delete, Dialect, Executable, Insert, Select, TextClause, TextualSelect, Update
 from sqlalchemy.sql import visitors
 
 import app.db
@@ -21,7 +21,7 @@ DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRES}
 
 def executables_in(value: Any) -> Iterator[Executable]:
     """Yield the statements of a module's attribute: one, or those in a dict or a sequence."""
-    if isinstance(value, Executable) and not isinstance(value, type):
+    if isinstance(value, Select | Insert | Update | Delete | TextualSelect | TextClause):
         yield value
     elif isinstance(value, dict):
         yield from (each for element in value.values() for each in executables_in(element))
