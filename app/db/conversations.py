@@ -1,44 +1,83 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
+from sqlalchemy import Select, and_, bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import documents
-from app.db.models import VISIBLE, ConversationRow, DocumentRow, UserRow
-from app.db.transaction import Statement, Transaction, first_row
-from app.domain.conversations import Conversation, NewConversation
+from app.db.expressions import columns_of, insert_into, parameter
+from app.db.models import ConversationRow, UserRow
+from app.db.predicates import OWNER, owned_by_caller
+from app.db.transaction import Row, Transaction, execute, fetch_one, fetch_value
+from app.domain.conversations import Conversation, NewConversation, TitleSource
 from app.domain.messages import Sampling
 
-INSERT = """
-INSERT INTO conversations (conversation_id, owner_id, last_sequence, message_count, title, title_source, mode,
-system_prompt, provider, model, temperature, max_tokens, document_ids, metadata, created_at, updated_at)
-VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"""
-TITLE = "SELECT title FROM conversations WHERE conversation_id = $1"
-TITLE_SOURCE = "SELECT title_source FROM conversations WHERE conversation_id = $1"
+BY_ID = ConversationRow.conversation_id == bindparam("conversation_id")
+INSERT = insert_into(ConversationRow)
+TITLE = select(ConversationRow.title).where(BY_ID)
+TITLE_SOURCE = select(ConversationRow.title_source).where(BY_ID)
 # Only a title made from the first message is replaced: one that the user has set or removed stays.
-RETITLE = """
-UPDATE conversations SET title = $2, title_source = 'model' WHERE conversation_id = $1 AND title_source = 'message'"""
+RETITLE = (
+    update(ConversationRow)
+    .where(BY_ID, ConversationRow.title_source == TitleSource.MESSAGE)
+    .values(title=bindparam("title"), title_source=TitleSource.MODEL)
+)
+GET = (
+    select(*columns_of(ConversationRow), UserRow.user_id)
+    .join(UserRow, UserRow.id == ConversationRow.owner_id)
+    .where(BY_ID, OWNER)
+)
+LOCKED = (
+    select(ConversationRow, UserRow.user_id)
+    .join(UserRow, UserRow.id == ConversationRow.owner_id)
+    .where(BY_ID, OWNER)
+    .with_for_update(of=ConversationRow)
+)
+DELETE = (
+    delete(ConversationRow).where(BY_ID, owned_by_caller(ConversationRow)).returning(ConversationRow.conversation_id)
+)
+
+
+def page_query(*, of_mode: bool, after_position: bool) -> Select[Any]:
+    """Select a page of a user's conversations, of one mode or of both, from the start or after a position."""
+    # By the id of the owner's row and not by a join: PostgreSQL would sort all of the user's conversations.
+    owner_id = select(UserRow.id).where(UserRow.user_id == bindparam("owner")).scalar_subquery()
+    query = select(*columns_of(ConversationRow)).where(ConversationRow.owner_id == owner_id)
+    if of_mode:
+        query = query.where(ConversationRow.mode == bindparam("mode"))
+    if after_position:  # in a form that an index can seek to
+        updated_at = parameter(ConversationRow.updated_at)
+        earlier = or_(
+            ConversationRow.updated_at < updated_at,
+            ConversationRow.conversation_id < bindparam("conversation_id"),
+        )
+        query = query.where(and_(ConversationRow.updated_at <= updated_at, earlier))
+    order = (ConversationRow.updated_at.desc(), ConversationRow.conversation_id.desc())
+    return query.order_by(*order).limit(bindparam("limit"))
+
+
+PAGES = {
+    (of_mode, after_position): page_query(of_mode=of_mode, after_position=after_position)
+    for of_mode in (False, True)
+    for after_position in (False, True)
+}
 
 
 def awaits_title(conversation_id: str) -> Transaction[bool]:
     """Return True if a conversation still has the title made from its first message."""
-    row = yield from first_row(Statement(TITLE_SOURCE, (conversation_id,)))
-    return row is not None and row[0] == "message"
+    return (yield from fetch_value(TITLE_SOURCE, conversation_id=conversation_id)) == TitleSource.MESSAGE
 
 
 def retitle(conversation_id: str, title: str) -> Transaction[None]:
     """Set the title that a model has written."""
-    yield Statement(RETITLE, (conversation_id, title), locks=conversation_id)
+    yield from execute(RETITLE, conversation_id=conversation_id, title=title, locks=conversation_id)
 
 
 def title(conversation_id: str) -> Transaction[str | None]:
     """Return a conversation's title; None if it has none or does not exist."""
-    row = yield from first_row(Statement(TITLE, (conversation_id,)))
-    return None if row is None else row[0]
+    return (yield from fetch_value(TITLE, conversation_id=conversation_id))
 
 
 def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) -> Transaction[None]:
@@ -48,106 +87,66 @@ def insert(conversation_id: str, owner_id: str, new: NewConversation, now: int) 
         DocumentNotFound: one of its documents is not the user's.
     """
     yield from documents.require_owned(owner_id, new.document_ids or ())
-    sampling = new.sampling
-    values = (
-        conversation_id,
-        owner_id,
-        new.title,
-        "user" if new.title is not None else None,
-        new.mode.value,
-        new.system_prompt,
-        sampling.provider,
-        sampling.model,
-        sampling.temperature,
-        sampling.max_tokens,
-        None if new.document_ids is None else orjson.dumps(new.document_ids).decode(),
-        orjson.dumps(new.metadata).decode(),
-        now,
+    yield from execute(
+        INSERT,
+        conversation_id=conversation_id,
+        owner_id=owner_id,
+        last_sequence=0,
+        revision=0,
+        message_count=0,
+        title=new.title,
+        title_source=None if new.title is None else TitleSource.USER,
+        mode=new.mode,
+        system_prompt=new.system_prompt,
+        provider=new.sampling.provider,
+        model=new.sampling.model,
+        temperature=new.sampling.temperature,
+        max_tokens=new.sampling.max_tokens,
+        document_ids=new.document_ids,
+        meta=new.metadata,
+        created_at=now,
+        updated_at=now,
     )
-    yield Statement(INSERT, values)
 
 
-def select_owned(owner: str | None) -> Select[ConversationRow, str]:
-    """Select conversations with user ids: those of a user, or with None of all users who are not erased."""
-    query = select(ConversationRow, UserRow.user_id).join(UserRow, UserRow.id == ConversationRow.owner_id)
-    return query.where(owned_by(owner))  # type: ignore[return-value]  # user_id is not NULL here
+def get(owner: str | None, conversation_id: str) -> Transaction[Conversation | None]:
+    """Return a conversation of its owner (None: any), or None."""
+    row = yield from fetch_one(GET, owner=owner, conversation_id=conversation_id)
+    return None if row is None else conversation_of(row, row.user_id)
 
 
-def owned_by(owner: str | None) -> ColumnElement[bool]:
-    """Build the condition for a user's row, or with None for the rows of all users who are not erased."""
-    return UserRow.user_id.is_not(None) if owner is None else UserRow.user_id == owner
-
-
-async def get(
-    session: AsyncSession, owner: str | None, conversation_id: str, *, lock: bool = False
-) -> Conversation | None:
-    """Return a conversation of its owner, or None; with `lock`, locked until the transaction ends."""
-    query = select_owned(owner).where(ConversationRow.conversation_id == conversation_id)
-    if lock:
-        query = query.with_for_update(of=ConversationRow)
-    row = (await session.execute(query)).one_or_none()
-    return None if row is None else conversation_of(row[0], row[1])
-
-
-async def page(
-    session: AsyncSession, owner: str, mode: str | None, after: tuple[int, str] | None, limit: int
-) -> list[Conversation]:
+def page(owner: str, mode: str | None, after: tuple[int, str] | None, limit: int) -> Transaction[list[Conversation]]:
     """List a user's conversations by descending `updated_at` and id, those after a position of both."""
-    # By the id of the owner's row and not by a join: PostgreSQL would sort all of the user's conversations.
-    owner_id = select(UserRow.id).where(UserRow.user_id == owner).scalar_subquery()
-    query = select(ConversationRow).where(ConversationRow.owner_id == owner_id)
+    values: dict[str, Any] = {"owner": owner, "limit": limit}
     if mode is not None:
-        query = query.where(ConversationRow.mode == mode)
+        values["mode"] = mode
     if after is not None:
-        query = query.where(comes_after(*after))
-    order = (ConversationRow.updated_at.desc(), ConversationRow.conversation_id.desc())
-    rows = await session.scalars(query.order_by(*order).limit(limit))
+        values["updated_at"], values["conversation_id"] = after
+    rows = yield from execute(PAGES[mode is not None, after is not None], **values)
     return [conversation_of(row, owner) for row in rows]
 
 
-def comes_after(updated_at: int, conversation_id: str) -> ColumnElement[bool]:
-    """Build the condition for rows after a position in descending order, in a form that an index can seek to."""
-    return and_(
-        ConversationRow.updated_at <= updated_at,
-        or_(
-            ConversationRow.updated_at < updated_at,
-            ConversationRow.conversation_id < conversation_id,
-        ),
-    )
+async def locked(session: AsyncSession, owner: str | None, conversation_id: str) -> tuple[ConversationRow, str] | None:
+    """Lock a conversation of its owner (None: any) until the session ends; return its row with the user's id."""
+    found = await session.execute(LOCKED, {"owner": owner, "conversation_id": conversation_id})
+    row = found.one_or_none()
+    return None if row is None else (row[0], str(row[1]))
 
 
-async def has_documents(session: AsyncSession, user_id: str, document_ids: Sequence[str]) -> bool:
-    """Return True if these documents all exist and are the user's."""
-    wanted = set(document_ids)
-    query = (
-        select(func.count())
-        .select_from(DocumentRow)
-        .join(UserRow, UserRow.id == DocumentRow.owner_id)
-        .where(UserRow.user_id == user_id, DocumentRow.document_id.in_(wanted), VISIBLE)
-    )
-    return not wanted or await session.scalar(query) == len(wanted)
-
-
-async def update(session: AsyncSession, conversation_id: str, values: dict[str, Any]) -> None:
-    """Set columns by their attributes' names."""
-    row = await session.get_one(ConversationRow, conversation_id)
+def change(row: ConversationRow, values: Mapping[str, Any]) -> None:
+    """Set columns by the domain's names; `metadata` has another in the row, where SQLAlchemy uses it."""
     for name, value in values.items():
-        setattr(row, name, value)
-    await session.flush()
+        setattr(row, "meta" if name == "metadata" else name, value)
 
 
 async def remove(session: AsyncSession, owner: str | None, conversation_id: str) -> bool:
     """Delete a conversation with its messages; return False if the owner has no such conversation."""
-    query = (
-        delete(ConversationRow)
-        .where(ConversationRow.conversation_id == conversation_id)
-        .where(ConversationRow.owner_id.in_(select(UserRow.id).where(owned_by(owner))))
-        .returning(ConversationRow.conversation_id)
-    )
-    return (await session.execute(query)).one_or_none() is not None
+    deleted = await session.execute(DELETE, {"owner": owner, "conversation_id": conversation_id})
+    return deleted.one_or_none() is not None
 
 
-def conversation_of(row: ConversationRow, user_id: str) -> Conversation:
+def conversation_of(row: ConversationRow | Row, user_id: str) -> Conversation:
+    """Build a conversation from its row: the mapped entity, or the columns of `GET`."""
     return Conversation(
         conversation_id=row.conversation_id,
         user_id=user_id,

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
+from sqlalchemy import bindparam, select
 
-from app.db import models, users
+from app.db import users
 from app.db.messages import OWNED
-from app.db.transaction import Row, Statement, Transaction, first_row
+from app.db.models import DocumentRow
+from app.db.predicates import visible
+from app.db.transaction import Row, Statement, Transaction, execute, first_row
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
 from app.domain.ids import new_id
 from app.errors import DocumentNotFound, DocumentNotReady, Unavailable
@@ -21,7 +24,7 @@ COLUMNS = (
     "d.document_id, d.name, d.media_type, d.bytes, d.sha256, d.status, d.created_at, d.stage, d.done, d.total, "
     "d.error_code, d.error_detail, d.retryable, d.page_count, CAST(d.textless_pages AS TEXT), d.chunk_count"
 )
-VISIBLE = models.VISIBLE.text
+VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
 BATCH_PARTS = 4
 """Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
 BATCH_CHUNKS = 250
@@ -49,7 +52,9 @@ GET = f"{BY_ID} AND d.{OWNED}"
 PAGE = f"""
 SELECT {COLUMNS} FROM documents d WHERE d.owner_id = (SELECT id FROM users WHERE user_id = $1) AND d.{VISIBLE}
 AND d.document_id < $2 ORDER BY d.document_id DESC LIMIT $3"""
-OF_OWNER = f"SELECT 1 FROM documents WHERE document_id = $1 AND owner_id = $2 AND {VISIBLE}"
+OF_OWNER = select(DocumentRow.document_id).where(
+    DocumentRow.document_id == bindparam("document_id"), DocumentRow.owner_id == bindparam("owner_id"), visible()
+)
 TEXT = "SELECT content FROM document_texts WHERE document_id = $1"
 PART = "SELECT content FROM document_contents WHERE document_id = $1 AND position = $2"
 BUMP_VERSION = """
@@ -116,7 +121,7 @@ def append_part(document_id: str, process_id: str, position: int, content: bytes
         Unavailable: the process has lost its lease meanwhile, and another one has discarded the upload.
     """
     if not (yield Statement(ADD_BYTES, (document_id, process_id, len(content)))):
-        raise Unavailable("The upload was given up.")
+        raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
     yield Statement(INSERT_PART, (document_id, position, content))
 
 
@@ -139,7 +144,7 @@ def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction
         return (yield from by_id(str(same[0]))), bool(queued)
     values = (upload.document_id, upload.process_id, owner_id, upload.name, upload.media_type, upload.sha256)
     if not (yield Statement(QUEUE, values)):
-        raise Unavailable("The upload was given up.")
+        raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
     return (yield from by_id(upload.document_id)), True
 
 
@@ -198,7 +203,7 @@ def require_owned(owner_id: str, document_ids: Sequence[str]) -> Transaction[Non
         DocumentNotFound: one of them is another user's, or does not exist.
     """
     for document_id in document_ids:
-        if not (yield Statement(OF_OWNER, (document_id, owner_id))):
+        if not (yield from execute(OF_OWNER, document_id=document_id, owner_id=owner_id)):
             raise DocumentNotFound
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from app.db.expressions import insert_into
 from app.db.messages import OWNED
-from app.db.transaction import Statement, Transaction, first_row
+from app.db.models import IdempotencyKeyRow
+from app.db.transaction import Statement, Transaction, execute, first_row
 from app.domain.idempotency import RETENTION_MS, FirstResult, IdempotencyKey
 
-CLAIM = """
-INSERT INTO idempotency_keys (owner_id, key, fingerprint, conversation_id, message_id, created_at)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (owner_id, key) DO NOTHING RETURNING 1"""
+CLAIM = (
+    insert_into(IdempotencyKeyRow, ended_at=None)
+    .on_conflict_do_nothing(index_elements=[IdempotencyKeyRow.owner_id, IdempotencyKeyRow.key])
+    .returning(IdempotencyKeyRow.key)
+)
 FIND = "SELECT k.fingerprint, k.conversation_id, k.message_id FROM idempotency_keys k WHERE k.key = $1 AND k.owner_id"
 FIND_OF_USER = f"{FIND} = (SELECT id FROM users WHERE user_id = $2)"
 FIND_OF_CONVERSATION = f"{FIND} = (SELECT owner_id FROM conversations WHERE conversation_id = $3 AND {OWNED})"
@@ -30,8 +34,16 @@ def claim(
     Raises:
         KeyTaken: the key belongs to an earlier request.
     """
-    values = (owner_id, key.key, key.fingerprint, conversation_id, message_id, now)
-    if not (yield Statement(CLAIM, values)):
+    claimed = yield from execute(
+        CLAIM,
+        owner_id=owner_id,
+        key=key.key,
+        fingerprint=key.fingerprint,
+        conversation_id=conversation_id,
+        message_id=message_id,
+        created_at=now,
+    )
+    if not claimed:
         raise KeyTaken
 
 

@@ -2,7 +2,7 @@
 
 Ids are UUIDv7: text in Python and SQLite, native in PostgreSQL. Times are milliseconds since the epoch.
 
-Statements use the same values with both databases (decision 0002).
+Statements have the same values on both databases (decision 0013).
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
-    text,
+    column,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.domain.messages import Status
 
 Id = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Key = BigInteger().with_variant(Integer, "sqlite")
 """Type of a generated integer key: SQLite generates values only for INTEGER."""
-UNFINISHED = text("status IN ('queued', 'in_progress')")
-VISIBLE = text("status IN ('queued', 'processing', 'ready', 'failed')")
-"""Condition of a document that callers see: neither while it is uploaded nor once it is deleted."""
+UNFINISHED_STATUSES = (Status.QUEUED, Status.IN_PROGRESS)
+VISIBLE_STATUSES = ("queued", "processing", "ready", "failed")
+"""Statuses of a document that callers see: not `uploading` and `deleting`."""
+UNFINISHED = column("status").in_(UNFINISHED_STATUSES)
+IN_PROGRESS = column("status") == Status.IN_PROGRESS
+VISIBLE = column("status").in_(VISIBLE_STATUSES)
 
 
 class Base(DeclarativeBase):
@@ -97,8 +102,8 @@ class MessageRow(Base):
             "uq_messages_in_progress",
             "conversation_id",
             unique=True,
-            sqlite_where=text("status = 'in_progress'"),
-            postgresql_where=text("status = 'in_progress'"),
+            sqlite_where=IN_PROGRESS,
+            postgresql_where=IN_PROGRESS,
         ),
         Index(
             "ix_messages_unfinished",

@@ -2,24 +2,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.expressions import insert_into, is_among
 from app.db.models import AttemptRow, ConversationRow, MessageRow, UserRow
-from app.db.transaction import Statement, Transaction, first_row
+from app.db.transaction import Transaction, execute, fetch_value
 from app.domain.users import User
 
-INSERT = """
-INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (user_id) DO NOTHING RETURNING id"""
-ROW_ID = "SELECT id FROM users WHERE user_id = $1"
+BY_USER_ID = UserRow.user_id == bindparam("user_id")
+INSERT = (
+    insert_into(UserRow, documents_version=0)
+    .on_conflict_do_nothing(index_elements=[UserRow.user_id])
+    .returning(UserRow.id)
+)
+ROW_ID = select(UserRow.id).where(BY_USER_ID)
+# The lock that a row which refers to the user's takes anyway: an erasure waits for the transaction.
+SHARED_ROW_ID = ROW_ID.with_for_update(read=True, key_share=True)
+GET = select(UserRow).where(BY_USER_ID)
+LOCKED = GET.with_for_update()
+ERASED = select(UserRow.id).where(UserRow.user_id.is_(None))
+CONVERSATIONS = (
+    select(ConversationRow).where(ConversationRow.owner_id == bindparam("owner_id")).limit(100).with_for_update()
+)
+DELETE_CONVERSATIONS = delete(ConversationRow).where(is_among(ConversationRow.conversation_id, "conversation_ids"))
+DELETE_MESSAGES_AFTER = delete(MessageRow).where(
+    MessageRow.conversation_id == bindparam("conversation_id"),
+    MessageRow.sequence_number > bindparam("last_sequence"),
+)
+DELETE_ATTEMPTS = (
+    delete(AttemptRow)
+    .where(
+        AttemptRow.attempt_id.in_(
+            select(AttemptRow.attempt_id).where(AttemptRow.owner_id == bindparam("owner_id")).limit(bindparam("limit"))
+        )
+    )
+    .returning(AttemptRow.attempt_id)
+)
+DELETE = delete(UserRow).where(UserRow.id == bindparam("row_id"))
 
 
 def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Transaction[tuple[str, bool]]:
     """Insert a user's row if there is none; return the row's id, and True if it was inserted."""
-    if (yield Statement(INSERT, (row_id, user_id, name, now))):
+    if (yield from execute(INSERT, id=row_id, user_id=user_id, name=name, created_at=now)):
         return row_id, True
-    existing = yield from row_id_of(user_id)
+    existing = yield from fetch_value(SHARED_ROW_ID, user_id=user_id)
     if existing is None:  # erased between the two statements
         return (yield from ensure(user_id, row_id, now, name))
     return existing, False
@@ -27,31 +54,35 @@ def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Tran
 
 def row_id_of(user_id: str | None) -> Transaction[str | None]:
     """Return the id of a user's row; None for a user without a row, and for no user (None)."""
-    row = yield from first_row(Statement(ROW_ID, (user_id,)))
-    return None if row is None else str(row[0])
+    return (yield from fetch_value(ROW_ID, user_id=user_id))
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
-    row = (await session.scalars(select(UserRow).where(UserRow.user_id == user_id))).one_or_none()
+    row = await session.scalar(GET, {"user_id": user_id})
     return None if row is None else User(user_id, row.name, row.created_at)
 
 
 async def rename(session: AsyncSession, user_id: str, name: str | None) -> User | None:
     """Change a user's name; return the user, or None if there is none."""
-    query = update(UserRow).where(UserRow.user_id == user_id).values(name=name).returning(UserRow)
-    row = (await session.scalars(query)).one_or_none()
-    return None if row is None else User(user_id, row.name, row.created_at)
+    row = await session.scalar(LOCKED, {"user_id": user_id})
+    if row is None:
+        return None
+    row.name = name
+    return User(user_id, name, row.created_at)
 
 
 async def mark_erased(session: AsyncSession, user_id: str) -> str | None:
     """Clear a user's id, which hides all their data at once; return the row's id, or None without such a user."""
-    query = update(UserRow).where(UserRow.user_id == user_id).values(user_id=None).returning(UserRow.id)
-    return (await session.scalars(query)).one_or_none()
+    row = await session.scalar(LOCKED, {"user_id": user_id})
+    if row is None:
+        return None
+    row.user_id = None
+    return row.id
 
 
 async def list_erased(session: AsyncSession) -> Sequence[str]:
     """List the row ids of users whose erasure is unfinished."""
-    return (await session.scalars(select(UserRow.id).where(UserRow.user_id.is_(None)))).all()
+    return (await session.scalars(ERASED)).all()
 
 
 async def erase_batch(session: AsyncSession, row_id: str, messages: int) -> Sequence[str] | None:
@@ -59,31 +90,22 @@ async def erase_batch(session: AsyncSession, row_id: str, messages: int) -> Sequ
 
     Return the ids of the deleted conversations; None once nothing is left and the user's row is deleted too.
     """
-    query = (
-        select(ConversationRow.conversation_id, ConversationRow.last_sequence)
-        .where(ConversationRow.owner_id == row_id)
-        .limit(100)
-        .with_for_update()
-    )
-    conversations = (await session.execute(query)).all()
+    conversations = (await session.scalars(CONVERSATIONS, {"owner_id": row_id})).all()
     if not conversations:
         return await erase_rest(session, row_id, messages)
     if conversations[0].last_sequence > messages:
-        await delete_last_messages(session, conversations[0].conversation_id, messages)
+        await delete_last_messages(session, conversations[0], messages)
     chosen = take_within([(row.conversation_id, row.last_sequence) for row in conversations], messages)
-    await session.execute(delete(ConversationRow).where(ConversationRow.conversation_id.in_(chosen)))
+    await session.execute(DELETE_CONVERSATIONS, {"conversation_ids": chosen})
     return chosen
 
 
 async def erase_rest(session: AsyncSession, row_id: str, attempts: int) -> Sequence[str] | None:
     """Delete so many of an erased user's attempts; None once they and the user's row are all deleted."""
-    chosen = select(AttemptRow.attempt_id).where(AttemptRow.owner_id == row_id).limit(attempts)
-    deleted = await session.scalars(
-        delete(AttemptRow).where(AttemptRow.attempt_id.in_(chosen)).returning(AttemptRow.attempt_id)
-    )
+    deleted = await session.scalars(DELETE_ATTEMPTS, {"owner_id": row_id, "limit": attempts})
     if len(deleted.all()) == attempts:
         return []
-    await session.execute(delete(UserRow).where(UserRow.id == row_id))
+    await session.execute(DELETE, {"row_id": row_id})
     return None
 
 
@@ -98,13 +120,9 @@ def take_within(sizes: Sequence[tuple[str, int]], limit: int) -> list[str]:
     return chosen
 
 
-async def delete_last_messages(session: AsyncSession, conversation_id: str, messages: int) -> None:
+async def delete_last_messages(session: AsyncSession, conversation: ConversationRow, messages: int) -> None:
     """Delete the last messages of a conversation that is too long for one transaction."""
-    row = await session.get_one(ConversationRow, conversation_id)
-    row.last_sequence -= messages
-    await session.execute(
-        delete(MessageRow)
-        .where(MessageRow.conversation_id == conversation_id)
-        .where(MessageRow.sequence_number > row.last_sequence)
-    )
+    conversation.last_sequence -= messages
     await session.flush()
+    last = {"conversation_id": conversation.conversation_id, "last_sequence": conversation.last_sequence}
+    await session.execute(DELETE_MESSAGES_AFTER, last)

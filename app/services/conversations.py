@@ -3,16 +3,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.db import conversations, idempotency, messages, users
+from app.db import conversations, documents, idempotency, messages, users
 from app.db.database import Database
 from app.db.idempotency import KeyTaken
-from app.db.transaction import Transaction
+from app.db.transaction import Transaction, run_in_session
 from app.domain.conversations import Conversation, Mode, NewConversation, TitleSource
 from app.domain.idempotency import IdempotencyKey
 from app.domain.ids import new_id, now_ms
 from app.domain.messages import Message, Sampling
 from app.domain.principals import Principal
-from app.errors import ConversationNotFound, DocumentNotFound, IdempotencyKeyReused
+from app.errors import ConversationNotFound, IdempotencyKeyReused
 from app.llm.catalog import Catalog
 from app.services.turns.executor import TurnExecutor
 
@@ -44,11 +44,12 @@ class ConversationService:
         self._catalog.resolve(Sampling(), new.sampling)
         conversation_id = new_id()
         try:
-            await self._database.write(create_conversation, user_id, conversation_id, new, key, now_ms())
+            async with self._database.write_session() as session:
+                creation = create_conversation(user_id, conversation_id, new, key, now_ms())
+                return await run_in_session(session, creation), False
         except KeyTaken:
             assert key is not None, "only a key can be taken"  # noqa: S101  for the types
             return await self._created_before(user_id, key), True
-        return await self.get(Principal(user_id), conversation_id), False
 
     async def _created_before(self, user_id: str, key: IdempotencyKey) -> Conversation:
         first = await self._database.read(idempotency.find, user_id, None, key.key)
@@ -59,8 +60,7 @@ class ConversationService:
         return await self.get(Principal(user_id), first.conversation_id)
 
     async def get(self, principal: Principal, conversation_id: str) -> Conversation:
-        async with self._database.read_session() as session:
-            conversation = await conversations.get(session, principal.user_id, conversation_id)
+        conversation = await self._database.read(conversations.get, principal.user_id, conversation_id)
         if conversation is None:
             raise ConversationNotFound
         return conversation
@@ -73,8 +73,7 @@ class ConversationService:
         self, user_id: str, mode: Mode | None, after: tuple[int, str] | None, limit: int
     ) -> list[Conversation]:
         """List a user's conversations by descending time of update and id, from after a position given as both."""
-        async with self._database.read_session() as session:
-            return await conversations.page(session, user_id, mode, after, limit)
+        return await self._database.read(conversations.page, user_id, mode, after, limit)
 
     async def change(self, principal: Principal, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
         """Set fields by their names.
@@ -84,21 +83,20 @@ class ConversationService:
             DocumentNotFound: one of the documents is not the user's.
         """
         async with self._database.write_session(locks=conversation_id) as session:
-            before = await conversations.get(session, principal.user_id, conversation_id, lock=True)
-            if before is None:
+            found = await conversations.locked(session, principal.user_id, conversation_id)
+            if found is None:
                 raise ConversationNotFound
+            row, user_id = found
+            before = conversations.conversation_of(row, user_id)
             if "provider" in changes and changes["provider"] != before.sampling.provider:
                 changes = {"model": None, **changes}  # a model of the old provider
             if SAMPLING_FIELDS & changes.keys():
                 self._catalog.resolve(Sampling(), changed_sampling(before.sampling, changes))
-            if not await conversations.has_documents(session, before.user_id, changes.get("document_ids") or ()):
-                raise DocumentNotFound
-            values = columns(changes) | {"updated_at": max(now_ms(), before.updated_at)}
-            await conversations.update(session, conversation_id, values)
-            after = await conversations.get(session, principal.user_id, conversation_id)
-        if after is None:
-            raise ConversationNotFound
-        return after
+            await run_in_session(session, documents.require_owned(row.owner_id, changes.get("document_ids") or ()))
+            if "title" in changes:
+                changes = {**changes, "title_source": None if changes["title"] is None else TitleSource.USER}
+            conversations.change(row, {**changes, "updated_at": max(now_ms(), before.updated_at)})
+            return conversations.conversation_of(row, user_id)
 
     async def delete(self, principal: Principal, conversation_id: str) -> None:
         """Delete a conversation with its messages and stop its turns."""
@@ -110,23 +108,18 @@ class ConversationService:
 
 def create_conversation(
     user_id: str, conversation_id: str, new: NewConversation, key: IdempotencyKey | None, now: int
-) -> Transaction[None]:
+) -> Transaction[Conversation]:
     """Insert a conversation, and its user if new; claim the idempotency key."""
     owner_id, _ = yield from users.ensure(user_id, new_id(), now)
     if key is not None:
         yield from idempotency.claim(owner_id, key, conversation_id, None, now)
     yield from conversations.insert(conversation_id, owner_id, new, now)
+    created = yield from conversations.get(user_id, conversation_id)
+    assert created is not None, "this transaction has inserted it"  # noqa: S101  for the types
+    return created
 
 
 def changed_sampling(sampling: Sampling, changes: Mapping[str, Any]) -> Sampling:
     """Return a conversation's sampling parameters after changes."""
     names = ("provider", "model", "temperature", "max_tokens")
     return Sampling(*(changes.get(name, getattr(sampling, name)) for name in names))
-
-
-def columns(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Map changes by field to changes by column; a title set here has the user as its source."""
-    values = {("meta" if name == "metadata" else name): value for name, value in changes.items()}
-    if "title" in values:
-        values["title_source"] = None if values["title"] is None else TitleSource.USER
-    return values

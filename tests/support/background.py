@@ -14,7 +14,6 @@ from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.timings import Timings
 from app.services.turns.recovery import TurnRecovery
-from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
@@ -68,16 +67,19 @@ async def wait_until_ready(service: Service, status: int = 200) -> httpx2.Respon
 
 async def start_half_reply(
     service: Service, provider: FakeProvider, gate: asyncio.Event
-) -> tuple[str, asyncio.Task[Any]]:
-    """Start a reply that waits for the gate after its first text; return the messages' path and the waiting post."""
+) -> tuple[dict[str, Any], asyncio.Task[Any]]:
+    """Start a reply that waits for the gate after its first text; return its conversation and the waiting post."""
     provider.reply("Half ", gate, "and half")
-    made = await service.client.create_conversation()
+    conversation = await service.client.create_conversation()
     calls = len(provider.calls)
-    post = asyncio.create_task(service.client.post_message(made, "Hello"))
+    post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
-    await wait_for(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
-    return messages_path(made), post
+    conversation_id = conversation["conversation_id"]
+    await wait_for(
+        lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id == conversation_id)
+    )
+    return conversation, post
 
 
 async def end_lease(service: Service) -> None:

@@ -12,20 +12,21 @@ from app.domain.ids import new_id, now_ms
 from app.services.runtime.timings import Timings
 from app.services.turns.cancellation import CancellationPoller
 from app.services.turns.checkpoints import CheckpointWriter
-from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
 
-async def start_reply(service: Service, provider: FakeProvider, *steps: Any) -> tuple[str, asyncio.Task[Any]]:
-    """Start a reply up to the provider's first gate; return the path of the messages and the waiting post."""
+async def start_reply(
+    service: Service, provider: FakeProvider, *steps: Any
+) -> tuple[dict[str, Any], asyncio.Task[Any]]:
+    """Start a reply up to the provider's first gate; return the conversation and the waiting post."""
     provider.reply(*steps)
     conversation = await service.client.create_conversation()
     post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
     await provider.wait_calls(len(provider.calls) or 1)
     [run] = service.services.turns.executor.runs.values()
     await run.stream.wait_beyond(0)
-    return messages_path(conversation), post
+    return conversation, post
 
 
 async def update_replies(service: Service, **values: Any) -> None:
@@ -65,8 +66,8 @@ async def living_process(service: Service) -> str:
     return process_id
 
 
-async def abandoned_turn(service: Service, **values: Any) -> str:
-    """Create a conversation whose reply a dead process left with these values; return the path of its messages."""
+async def abandoned_turn(service: Service, **values: Any) -> dict[str, Any]:
+    """Create a conversation whose reply a dead process left with these values."""
     conversation = await service.client.create_conversation(message="Hello")
     await update_replies(service, process_id=await dead_process(service), **values)
-    return messages_path(conversation)
+    return conversation

@@ -217,7 +217,7 @@ def test_metadata_address_is_refused(host: str, name: str) -> None:
 @pytest.mark.parametrize("host", ["%31%36%39.254.169.254", "host name", "host:99999", "host:port"])
 def test_ambiguous_base_url_is_refused(host: str) -> None:
     """A host with escapes or spaces, which URL parsers read differently, and an invalid port are refused."""
-    with pytest.raises(ValidationError, match="is no URL"):
+    with pytest.raises(ValidationError, match="is not a valid URL"):
         settings(openai_base_url=f"http://{host}/v1")
 
 
@@ -278,11 +278,11 @@ SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"embedding_provider": "elsewhere"}, "has to be one of local, openai, none"),
-        ({"embedding_provider": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL is needed"),
-        ({"embedding_provider": "tei", "llm_providers": SERVER}, "EMBEDDING_MODEL is needed"),
-        ({"rerank_model": "judge"}, "has to be provider:model"),
-        ({"rerank_model": "tei:", "llm_providers": SERVER}, "has to be provider:model"),
+        ({"embedding_provider": "elsewhere"}, "must be one of local, openai, none"),
+        ({"embedding_provider": "openai"}, "set OPENAI_API_KEY or OPENAI_BASE_URL"),
+        ({"embedding_provider": "tei", "llm_providers": SERVER}, "set EMBEDDING_MODEL"),
+        ({"rerank_model": "judge"}, "must be provider:model"),
+        ({"rerank_model": "tei:", "llm_providers": SERVER}, "must be provider:model"),
     ],
 )
 def test_embedder_and_reranker_are_checked(given: dict[str, Any], says: str) -> None:

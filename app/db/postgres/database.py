@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
+import orjson
 from sqlalchemy import ExceptionContext, event, exc
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
+from app.db.compiled import compile_statement, dump_json
 from app.db.database import POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage, causes
 from app.db.postgres.connector import Connector
@@ -25,6 +28,7 @@ from app.db.transaction import Statement, Transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+DIALECT = asyncpg_dialect.dialect(json_serializer=dump_json)  # type: ignore[no-untyped-call]  # SQLAlchemy's types lack it
 PREPARED_STATEMENTS = 100
 """Prepared statements cached by each connection for sessions."""
 CLOSE_SECONDS = 2
@@ -70,6 +74,8 @@ class PostgresDatabase(Database):
                 "async_creator_fn": self._connector(settings, statement_seconds + 1).open,
                 "prepared_statement_cache_size": 0 if transaction_pooling else PREPARED_STATEMENTS,
             },
+            json_serializer=dump_json,
+            json_deserializer=orjson.loads,
         )
         self._replace_older_than = 0.0
         self._lock_limit = LockLimit(pool_size, statement_seconds)
@@ -200,10 +206,17 @@ async def run(connection: asyncpg.Connection, transaction: Transaction[T], state
         if statement is None:
             statement = next(transaction)
         while True:
-            rows = await connection.fetch(to_postgres(statement.sql), *statement.values)
-            statement = transaction.send(rows)
+            statement = transaction.send(await rows_of(connection, statement))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+async def rows_of(connection: asyncpg.Connection, statement: Statement) -> list[Any]:
+    """Execute a statement and return its rows."""
+    if isinstance(statement.executable, str) or isinstance(statement.values, tuple):
+        return await connection.fetch(to_postgres(str(statement.executable)), *statement.values)  # type: ignore[no-any-return]  # asyncpg has no types
+    compiled = compile_statement(statement.executable, DIALECT)
+    return compiled.rows(await connection.fetch(compiled.sql, *compiled.arguments(statement.values)))
 
 
 def record_connect_time(_connection: object, record: Any) -> None:

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
+import orjson
 from sqlalchemy import URL, event
+from sqlalchemy.dialects.sqlite import aiosqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.db.compiled import compile_statement, dump_json
 from app.db.database import MIGRATION_LOCK_SECONDS, POOL_WAIT_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import Outage
 from app.db.sqlite.disk_space import DiskSpace, truncate_log
@@ -38,6 +41,7 @@ PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 4000",  # pages: a page written by many commits is copied into the file once
     "PRAGMA journal_size_limit = 16777216",  # bytes: a log that grew beyond that during a long read is cut
 )
+DIALECT = aiosqlite.dialect(json_serializer=dump_json, json_deserializer=orjson.loads)
 SNAPSHOT_READERS = 2
 """Threads for long reads, each of which keeps a core busy."""
 DISK_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
@@ -63,6 +67,8 @@ class SqliteDatabase(Database):
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             connect_args={"isolation_level": None, "factory": self._file.open},
+            json_serializer=dump_json,
+            json_deserializer=orjson.loads,
         )
         event.listen(engine.sync_engine, "connect", set_pragmas)
         event.listen(engine.sync_engine, "begin", begin_transaction)
@@ -184,7 +190,6 @@ class DatabaseThread:
     def _open(self) -> sqlite3.Connection:
         connection = self._file.open(isolation_level=None, cached_statements=256)
         try:
-            connection.create_function("monotonic_ms", 0, monotonic_ms)
             set_pragmas(connection, None)
         except BaseException:  # a connection without its pragmas must not be used
             connection.close()
@@ -253,10 +258,17 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
     try:
         statement = next(transaction)
         while True:
-            rows = connection.execute(to_sqlite(statement.sql), statement.values).fetchall()
-            statement = transaction.send(rows)
+            statement = transaction.send(rows_of(connection, statement))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+def rows_of(connection: sqlite3.Connection, statement: Statement) -> list[Any]:
+    """Execute a statement and return its rows."""
+    if isinstance(statement.executable, str) or isinstance(statement.values, tuple):
+        return connection.execute(to_sqlite(str(statement.executable)), tuple(statement.values)).fetchall()
+    compiled = compile_statement(statement.executable, DIALECT)
+    return compiled.rows(connection.execute(compiled.sql, compiled.arguments(statement.values)).fetchall())
 
 
 def read_checked(connection: sqlite3.Connection, file: DatabaseFile, transaction: Transaction[T]) -> T:
@@ -280,11 +292,6 @@ def integrity_check() -> Transaction[list[str]]:
     rows = yield Statement("PRAGMA integrity_check(20)")
     lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
     return [] if lines == ["ok"] else [f"the file is damaged: {line}" for line in lines]
-
-
-def monotonic_ms() -> int:
-    """Read the host's monotonic clock in milliseconds, counted from some moment at or after its boot."""
-    return time.monotonic_ns() // 1_000_000
 
 
 @functools.lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class DatabaseFile:
         connection = FileConnection(self._path, **options | {"factory": FileConnection})
         connection.file = self
         try:
+            connection.create_function("monotonic_ms", 0, monotonic_ms)
             self._identities.setdefault(self._path, identity(self._path.stat()))
             self.check()
         except BaseException:
@@ -77,6 +79,11 @@ class DatabaseFile:
             path = self._path.with_name(self._path.name + suffix)
             if path not in self._identities and path.exists():
                 self._identities[path] = identity(path.stat())
+
+
+def monotonic_ms() -> int:
+    """Read the host's monotonic clock in milliseconds, counted from some moment at or after its boot."""
+    return time.monotonic_ns() // 1_000_000
 
 
 def identity(stat: os.stat_result) -> tuple[int, int]:

@@ -56,10 +56,15 @@ class LocalSettings(BaseModel):
     """The embedded model's settings."""
 
     local_model_path: Path | None = Field(
-        None, description="GGUF file of the embedded model; default: SmolLM2-135M-Instruct."
+        None,
+        description="GGUF file of the embedded model; default: SmolLM2-135M-Instruct, which the extra local installs.",
     )
-    local_model_threads: int = Field(1, ge=1, le=64, description="Threads of the embedded model.")
-    local_model_turns: int = Field(2, ge=1, le=64, description="Replies that the embedded model generates at once.")
+    local_model_threads: int = Field(
+        1, ge=1, le=64, description="CPU threads of the embedded model in a process. Raise it if cores are idle."
+    )
+    local_model_turns: int = Field(
+        2, ge=1, le=64, description="Replies that the embedded model generates at the same time in a process."
+    )
 
 
 def bundled_weights() -> Path | None:

@@ -38,7 +38,7 @@ from app.llm.providers.optional_parameters import (
 )
 
 CONNECT_SECONDS = 5.0
-TOO_MANY_FILES = "The service has reached its limit of open files and connections."
+TOO_MANY_FILES = "The service has reached its limit of open files and connections; retry later."
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,9 @@ def failure_of_connection(error: BaseException) -> TurnFailed:
         if kind in {"ConnectionTimeoutError", "ServerTimeoutError"}:
             return ProviderTimeout("connect")
         if kind in {"ClientHttpProxyError", "ClientProxyConnectionError"}:
-            return ProviderUnavailable("The proxy to the provider refuses the connection or is out of reach.")
+            return ProviderUnavailable(
+                "The proxy to the provider is unreachable or refuses the connection; the operator should check it."
+            )
         if kind == "ClientResponseError":
             return ProviderFailed(NOT_HTTP)
         cause = cause.__cause__
@@ -207,6 +209,8 @@ def certificate_failure(error: ssl.SSLCertVerificationError) -> TurnFailed:
     """Build the failure for a certificate that this machine does not trust: no retry helps, a fallback may."""
     reason = getattr(error, "certificate_error", error)  # aiohttp wraps it
     log.warning("a provider's certificate was refused", extra={"why": getattr(reason, "verify_message", "")})
-    failure = ProviderUnavailable("The provider's certificate was refused; the log says why.")
+    failure = ProviderUnavailable(
+        "The provider's certificate is not trusted; the operator finds the reason in the log."
+    )
     failure.transient, failure.fallback_at_once = False, True
     return failure

@@ -63,12 +63,12 @@ class OpenAIEmbedder:
             matrix = np.array([each["embedding"] for each in entries], np.float64)
             complete = [each["index"] for each in entries] == list(range(count))
         except (KeyError, TypeError, ValueError):
-            raise failure("Its answer holds no vectors.") from None
+            raise failure("Its response contains no vectors.") from None
         if not complete or matrix.ndim != 2 or matrix.shape[1] != (self._dimension or matrix.shape[1]):
-            raise failure("Its answer holds other vectors than were requested.")
+            raise failure("Its response does not match the request.")
         lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise failure("Its answer holds vectors without a length.")
+            raise failure("Its response contains vectors of length zero.")
         self._dimension = matrix.shape[1]
         return [row.astype("<f4").tobytes() for row in matrix / lengths]
 

@@ -69,16 +69,16 @@ class RemoteModel:
         except client.sdk.APIStatusError as error:
             raise refusal(error.status_code, error.response.headers.get("retry-after")) from None
         except TimeoutError as error:
-            raise failure("It does not answer in time.", transient=True) from error
+            raise failure("It did not respond in time.", transient=True) from error
         except client.connection_errors as error:
-            reason = "This process has too many open files." if out_of_files(error) else "It is out of reach."
+            reason = "The service has too many open files." if out_of_files(error) else "It is unreachable."
             raise failure(reason, transient=True) from None
         if len(content) > MAX_RESPONSE_BYTES:
-            raise failure("Its answer is too large.")
+            raise failure("Its response is too large.")
         try:
             return orjson.loads(content)
         except ValueError:
-            raise failure("Its answer is not JSON.") from None
+            raise failure("Its response is not JSON.") from None
 
     async def request_with_retries(self, path: str, body: dict[str, Any], seconds: float) -> Any:
         """Send a request up to `ATTEMPTS` times while errors are transient; `seconds` limits each attempt.
@@ -101,7 +101,7 @@ class RemoteModel:
 
 def refusal(status: int, retry_after: str | None) -> RemoteModelFailed:
     """Build the error for a response's status and `Retry-After` header."""
-    error = failure(f"It answered with status {status}.", transient=status in {408, 429} or status >= 500)
+    error = failure(f"It responded with status {status}.", transient=status in {408, 429} or status >= 500)
     error.requested_delay = retry_after_seconds(retry_after)
     return error
 

@@ -82,7 +82,7 @@ async def test_repeated_parameter_refused(shared_service: Service, method: str, 
         ("a%20b=1&a+b=2", "a b"),
     ):
         problem = expect_problem(await send(shared_service.client, method, path, f"?{query}"), 422, "validation-error")
-        assert problem["errors"] == [{"pointer": f"?{name}", "detail": "The parameter is repeated."}]
+        assert problem["errors"] == [{"pointer": f"?{name}", "detail": "The parameter is repeated; send it once."}]
     assert await row_counts(shared_service) == before
 
 

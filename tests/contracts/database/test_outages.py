@@ -99,7 +99,7 @@ async def unavailable(use: Use, database: Database) -> DatabaseUnavailable:
     with pytest.raises(DatabaseUnavailable) as caught:
         await use(database)
     assert caught.value.reason
-    assert caught.value.detail == "The database is unreachable."
+    assert caught.value.detail == "The database is unavailable; retry later."
     return caught.value
 
 

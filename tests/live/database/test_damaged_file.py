@@ -14,8 +14,8 @@ from tests.support.databases import SqliteTemplate
 from tests.support.process import parley_command, parley_process
 
 NONSENSE = random.Random(11).randbytes
-NO_DATABASE = "parley: The database is unreachable: file is not a database (SQLITE_NOTADB)\n"
-MALFORMED = "parley: The database is unreachable: database disk image is malformed (SQLITE_CORRUPT)\n"
+NO_DATABASE = "parley: The database cannot be used: file is not a database (SQLITE_NOTADB)\n"
+MALFORMED = "parley: The database cannot be used: database disk image is malformed (SQLITE_CORRUPT)\n"
 
 
 @pytest.fixture

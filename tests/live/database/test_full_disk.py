@@ -72,7 +72,7 @@ async def test_oversized_upload_leaves_space(tmp_path: Path, disk: tuple[Path, d
             for each in range(3):
                 await parley.client.send(conversation, f"Meanwhile {each}")
             problem = expect_problem(await uploading, 503, "database-unavailable")
-            assert problem["detail"] == "The database has no disk space left for this."
+            assert problem["detail"] == "The database's disk is full; the operator has to free space."
             await parley.client.send(conversation, "Afterwards")
             await wait_until_deleted(directory / "parley.db", number)
             await parley.client.upload(SMALL + str(number).encode(), f"small{number}.txt")

@@ -159,7 +159,7 @@ async def test_refusal_of_the_pooler_ends_the_start(tmp_path: Path, pooled: Pool
     for url in (known, nobody, f"{pooled.url}?options=endpoint%3Dep-a"):
         refused = await parley_command(tmp_path, "check", **pooled.settings | {"database_url": url})
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr.startswith("parley: The database is unreachable: ")
+        assert refused.stderr.startswith("parley: The database cannot be used: ")
         assert refused.stderr.count("\n") == 1
         assert "hunter" not in refused.stderr
 

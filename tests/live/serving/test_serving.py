@@ -82,7 +82,10 @@ async def test_taken_port_leaves_no_database(tmp_path: Path, workers: int) -> No
         port = taken.getsockname()[1]
         ended = await parley_command(tmp_path, "serve", port=port, web_concurrency=workers, llm_provider="scripted")
     assert ended.returncode == CANNOT_LISTEN
-    assert ended.stderr == f"parley: Cannot serve on 127.0.0.1, port {port}: Address already in use.\n"
+    assert (
+        ended.stderr
+        == f"parley: Cannot serve on 127.0.0.1, port {port}: Address already in use. Set another HOST or PORT.\n"
+    )
     assert file_names(tmp_path) == []
 
 

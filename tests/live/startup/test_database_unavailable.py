@@ -21,6 +21,10 @@ from tests.support.postgres_wire import PostgresWire, error_response
 from tests.support.process import PARLEY, SERVE, UVICORN, guarded, launched, parley_command, parley_process
 
 REFUSED = 2
+PRIVILEGES = (
+    "The database's user may not read or change its schema: {}. "
+    "Grant the privilege, or set another user or search_path in DATABASE_URL."
+)
 ENDED_BY = {signal.SIGTERM: {-signal.SIGTERM, 0}, signal.SIGINT: {-signal.SIGINT, 0}}
 END_SECONDS = 60
 UVICORN_SERVES = (*UVICORN, "app.main:app", "--port", "0")
@@ -82,7 +86,7 @@ async def test_permanent_refusal_ends_the_start(tmp_path: Path, behind: Behind, 
     behind.wire.refuse_connections(error_response(code, text="no, parley:hunter2"))
     names = ("serve", "migrate", "check") if code == "3D000" else ("serve",)
     for refused in await asyncio.gather(*(parley_command(tmp_path, each, **behind.settings) for each in names)):
-        assert_refused(refused, f"The database is unreachable: no, parley:*** ({code})")
+        assert_refused(refused, f"The database cannot be used: no, parley:*** ({code})")
 
 
 async def test_unknown_parameter_is_named(tmp_path: Path, behind: Behind) -> None:
@@ -91,7 +95,7 @@ async def test_unknown_parameter_is_named(tmp_path: Path, behind: Behind) -> Non
     refused = await parley_command(tmp_path, "serve", **settings)
     assert (refused.returncode, refused.stdout) == (REFUSED, "")
     assert refused.stderr.startswith("parley: DATABASE_URL")
-    assert refused.stderr.endswith("has parameters that are not known: sslmod.\n")
+    assert refused.stderr.endswith("has unknown parameters: sslmod.\n")
     assert refused.stderr.count("\n") == 1
 
 
@@ -107,8 +111,8 @@ async def test_unknown_parameter_is_named(tmp_path: Path, behind: Behind) -> Non
 async def test_unparsable_url_ends_the_start(tmp_path: Path, url: str) -> None:
     """A URL that cannot be parsed is explained in one line without the misplaced password."""
     refused = await parley_command(tmp_path, "migrate", database_url=url)
-    encoded = "in names and passwords : / ? # @ are written %3A %2F %3F %23 %40"
-    assert_refused(refused, f"DATABASE_URL has a port that is no number from 1 to 65535; {encoded}.")
+    encoded = "in names and passwords write : / ? # @ as %3A %2F %3F %23 %40"
+    assert_refused(refused, f"DATABASE_URL has a port that is not a number from 1 to 65535; {encoded}.")
 
 
 async def test_user_without_select_is_named(tmp_path: Path, cluster: PostgresCluster, url: str) -> None:
@@ -119,7 +123,7 @@ async def test_user_without_select_is_named(tmp_path: Path, cluster: PostgresClu
     finally:
         cluster.psql("DROP ROLE visitor")
     why = "permission denied for table alembic_version"
-    assert_refused(refused, f"the database's user may not read or change its schema: {why}")
+    assert_refused(refused, PRIVILEGES.format(why))
 
 
 async def test_user_without_create_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
@@ -132,9 +136,7 @@ async def test_user_without_create_is_named(tmp_path: Path, cluster: PostgresClu
     finally:
         cluster.drop_database("unprivileged")
         cluster.psql("DROP ROLE visitor")
-    assert_refused(
-        refused, "the database's user may not read or change its schema: permission denied for schema public"
-    )
+    assert_refused(refused, PRIVILEGES.format("permission denied for schema public"))
 
 
 async def test_empty_search_path_is_named(tmp_path: Path, cluster: PostgresCluster) -> None:
@@ -146,7 +148,7 @@ async def test_empty_search_path_is_named(tmp_path: Path, cluster: PostgresClust
     finally:
         cluster.drop_database("pathless")
     why = "no schema has been selected to create in"
-    assert_refused(refused, f"the database's user may not read or change its schema: {why}")
+    assert_refused(refused, PRIVILEGES.format(why))
 
 
 @pytest.mark.parametrize(
@@ -183,4 +185,4 @@ async def test_other_file_ends_the_start(tmp_path: Path) -> None:
     """A file that is no SQLite database ends the start with a line that says so, and is unchanged."""
     (tmp_path / "notes.txt").write_text("nonsense " * 1_000)
     refused = await parley_command(tmp_path, "serve", database_url=f"sqlite:///{tmp_path}/notes.txt")
-    assert_refused(refused, "The database is unreachable: file is not a database (SQLITE_NOTADB)")
+    assert_refused(refused, "The database cannot be used: file is not a database (SQLITE_NOTADB)")

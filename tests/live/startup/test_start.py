@@ -66,7 +66,7 @@ async def test_newer_schema_is_refused(tmp_path: Path, database_url: str) -> Non
     """A revision of a newer release ends each command with a line that says why, and changes nothing."""
     await execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
     for refused in await each_command(tmp_path, database_url=database_url):
-        assert reason(refused).startswith("the database has schema 9999, which is newer than this release")
+        assert reason(refused).startswith("The database has schema 9999, which is newer than this release")
     assert await execute(database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
@@ -78,8 +78,8 @@ async def test_misspelt_setting_is_a_warning(tmp_path: Path) -> None:
     async with parley_process(tmp_path) as parley:
         warnings = [line["event"] for line in parley.log if line["level"] == "warning"]
     assert warnings == [
-        "LLM_PROVDER in .env is no setting; is LLM_PROVIDER meant?",
-        "OPENAI_APIKEY in .env is no setting; is OPENAI_API_KEY meant?",
+        "LLM_PROVDER in .env is not a setting; did you mean LLM_PROVIDER?",
+        "OPENAI_APIKEY in .env is not a setting; did you mean OPENAI_API_KEY?",
     ]
 
 

@@ -19,7 +19,6 @@ from tests.support.provider import FakeProvider
 from tests.support.replies import rate_limited
 from tests.support.service import Service, asking, serving, settings
 from tests.support.shelf import Shelf
-from tests.support.sse import live_events, parse_events
 from tests.support.turns import checkpoint_writer, dead_process, update_replies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,14 +52,14 @@ async def test_retrieval_event_at_another_process(database_url: str, provider: F
         gate = asyncio.Event()
         path = await start_reply(one, provider, gate, "So.")
         names = []
-        async with other.client.http.stream("GET", f"{path}/events") as response:
-            async for event in live_events(response):
+        async with other.client.stream_events(f"{path}/events") as events:
+            async for event in events:
                 names.append(event.name)
                 if event.name == "retrieval.completed":
                     assert [each["quote"] for each in event.data["citations"]] == [TEXT]
                     gate.set()
         assert names[:3] == ["turn.started", "retrieval.completed", "message.delta"]
-        again = parse_events((await one.client.get(f"{path}/events")).text)
+        again = await one.client.get_events(f"{path}/events")
         assert [event.name for event in again] == [*names[:3], "message.completed"]
         assert again[-1].data["message"]["grounded"] is True
 
@@ -99,7 +98,7 @@ async def test_endless_search_is_cancelled(
     await CheckpointWriter(openai_service.database, openai_service.services.turns.executor, "none", Timings()).save()
     assert openai_service.database.connections_in_use == 0
     await openai_service.client.post(f"{accepted.headers['location']}/cancel")
-    events = parse_events((await openai_service.client.get(f"{accepted.headers['location']}/events")).text)
+    events = await openai_service.client.get_events(f"{accepted.headers['location']}/events")
     assert [event.name for event in events] == ["turn.started", "message.cancelled"]
     assert (events[-1].data["message"]["grounded"], provider.calls) == (False, [])
 

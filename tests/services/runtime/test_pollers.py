@@ -33,7 +33,6 @@ from tests.support.parley_client import messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.service import HASTY, Service, serving, settings
-from tests.support.sse import live_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HANGING_SECONDS = 2.0
@@ -80,9 +79,9 @@ async def test_poller_survives_failed_round(
 async def test_work_resumes_after_outage(openai_service: Service, provider: FakeProvider, error: Exception) -> None:
     """After a database that failed at everything, running and queued turns end well and all pollers run."""
     supervisor, gate = supervisor_of(openai_service), asyncio.Event()
-    path, post = await start_half_reply(openai_service, provider, gate)
-    waiting = asyncio.create_task(openai_service.client.post(path, json={"message": "Second"}))
-    await openai_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
+    conversation, post = await start_half_reply(openai_service, provider, gate)
+    waiting = asyncio.create_task(openai_service.client.post_message(conversation, "Second"))
+    await openai_service.client.wait_for_count(conversation, 4)
     with Outage(openai_service.database, error):
         wake(openai_service)
         idle = {"remote replies", "document feed", "checkpoints"}  # which may have nothing to do
@@ -94,7 +93,7 @@ async def test_work_resumes_after_outage(openai_service: Service, provider: Fake
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
     assert (await waiting).json()["assistant_reply"] == "Echo: Second"
-    assert [each["status"] for each in await openai_service.client.get_json(path)] == ["completed"] * 4
+    assert [each["status"] for each in await openai_service.client.get_messages(conversation)] == ["completed"] * 4
     await wait_for(lambda: not supervisor.unfinished())
     assert (await openai_service.client.get("/readyz")).status_code == 200
     await check_checkpoints_and_cancellation(openai_service, provider)
@@ -102,7 +101,7 @@ async def test_work_resumes_after_outage(openai_service: Service, provider: Fake
 
 async def check_checkpoints_and_cancellation(service: Service, provider: FakeProvider) -> None:
     """Check that a running reply is saved, and cancelled by a flag in its row."""
-    path, post = await start_half_reply(service, provider, asyncio.Event())
+    conversation, post = await start_half_reply(service, provider, asyncio.Event())
 
     async def stored() -> MessageRow:
         async with service.database.read_session() as session:
@@ -115,7 +114,7 @@ async def check_checkpoints_and_cancellation(service: Service, provider: FakePro
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.content == "Half ").values(cancel_requested_at=1))
     assert (await post).json()["assistant_reply"] == "Half "
-    assert (await service.client.get_json(path))[1]["status"] == "cancelled"
+    assert (await service.client.get_messages(conversation))[1]["status"] == "cancelled"
 
 
 async def test_expired_lease_is_not_ready(openai_service: Service) -> None:
@@ -199,7 +198,5 @@ async def test_failed_adoption_takes_no_capacity(service: Service) -> None:
         await recover(service)
     assert service.services.turns.executor.capacity.is_idle
     await recover(service)
-    async with service.client.http.stream(
-        "GET", f"{path}/{(await service.client.get_json(path))[1]['message_id']}/events"
-    ) as response:
-        assert [event async for event in live_events(response)][-1].name == "message.completed"
+    reply = (await service.client.get_json(path))[1]
+    assert (await service.client.get_events(f"{path}/{reply['message_id']}/events"))[-1].name == "message.completed"

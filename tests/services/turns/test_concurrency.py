@@ -8,50 +8,36 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.support.parley_client import conversation_path
+from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, serving, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def conversation(service: Service, user: str = "ada") -> str:
-    made = await service.client.post("/conversations", json={"user_id": user})
-    return str(made.json()["conversation_id"])
-
-
-async def stored(service: Service, conversation_id: str) -> list[dict[str, object]]:
-    response = await service.client.get(f"/conversations/{conversation_id}/messages?limit=100")
-    return list(response.json())
-
-
 async def test_parallel_turns_are_numbered_in_pairs(service: Service) -> None:
     """50 parallel posts to one conversation have the numbers 1 to 100, each reply after its question."""
-    conversation_id = await conversation(service)
-    posts = [
-        service.client.post(f"/conversations/{conversation_id}/messages", json={"message": f"word{n}"})
-        for n in range(50)
-    ]
-    answers = await asyncio.gather(*posts)
-    assert [answer.status_code for answer in answers] == [201] * 50
-    messages = await stored(service, conversation_id)
-    assert [m["sequence_number"] for m in messages] == list(range(1, 101))
-    assert [m["role"] for m in messages] == ["user", "assistant"] * 50
-    assert [m["content"] for m in messages[::2]] == [m["content"] for m in messages[1::2]]
-    assert sorted(str(m["content"]) for m in messages[::2]) == sorted(f"word{n}" for n in range(50))
+    conversation = await service.client.create_conversation()
+    await asyncio.gather(*(service.client.send(conversation, f"word{n}") for n in range(50)))
+    messages = await service.client.get_messages(conversation)
+    assert [message["sequence_number"] for message in messages] == list(range(1, 101))
+    assert [message["role"] for message in messages] == ["user", "assistant"] * 50
+    questions, replies = [[message["content"] for message in messages[start::2]] for start in (0, 1)]
+    assert questions == replies
+    assert sorted(questions) == sorted(f"word{n}" for n in range(50))
 
 
 async def test_65th_unfinished_turn_is_refused(service: Service) -> None:
     """It is `queue-full`, and takes no sequence number."""
-    conversation_id = await conversation(service)
-    path = f"/conversations/{conversation_id}/messages"
-    posts = [asyncio.create_task(service.client.post(path, json={"message": "x", "model": "stall"})) for _ in range(65)]
+    conversation = await service.client.create_conversation()
+    posts = [asyncio.create_task(service.client.post_message(conversation, "x", model="stall")) for _ in range(65)]
     done, waiting = await asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED)
-    refused = done.pop().result()
-    assert (refused.status_code, refused.json()["code"]) == (409, "queue-full")
+    expect_problem(done.pop().result(), 409, "queue-full")
     assert not done
-    assert len(await stored(service, conversation_id)) == 100  # of 128: a page
-    assert (await service.client.get(f"/conversations/{conversation_id}")).json()["message_count"] == 128
-    await service.client.delete(f"/conversations/{conversation_id}")
+    assert len(await service.client.get_messages(conversation)) == 100  # of 128: a page
+    assert (await service.client.get_conversation(conversation))["message_count"] == 128
+    await service.client.delete(conversation_path(conversation))
     assert {post.result().status_code for post in (await asyncio.wait(waiting))[0]} == {404}
 
 
@@ -81,16 +67,13 @@ async def test_one_connection_serves_thirty_streams(narrow_service: Service, pro
     service, gate = narrow_service, asyncio.Event()
     for _ in range(30):
         provider.reply("Half ", gate, "and half")
-    ids = [await conversation(service) for _ in range(30)]
+    conversations = [await service.client.create_conversation() for _ in range(30)]
     half = asyncio.Semaphore(0)
 
     async def stream(place: int) -> None:
-        request = {"message": "Hello", "stream": True}
-        async with service.client.http.stream(
-            "POST", f"/conversations/{ids[place]}/messages", json=request
-        ) as response:
-            async for line in response.aiter_lines():
-                if line == 'data: {"delta":"Half "}':
+        async with service.client.stream(conversations[place], "Hello") as events:
+            async for event in events:
+                if event.data.get("delta") == "Half ":
                     half.release()
                     if place % 2:
                         return
@@ -102,8 +85,8 @@ async def test_one_connection_serves_thirty_streams(narrow_service: Service, pro
     gate.set()
     await asyncio.gather(*streams)
     await asyncio.gather(*(run.stream.wait_finished() for run in list(service.services.turns.executor.runs.values())))
-    for conversation_id in ids:
-        question, reply = await stored(service, conversation_id)
+    for conversation in conversations:
+        question, reply = await service.client.get_messages(conversation)
         assert (question["sequence_number"], reply["sequence_number"]) == (1, 2)
         assert (reply["status"], reply["content"]) == ("completed", "Half and half")
     await wait_for_free_connection(service)

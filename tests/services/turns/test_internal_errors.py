@@ -36,13 +36,13 @@ async def test_reply_is_stored_after_internal_error(
 ) -> None:
     """A reply that an internal error keeps from being stored is retried, with the error in the log."""
     gate = asyncio.Event()
-    path, post = await start_half_reply(openai_service, provider, gate)
+    conversation, post = await start_half_reply(openai_service, provider, gate)
     with Outage(openai_service.database, ZeroDivisionError(), turns.settle):
         gate.set()
         await wait_for(lambda: sum(record.exc_info is not None for record in caplog.records) >= 3)
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half and half")
-    assert (await openai_service.client.get_json(path))[1]["usage"] is not None
+    assert (await openai_service.client.get_messages(conversation))[1]["usage"] is not None
 
 
 async def test_failed_turn_keeps_text(openai_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +87,10 @@ async def test_drain_answers_posts_of_failed_turns(
     timings = dataclasses.replace(HASTY, last_commits=0.05)
     async with serving(asking(provider, database_url=database_url), timings) as service:
         executor = service.services.turns.executor
-        path, first = await start_half_reply(service, provider, asyncio.Event())
+        conversation, first = await start_half_reply(service, provider, asyncio.Event())
         monkeypatch.setattr(executor.queue, "wait_for_start", broken)
         with Outage(service.database, DatabaseUnavailable(), turns.settle) as outage:
-            post = asyncio.create_task(service.client.post(path, json={"message": "Second"}))
+            post = asyncio.create_task(service.client.post_message(conversation, "Second"))
             await outage.failed.wait()
             await executor.drain(0)
             async with asyncio.timeout(WAIT_SECONDS):

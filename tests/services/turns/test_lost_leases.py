@@ -39,23 +39,23 @@ async def test_short_outage_keeps_turns(database_url: str, provider: FakeProvide
     """While its lease lasts, a process that cannot write keeps its turns."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await start_half_reply(one, provider, gate)
+        conversation, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable()) as outage:
             await outage.failed.wait()
             gate.set()
             await provider.calls[-1].finished.wait()
             await recover(other)
         assert (await post).json()["assistant_reply"] == "Half and half"
-        assert (await other.client.get_json(path))[1]["status"] == "completed"
+        assert (await other.client.get_messages(conversation))[1]["status"] == "completed"
 
 
 async def test_long_outage_hands_turns_over(database_url: str, provider: FakeProvider) -> None:
     """After its lease expired its running turn is interrupted and its queued one adopted; clients see both."""
     gate = asyncio.Event()
     async with pair_of(database_url, provider) as (one, other):
-        path, post = await start_half_reply(one, provider, gate)
-        waiting = asyncio.create_task(one.client.post(path, json={"message": "Second"}))
-        await other.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
+        conversation, post = await start_half_reply(one, provider, gate)
+        waiting = asyncio.create_task(one.client.post_message(conversation, "Second"))
+        await other.client.wait_for_count(conversation, 4)
         with Outage(one.database, DatabaseUnavailable()):
             await lease_of(one).release()
             async with other.database.write_session() as session:
@@ -65,7 +65,10 @@ async def test_long_outage_hands_turns_over(database_url: str, provider: FakePro
         gate.set()
         expect_problem(await post, 502, "turn-interrupted")
         assert (await waiting).json()["assistant_reply"] == "Echo: Second"
-        assert [each["status"] for each in (await one.client.get_json(path))[1::2]] == ["interrupted", "completed"]
+        assert [each["status"] for each in (await one.client.get_messages(conversation))[1::2]] == [
+            "interrupted",
+            "completed",
+        ]
 
 
 async def test_start_in_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
@@ -73,11 +76,11 @@ async def test_start_in_outage_interrupts_nothing(database_url: str, provider: F
     gate = asyncio.Event()
     configured = asking(provider, database_url=database_url)
     async with serving(configured, HASTY) as one:
-        path, post = await start_half_reply(one, provider, gate)
+        conversation, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):
             await end_lease(one)
             async with serving(configured, HASTY) as other:
                 await pollers_of(other)["turn recovery"].poll()
-                assert (await other.client.get_json(path))[1]["status"] == "in_progress"
+                assert (await other.client.get_messages(conversation))[1]["status"] == "in_progress"
         gate.set()
         assert (await post).json()["assistant_reply"] == "Half and half"

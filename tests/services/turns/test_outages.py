@@ -29,7 +29,6 @@ from tests.support.parley_client import messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.service import HASTY, Service, asking, serving
-from tests.support.sse import live_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -54,7 +53,7 @@ async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncI
 async def test_reply_survives_expired_lease(openai_service: Service, provider: FakeProvider, error: Exception) -> None:
     """A reply generated in an outage longer than the lease is stored, if no other process ended the turn."""
     gate = asyncio.Event()
-    path, post = await start_half_reply(openai_service, provider, gate)
+    conversation, post = await start_half_reply(openai_service, provider, gate)
     with Outage(openai_service.database, error, process_leases.heartbeat, turns.settle, turns.checkpoint) as outage:
         await end_lease(openai_service)
         wake(openai_service)
@@ -65,7 +64,7 @@ async def test_reply_survives_expired_lease(openai_service: Service, provider: F
         expect_problem(await wait_until_ready(openai_service, 503), 503, "database-unavailable")
         assert not post.done()
     assert (await post).json()["assistant_reply"] == "Half and half"
-    assert (await openai_service.client.get_json(path))[1]["status"] == "completed"
+    assert (await openai_service.client.get_messages(conversation))[1]["status"] == "completed"
     await wait_until_ready(openai_service)
     assert not lease_of(openai_service).may_recover
 
@@ -79,11 +78,10 @@ async def test_unstored_reply_is_problem_with_id(
 ) -> None:
     """The post's error has the id of the reply to read later; a stream waits until it is stored."""
     gate = asyncio.Event()
-    path, post = await start_half_reply(impatient_service, provider, gate)
-    reply = (await impatient_service.client.get_json(path))[1]
-    where = f"{path}/{reply['message_id']}"
-    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
-        events = live_events(response)
+    conversation, post = await start_half_reply(impatient_service, provider, gate)
+    reply = (await impatient_service.client.get_messages(conversation))[1]
+    where = f"{messages_path(conversation)}/{reply['message_id']}"
+    async with impatient_service.client.stream_events(f"{where}/events") as events:
         assert (await anext(events)).name == "turn.started"
         with Outage(impatient_service.database, error, turns.settle):
             gate.set()
@@ -101,16 +99,16 @@ async def test_unstarted_turn_is_problem_with_id(
 ) -> None:
     """A queued post's error has the id of the reply, and the turn runs after the outage."""
     gate = asyncio.Event()
-    path, post = await start_half_reply(impatient_service, provider, gate)
-    waiting = asyncio.create_task(impatient_service.client.post(path, json={"message": "Second"}))
-    await impatient_service.client.wait_for_count({"conversation_id": path.split("/")[2]}, 4)
+    conversation, post = await start_half_reply(impatient_service, provider, gate)
+    waiting = asyncio.create_task(impatient_service.client.post_message(conversation, "Second"))
+    await impatient_service.client.wait_for_count(conversation, 4)
     with Outage(impatient_service.database, DatabaseUnavailable(), failing):
         gate.set()
         assert (await post).status_code == 201
         answer = expect_problem(await waiting, 503, "database-unavailable")
-    where = f"{path}/{answer['message_id']}"
-    async with impatient_service.client.http.stream("GET", f"{where}/events") as response:
-        assert [event async for event in live_events(response)][-1].name == "message.completed"
+    where = f"{messages_path(conversation)}/{answer['message_id']}"
+    async with impatient_service.client.stream_events(f"{where}/events") as events:
+        assert [event async for event in events][-1].name == "message.completed"
     assert (await impatient_service.client.get_json(where))["content"] == "Echo: Second"
 
 

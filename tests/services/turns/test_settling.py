@@ -79,7 +79,7 @@ async def test_unacknowledged_acceptance(service: Service, committed: bool) -> N
     path = messages_path(await service.client.create_conversation())
     LostAcknowledgement(service, committed=committed)
     answer = await service.client.post(path, json={"message": "Hello"})
-    messages = (await service.client.get(path)).json()
+    messages = await service.client.get_json(path)
     assert (answer.status_code, len(messages)) == ((201, 2) if committed else (503, 0))
     assert service.services.turns.executor.runs == {}
 
@@ -104,17 +104,13 @@ async def test_unacknowledged_settlement(service: Service) -> None:
 async def test_internal_error_ends_turn_as_failed(openai_service: Service, provider: FakeProvider) -> None:
     """An internal error before the model call ends the turn, and its client is notified."""
     gate = asyncio.Event()
-    path, first = await start_reply(openai_service, provider, "Half ", gate)
-    lost = {"message": "Lost", "stream": True}
-    async with openai_service.client.http.stream("POST", path, json=lost) as second:
-        lines = second.aiter_lines()
-        async for line in lines:
-            if line == "event: turn.started":
-                break
+    conversation, first = await start_reply(openai_service, provider, "Half ", gate)
+    async with openai_service.client.stream(conversation, "Lost") as events:
+        assert (await anext(events)).name == "turn.started"
         async with openai_service.database.write_session() as session:
             await session.execute(delete(MessageRow).where(MessageRow.content == "Lost"))
         gate.set()
-        rest = [line async for line in lines]
+        names = [event.name async for event in events]
     assert (await first).status_code == 201
-    assert "event: message.failed" in rest
+    assert names == ["message.failed"]
     assert (await message_rows(openai_service))[-1].error_code == "internal-error"

@@ -20,7 +20,7 @@ from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.service import Service, asking, serving
 from tests.support.shared import empty
-from tests.support.sse import live_events, parse_events
+from tests.support.sse import parse_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -81,17 +81,17 @@ async def test_reply_is_followed_at_another_process(pair: Pair, provider: FakePr
         asyncio.create_task(pair.other.client.get(f"{message_path(reply)}/events", params={"starting_after": k}))
         for k in range(len(text) + 1)
     ]
-    async with pair.other.client.http.stream("GET", f"{message_path(reply)}/events") as response:
-        async for event in live_events(response):
+    async with pair.other.client.stream_events(f"{message_path(reply)}/events") as events:
+        async for event in events:
             if event.name == "message.delta":
                 assert event.data["delta"] == "Hälfte 😀 "
                 break
     gate.set()
     for k, response in enumerate(await asyncio.gather(*requests)):
-        events = parse_events(response.text)
-        assert "".join(event.data.get("delta", "") for event in events) == text[k:]
-        assert (events[-1].name, events[-1].id) == ("message.completed", f"{len(text)}-end")
-        assert (events[0].name == "turn.started") == (k == 0)
+        rest = parse_events(response.text)
+        assert "".join(event.data.get("delta", "") for event in rest) == text[k:]
+        assert (rest[-1].name, rest[-1].id) == ("message.completed", f"{len(text)}-end")
+        assert (rest[0].name == "turn.started") == (k == 0)
 
 
 async def test_turn_is_cancelled_from_another_process(pair: Pair, provider: FakeProvider) -> None:
@@ -156,7 +156,7 @@ async def test_queued_regenerate_is_adopted(draining_pair: Pair, provider: FakeP
         await asyncio.sleep(0)
     gate.set()
     await drained
-    ended = parse_events((await pair.other.client.get(f"{messages_path(old)}/{second}/events")).text)[-1]
+    ended = (await pair.other.client.get_events(f"{messages_path(old)}/{second}/events"))[-1]
     assert (ended.name, ended.data["message"]["content"]) == ("message.completed", "Echo: Hello")
     messages = await pair.other.client.get_json(messages_path(old))
     assert [each["superseded_by"] for each in messages] == [None, first, second, None]
@@ -207,8 +207,8 @@ async def test_unread_reply_is_not_polled(pair: Pair, provider: FakeProvider) ->
     gate = asyncio.Event()
     reply = await start_reply(pair, provider, gate)
     remote_replies = pair.other.services.turns.remote_replies
-    async with pair.other.client.http.stream("GET", f"{message_path(reply)}/events") as response:
-        await anext(live_events(response))
+    async with pair.other.client.stream_events(f"{message_path(reply)}/events") as events:
+        await anext(events)
         assert remote_replies.followed == [reply["message_id"]]
     async with within(5):
         while remote_replies.followed:  # noqa: ASYNC110  garbage sets no event

@@ -125,7 +125,7 @@ async def test_interrupt_takes_released_places(database_url: str, provider: Fake
         waiting = (await crowd.post_turn(conversation)).json()["messages"][-1]
         expect_problem(await crowd.post_turn(conversation), 429, "rate-limited")
         assert (await crowd.post_turn(conversation, on_busy="interrupt")).status_code == 202
-        found = (await crowd.service.client.get(f"{messages_path(conversation)}/{waiting['message_id']}")).json()
+        found = await crowd.service.client.get_json(f"{messages_path(conversation)}/{waiting['message_id']}")
         assert found["status"] == "cancelled"
 
 
@@ -165,7 +165,7 @@ async def test_regenerate_takes_place_of_user(database_url: str, provider: FakeP
         assert (waits.status_code, waits.json()["messages"][1]["status"]) == (202, "queued")
         before = await row_counts(crowd.service)
         expect_problem(await crowd.service.client.post(regenerate, json={}), 429, "rate-limited")
-        assert (await crowd.service.client.get(path)).json()["superseded_by"] is None
+        assert (await crowd.service.client.get_json(path))["superseded_by"] is None
         assert await row_counts(crowd.service) == before
 
 

@@ -54,9 +54,9 @@ REFUSED_AS_BY_LIBPQ = [
 ]
 REFUSED = {
     "postgresql://u:hunter2@db/name?sslmode=perhaps": "sslmode as one of disable, allow, prefer, require, verify-ca",
-    "postgresql://u:hunter2@db/name?sslmod=require&b=1": "parameters that are not known: b, sslmod",
-    "postgresql://u:hunter2@db:port/name": "a port that is no number",
-    "postgresql://u:hunter2@db:70000/name": "a port that is no number",
+    "postgresql://u:hunter2@db/name?sslmod=require&b=1": "unknown parameters: b, sslmod",
+    "postgresql://u:hunter2@db:port/name": "a port that is not a number",
+    "postgresql://u:hunter2@db:70000/name": "a port that is not a number",
     "postgresql://u:hunter2@one,two/name?port=1,2,3": "2 hosts and 3 ports",
     "postgresql://u:hunter2@one,/name": "one of them without a host",
     "postgresql://u:hunter2/3@db/name": "%2F",
@@ -122,7 +122,7 @@ def test_url_is_parsed_like_libpq(url: str) -> None:
 def test_invalid_url_is_refused(url: str) -> None:
     """A URL that libpq refuses or that cannot be parsed is refused."""
     assert libpq.parsed(url) is None
-    with pytest.raises(ValueError, match="has"):
+    with pytest.raises(ValueError, match=r"has|must"):
         parse(url)
 
 

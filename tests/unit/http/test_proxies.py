@@ -76,11 +76,11 @@ def test_no_proxy_exempts(monkeypatch: pytest.MonkeyPatch, named: str, host: str
         ("socks5://u:secret@proxy:1080", "SOCKS"),
         ("socks5h://proxy", "SOCKS"),
         ("socks4://proxy", "SOCKS"),
-        ("ftp://u:secret@proxy", "has to be http://host:port"),
-        ("http://", "has to be http://host:port"),
-        ("http://u:secret@proxy:port", "is no URL"),
-        ("http://[u:secret@proxy", "is no URL"),
-        ("http://u:secret@pro xy:3128", "is no URL"),
+        ("ftp://u:secret@proxy", "must be http://host:port"),
+        ("http://", "must be http://host:port"),
+        ("http://u:secret@proxy:port", "is not a valid URL"),
+        ("http://[u:secret@proxy", "is not a valid URL"),
+        ("http://u:secret@pro xy:3128", "is not a valid URL"),
     ],
 )
 def test_unusable_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:

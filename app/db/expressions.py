@@ -1,0 +1,119 @@
+"""Expressions of statements for both databases: parameters, the database's clock, lists of values."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    FunctionElement,
+    Table,
+    Text,
+    bindparam,
+    column,
+    inspect,
+    select,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+from app.db.models import Base, Json
+
+
+def parameter(column: InstrumentedAttribute[Any], name: str | None = None) -> BindParameter[Any]:
+    """Return a parameter of a column's type, with the attribute's name if it has no other.
+
+    A bare `bindparam` takes the type of the column that it is compared with or assigned to; anywhere else, as within
+    `coalesce`, it has none, and PostgreSQL and JSON need one.
+    """
+    return bindparam(name or column.key, type_=column.type)
+
+
+def columns_of(table: type[Base]) -> list[InstrumentedAttribute[Any]]:
+    """Return all columns of a mapped class (or alias), for rows whose fields have the attributes' names."""
+    return [getattr(table, each.key) for each in inspect(table).mapper.column_attrs]
+
+
+def insert_into(table: type[Base], *names: str, **constants: Any) -> Insert:
+    """Return an INSERT with a parameter for each of these attributes; without names, for all that are no constants.
+
+    PostgreSQL's ON CONFLICT and RETURNING are SQLite's too.
+    """
+    given = names or tuple(each.key for each in columns_of(table) if each.key not in constants)
+    values = {name: parameter(getattr(table, name)) for name in given} | constants
+    columns = inspect(table).columns
+    # Into the table and not the mapped class: a session would take the parameters of the latter for rows to insert.
+    target = cast(Table, table.__table__)
+    return insert(target).values({columns[name].name: value for name, value in values.items()})
+
+
+class DatabaseClock(FunctionElement[int]):
+    """The database's clock in milliseconds, of which leases consist.
+
+    On SQLite all processes are on one host and share its monotonic clock, which no setting of the wall clock moves; it
+    restarts with the host. On PostgreSQL it is the server's, during the statement and not at the transaction's start.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(DatabaseClock, "sqlite")
+def sqlite_clock(_element: DatabaseClock, _compiler: SQLCompiler, **_options: Any) -> str:
+    """Call the function that `app.db.sqlite` registers with each connection."""
+    return "monotonic_ms()"
+
+
+@compiles(DatabaseClock, "postgresql")
+def postgres_clock(_element: DatabaseClock, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+
+
+NOW = DatabaseClock()
+
+
+class JsonElements(FunctionElement[Any]):
+    """The elements of a JSON array as rows with the column `value`, of type JSON."""
+
+    inherit_cache = True
+
+
+class JsonTexts(JsonElements):
+    """The elements of a JSON array of texts or numbers as rows with the column `value`, of type text."""
+
+    inherit_cache = True
+
+
+@compiles(JsonElements, "sqlite")
+def sqlite_elements(element: JsonElements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(JsonElements, "postgresql")
+def postgres_elements(element: JsonElements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"jsonb_array_elements({compiler.process(element.clauses, **options)})"
+
+
+@compiles(JsonTexts, "postgresql")
+def postgres_texts(element: JsonTexts, compiler: SQLCompiler, **options: Any) -> str:
+    return f"jsonb_array_elements_text({compiler.process(element.clauses, **options)})"
+
+
+def elements(name: str) -> TableValuedAlias:
+    """Return the elements of the list parameter of this name, each a list of its own, as a table.
+
+    Its column is `c.value`; `c.value[0].as_string()` is an element's first element.
+    """
+    return JsonElements(bindparam(name, type_=Json)).table_valued(column("value", Json))
+
+
+def is_among(attribute: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]:
+    """Build the condition that a column's value is in the list parameter of this name; one parameter for any length."""
+    values = JsonTexts(bindparam(name, type_=Json)).table_valued(column("value", Text))
+    return attribute.in_(select(sql_cast(values.c.value, attribute.type)))

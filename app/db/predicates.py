@@ -1,0 +1,66 @@
+"""The conditions that statements share, each written once: whose a row is, and what state it is in."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.db.expressions import NOW, parameter
+from app.db.models import (
+    UNFINISHED_STATUSES,
+    VISIBLE_STATUSES,
+    ConversationRow,
+    DocumentRow,
+    MessageRow,
+    ProcessRow,
+    UserRow,
+)
+
+MessageTable: TypeAlias = type[MessageRow]
+Worked: TypeAlias = type[MessageRow] | type[DocumentRow]
+"""Tables whose rows a process works on."""
+
+OWNER = UserRow.user_id == func.coalesce(parameter(UserRow.user_id, "owner"), UserRow.user_id)
+"""The user's row is that of the user `owner`, or, where that is None, of any user who is not erased."""
+
+
+def owned_by_caller(table: type[ConversationRow] | type[DocumentRow]) -> ColumnElement[bool]:
+    """Build the condition that a row belongs to the user `owner`; None is any user who is not erased."""
+    return table.owner_id.in_(select(UserRow.id).where(OWNER))
+
+
+def unfinished(message: MessageTable = MessageRow) -> ColumnElement[bool]:
+    """Build the condition that a reply is queued or in progress; that of the index `ix_messages_unfinished`."""
+    return message.status.in_(UNFINISHED_STATUSES)
+
+
+def readable(message: MessageTable = MessageRow) -> ColumnElement[bool]:
+    """Build the condition that a message is part of a history: it has text, and is neither deleted nor superseded."""
+    return and_(message.content != "", message.deleted_at.is_(None), message.superseded_by.is_(None))
+
+
+def visible(document: type[DocumentRow] = DocumentRow) -> ColumnElement[bool]:
+    """Build the condition that callers see a document: neither while it is uploaded nor once it is deleted."""
+    return document.status.in_(VISIBLE_STATUSES)
+
+
+def lease_is_live(process_id: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+    """Build the condition that a process holds its lease."""
+    live = select(ProcessRow.process_id).where(ProcessRow.process_id == process_id, ProcessRow.expires_at > NOW)
+    return live.exists()
+
+
+def stalled(row: Worked) -> ColumnElement[bool]:
+    """Build the condition that no living process works on a row, as the process `observer` sees it.
+
+    Its own rows are never stalled: its tasks are more reliable than a clock. While its own lease is over no row is
+    stalled: what ended that lease (an outage, a suspended host, a clock that was set) may have ended all others.
+    """
+    observer = parameter(ProcessRow.process_id, "observer")
+    return and_(
+        or_(row.process_id.is_(None), row.process_id != observer),
+        not_(lease_is_live(row.process_id)),
+        lease_is_live(observer),
+    )
