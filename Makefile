@@ -15,7 +15,7 @@ run: install
 install: .venv/.installed
 
 # Files go to WORKERS processes, each with a PostgreSQL of its own: one more than there usually are cores, since many
-# tests wait. One file or test is run without them: `.venv/bin/python -m pytest tests/unit/test_storable_text.py`.
+# tests wait. One file or test is run without them: `.venv/bin/python -m pytest tests/unit/domain/test_storable_text.py`.
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

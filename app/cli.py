@@ -58,10 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.command == "serve"
             else run_interruptible(COMMANDS[options.command](settings))
         )
-    except DatabaseUnavailable as error:
-        return refuse([f"{error.detail.rstrip('.')}: {error.reason}" if error.reason else error.detail])
     except (AppError, schema.SchemaError, OSError) as error:
-        return refuse([str(error)])
+        return refuse([error_text(error)])
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -70,19 +68,24 @@ def forbidden_url_errors(settings: Settings) -> Iterator[str]:
     """Generate an error for each base URL that resolves to a forbidden address; behind a proxy the proxy decides."""
     for name, url in settings.base_urls.items():
         if proxy_for(url) is None and resolves_to_forbidden(url):
-            yield f"{name} resolves to a link-local or metadata address."
+            yield f"{name} resolves to a link-local or metadata address; set the address of a provider."
 
 
 def build_parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser("parley", description="A conversation service.")
+    top = argparse.ArgumentParser(
+        "parley",
+        description="Serve conversations with language models over HTTP. Settings come from the environment and .env.",
+    )
     top.add_argument("--version", action="version", version=VERSION)
     commands = top.add_subparsers(dest="command", required=True)
-    serving = commands.add_parser("serve", help="serve; settings come from the environment and .env")
-    serving.add_argument("--host", help="the address to serve on, instead of HOST")
-    serving.add_argument("--port", type=int, help="the port to serve on, instead of PORT")
-    commands.add_parser("migrate", help="migrate the database's schema")
-    commands.add_parser("check", help="report broken invariants and orphans; exit 1 when there are any")
-    commands.add_parser("version", help="print the version")
+    serving = commands.add_parser("serve", help="migrate the database and serve until SIGTERM or Ctrl+C")
+    serving.add_argument("--host", help="address to serve on; overrides HOST")
+    serving.add_argument("--port", type=int, help="port to serve on; overrides PORT")
+    commands.add_parser("migrate", help="migrate the database to this release's schema and exit")
+    commands.add_parser(
+        "check", help="check the stored data for broken invariants and orphans; exit 1 if there are any"
+    )
+    commands.add_parser("version", help="print the version and exit")
     return top
 
 
@@ -100,7 +103,7 @@ def run_server(settings: Settings) -> int:
     if reasons := [*preflight.startup_errors(settings), *forbidden_url_errors(settings)]:
         return refuse(reasons)
     for name, nearest in misspelt_settings().items():
-        log.warning("%s in .env is no setting; is %s meant?", name, nearest)
+        log.warning("%s in .env is not a setting; did you mean %s?", name, nearest)
     try:
         sockets = bind(settings.host, settings.port)
     except OSError as error:
@@ -121,7 +124,16 @@ def run_interruptible(work: Coroutine[Any, Any, int]) -> int:
 
 def cannot_listen(settings: Settings, error: OSError) -> str:
     """Format the error of a port that cannot be listened on."""
-    return f"Cannot serve on {settings.host}, port {settings.port}: {error.strerror}."
+    return f"Cannot serve on {settings.host}, port {settings.port}: {error.strerror}. Set another HOST or PORT."
+
+
+def error_text(error: AppError | schema.SchemaError | OSError) -> str:
+    """Format the error of a command, with the database's own reason or the file's name where it has one."""
+    if isinstance(error, DatabaseUnavailable) and error.reason:
+        return f"The database cannot be used: {error.reason}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"Cannot use {error.filename}: {error.strerror}. Set DATA_DIR or DATABASE_URL to a writable place."
+    return str(error)
 
 
 async def apply_migrations(settings: Settings) -> int:
@@ -169,7 +181,8 @@ def setting_error(error: ErrorDetails) -> str:
     ours = error.get("ctx", {}).get("error")
     words = (error["msg"] if ours is None else str(ours)).rstrip(".")
     name = ".".join(map(str, error["loc"])).upper()
-    words = words.removeprefix("Input ").replace("Field required", "is required")
+    words = words.removeprefix("Input ").replace("Field required", "is required").partition(", unable to ")[0]
+    words = words.replace("should be", "must be")
     return f"{name} {words}." if name else f"{words}."
 
 

@@ -75,14 +75,14 @@ class AppError(Exception):
 
 
 class BadRequest(AppError):
-    """The request is not well-formed HTTP."""
+    """The bytes are not a well-formed HTTP/1.1 request; check the client or proxy that sent them."""
 
     code = "bad-request"
     status = 400
 
 
 class MethodNotAllowed(AppError):
-    """The method is not allowed on this path."""
+    """This path does not have that method; use one from the `Allow` header."""
 
     code = "method-not-allowed"
     status = 405
@@ -93,28 +93,28 @@ class MethodNotAllowed(AppError):
 
 
 class RequestTimeout(AppError):
-    """The request did not arrive in time."""
+    """The request did not arrive in time; send it again without long pauses."""
 
     code = "request-timeout"
     status = 408
 
 
 class UriTooLong(AppError):
-    """The path and query are too long."""
+    """The path and query are longer than 16 KB; shorten them."""
 
     code = "uri-too-long"
     status = 414
 
 
 class HeadersTooLarge(AppError):
-    """The headers are too large."""
+    """The headers are larger than 64 KB; send fewer or shorter ones."""
 
     code = "headers-too-large"
     status = 431
 
 
 class InvalidRequest(AppError):
-    """The request is not valid."""
+    """The request is not valid; correct the values that `errors` names."""
 
     code = "validation-error"
     status = 422
@@ -126,69 +126,69 @@ class InvalidRequest(AppError):
 
 
 class MessageTooLong(InvalidRequest):
-    """A message has at most 32,000 characters."""
+    """A message has at most 32,000 characters; shorten it, or send it in parts."""
 
     code = "message-too-long"
 
 
 class UnknownModel(InvalidRequest):
-    """No such provider or model."""
+    """There is no such provider or model; `GET /models` lists the known ones."""
 
     code = "unknown-model"
 
 
 class IdempotencyKeyReused(InvalidRequest):
-    """The Idempotency-Key was used for another request; choose a new one."""
+    """This Idempotency-Key was already used for another request; send a new key."""
 
     code = "idempotency-key-reused"
 
 
 class NotFound(AppError):
-    """No such path."""
+    """There is no such path; `/openapi.json` lists all of them."""
 
     code = "not-found"
     status = 404
 
 
 class UserNotFound(NotFound):
-    """No such user."""
+    """There is no user with this id; create one with `POST /users`."""
 
     code = "user-not-found"
 
 
 class ConversationNotFound(NotFound):
-    """No such conversation."""
+    """There is no conversation with this id, or it belongs to another user."""
 
     code = "conversation-not-found"
 
 
 class MessageNotFound(NotFound):
-    """No such message."""
+    """There is no message with this id in the conversation."""
 
     code = "message-not-found"
 
 
 class DocumentNotFound(NotFound):
-    """No such document."""
+    """There is no document with this id, or it belongs to another user."""
 
     code = "document-not-found"
 
 
 class Conflict(AppError):
-    """The request conflicts with the current state."""
+    """The request conflicts with the current state of the resource."""
 
     code = "conflict"
     status = 409
 
 
 class AlreadyFinished(Conflict):
-    """The message has already finished."""
+    """The message has already finished; there is nothing to cancel."""
 
     code = "already-finished"
 
 
 class CannotRegenerate(Conflict):
-    """Only the last reply of a conversation can be regenerated, and only if its question was not deleted."""
+    """Only the last reply can be regenerated, and only while its question exists; send a new message instead."""
 
     code = "cannot-regenerate"
 
@@ -200,7 +200,7 @@ class ConversationBusy(Conflict):
 
 
 class DocumentNotReady(Conflict):
-    """The document has no text: its ingestion is unfinished or has failed."""
+    """The document has no text: its ingestion is unfinished or has failed; see its `status` and `error`."""
 
     code = "document-not-ready"
 
@@ -218,7 +218,7 @@ class TurnUnfinished(Conflict):
 
 
 class PayloadTooLarge(AppError):
-    """The body is too large."""
+    """The body is larger than 512 KB; send a smaller one."""
 
     code = "payload-too-large"
     status = 413
@@ -232,14 +232,14 @@ class UnsupportedMediaType(AppError):
 
 
 class NotInstalled(AppError):
-    """This installation cannot ingest documents: the extra `documents` is not installed."""
+    """This installation cannot read documents; its operator can install the extra `documents`."""
 
     code = "not-installed"
     status = 501
 
 
 class EmbeddingFailed(AppError):
-    """The embedding model is unavailable."""
+    """The embedding model is unavailable; retry later."""
 
     code = "embedding-failed"
     status = 503
@@ -247,7 +247,7 @@ class EmbeddingFailed(AppError):
 
 
 class QuotaExceeded(AppError):
-    """Daily token quota exceeded."""
+    """The user's daily token quota is used up; it resets at midnight UTC."""
 
     code = "quota-exceeded"
     status = 429
@@ -263,7 +263,7 @@ class RateLimited(AppError):
 
 
 class TurnFailed(AppError):
-    """The provider returned an error."""
+    """The provider rejected the request; try other parameters or another model."""
 
     code = "provider-error"
     status = 502
@@ -278,30 +278,30 @@ class TurnFailed(AppError):
 
 
 class ProviderFailed(TurnFailed):
-    """The provider failed."""
+    """The provider failed; regenerate the reply, or try another model."""
 
     transient = True
 
 
 class EmptyReply(ProviderFailed):
-    """The provider returned an empty reply."""
+    """The provider returned an empty reply; regenerate it, or try another model."""
 
 
 class ProviderAuth(TurnFailed):
-    """The provider rejected the service's credentials."""
+    """The provider rejected the service's key or account; the operator has to correct it."""
 
     code = "provider-auth"
 
 
 class ProviderTruncated(TurnFailed):
-    """The provider's reply ended before it was complete."""
+    """The provider's reply ended before it was complete; regenerate it."""
 
     code = "provider-truncated"
     transient = True
 
 
 class ProviderTimeout(TurnFailed):
-    """The provider did not respond in time."""
+    """The provider did not respond in time; regenerate the reply, or try another model."""
 
     code = "provider-timeout-first-token"
     status = 504
@@ -314,7 +314,7 @@ class ProviderTimeout(TurnFailed):
 
 
 class ProviderRateLimited(TurnFailed):
-    """The provider's rate limit is reached."""
+    """The provider's rate limit is reached; regenerate the reply later, or try another model."""
 
     code = "provider-rate-limited"
     status = 503
@@ -328,7 +328,7 @@ class ProviderRateLimited(TurnFailed):
 
 
 class ProviderUnavailable(TurnFailed):
-    """The provider is unreachable."""
+    """The provider is unreachable; regenerate the reply later, or try another model."""
 
     code = "provider-unavailable"
     status = 503
@@ -337,14 +337,14 @@ class ProviderUnavailable(TurnFailed):
 
 
 class ModelNotFound(TurnFailed):
-    """The provider has no such model."""
+    """The provider has no such model; `GET /models` lists the known ones."""
 
     code = "unknown-model"
     status = 422
 
 
 class ContextTooLong(TurnFailed):
-    """The conversation does not fit into the model's context window."""
+    """The conversation does not fit the model's context window; use another model or a new conversation."""
 
     code = "context-too-long"
     status = 422
@@ -353,14 +353,14 @@ class ContextTooLong(TurnFailed):
 
 
 class InternalError(TurnFailed):
-    """An unexpected error occurred on the server."""
+    """An unexpected error occurred in the service; report the request's id to its operator."""
 
     code = "internal-error"
     status = 500
 
 
 class TurnInterrupted(AppError):
-    """The turn was interrupted; the text generated so far is kept."""
+    """The turn was interrupted and its text so far is kept; regenerate the reply to complete it."""
 
     code = "turn-interrupted"
     status = 502
@@ -375,7 +375,7 @@ class Unavailable(AppError):
 
 
 class Overloaded(Unavailable):
-    """Too many turns are running."""
+    """The service has reached its limit of running and queued turns; retry later."""
 
     code = "overloaded"
 
@@ -388,7 +388,7 @@ class Draining(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database is unreachable."""
+    """The database is unavailable; retry later."""
 
     code = "database-unavailable"
 

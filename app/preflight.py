@@ -27,7 +27,7 @@ def startup_warnings(settings: Settings) -> Iterator[str]:
     for name, base_url in remote_base_urls(settings).items():
         proxy = proxy_for(base_url)
         if proxy is not None and is_loopback(base_url):
-            yield f"{name} is on this machine, but is reached through {proxy.variable}: name its host in NO_PROXY"
+            yield f"{name} is on this machine, but requests to it go through {proxy.variable}: add its host to NO_PROXY"
     for spec in PROVIDERS:
         if spec.warnings is not None:
             yield from spec.warnings(settings)
@@ -51,7 +51,7 @@ def missing_provider_error(settings: Settings) -> str | None:
     if warnings:
         return f"{warnings[0]}, and no other provider is configured"
     needs = [f"{spec.name} needs {spec.requirement}" for spec in PROVIDERS if spec.requirement is not None]
-    return f"no provider can answer: {', '.join(needs)}"
+    return f"No provider is configured: {', '.join(needs)}"
 
 
 def remote_base_urls(settings: Settings) -> dict[str, str]:

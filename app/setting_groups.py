@@ -22,21 +22,27 @@ ROOT_PATH = re.compile(r"([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?")
 class ServerSettings(BaseModel):
     """The HTTP server."""
 
-    host: str = Field("127.0.0.1", description="Address to serve on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
-    web_concurrency: int = Field(1, ge=1, le=64, description="Number of serving processes.")
+    host: str = Field("127.0.0.1", description="Address to serve on; a container needs 0.0.0.0, all addresses.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 selects a free one.")
+    web_concurrency: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of serving processes. Raise it when one CPU core is not enough; the limits of a process "
+        "apply to each.",
+    )
     log_level: Annotated[LogLevel, LowerCase] = Field(
-        LogLevel.INFO, description="Minimum severity of logged events: debug, info, warning or error."
+        LogLevel.INFO, description="Minimum level of logged events: debug, info, warning or error."
     )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         [],
-        description="Origins whose pages may call the service from browsers, as https://host or http://host:port, "
-        "comma-separated or as JSON; * allows any.",
+        description="Origins whose web pages may call the service from browsers: https://host or http://host:port, "
+        "comma-separated or as JSON; * allows all; default: none.",
     )
     root_path: str = Field(
         "",
-        description="Path prefix under which a proxy publishes the service, such as /parley; the proxy may strip it "
-        "from paths or leave it.",
+        description="Path prefix under which a reverse proxy publishes the service, such as /parley; the proxy may "
+        "remove it from paths or not.",
     )
 
     @field_validator("cors_origins", mode="before")
@@ -56,7 +62,7 @@ class ServerSettings(BaseModel):
         for number, each in enumerate(origins, 1):
             if each != "*" and not ORIGIN.fullmatch(each):
                 raise ValueError(
-                    f"entry {number} is no origin: it has to be https://host or http://host:port, with no path"
+                    f"entry {number} is not an origin: it must be https://host or http://host:port, without a path"
                 )
         return [each.removesuffix(DEFAULT_PORTS.get(each.partition(":")[0], "")) for each in origins]
 
@@ -65,23 +71,31 @@ class ServerSettings(BaseModel):
     def _normalise_root_path(cls, value: str) -> str:
         path = value.strip("/")
         if not ROOT_PATH.fullmatch(path):
-            raise ValueError("has to be a path such as /parley, of letters, digits and - . _ ~")
+            raise ValueError("must be a path such as /parley, of letters, digits and - . _ ~")
         return f"/{path}" if path else ""
 
 
 class DatabaseSettings(BaseModel):
     """The database."""
 
-    data_dir: Path = Field(Path("data"), description="Directory of the SQLite database.")
+    data_dir: Path = Field(Path("data"), description="Directory of the SQLite database if DATABASE_URL is not set.")
     database_url: Annotated[str | None, Trimmed] = Field(
-        None, description="sqlite:///path or postgresql://…; default: parley.db in DATA_DIR."
+        None,
+        description="Database: postgresql://user@host/name or sqlite:///path; default: parley.db in DATA_DIR. Set "
+        "PostgreSQL to serve from several hosts.",
     )
     database_pooler: Annotated[Pooler, LowerCase] = Field(
         Pooler.NONE,
-        description="Pooler in front of PostgreSQL: none, session, or transaction, which gives each transaction "
-        "another connection, as pgbouncer does in transaction mode.",
+        description="Pooler between the service and PostgreSQL: none, session, or transaction, where each "
+        "transaction may get another connection, as with pgbouncer in transaction mode.",
     )
-    database_pool_size: int = Field(10, ge=1, le=100, description="Maximum database connections of a process.")
+    database_pool_size: int = Field(
+        10,
+        ge=1,
+        le=100,
+        description="Maximum database connections of a process. PostgreSQL's max_connections must allow for those of "
+        "all processes.",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -89,7 +103,7 @@ class DatabaseSettings(BaseModel):
         if value is None or SQLITE_URL.fullmatch(value):
             return value
         if not postgres_url.SCHEME.match(value):
-            raise ValueError("has to be sqlite:///path or postgresql://…")
+            raise ValueError("must begin with sqlite:/// and a path, or with postgresql://")
         postgres_url.parse(value)
         return value
 
@@ -101,37 +115,57 @@ class DatabaseSettings(BaseModel):
 class LimitSettings(BaseModel):
     """Limits of turns and connections, and timeouts in seconds."""
 
-    max_turns_at_work: int = Field(1_024, ge=1, description="Turns that a process generates at once.")
-    max_turns_waiting: int = Field(1_024, ge=0, description="Turns queued in a process; more are refused.")
+    max_turns_at_work: int = Field(
+        1_024, ge=1, description="Turns that a process runs at the same time; further ones are queued."
+    )
+    max_turns_waiting: int = Field(
+        1_024, ge=0, description="Turns that a process queues; further ones are refused with 503 overloaded."
+    )
     max_turns_waiting_per_user: int | None = Field(
         None,
         ge=1,
-        description="Turns of one user queued in a process; default: MAX_TURNS_WAITING / 4, at least 1.",
+        description="Turns of one user that a process queues; further ones are refused with 429 rate-limited; "
+        "default: a quarter of MAX_TURNS_WAITING, at least 1.",
     )
     max_output_characters: int = Field(
-        500_000, ge=1, description="Characters of a reply, after which it ends with finish_reason length."
+        500_000, ge=1, description="Maximum characters of a reply; a longer one ends there with finish_reason length."
     )
-    connect_seconds: Seconds = Field(5, description="Timeout for connecting to a provider.")
-    first_token_seconds: Seconds = Field(60, description="Timeout for a model's first token.")
-    first_token_reasoning_seconds: Seconds = Field(180, description="The same for reasoning models.")
-    idle_seconds: Seconds = Field(30, description="Longest pause within a model's reply.")
-    turn_seconds: Seconds = Field(300, description="Timeout for a turn, from its start.")
+    connect_seconds: Seconds = Field(5, description="Timeout in seconds for connecting to a provider.")
+    first_token_seconds: Seconds = Field(
+        60, description="Timeout in seconds for the first token of a reply. Raise it for slow models and long prompts."
+    )
+    first_token_reasoning_seconds: Seconds = Field(
+        180, description="Timeout in seconds for the first token of a reasoning model's reply."
+    )
+    idle_seconds: Seconds = Field(30, description="Timeout in seconds between two tokens of a reply.")
+    turn_seconds: Seconds = Field(
+        300, description="Timeout in seconds for a turn, from its start; time in the queue does not count."
+    )
     drain_seconds: Seconds = Field(
         25,
-        description="Time in which running turns may finish after SIGTERM. The supervisor has to wait some seconds "
-        "longer before it kills the process: docker stop waits for 10, so give it --time 30.",
+        description="Seconds that running turns have to finish after SIGTERM. The supervisor must wait at least 5 "
+        "seconds longer before it kills the process; docker stop waits for 10 in all, so give it "
+        "--time 30.",
     )
     header_seconds: Seconds = Field(
         10,
-        description="Timeout for a request's headers, from the connection or their first byte.",
+        description="Timeout in seconds for a request's headers, from the start of the connection or from their "
+        "first byte.",
     )
-    body_seconds: Seconds = Field(30, description="Longest pause within a request's body.")
-    keep_alive_seconds: Seconds = Field(75, description="Timeout for a connection without a request.")
+    body_seconds: Seconds = Field(
+        30,
+        description="Timeout in seconds between two parts of a request's body. Raise it for clients with slow uploads.",
+    )
+    keep_alive_seconds: Seconds = Field(
+        75,
+        description="Seconds that a connection without a request stays open. Behind a proxy, set more than the "
+        "proxy's own.",
+    )
     max_connections: int | None = Field(
         None,
         ge=1,
-        description="Maximum connections of clients to a process; more are refused. Default: its limit of open files "
-        "(ulimit -n) minus 128.",
+        description="Maximum client connections of a process; further ones are refused with 503 overloaded; default: "
+        "the limit of open files (ulimit -n) minus 128.",
     )
 
     @property

@@ -33,7 +33,7 @@ def checked_key(value: SecretStr) -> SecretStr:
     """
     key = value.get_secret_value().strip()
     if not re.fullmatch(r"[\x21-\x7e]*", key):
-        raise ValueError("has characters that a key cannot have")
+        raise ValueError("contains characters that a key cannot have: only printable ASCII without spaces is allowed")
     return SecretStr(key)
 
 
@@ -69,7 +69,7 @@ def one_of(value: str | None, names: list[str]) -> str | None:
         ValueError: it is another.
     """
     if value is not None and value not in names:
-        raise ValueError(f"has to be one of {', '.join(names)}")
+        raise ValueError(f"must be one of {', '.join(names)}")
     return value
 
 

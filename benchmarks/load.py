@@ -1,4 +1,4 @@
-"""The loads: turns in a closed loop, streams at a reader's pace, pages of a list. Every answer is checked."""
+"""Loads: turns in a closed loop, streams at a reader's pace, pages of a list. Every answer is checked."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any
 
 import orjson
 
-from benchmarks.client import Answer, Connection, completed, deltas
+from benchmarks.client import TIMEOUT_SECONDS, Answer, Connection, completed, deltas
 from benchmarks.processes import Watch
 
 MAX_FAILURES = 100
-"""After so many, a load is given up: it measures nothing any more."""
+"""A load stops after so many failures, since its measurements mean nothing."""
 
 SETTLING_SECONDS = 0.5
-"""From the last stream's beginning until only their deltas are left to do."""
+"""Time from the start of the last stream until only deltas are left."""
 
 Check = Callable[[Answer], str | None]
-"""Gives what is wrong with an answer, or None."""
+"""Returns the fault of an answer, or None."""
 
 
 @dataclass
 class Outcome:
-    """What a load has met."""
+    """Measurements of a load."""
 
     watch: Watch
     latencies: list[float] = field(default_factory=list)
-    """Seconds of each answer that was right."""
+    """Seconds of each correct answer."""
     late: list[float] = field(default_factory=list)
-    """Of paced streams: seconds by which a gap between two deltas was longer than it should have been."""
+    """Seconds by which gaps between deltas of paced streams exceeded their interval."""
     late_at_edges: list[float] = field(default_factory=list)
-    """The same while streams still began or ended already, which is work of another kind."""
+    """The same while streams started or ended, which is work of another kind."""
     failures: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -50,23 +50,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of a server again and again."""
+    """A repeated request to a server, and the check of its answers."""
 
     port: int
     request: Callable[[str], bytes]
-    """Gives the request for a conversation."""
+    """Returns the request for a conversation."""
     check: Check
 
 
 async def closed(load: Load, conversations: Sequence[str], clients: int, seconds: float, watch: Watch) -> Outcome:
-    """So many clients, each asking again as soon as it has its answer; no two use a conversation at once."""
+    """Run clients that each send the next request after an answer; no two use a conversation at the same time."""
     outcome, pool = Outcome(watch), deque(conversations)
 
     async def client() -> None:
         connection = Connection(load.port)
         while time.perf_counter() < deadline and not outcome.hopeless:
             conversation = pool.popleft()
-            await ask(connection, load, conversation, outcome)
+            await send(connection, load, conversation, outcome)
             pool.append(conversation)
         connection.close()
 
@@ -77,15 +77,15 @@ async def closed(load: Load, conversations: Sequence[str], clients: int, seconds
 
 
 async def paced(
-    load: Load, conversations: Sequence[str], interval: float, ramp: float, patience: float, watch: Watch
+    load: Load, conversations: Sequence[str], interval: float, ramp: float, seconds: float, watch: Watch
 ) -> Outcome:
-    """One stream for each conversation, all at once, begun over `ramp` seconds."""
+    """Run a stream for each conversation, all in parallel, started over `ramp` seconds."""
     outcome, answers = Outcome(watch), list[Answer]()
 
     async def stream(number: int, conversation: str) -> None:
         await asyncio.sleep(ramp * number / len(conversations))
         connection = Connection(load.port)
-        answer = await ask(connection, load, conversation, outcome, patience)
+        answer = await send(connection, load, conversation, outcome, seconds)
         connection.close()
         if answer is not None:
             answers.append(answer)
@@ -93,20 +93,20 @@ async def paced(
     begun = time.perf_counter()
     async with watch:
         await asyncio.gather(*(stream(*each) for each in enumerate(conversations)))
-    note_lateness(outcome, answers, interval, begun + ramp + SETTLING_SECONDS)
+    record_lateness(outcome, answers, interval, begun + ramp + SETTLING_SECONDS)
     return outcome
 
 
 async def steady(
     load: Load, conversations: Sequence[str], interval: float, lasting: asyncio.Future[Any], watch: Watch
 ) -> Outcome:
-    """A request each `interval` seconds, whatever has become of those before, for as long as something lasts."""
+    """Send a request each `interval` seconds, without waiting for earlier answers, until `lasting` is done."""
     outcome, idle, running = Outcome(watch), list[Connection](), set[asyncio.Task[None]]()
     due = time.perf_counter()
 
     async def once(conversation: str) -> None:
         connection = idle.pop() if idle else Connection(load.port)
-        await ask(connection, load, conversation, outcome)
+        await send(connection, load, conversation, outcome)
         idle.append(connection)
 
     async with watch:
@@ -123,13 +123,13 @@ async def steady(
     return outcome
 
 
-async def ask(
-    connection: Connection, load: Load, conversation: str, outcome: Outcome, patience: float = 30.0
+async def send(
+    connection: Connection, load: Load, conversation: str, outcome: Outcome, seconds: float = TIMEOUT_SECONDS
 ) -> Answer | None:
-    """One request; its answer if that was right."""
+    """Send a request; return its answer, or None if that is wrong."""
     request, begun = load.request(conversation), time.perf_counter()
     try:
-        answer = await connection.ask(request, patience)
+        answer = await connection.send(request, seconds)
     except OSError as error:
         outcome.failures[type(error).__name__] += 1
         return None
@@ -141,8 +141,8 @@ async def ask(
     return answer
 
 
-def note_lateness(outcome: Outcome, answers: Sequence[Answer], interval: float, steady: float) -> None:
-    """Sorts the gaps of all streams into those while all of them ran, from `steady` on, and the others."""
+def record_lateness(outcome: Outcome, answers: Sequence[Answer], interval: float, steady: float) -> None:
+    """Record the gaps of all streams, separately for the time in which all of them ran, from `steady` on."""
     first_end = min((answer.pieces[-1][0] for answer in answers), default=steady)
     for answer in answers:
         before = None
@@ -154,7 +154,7 @@ def note_lateness(outcome: Outcome, answers: Sequence[Answer], interval: float, 
 
 
 def moments_of_deltas(answer: Answer) -> Iterator[float]:
-    """When each delta was there whole."""
+    """Yield the time at which each delta had arrived."""
     ends, moments, received = [], [], 0
     for moment, data in answer.pieces:
         received += len(data)
@@ -165,7 +165,7 @@ def moments_of_deltas(answer: Answer) -> Iterator[float]:
 
 
 def replied(text: str) -> Check:
-    """The answer of a turn, with this reply."""
+    """Check that a turn's answer has this reply."""
 
     def check(answer: Answer) -> str | None:
         if answer.status != 201:
@@ -176,7 +176,7 @@ def replied(text: str) -> Check:
 
 
 def streamed(text: str) -> Check:
-    """A stream of exactly this text, with its proper end."""
+    """Check that a stream has exactly this text and its proper end."""
 
     def check(answer: Answer) -> str | None:
         if answer.status != 200:
@@ -190,20 +190,20 @@ def streamed(text: str) -> Check:
 
 
 def listed(first: str, count: int) -> Check:
-    """A page of so many conversations, beginning with this one."""
+    """Check that a page has this number of conversations and begins with this one."""
 
     def check(answer: Answer) -> str | None:
         if answer.status != 200:
             return refusal(answer)
         page = orjson.loads(answer.body)
-        right = len(page) == count and str(page[0]["conversation_id"]) == first
-        return None if right else "another page"
+        correct = len(page) == count and str(page[0]["conversation_id"]) == first
+        return None if correct else "another page"
 
     return check
 
 
 def refusal(answer: Answer) -> str:
-    """The status, and the problem's code where there is one."""
+    """Return the status and, for a problem, its code."""
     try:
         return f"{answer.status} {orjson.loads(answer.body)['code']}"
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""A full server: every place taken, and what else is asked of it meanwhile."""
+"""A server at its capacity: refusals of further turns, and reads meanwhile."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from benchmarks.client import Answer, Connection, request
 from benchmarks.contenders import SERVICE, Contender
 from benchmarks.report import Row
 from benchmarks.stores import REPLY_TOKENS
+from tests.support.parley_client import messages_path
 
 PLACES = 2_048
 """MAX_TURNS_AT_WORK and MAX_TURNS_WAITING together."""
+ONE_USER = {"max_turns_waiting_per_user": str(PLACES)}
+"""All turns belong to one user, who by default may take a quarter of the queue."""
 POSTERS = 16
-ASKED = 400
+REQUESTS = 400
 REPLY_SECONDS = 60
 TOKENS = 120
 
 
 async def overload(bench, database: str) -> None:
-    """Fills all places with turns of a slow model, then posts more, beside reads."""
+    """Fill the capacity with turns of a slow model, then post more turns while reading."""
     if bench.options.quick and database != bench.options.databases[0]:
         return
-    note = f"{PLACES:,} turns at work and waiting; ms until a further one is refused, and for reads meanwhile"
+    note = f"{PLACES:,} turns at work and waiting; ms until a further one is refused, and of reads meanwhile"
     bench.report.head("overload", database, note, report.OVERLOAD)
-    async with bench.house.started([SERVICE], database) as [contender]:
+    async with bench.servers.started([SERVICE], database, **ONE_USER) as [contender]:
         conversations = await contender.store.conversations(PLACES + 1, 2)
-        await bench.house.provider.set(TOKENS, REPLY_SECONDS / TOKENS)
-        accepted = await asked(contender, [in_background(each) for each in conversations[:PLACES]], POSTERS)
+        await bench.servers.provider.set(TOKENS, REPLY_SECONDS / TOKENS)
+        accepted = await send_all(contender, [in_background(each) for each in conversations[:PLACES]], POSTERS)
         refused, read = await asyncio.gather(
-            asked(contender, [in_background(conversations[PLACES])] * ASKED, POSTERS),
-            asked(contender, [request("GET", f"/conversations/{conversations[0]}")] * ASKED, 1),
+            send_all(contender, [in_background(conversations[PLACES])] * REQUESTS, POSTERS),
+            send_all(contender, [request("GET", f"/conversations/{conversations[0]}")] * REQUESTS, 1),
         )
-        await bench.house.provider.set(REPLY_TOKENS)
-    right = [(accepted, 202), (refused, 503), (read, 200)]
-    failures = [f"{answer.status}" for answers, status in right for answer, _ in answers if answer.status != status]
+        await bench.servers.provider.set(REPLY_TOKENS)
+    expected = [(accepted, 202), (refused, 503), (read, 200)]
+    failures = [f"{answer.status}" for answers, status in expected for answer, _ in answers if answer.status != status]
     row: Row = {"group": "overload", "database": database, "scenario": "full", "clients": POSTERS, "server": SERVICE}
     row |= {"failed": len(failures), "failures": {each: failures.count(each) for each in set(failures)}}
     row |= report.milliseconds([seconds for _, seconds in refused], "refused_")
@@ -44,19 +47,19 @@ async def overload(bench, database: str) -> None:
 
 
 def in_background(conversation: str) -> bytes:
-    """The request for a turn that nobody waits for."""
-    return request("POST", f"/conversations/{conversation}/messages", {"message": "Hello", "background": True})
+    """Return the request for a background turn."""
+    return request("POST", messages_path({"conversation_id": conversation}), {"message": "Hello", "background": True})
 
 
-async def asked(contender: Contender, requests: Sequence[bytes], clients: int) -> list[tuple[Answer, float]]:
-    """The answers to requests from so many clients, with the seconds that each took."""
+async def send_all(contender: Contender, requests: Sequence[bytes], clients: int) -> list[tuple[Answer, float]]:
+    """Send requests from a number of clients and return the answers with their durations in seconds."""
     left, answers = list(requests), []
 
     async def client() -> None:
         connection = Connection(contender.server.port)
         while left:
-            asked_for, began = left.pop(), time.perf_counter()
-            answers.append((await connection.ask(asked_for), time.perf_counter() - began))
+            request, begun = left.pop(), time.perf_counter()
+            answers.append((await connection.send(request), time.perf_counter() - begun))
         connection.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))

@@ -1,4 +1,4 @@
-"""The processes of a run: starting and stopping them, and what they use."""
+"""Processes of a run: their start, end and use of CPU and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 SAMPLE_SECONDS = 0.2
 MEBIBYTE = 2**20
-# Nothing of this shell's settings reaches a server: neither keys nor a .env, since it runs in an empty directory.
+# No setting of this shell reaches a server: neither keys nor a .env, since it runs in an empty directory.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 PROVIDER = [sys.executable, "-m", "benchmarks.provider", "--port", "{port}"]
@@ -37,11 +37,11 @@ FLOOR = [
 
 
 class ServerFailed(RuntimeError):
-    """A server did not start, or ended by itself; the message ends with its last words."""
+    """A server did not start or ended by itself; the message ends with the end of its log."""
 
 
 class Server:
-    """A process that listens on a port of its own."""
+    """A process that listens on a free port."""
 
     def __init__(self, command: list[str], environment: dict[str, str], directory: Path) -> None:
         self.port = free_port()
@@ -58,7 +58,7 @@ class Server:
         return self._process.pid
 
     async def start(self, path: str = "/readyz") -> float:
-        """Starts the process; gives the seconds until it answered on the path.
+        """Start the process and return the seconds until it answered on the path.
 
         Raises:
             ServerFailed: it ended, or has not answered within a minute.
@@ -70,17 +70,17 @@ class Server:
                 return time.perf_counter() - begun
             await asyncio.sleep(0.005)
         self.stop()
-        raise ServerFailed(f"{self._name} did not start:\n{self._last_words()}")
+        raise ServerFailed(f"{self._name} did not start:\n{self._log_end()}")
 
     def must_run(self) -> None:
-        """Does nothing while the process runs.
+        """Check that the process runs.
 
         Raises:
             ServerFailed: it has ended.
         """
         status = self._process.poll()
         if status is not None:
-            raise ServerFailed(f"{self._name} ended with status {status} while it was measured:\n{self._last_words()}")
+            raise ServerFailed(f"{self._name} ended with status {status} while it was measured:\n{self._log_end()}")
 
     def _launch(self) -> None:
         self._log = (self._directory / f"{self.port}.log").open("ab")
@@ -91,20 +91,20 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            start_new_session=True,  # Ctrl-C is for this process, which stops the others itself
+            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the others
         )
 
     async def _answers(self, path: str) -> bool:
         connection = Connection(self.port)
         try:
-            return (await connection.ask(request("GET", path), 2)).status == 200
+            return (await connection.send(request("GET", path), 2)).status == 200
         except OSError:
             return False
         finally:
             connection.close()
 
     def stop(self) -> None:
-        """Ends the process, with force if it takes too long."""
+        """End the process, by SIGKILL if it takes too long."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -120,13 +120,13 @@ class Server:
     def _name(self) -> str:
         return Path(self._command[0]).name
 
-    def _last_words(self) -> str:
+    def _log_end(self) -> str:
         text = (self._directory / f"{self.port}.log").read_text(errors="replace")
         return text[-2000:]
 
 
 def free_port() -> int:
-    """A port below those that systems hand to clients: thousands of connections come and go here."""
+    """Return a free port below the ephemeral ones, which thousands of connections use here."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:
@@ -135,7 +135,7 @@ def free_port() -> int:
 
 
 class Provider:
-    """The fake provider's process, and its knobs."""
+    """The process of the fake provider, and its settings."""
 
     def __init__(self, directory: Path) -> None:
         self.server = Server(PROVIDER, {}, directory)
@@ -145,23 +145,23 @@ class Provider:
         return f"http://{HOST}:{self.server.port}/v1"
 
     async def set(self, tokens: int, interval: float = 0.0) -> None:
-        """How long replies are, in tokens, and the seconds between two tokens."""
-        await self._ask(request("PUT", "/knobs", {"tokens": tokens, "interval": interval}))
+        """Set the length of replies in tokens and the seconds between two tokens."""
+        await self._send(request("PUT", "/knobs", {"tokens": tokens, "interval": interval}))
 
     async def take_tally(self) -> bytes:
-        """What was asked since the last look, as JSON."""
-        return await self._ask(request("GET", "/tally"))
+        """Return and reset the counts of requests, as JSON."""
+        return await self._send(request("GET", "/tally"))
 
-    async def _ask(self, asked: bytes) -> bytes:
+    async def _send(self, data: bytes) -> bytes:
         connection = Connection(self.server.port)
         try:
-            return (await connection.ask(asked)).body
+            return (await connection.send(data)).body
         finally:
             connection.close()
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process and its children have used, also those that have ended."""
+    """Return the CPU seconds of a process and its children, including ended ones."""
     total = 0.0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -170,7 +170,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """What a process and its children hold in memory, in MiB."""
+    """Return the resident memory of a process and its children in MiB."""
     total = 0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -188,10 +188,10 @@ def tree(pid: int) -> list[psutil.Process]:
 
 @dataclass
 class Watch:
-    """Measures what processes use while it is entered."""
+    """Measures CPU and memory of processes within its block."""
 
     pids: dict[str, int]
-    """By role: `server`, and whatever else is of interest."""
+    """Process ids by role: `server` and others."""
     seconds: float = 0.0
     cpu: dict[str, float] = field(default_factory=dict)
     """Seconds of CPU by role; `load` is this process."""
@@ -212,7 +212,7 @@ class Watch:
         self.seconds = time.perf_counter() - self._begun
         self.cpu = {role: after - self._before[role] for role, after in self._read().items()}
         self._sampler.cancel()
-        self._look()
+        self._sample_memory()
         gc.enable()
 
     def _read(self) -> dict[str, float]:
@@ -221,8 +221,8 @@ class Watch:
 
     async def _sample(self) -> None:
         while True:
-            self._look()
+            self._sample_memory()
             await asyncio.sleep(SAMPLE_SECONDS)
 
-    def _look(self) -> None:
+    def _sample_memory(self) -> None:
         self.memory_peak_mb = max(self.memory_peak_mb, resident_mb(self.pids["server"]))

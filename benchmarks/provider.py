@@ -1,7 +1,7 @@
-"""A provider that answers at once: chat completions on OpenAI's wire, with a text that can be checked, and embeddings.
+"""A provider that answers at once: chat completions in OpenAI's format with a checkable text, and embeddings.
 
-Its knobs are set over HTTP, `PUT /knobs {"tokens": 64, "interval": 0.05}`, so that all servers that are
-compared meet the same one; `GET /tally` says what it was asked since the last look.
+It is set over HTTP, `PUT /knobs {"tokens": 64, "interval": 0.05}`, so that all compared servers use the same one;
+`GET /tally` returns and resets the counts of its requests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def token(number: int) -> str:
-    """Each has its number, so that one that is lost, doubled or out of order is noticed."""
+    """Return a token with its number, so that a lost, doubled or misplaced one is noticed."""
     word = f"{WORDS[number % len(WORDS)]}-{number}"
     return f" {word}" if number else word
 
@@ -52,7 +52,7 @@ def whole_reply(tokens: int) -> bytes:
 
 @functools.cache
 def streamed_reply(tokens: int, with_usage: bool) -> tuple[bytes, ...]:
-    """One HTTP chunk for each token; the end goes out with the last of them."""
+    """Return an HTTP chunk for each token; the last one includes the end."""
     events = [delta_event({"content": token(number)}) for number in range(tokens)]
     events[0] = delta_event({"role": "assistant", "content": ""}) + events[0]
     events[-1] += delta_event({}, "stop")
@@ -81,7 +81,7 @@ VECTORS = 256
 
 @functools.cache
 def vectors() -> list[list[float]]:
-    """Vectors of length one, of which a text gets one by its sum."""
+    """Return vectors of length one; a text gets one by its checksum."""
     chance = random.Random(DIMENSION)
     drawn = ([chance.gauss(0, 1) for _ in range(DIMENSION)] for _ in range(VECTORS))
     return [normalised(each) for each in drawn]
@@ -93,10 +93,10 @@ def normalised(vector: list[float]) -> list[float]:
 
 
 def embeddings(texts: list[str], encoding: str) -> bytes:
-    """The answer to a request for embeddings, as numbers or as base64."""
+    """Return the answer to a request for embeddings, as numbers or as base64."""
     found = (vectors()[zlib.crc32(each.encode()) % VECTORS] for each in texts)
-    told = [packed(each) if encoding == "base64" else each for each in found]
-    data = [{"object": "embedding", "index": place, "embedding": each} for place, each in enumerate(told)]
+    encoded = [packed(each) if encoding == "base64" else each for each in found]
+    data = [{"object": "embedding", "index": place, "embedding": each} for place, each in enumerate(encoded)]
     usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
     return orjson.dumps({"object": "list", "model": "bench", "data": data, "usage": usage})
 
@@ -107,7 +107,7 @@ def packed(vector: list[float]) -> str:
 
 @dataclass
 class Knobs:
-    """How replies look."""
+    """Settings of replies."""
 
     tokens: int = 64
     interval: float = 0.0
@@ -116,14 +116,14 @@ class Knobs:
 
 @dataclass
 class Tally:
-    """What was asked."""
+    """Counts of requests."""
 
     completions: int = 0
     messages: int = 0
 
 
 class Provider:
-    """What all connections share."""
+    """State shared by all connections."""
 
     def __init__(self) -> None:
         self.knobs = Knobs()
@@ -135,7 +135,7 @@ class Provider:
 
 
 class Connection(asyncio.Protocol):
-    """One client, which sends its next request after the answer to the one before."""
+    """A connection of a client that sends one request at a time."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -180,18 +180,18 @@ class Connection(asyncio.Protocol):
     def _answer(self, status: int, body: bytes) -> None:
         self._transport.write(JSON_HEAD % (status, len(body)) + body)
 
-    def _embed(self, asked: dict) -> None:
-        texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-        self._answer(200, embeddings(texts, asked.get("encoding_format", "float")))
+    def _embed(self, request: dict) -> None:
+        texts = request["input"] if isinstance(request["input"], list) else [request["input"]]
+        self._answer(200, embeddings(texts, request.get("encoding_format", "float")))
 
-    def _complete(self, asked: dict) -> None:
+    def _complete(self, request: dict) -> None:
         knobs, tally = self._provider.knobs, self._provider.tally
         tally.completions += 1
-        tally.messages += len(asked["messages"])
-        if not asked.get("stream"):
+        tally.messages += len(request["messages"])
+        if not request.get("stream"):
             self._answer(200, whole_reply(knobs.tokens))
             return
-        with_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        with_usage = bool((request.get("stream_options") or {}).get("include_usage"))
         chunks = streamed_reply(knobs.tokens, with_usage)
         if knobs.interval:
             self._transport.write(STREAM_HEAD)
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(STREAM_HEAD + b"".join(chunks))
 
     def _send(self, chunks: tuple[bytes, ...], number: int, due: float, interval: float) -> None:
-        """Sends a chunk and plans the next from when this one was due: lateness does not add up."""
+        """Send a chunk and schedule the next one from its due time, so that lateness does not add up."""
         self._transport.write(chunks[number])
         if number + 1 < len(chunks):
             due += interval
@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    gc.disable()  # a collection would look like a late server; what a run leaves behind is little
+    gc.disable()  # a collection would look like a late server, and a run leaves little garbage
     provider = Provider()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(provider), "127.0.0.1", port, backlog=2048)

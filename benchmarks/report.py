@@ -1,4 +1,4 @@
-"""Tables to read and JSON to keep."""
+"""Printed tables and stored JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A column of a table: the value's key, the heading, and decimals for numbers."""
+    """A column of a table: key of its values, heading, width and decimals."""
 
     key: str
     heading: str
@@ -37,7 +37,7 @@ COST = (Column("cpu_ms", "CPU ms", 8, 2), Column("ratio", "x floor", 8, 2))
 REST = (Column("database_cpu_ms", "db ms", 7, 2), Column("memory_mb", "peak MB", 8, 1), Column("failed", "failed", 7))
 TURNS = (*LABELS, Column("per_second", "turns/s", 8), *LATENCY, *COST, *REST)
 STREAM = (*TURNS[:-3], Column("cpu_us_per_token", "us/token", 9, 2), *REST)
-GROWTH = (*TURNS[:-3], Column("told", "told", 7, 1), *REST)
+GROWTH = (*TURNS[:-3], Column("prompt_messages", "prompt", 7, 1), *REST)
 LIST = (*LABELS, Column("per_second", "pages/s", 8), *LATENCY, *COST, *REST)
 SLOW = (
     *LABELS,
@@ -53,7 +53,7 @@ OVERLOAD = (
 )
 INGEST = (
     *(Column("scenario", "embedded by", 22), Column("alone_p50_ms", "alone p50", 10, 2)),
-    *(Column("alone_p99_ms", "p99", 8, 2), Column("p50_ms", "beside p50", 11, 2), Column("p99_ms", "p99", 8, 2)),
+    *(Column("alone_p99_ms", "p99", 8, 2), Column("p50_ms", "during p50", 11, 2), Column("p99_ms", "p99", 8, 2)),
     *(Column("p50_ratio", "x p50", 7, 2), Column("p99_ratio", "x p99", 7, 2), Column("chunks", "chunks", 8)),
     *(Column("chunks_per_second", "chunks/s", 9, 1), Column("memory_mb", "peak MB", 8, 1)),
     Column("failed", "failed", 7),
@@ -71,7 +71,7 @@ START = (
 
 
 class Report:
-    """Prints rows as they come, and keeps them."""
+    """Prints rows as they come, and stores them."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -79,12 +79,12 @@ class Report:
         self._load_before = os.getloadavg()
 
     def head(self, group: str, database: str, note: str, columns: Sequence[Column]) -> None:
-        """Begins a table."""
+        """Print the head of a table."""
         print(f"\n{group} · {database} · {note}")
         print(line(columns, {column.key: column.heading for column in columns}), flush=True)
 
     def add(self, columns: Sequence[Column], row: Row) -> None:
-        """Takes a row into the table and the results."""
+        """Add a row to the table and the results."""
         self.rows.append(row)
         print(line(columns, row), flush=True)
         for what, times in row.get("failures", {}).items():
@@ -95,7 +95,7 @@ class Report:
         return sum(row.get("failed", 0) for row in self.rows)
 
     def write(self, directory: Path, options: dict[str, Any]) -> Path:
-        """Writes all that was measured; gives the file."""
+        """Write all rows as JSON and return the file."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self._begun:%Y%m%dT%H%M%SZ}.json"
         document = {
@@ -110,7 +110,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Return the properties of the machine on which the numbers depend."""
     return {
         "system": platform.system(),
         "processor": platform.machine(),
@@ -139,7 +139,7 @@ def shown(value: Any, decimals: int) -> str:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The nearest rank; None without values."""
+    """Return the percentile by the nearest rank; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -147,7 +147,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def milliseconds(values: Sequence[float], name: str) -> Row:
-    """Percentiles under the keys of the tables."""
+    """Return percentiles in milliseconds under the keys of the tables."""
     row = {}
     for share in (50, 95, 99):
         value = percentile(values, share / 100)
@@ -156,7 +156,7 @@ def milliseconds(values: Sequence[float], name: str) -> Row:
 
 
 def measured(outcome: Outcome, tokens: int = 0) -> Row:
-    """One load as numbers; `tokens` is how many a turn streams."""
+    """Return the values of a load; `tokens` is the number that a turn streams."""
     watch, done = outcome.watch, outcome.done
     cpu = {role: seconds * 1e3 / done for role, seconds in watch.cpu.items()} if done else {}
     server = cpu.get("server")
@@ -177,7 +177,7 @@ def measured(outcome: Outcome, tokens: int = 0) -> Row:
 
 
 def median(rounds: Sequence[Row]) -> Row:
-    """The middle of each number over the rounds; failures add up."""
+    """Return the median of each value over the rounds; failures add up."""
     row: Row = {"rounds": len(rounds), "failures": {}}
     for key in rounds[0]:
         values = [each[key] for each in rounds]
@@ -193,7 +193,7 @@ def median(rounds: Sequence[Row]) -> Row:
 
 
 def with_ratios(rows: Sequence[Row], key: str) -> Sequence[Row]:
-    """Adds what each costs as a multiple of the floor in the same scenario."""
+    """Add the cost of each as a multiple of the floor in the same scenario."""
     floor = next((row[key] for row in rows if row["server"] == BASELINE), None)
     for row in rows:
         row["ratio"] = row[key] / floor if floor and row[key] is not None else None

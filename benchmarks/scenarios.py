@@ -1,4 +1,4 @@
-"""What is measured: groups of loads, each meeting the floor and Parley in turn, round after round."""
+"""Groups of loads, each run on the floor and on Parley in turn, round after round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from benchmarks import report
 from benchmarks.client import request
-from benchmarks.contenders import WHOLE, Contender, House, labels, stopping
+from benchmarks.contenders import WHOLE, Contender, Servers, labels, stopping
 from benchmarks.ingest import ingest
 from benchmarks.load import Load, Outcome, closed, listed, paced, replied, streamed
 from benchmarks.overload import overload
@@ -19,7 +19,7 @@ from benchmarks.processes import resident_mb
 from benchmarks.provider import reply_text
 from benchmarks.report import Column, Report, Row
 from benchmarks.search import search
-from benchmarks.stores import REPLY_TOKENS, Shelf
+from benchmarks.stores import REPLY_TOKENS, ConversationList
 
 CLIENTS = (1, 16, 64)
 HISTORY = 10
@@ -33,7 +33,7 @@ SETTLE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Options:
-    """How much is measured."""
+    """Extent of the measurements."""
 
     groups: tuple[str, ...]
     databases: tuple[str, ...]
@@ -44,16 +44,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every group needs."""
+    """Servers, report and options of a run."""
 
-    house: House
+    servers: Servers
     report: Report
     options: Options
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One load, and how its rows are called."""
+    """One load, and the labels of its rows."""
 
     group: str
     database: str
@@ -64,15 +64,15 @@ class Scenario:
     stream: bool = False
 
     def row(self, server: str, values: Row) -> Row:
-        told = {"group": self.group, "database": self.database, "scenario": self.name, "clients": self.clients}
-        return {**told, "history": self.length, "server": server, **values}
+        key = {"group": self.group, "database": self.database, "scenario": self.name, "clients": self.clients}
+        return {**key, "history": self.length, "server": server, **values}
 
 
 Once = Callable[[Contender, Scenario], Awaitable[Row]]
 
 
-async def compared(bench: Bench, contenders: Sequence[Contender], scenario: Scenario, once: Once) -> None:
-    """Lets the contenders take turns, so that a noisy moment meets them all, and reports the medians."""
+async def compare(bench: Bench, contenders: Sequence[Contender], scenario: Scenario, once: Once) -> None:
+    """Run a load on the contenders alternately, so that a noisy moment affects them all, and report the medians."""
     rounds: dict[str, list[Row]] = {each.label: [] for each in contenders}
     for number in range(bench.options.rounds):
         for each in contenders[:: -1 if number % 2 else 1]:
@@ -84,17 +84,18 @@ async def compared(bench: Bench, contenders: Sequence[Contender], scenario: Scen
 
 
 async def turns_once(bench: Bench, contender: Contender, scenario: Scenario) -> Row:
-    """One load of turns on new conversations."""
-    seconds, provider = bench.options.seconds, bench.house.provider
+    """Run one load of turns on new conversations."""
+    seconds, provider = bench.options.seconds, bench.servers.provider
     count = contender.needed(scenario.stream, scenario.length, scenario.clients, seconds)
     conversations = await contender.store.conversations(count, scenario.length)
     await provider.take_tally()
-    watch = bench.house.watch(contender, scenario.database)
+    watch = bench.servers.watch(contender, scenario.database)
     outcome = await closed(turn_load(contender, scenario.stream), conversations, scenario.clients, seconds, watch)
-    contender.saw(scenario.stream, outcome.done / watch.seconds)
+    contender.record_rate(scenario.stream, outcome.done / watch.seconds)
     tally = orjson.loads(await provider.take_tally())
-    told = tally["messages"] / max(1, tally["completions"])
-    return report.measured(outcome, REPLY_TOKENS if scenario.stream else 0) | {"told": told}
+    prompt_messages = tally["messages"] / max(1, tally["completions"])
+    row = report.measured(outcome, REPLY_TOKENS if scenario.stream else 0)
+    return row | {"prompt_messages": prompt_messages}
 
 
 def turn_load(contender: Contender, stream: bool, tokens: int = REPLY_TOKENS) -> Load:
@@ -104,99 +105,99 @@ def turn_load(contender: Contender, stream: bool, tokens: int = REPLY_TOKENS) ->
 
 
 async def warm(bench: Bench, contenders: Sequence[Contender], database: str) -> None:
-    """First turns load code and open connections; they also show how many conversations a load will need."""
-    await bench.house.provider.set(REPLY_TOKENS)
+    """Run first turns, which load code and show how many conversations a load needs."""
+    await bench.servers.provider.set(REPLY_TOKENS)
     for each in contenders:
         for stream in (False, True, False):
             conversations = await each.store.conversations(256, HISTORY)
-            watch = bench.house.watch(each, database)
+            watch = bench.servers.watch(each, database)
             outcome = await closed(turn_load(each, stream), conversations, 4, WARM_SECONDS, watch)
-            each.saw(stream, outcome.done / watch.seconds)
+            each.record_rate(stream, outcome.done / watch.seconds)
 
 
 async def turns(bench: Bench, database: str) -> None:
-    """JSON turns: 1, 16 and 64 clients."""
+    """Measure JSON turns with 1, 16 and 64 clients."""
     bench.report.head("turns", database, f"JSON, return=minimal, history {HISTORY}", report.TURNS)
-    async with bench.house.started(labels(database, full=not bench.options.quick), database) as contenders:
+    async with bench.servers.started(labels(database, full=not bench.options.quick), database) as contenders:
         await warm(bench, contenders, database)
         whole = replace(contenders[-1], label=WHOLE, prefer="handling=strict")
         for clients in CLIENTS:
             more = [whole] if clients == 16 else []
             scenario = Scenario("turns", database, "JSON", report.TURNS, clients)
-            await compared(bench, [*contenders, *more], scenario, functools.partial(turns_once, bench))
+            await compare(bench, [*contenders, *more], scenario, functools.partial(turns_once, bench))
 
 
 async def stream(bench: Bench, database: str) -> None:
-    """Streamed turns: 1, 16 and 64 clients."""
+    """Measure streamed turns with 1, 16 and 64 clients."""
     note = f"SSE, {REPLY_TOKENS} tokens at once, history {HISTORY}"
     bench.report.head("stream", database, note, report.STREAM)
-    async with bench.house.started(labels(database, full=not bench.options.quick), database) as contenders:
+    async with bench.servers.started(labels(database, full=not bench.options.quick), database) as contenders:
         await warm(bench, contenders, database)
         for clients in CLIENTS:
             scenario = Scenario("stream", database, "SSE", report.STREAM, clients, stream=True)
-            await compared(bench, contenders, scenario, functools.partial(turns_once, bench))
+            await compare(bench, contenders, scenario, functools.partial(turns_once, bench))
 
 
 async def growth(bench: Bench, database: str) -> None:
-    """JSON turns in ever longer conversations."""
-    bench.report.head("growth", database, "JSON, return=minimal; told: messages that the model got", report.GROWTH)
-    async with bench.house.started(labels(database, full=False), database) as contenders:
+    """Measure JSON turns in ever longer conversations."""
+    bench.report.head("growth", database, "JSON, return=minimal; prompt: messages sent to the model", report.GROWTH)
+    async with bench.servers.started(labels(database, full=False), database) as contenders:
         await warm(bench, contenders, database)
         for length in (10, 1_000, 10_000) if bench.options.quick else (10, 100, 1_000, 10_000):
             scenario = Scenario("growth", database, f"history {length}", report.GROWTH, 1, length)
-            await compared(bench, contenders, scenario, functools.partial(turns_once, bench))
+            await compare(bench, contenders, scenario, functools.partial(turns_once, bench))
 
 
 async def lists(bench: Bench, database: str) -> None:
-    """Pages of a user's conversations, the first and one far down."""
-    bench.report.head("list", database, f"{PAGE} of so many conversations of one user", report.LIST)
-    async with bench.house.started(labels(database, full=False), database) as contenders:
+    """Measure pages of a user's conversations, the first and one far down."""
+    bench.report.head("list", database, f"pages of {PAGE} conversations of one user, by their number", report.LIST)
+    async with bench.servers.started(labels(database, full=False), database) as contenders:
         for total in (100, 100_000) if bench.options.quick else (100, 10_000, 100_000):
-            shelves = {each.label: await each.store.shelf(total, PAGE) for each in contenders}
+            lists_by_label = {each.label: await each.store.conversation_list(total, PAGE) for each in contenders}
             for deep in (False, True):
                 name = f"{total:,} {'deep' if deep else 'first'}"
                 scenario = Scenario("list", database, name, report.LIST, 1)
-                await compared(bench, contenders, scenario, functools.partial(pages_once, bench, shelves, deep))
+                await compare(bench, contenders, scenario, functools.partial(pages_once, bench, lists_by_label, deep))
 
 
 async def pages_once(
-    bench: Bench, shelves: dict[str, Shelf], deep: bool, contender: Contender, scenario: Scenario
+    bench: Bench, lists_by_label: dict[str, ConversationList], deep: bool, contender: Contender, scenario: Scenario
 ) -> Row:
-    """One load of the same page again and again."""
-    shelf = shelves[contender.label]
-    behind = f"&cursor={shelf.deep_cursor}" if deep else ""
-    asked = request("GET", f"/conversations?user_id={shelf.user_id}&limit={PAGE}{behind}")
-    check = listed(shelf.deep_first if deep else shelf.newest, PAGE)
-    load = Load(contender.server.port, lambda _: asked, check)
-    watch = bench.house.watch(contender, scenario.database)
+    """Run one load that repeats the same page."""
+    listing = lists_by_label[contender.label]
+    cursor = f"&cursor={listing.deep_cursor}" if deep else ""
+    page = request("GET", f"/conversations?user_id={listing.user_id}&limit={PAGE}{cursor}")
+    check = listed(listing.deep_first if deep else listing.newest, PAGE)
+    load = Load(contender.server.port, lambda _: page, check)
+    watch = bench.servers.watch(contender, scenario.database)
     outcome = await closed(load, ["any"], scenario.clients, bench.options.seconds, watch)
     return report.measured(outcome)
 
 
 async def slow(bench: Bench, database: str) -> None:
-    """A thousand readers, and a model that writes at the pace of one."""
+    """Measure a thousand streams of a model that writes at reading speed."""
     if bench.options.quick and database != bench.options.databases[0]:
         return
-    note = f"SSE, {TOKENS_PER_SECOND} tokens/s; late: ms that a gap was too long, once all streams ran"
+    note = f"SSE, {TOKENS_PER_SECOND} tokens/s; late: ms by which gaps were too long while all streams ran"
     bench.report.head("slow", database, note, report.SLOW)
     scenario = Scenario("slow", database, f"{STREAMS:,} streams", report.SLOW, STREAMS, stream=True)
-    async with bench.house.started(labels(database, full=False), database) as contenders:
+    async with bench.servers.started(labels(database, full=False), database) as contenders:
         await warm(bench, contenders, database)
-        direct = [] if bench.options.quick else [bench.house.direct()]
+        direct = [] if bench.options.quick else [bench.servers.direct()]
         rows = [await slow_once(bench, each, scenario) for each in [*direct, *contenders]]
     for row in report.with_ratios(rows, "cpu_us_per_token"):
         bench.report.add(report.SLOW, row)
 
 
 async def slow_once(bench: Bench, contender: Contender, scenario: Scenario) -> Row:
-    """One such load; the provider is slow for as long as it lasts."""
+    """Run one load of slow streams."""
     interval, tokens = 1 / TOKENS_PER_SECOND, 60 if bench.options.quick else 200
     conversations = await contender.store.conversations(scenario.clients, HISTORY)
     load = turn_load(contender, True, tokens)
-    watch = bench.house.watch(contender, scenario.database)
-    await bench.house.provider.set(tokens, interval)
+    watch = bench.servers.watch(contender, scenario.database)
+    await bench.servers.provider.set(tokens, interval)
     outcome = await paced(load, conversations, interval, RAMP_SECONDS, 60 + 2 * tokens * interval, watch)
-    await bench.house.provider.set(REPLY_TOKENS)
+    await bench.servers.provider.set(REPLY_TOKENS)
     contender.server.must_run()
     return scenario.row(contender.label, slow_row(outcome, tokens, scenario.clients))
 
@@ -208,11 +209,11 @@ def slow_row(outcome: Outcome, tokens: int, streams: int) -> Row:
 
 
 async def start(bench: Bench, database: str) -> None:
-    """From nothing to ready, on an empty database and on one that is there; then two seconds of peace."""
+    """Measure the start on an empty and on an existing database, and the memory two seconds later."""
     bench.report.head("start", database, "until /readyz answers; memory 2 s later, no model called", report.START)
     rounds: dict[tuple[str, str], list[Row]] = {}
     for _ in range(bench.options.rounds):
-        contenders = [bench.house.new(label, database) for label in labels(database, full=False)]
+        contenders = [bench.servers.new(label, database) for label in labels(database, full=False)]
         for what in ("empty database", "again"):
             for each, row in zip(contenders, await start_once(contenders), strict=True):
                 rounds.setdefault((what, each.label), []).append(row)
@@ -222,7 +223,7 @@ async def start(bench: Bench, database: str) -> None:
 
 
 async def start_once(contenders: Sequence[Contender]) -> list[Row]:
-    """Starts them one after the other, waits, and stops them."""
+    """Start the contenders one after the other, wait, and stop them."""
     with stopping(contenders):
         ready = [await each.server.start() for each in contenders]
         await asyncio.sleep(SETTLE_SECONDS)

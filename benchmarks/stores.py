@@ -1,4 +1,4 @@
-"""Conversations made by inserting rows, a thousand times faster than by having them."""
+"""Conversations inserted as rows, a thousand times faster than by turns."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Batch:
 
 
 class Database(ABC):
-    """Where rows are put, beside the server that is measured."""
+    """The database of a measured server, in which rows are inserted."""
 
     @abstractmethod
     async def insert(self, batches: Iterable[Batch]) -> None:
-        """Stores rows, and does for the database what it would have done by itself in the long run."""
+        """Insert rows, and do the maintenance that the database would do by itself later."""
 
 
 class SqliteFile(Database):
@@ -49,7 +49,7 @@ class SqliteFile(Database):
                     places = ", ".join("?" * len(each.columns))
                     into = f"INSERT INTO {each.table} ({', '.join(each.columns)}) VALUES ({places})"
                     connection.executemany(into, each.rows)
-            # Else the server's first commits pay for moving these rows from the log into the file.
+            # Otherwise the first commits of the server would move these rows from the log into the file.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
@@ -68,19 +68,19 @@ class PostgresServer(Database):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ConversationList:
     """A user with many conversations."""
 
     user_id: str
     newest: str
-    """The conversation that the first page begins with."""
+    """First conversation of the first page."""
     deep_cursor: str
     deep_first: str
-    """The conversation that the page behind that cursor begins with."""
+    """First conversation of the page at that cursor."""
 
 
 class Store(ABC):
-    """Makes conversations for one kind of server."""
+    """Creates conversations for one kind of server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -88,15 +88,15 @@ class Store(ABC):
 
     @abstractmethod
     async def conversations(self, count: int, length: int) -> list[str]:
-        """New conversations of so many messages each, by their ids."""
+        """Create conversations of `length` messages each and return their ids."""
 
     @abstractmethod
-    async def shelf(self, total: int, limit: int) -> Shelf:
-        """A new user with so many conversations; the deep page has `limit` of them behind it at least."""
+    async def conversation_list(self, total: int, limit: int) -> ConversationList:
+        """Create a user with `total` conversations; at least `limit` of them follow the deep cursor."""
 
 
 def exchange(length: int) -> Iterator[tuple[int, str, str]]:
-    """The messages of a conversation: number, role, text."""
+    """Yield the messages of a conversation: number, role and text."""
     for number in range(1, length + 1):
         if number % 2:
             yield number, "user", QUESTION.format(number)
@@ -105,12 +105,12 @@ def exchange(length: int) -> Iterator[tuple[int, str, str]]:
 
 
 def deep_place(total: int, limit: int) -> int:
-    """Where the deep page begins: nine tenths down, as long as a full page is left."""
+    """Return the place of the deep page: nine tenths down, as long as a full page is left."""
     return min(total * 9 // 10, total - limit)
 
 
 class ParleyStore(Store):
-    """Rows as Parley's own turns leave them."""
+    """Inserts rows as Parley's turns store them."""
 
     USERS = ("id", "user_id", "created_at")
     CONVERSATIONS = (
@@ -123,26 +123,24 @@ class ParleyStore(Store):
         *("created_at", "started_at", "completed_at"),
     )
     REPLIED = ("openai", "bench", "open", "stop", 100, REPLY_TOKENS, False)
-    ASKED = (None,) * len(REPLIED)
+    NOT_REPLIED = (None,) * len(REPLIED)
 
     async def conversations(self, count: int, length: int) -> list[str]:
         """See `Store.conversations`."""
         owner, ids = new_id(), [new_id() for _ in range(count)]
-        messages = (self._message(each, *told) for each in ids for told in exchange(length))
-        people = Batch("users", self.USERS, [(owner, f"user-{owner}", self._now)])
-        await self._database.insert(
-            [people, self._rows(owner, ids, length), Batch("messages", self.MESSAGES, messages)]
-        )
+        messages = (self._message(each, *message) for each in ids for message in exchange(length))
+        users = Batch("users", self.USERS, [(owner, f"user-{owner}", self._now)])
+        await self._database.insert([users, self._rows(owner, ids, length), Batch("messages", self.MESSAGES, messages)])
         return ids
 
-    async def shelf(self, total: int, limit: int) -> Shelf:
-        """See `Store.shelf`."""
+    async def conversation_list(self, total: int, limit: int) -> ConversationList:
+        """See `Store.conversation_list`."""
         owner, ids = new_id(), [new_id() for _ in range(total)]
-        people = Batch("users", self.USERS, [(owner, f"user-{owner}", self._now)])
-        await self._database.insert([people, self._rows(owner, ids, 2)])
+        users = Batch("users", self.USERS, [(owner, f"user-{owner}", self._now)])
+        await self._database.insert([users, self._rows(owner, ids, 2)])
         oldest_first = total - deep_place(total, limit)
         behind = pagination.encode_cursor(self._now + oldest_first, ids[oldest_first])
-        return Shelf(f"user-{owner}", ids[-1], behind, ids[oldest_first - 1])
+        return ConversationList(f"user-{owner}", ids[-1], behind, ids[oldest_first - 1])
 
     def _rows(self, owner: str, ids: list[str], length: int) -> Batch:
         constant = ("message", "open", "{}", self._now)
@@ -154,13 +152,13 @@ class ParleyStore(Store):
 
     def _message(self, conversation: str, number: int, role: str, text: str) -> tuple[Any, ...]:
         reply = role == "assistant"
-        answers, more = (number - 1, self.REPLIED) if reply else (None, self.ASKED)
+        answers, more = (number - 1, self.REPLIED) if reply else (None, self.NOT_REPLIED)
         started = self._now if reply else None
         return (new_id(), conversation, number, role, text, "completed", answers, *more, self._now, started, self._now)
 
 
 class FloorStore(Store):
-    """Rows of the floor, whose ids are numbers."""
+    """Inserts rows of the floor, whose ids are numbers."""
 
     CONVERSATIONS = ("id", "user_id", "title", "created_at")
     MESSAGES = ("conversation_id", "sequence_number", "role", "content")
@@ -172,17 +170,17 @@ class FloorStore(Store):
     async def conversations(self, count: int, length: int) -> list[str]:
         """See `Store.conversations`."""
         ids = list(itertools.islice(self._ids, count))
-        messages = ((each, *told) for each in ids for told in exchange(length))
+        messages = ((each, *message) for each in ids for message in exchange(length))
         await self._database.insert([self._rows("bench", ids), Batch("messages", self.MESSAGES, messages)])
         return list(map(str, ids))
 
-    async def shelf(self, total: int, limit: int) -> Shelf:
-        """See `Store.shelf`."""
+    async def conversation_list(self, total: int, limit: int) -> ConversationList:
+        """See `Store.conversation_list`."""
         ids = list(itertools.islice(self._ids, total))
         user_id = f"user-{ids[0]}"
         await self._database.insert([self._rows(user_id, ids)])
         oldest_first = total - deep_place(total, limit)
-        return Shelf(user_id, str(ids[-1]), str(ids[oldest_first]), str(ids[oldest_first - 1]))
+        return ConversationList(user_id, str(ids[-1]), str(ids[oldest_first]), str(ids[oldest_first - 1]))
 
     def _rows(self, user_id: str, ids: list[int]) -> Batch:
         rows = ((each, user_id, f"What became of item {each}", self._now) for each in ids)
@@ -190,7 +188,7 @@ class FloorStore(Store):
 
 
 class NoStore(Store):
-    """Nothing is kept; ids are asked for all the same."""
+    """Creates ids without storing anything."""
 
     def __init__(self) -> None:
         pass
@@ -199,6 +197,6 @@ class NoStore(Store):
         """See `Store.conversations`."""
         return [str(number) for number in range(count)]
 
-    async def shelf(self, total: int, limit: int) -> Shelf:
-        """See `Store.shelf`."""
+    async def conversation_list(self, total: int, limit: int) -> ConversationList:
+        """See `Store.conversation_list`."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Measures retrieval and grounded answers: `python -m evals --help`."""
+"""Measure retrieval and grounded answers: `python -m evals --help`."""
 
 from __future__ import annotations
 
@@ -21,62 +21,64 @@ TURNS = 20
 
 
 def main() -> int:
-    """Runs the command; 0 also where there is no data."""
-    asked = parser().parse_args()
-    if asked.path is None or not asked.path.is_dir():
-        missing = "EVALS is not given" if asked.path is None else f"{asked.path} is not there"
-        print(f"SKIPPED: nothing is measured, since {missing}: make eval EVALS=path, a folder with sets of data")
+    """Run the command and return its exit status, which is 0 also without data."""
+    arguments = argument_parser().parse_args()
+    if arguments.path is None or not arguments.path.is_dir():
+        missing = "EVALS is not set" if arguments.path is None else f"{arguments.path} is no folder"
+        print(f"SKIPPED: {missing}. Run `make eval EVALS=path` with a folder of data sets.")
         return 0
-    kinds = of_these(asked.databases, DATABASES)
-    options = Options(asked.limit, asked.turns, asked.cache)
-    report = Report(baselines(asked.baseline))
-    read = list(wanted(asked.path, named(asked.only)))
+    kinds = known_names(arguments.databases, DATABASES)
+    options = Options(arguments.limit, arguments.turns, arguments.cache)
+    report = Report(baselines(arguments.baseline))
+    selected = list(read_sets(arguments.path, split_names(arguments.only)))
     with databases(kinds) as empty:
-        measured = [succeeded(data, kind, empty, options, report) for data in read for kind in kinds]
-    print(f"\n{report.write(asked.save, options.told())}")
-    return 0 if read and all(measured) else 1
+        measured = [measure_set(data, kind, empty, options, report) for data in selected for kind in kinds]
+    print(f"\n{report.write(arguments.save, options.as_settings())}")
+    return 0 if selected and all(measured) else 1
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    top = argparse.ArgumentParser("evals", description="How well the service finds what documents say.")
-    top.add_argument("path", nargs="?", type=Path, help="a folder with sets of data, or one set")
+def argument_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    top = argparse.ArgumentParser("evals", description="Measure retrieval and grounded answers of the service.")
+    top.add_argument("path", nargs="?", type=Path, help="a folder of data sets, or one set")
     top.add_argument("--databases", default=",".join(DATABASES), help="sqlite, postgresql or both")
-    top.add_argument("--only", default="", help="names of sets, with commas between; by default all")
-    top.add_argument("--limit", type=int, help="questions of a set that are searched for at most")
-    top.add_argument("--turns", type=int, default=TURNS, help=f"of each kind that are asked as turns ({TURNS})")
-    top.add_argument("--cache", type=Path, default=CACHE, help=f"where vectors are kept between runs ({CACHE})")
-    top.add_argument("--save", type=Path, default=RESULTS, help="the file or folder for the results")
-    top.add_argument("--baseline", type=Path, default=RESULTS, help="the file or folder to compare with")
+    top.add_argument("--only", default="", help="comma-separated names of sets (default: all)")
+    top.add_argument("--limit", type=int, help="largest number of questions searched for in each set")
+    top.add_argument(
+        "--turns", type=int, default=TURNS, help=f"questions of each kind that are sent as turns ({TURNS})"
+    )
+    top.add_argument("--cache", type=Path, default=CACHE, help=f"folder for vectors kept between runs ({CACHE})")
+    top.add_argument("--save", type=Path, default=RESULTS, help="file or folder for the results")
+    top.add_argument("--baseline", type=Path, default=RESULTS, help="file or folder of earlier results to compare with")
     return top
 
 
-def named(text: str) -> tuple[str, ...]:
-    """Names with commas between."""
+def split_names(text: str) -> tuple[str, ...]:
+    """Split comma-separated names."""
     return tuple(each.strip() for each in text.split(",") if each.strip())
 
 
-def of_these(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Names, all of which have to be known."""
-    names = named(text)
+def known_names(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Split comma-separated names; exit with a message if one is unknown."""
+    names = split_names(text)
     if unknown := set(names) - set(known):
         sys.exit(f"evals: {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
     return names
 
 
-def succeeded(data: EvalSet, kind: str, empty: Databases, options: Options, report: Report) -> bool:
-    """Measures a set on a kind of database; whether that went well."""
+def measure_set(data: EvalSet, kind: str, empty: Databases, options: Options, report: Report) -> bool:
+    """Measure a set on a kind of database and return whether that succeeded."""
     try:
-        with empty.one(kind) as url:
+        with empty.create(kind) as url:
             asyncio.run(measure(data, kind, url, options, report))
-    except Exception:  # noqa: BLE001  whatever it is, the other sets are still measured, and the command fails in the end
+    except Exception:  # noqa: BLE001  other sets are still measured, and the command fails at its end
         print(f"FAILED: {data.name} · {kind}\n{traceback.format_exc()}")
         return False
     return True
 
 
-def wanted(root: Path, only: Sequence[str]) -> Iterator[EvalSet]:
-    """The sets that are to be measured; says which folders are none."""
+def read_sets(root: Path, only: Sequence[str]) -> Iterator[EvalSet]:
+    """Read the selected sets, and report folders that cannot be read."""
     for folder, name, read in sets(root):
         if only and name not in only:
             continue

@@ -1,4 +1,4 @@
-"""Whether a difference between two runs is more than luck of the queries: the paired bootstrap (Efron, 1979)."""
+"""Significance of a difference between two runs: the paired bootstrap over queries (Efron, 1979)."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import numpy as np
 RESAMPLES = 10_000
 SEED = 5
 BLOCK = 500
-"""Resamples that are drawn at once: some thousand queries then take a few MB."""
+"""Resamples drawn at once, which take a few MB for some thousand queries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How a measure differs from that of an earlier run, over the queries that both had."""
+    """Difference of a measure from an earlier run, over the queries of both."""
 
     mean: float
     low: float
     high: float
-    """Between these lie 95 of 100 resampled means."""
+    """Bounds of the 95 % interval of resampled means."""
     p: float
-    """How often luck alone makes a difference so large, two-sided."""
+    """Two-sided probability of a difference as large by chance."""
     queries: int
 
 
 def difference(now: Mapping[str, float], before: Mapping[str, float]) -> Difference | None:
-    """Compares a measure query by query; None where the runs have no query in common."""
+    """Compare a measure query by query; return None if the runs share no query."""
     shared = sorted(now.keys() & before.keys())
     if not shared:
         return None
     each = np.array([now[query] - before[query] for query in shared])
     means, middle = resampled_means(each), float(each.mean())
     low, high = np.percentile(means, [2.5, 97.5])
-    # What luck does is the same spread about no difference at all. Equal sums may differ in their last bits.
+    # By chance the means spread in the same way around 0. Equal sums may differ in their last bits.
     extreme = int(np.count_nonzero(np.abs(means - middle) >= abs(middle) - 1e-12))
     return Difference(middle, float(low), float(high), (extreme + 1) / (RESAMPLES + 1), len(shared))
 
 
 def resampled_means(values: np.ndarray) -> np.ndarray:
-    """The means of as many values drawn with replacement, `RESAMPLES` times."""
+    """Return the means of `RESAMPLES` samples of the same size, drawn with replacement."""
     draw = np.random.default_rng(SEED)
     blocks = (draw.integers(0, values.size, (BLOCK, values.size)) for _ in range(RESAMPLES // BLOCK))
     return np.concatenate([values[block].mean(axis=1) for block in blocks])

@@ -1,4 +1,4 @@
-"""The nouns of an evaluation: documents, what is asked of them, and what is right."""
+"""Data of an evaluation: documents, questions about them, and right answers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Item:
 
     @property
     def name(self) -> str:
-        """The name of its file."""
+        """Name of the item's file."""
         return f"{' '.join(self.title.replace('/', ' ').split())[:NAME_CHARACTERS] or self.item_id}.md"
 
     @property
     def content(self) -> bytes:
-        """The bytes of its file."""
+        """Content of the item's file."""
         title = " ".join(self.title.split())
         return (f"# {title}\n\n{self.text}" if title else self.text).encode(errors="replace")
 
@@ -37,10 +37,10 @@ class Query:
     query_id: str
     text: str
     grades: Mapping[str, float]
-    asked_before: Sequence[str] = ()
-    """What the user had said before it, the oldest first."""
+    earlier_messages: Sequence[str] = ()
+    """The user's messages before the query, the oldest first."""
     rewrite: str | None = None
-    """The query as a person wrote it to stand alone."""
+    """The query as a person rewrote it to be complete on its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Question:
     text: str
     passage_id: str
     answers: Sequence[str]
-    """What is right, in several forms; none where the corpus does not say."""
+    """Forms of the right answer; empty if the corpus has none."""
     unanswerable: bool
 
 
@@ -108,13 +108,13 @@ class EvidenceQuestion:
     question_id: str
     text: str
     document: str
-    """The document's name without an ending."""
+    """The document's name without its extension."""
     evidence: str
 
 
 @dataclass(frozen=True, slots=True)
 class FormatSet:
-    """The same documents in several formats: by format, files by their names without an ending."""
+    """The same documents in several formats: for each format the files by their names without extension."""
 
     name: str
     formats: Mapping[str, Mapping[str, Path]]

@@ -1,4 +1,4 @@
-"""An empty database for each set, so that none is measured among the words of another."""
+"""An empty database for each set, so that the documents of one do not affect another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATABASES = ("sqlite", "postgresql")
 
 
 class Databases:
-    """Where empty databases come from."""
+    """Creates empty databases."""
 
     def __init__(self, directory: Path, cluster: PostgresCluster | None) -> None:
         self._directory = directory
@@ -22,8 +22,8 @@ class Databases:
         self._numbers = itertools.count(1)
 
     @contextlib.contextmanager
-    def one(self, kind: str) -> Iterator[str]:
-        """An empty database of this kind, as a URL."""
+    def create(self, kind: str) -> Iterator[str]:
+        """Create an empty database of a kind and give its URL; drop it at the end."""
         name = f"evals_{next(self._numbers)}"
         if self._cluster is None or kind == "sqlite":
             yield f"sqlite:///{self._directory / name}.db"
@@ -35,7 +35,7 @@ class Databases:
 
 @contextlib.contextmanager
 def databases(kinds: Sequence[str]) -> Iterator[Databases]:
-    """Starts what these kinds need; leaving removes it all."""
+    """Start the servers that these kinds need; remove everything at the end."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-evals-")))
         cluster = stack.enter_context(PostgresCluster.start()) if "postgresql" in kinds else None

@@ -1,4 +1,4 @@
-"""Texts compared without what formats change: white space, case and marks."""
+"""Comparison of texts without white space, case and marks, which differ between formats."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 TAG = re.compile(r"<[^<>]*>")
 
 
-def folded(text: str) -> str:
-    """A text with its white space made single spaces, in one case and in compatible characters."""
+def fold(text: str) -> str:
+    """Return a text in lower case and compatible characters, with single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 class Letters:
-    """A text by its letters and digits alone, each with its place: what a text is without its markup."""
+    """The letters and digits of a text with their offsets, which markup does not change."""
 
     def __init__(self, text: str) -> None:
         places = [(one, place) for place, char in enumerate(text) for one in char.casefold() if one.isalnum()]
@@ -24,11 +24,11 @@ class Letters:
         self._size = len(text)
 
     def span(self, wanted: str, near: float = 0.0) -> tuple[int, int] | None:
-        """Where in the text something stands, and where it ends; None where it does not.
+        """Return the start and end of an occurrence of a string; None without one.
 
         Args:
-            wanted: what is looked for; what looks like a tag need not be there.
-            near: of several places the nearest is taken, as a share of the text from 0 to 1.
+            wanted: the string to find; parts that resemble tags may be absent from the text.
+            near: the expected place, as a share of the text from 0 to 1; the nearest occurrence is taken.
         """
         for form in (wanted, TAG.sub("", wanted)):
             letters = "".join(one for one in form.casefold() if one.isalnum())

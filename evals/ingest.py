@@ -1,4 +1,4 @@
-"""Files go through the service's own ingest."""
+"""Ingest of files by the service."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from evals.data import Item
-from evals.service import Client
-from evals.vectors import Remembered
+from evals.service import EvalClient
+from evals.vectors import CachedEmbedder
 
 UPLOADS = 4
-"""Files that are sent at once."""
+"""Concurrent uploads."""
 
 Files = Sequence[tuple[str, str, bytes]]
-"""Of each file what it is called here, its name, and its bytes."""
+"""For each file its key in the evaluation, its name and its content."""
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A user's documents, and what they are called here."""
+class Library:
+    """A user's documents and their keys in the evaluation."""
 
     user_id: str
     documents: Mapping[str, str]
-    """Document ids by what the files are called here."""
+    """Document ids by key."""
     notes: Mapping[str, Any]
-    """What the ingest did."""
+    """Counts and durations of the ingest."""
 
     def items(self, found: Iterable[str]) -> list[str]:
-        """What documents are called here, each once, where it stands first; copies of one file stand together."""
+        """Return the keys of ranked documents, each once at its best rank; copies of one file share a rank."""
         return [item for document_id in dict.fromkeys(found) for item in self._items[document_id]]
 
     @functools.cached_property
@@ -44,19 +44,20 @@ class Shelf:
         return items
 
 
-def files_of(corpus: Sequence[Item]) -> Files:
-    """The files of a corpus's items."""
+def corpus_files(corpus: Sequence[Item]) -> Files:
+    """Return the files of a corpus's items."""
     return [(each.item_id, each.name, each.content) for each in corpus]
 
 
-async def shelved(client: Client, user_id: str, files: Files, vectors: Remembered | None) -> Shelf:
-    """Uploads a user's files and waits until each is ready, or has failed for good."""
+async def ingest(client: EvalClient, files: Files, vectors: CachedEmbedder | None) -> Library:
+    """Upload the files of the client's user and wait until each is ready or has failed permanently."""
     before, begun = vectors.computed if vectors else 0, time.perf_counter()
-    documents = await uploaded(client, user_id, files)
+    documents = await upload_all(client, files)
     found: list[dict[str, Any]] = []
-    async for found in client.settled(user_id):
-        progress(f"{user_id}: {sum(each['status'] == 'ready' for each in found)} of {len(found)} documents ready")
-    progress("")
+    async for found in client.poll_documents():
+        ready = sum(each["status"] == "ready" for each in found)
+        show_progress(f"{client.user_id}: {ready} of {len(found)} documents ready")
+    show_progress("")
     seconds = time.perf_counter() - begun
     notes = {
         "documents": len(found),
@@ -66,27 +67,27 @@ async def shelved(client: Client, user_id: str, files: Files, vectors: Remembere
         "embedded": vectors.computed - before if vectors else 0,
         "failed": dict(Counter(each["error"]["code"] for each in found if each["status"] == "failed")) or 0,
     }
-    return Shelf(user_id, documents, notes)
+    return Library(client.user_id, documents, notes)
 
 
-async def uploaded(client: Client, user_id: str, files: Files) -> dict[str, str]:
-    """Sends the files, some at once; gives the documents' ids."""
+async def upload_all(client: EvalClient, files: Files) -> dict[str, str]:
+    """Upload files, several at once, and return the document ids by key."""
     documents: dict[str, str] = {}
-    waiting: Iterator[tuple[str, str, bytes]] = iter(files)
+    queue: Iterator[tuple[str, str, bytes]] = iter(files)
 
-    async def sender() -> None:
-        for called, name, content in waiting:
-            documents[called] = await client.upload(user_id, name, content)
+    async def uploader() -> None:
+        for key, name, content in queue:
+            documents[key] = (await client.upload(content, name))["document_id"]
             if len(documents) % 100 == 0:
-                progress(f"{user_id}: {len(documents)} of {len(files)} files sent")
+                show_progress(f"{client.user_id}: {len(documents)} of {len(files)} files sent")
 
-    async with asyncio.TaskGroup() as senders:
+    async with asyncio.TaskGroup() as uploaders:
         for _ in range(UPLOADS):
-            senders.create_task(sender())
+            uploaders.create_task(uploader())
     return documents
 
 
-def progress(text: str) -> None:
-    """Says on a terminal how far things are, each time in the same line."""
+def show_progress(text: str) -> None:
+    """Replace the line of progress on a terminal; do nothing elsewhere."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What every measurement needs."""
+"""A running service with the limits of a measurement, and timed searches."""
 
 from __future__ import annotations
 
@@ -7,63 +7,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from evals.ingest import Files, Shelf, shelved
+from evals.ingest import Files, Library, ingest
 from evals.results import Line
-from evals.service import Client, Hit
-from evals.vectors import Remembered
+from evals.service import EvalClient, Hit
+from evals.vectors import CachedEmbedder
 
 HITS = 50
-"""Passages that are asked for: enough for ten documents, of which some are found several times."""
+"""Passages in a search: enough for ten documents, of which some are found several times."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A running service, and how much is asked of it."""
+    """A running service and the limits of what is measured."""
 
-    client: Client
+    client: EvalClient
     database: str
-    vectors: Remembered | None
+    vectors: CachedEmbedder | None
     limit: int | None
-    """Questions of a set that are searched for at most; None for all."""
+    """Largest number of questions searched for in each set; None for all."""
     turns: int
-    """Answerable questions, and as many unanswerable ones, that are asked as turns at most."""
+    """Largest number of answerable, and of unanswerable, questions sent as turns."""
 
-    async def shelf(self, user_id: str, files: Files) -> Shelf:
-        """A user's documents, ready and searched once: what the first search loads is told apart."""
-        shelf = await shelved(self.client, user_id, files, self.vectors)
-        watch = Stopwatch(self.client, user_id)
+    async def ingest(self, user_id: str, files: Files) -> Library:
+        """Ingest a user's documents and search them once, since the first search loads them."""
+        library = await ingest(self.client.for_user(user_id), files, self.vectors)
+        watch = self.stopwatch(user_id)
         await watch.search("what is first", limit=1)
-        return replace(shelf, notes={**shelf.notes, "first search, ms": watch.seconds[0] * 1e3})
+        return replace(library, notes={**library.notes, "first search, ms": watch.seconds[0] * 1e3})
+
+    def stopwatch(self, user_id: str) -> Stopwatch:
+        """Return a stopwatch for searches of a user's documents."""
+        return Stopwatch(self.client.for_user(user_id))
 
     def line(self, name: str, what: str, watch: Stopwatch, scores: dict[str, dict[str, float]]) -> Line:
-        """What was measured of a set by searching."""
+        """Return the line of a set's searches."""
         return Line(name, self.database, what, scores, watch.seconds)
 
-    def ingested(self, name: str, what: str, shelf: Shelf) -> Line:
-        """What the ingest of a set did."""
-        return Line(name, self.database, what, {}, notes=shelf.notes)
+    def ingest_line(self, name: str, what: str, library: Library) -> Line:
+        """Return the line of a set's ingest."""
+        return Line(name, self.database, what, {}, notes=library.notes)
 
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Searches of a user's documents, one after the other, and how many seconds each took."""
+    """Searches of a user's documents, one at a time, with their durations in seconds."""
 
-    client: Client
-    user_id: str
+    client: EvalClient
     seconds: list[float] = field(default_factory=list)
 
     async def search(self, query: str, limit: int = HITS) -> list[Hit]:
-        """What is found, the best first."""
+        """Search, record the duration and return the passages, the best first."""
         begun = time.perf_counter()
-        found = await self.client.search(self.user_id, query, limit)
+        found = await self.client.search(query, limit)
         self.seconds.append(time.perf_counter() - begun)
         return found
 
 
 def sampled(values: Sequence[T], count: int | None) -> Sequence[T]:
-    """So many of them at most, evenly from all parts."""
+    """Return at most `count` of the values, evenly spaced; all if None."""
     if count is None or count >= len(values):
         return values
     return [values[place * len(values) // count] for place in range(count)]

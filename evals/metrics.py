@@ -1,4 +1,4 @@
-"""How good a ranking is: pure functions of what was found and what is relevant."""
+"""Measures of a ranking: pure functions of the ranked and the relevant items."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 Grades = Mapping[str, float]
-"""How relevant each item is to a query; what is missing, or is not above 0, is not."""
+"""Relevance of items to a query; items that are missing or not above 0 are irrelevant."""
 
 
 def ndcg(ranking: Sequence[str], grades: Grades, depth: int = 10) -> float:
-    """The gain of the first `depth` items, each discounted by log2 of its place + 1, over the best there is.
+    """Return the gain of the first `depth` items, each divided by log2 of its rank + 1, over that of the best order.
 
-    Järvelin and Kekäläinen, 2002, with the grade itself as the gain, as trec_eval has it.
+    Järvelin and Kekäläinen, 2002, with the grade itself as the gain, as in trec_eval.
     """
     best = discounted(sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:depth])
     return discounted([max(0.0, grades.get(each, 0.0)) for each in ranking[:depth]]) / best if best else 0.0
 
 
 def discounted(gains: Sequence[float]) -> float:
-    """The sum of gains, worth less the later they come."""
+    """Return the sum of gains, each divided by log2 of its rank + 1."""
     return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, start=1))
 
 
 def recall(ranking: Sequence[str], relevant: Collection[str], depth: int) -> float:
-    """The share of what is relevant that is among the first `depth`."""
+    """Return the share of relevant items that is among the first `depth`."""
     return len(set(ranking[:depth]) & set(relevant)) / len(set(relevant)) if relevant else 0.0
 
 
 def reciprocal_rank(ranking: Sequence[str], relevant: Collection[str]) -> float:
-    """One over the place of the first relevant item; 0 where there is none."""
+    """Return one over the rank of the first relevant item; 0 without one."""
     return next((1 / place for place, each in enumerate(ranking, start=1) if each in relevant), 0.0)
 
 
 def success(ranking: Sequence[str], relevant: Collection[str], depth: int) -> float:
-    """1 when anything relevant is among the first `depth`, else 0."""
+    """Return 1 if a relevant item is among the first `depth`, otherwise 0."""
     return float(not set(relevant).isdisjoint(ranking[:depth]))
 
 
-def of_ranking(ranking: Sequence[str], grades: Grades) -> dict[str, float]:
-    """All measures of a query's ranking, by the names they are printed with."""
+def ranking_scores(ranking: Sequence[str], grades: Grades) -> dict[str, float]:
+    """Return all measures of a query's ranking by their printed names."""
     relevant = {item for item, grade in grades.items() if grade > 0}
     return {
         "nDCG@10": ndcg(ranking, grades),
@@ -52,12 +52,12 @@ def of_ranking(ranking: Sequence[str], grades: Grades) -> dict[str, float]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of all are not above, by the nearest rank; nan without values."""
+    """Return the percentile `share`, from 0 to 1, by the nearest rank; nan without values."""
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def mean(values: Collection[float]) -> float:
-    """The arithmetic mean; nan without values."""
+    """Return the arithmetic mean; nan without values."""
     return math.fsum(values) / len(values) if values else math.nan

@@ -1,4 +1,4 @@
-"""Questions about passages: is the passage found, and what becomes of questions that no passage answers."""
+"""Questions about passages: retrieval of the passage, and replies to answerable and unanswerable questions."""
 
 from __future__ import annotations
 
@@ -6,68 +6,69 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from evals.data import PassageSet, Question
-from evals.folding import folded
-from evals.ingest import Shelf, files_of, progress
-from evals.measuring import Bench, Stopwatch, sampled
+from evals.folding import fold
+from evals.ingest import Library, corpus_files, show_progress
+from evals.measuring import Bench, sampled
 from evals.metrics import recall, reciprocal_rank
 from evals.results import Line
-from evals.service import Client
+from evals.service import EvalClient
 
-AT_ONCE = 2
-"""Turns that are asked at once: as many as the embedded model answers."""
+CONCURRENT_TURNS = 2
+"""As many as the embedded model runs in parallel."""
 
 
-async def measured(bench: Bench, data: PassageSet) -> AsyncIterator[Line]:
-    """Searches for what answerable questions are about, then asks some questions of both kinds as turns."""
-    shelf = await bench.shelf(data.name, files_of(data.corpus))
-    yield bench.ingested(data.name, "ingest", shelf)
+async def measure(bench: Bench, data: PassageSet) -> AsyncIterator[Line]:
+    """Search for the answerable questions, then send some questions of both kinds as turns."""
+    library = await bench.ingest(data.name, corpus_files(data.corpus))
+    yield bench.ingest_line(data.name, "ingest", library)
     answerable = [each for each in data.questions if not each.unanswerable]
-    yield await found(bench, data.name, shelf, sampled(answerable, bench.limit))
+    yield await measure_search(bench, data.name, library, sampled(answerable, bench.limit))
     unanswerable = [each for each in data.questions if each.unanswerable]
     for what, questions in (("turns, answerable", answerable), ("turns, unanswerable", unanswerable)):
-        asked = sampled(questions, bench.turns)
-        if asked:
-            yield Line(data.name, bench.database, what, await answered(bench.client, shelf.user_id, asked))
+        sample = sampled(questions, bench.turns)
+        if sample:
+            scores = await measure_replies(bench.client.for_user(library.user_id), sample)
+            yield Line(data.name, bench.database, what, scores)
 
 
-async def found(bench: Bench, name: str, shelf: Shelf, questions: Sequence[Question]) -> Line:
-    """Whether, and how far up, the passages of questions are found."""
-    watch, scores = Stopwatch(bench.client, shelf.user_id), {}
+async def measure_search(bench: Bench, name: str, library: Library, questions: Sequence[Question]) -> Line:
+    """Measure the ranks at which the passages of questions are found."""
+    watch, scores = bench.stopwatch(library.user_id), {}
     for each in questions:
         hits = await watch.search(each.text)
-        scores[each.question_id] = of_passage(shelf.items([hit.document_id for hit in hits]), each.passage_id)
+        scores[each.question_id] = passage_scores(library.items([hit.document_id for hit in hits]), each.passage_id)
     return bench.line(name, "search", watch, scores)
 
 
-def of_passage(ranking: Sequence[str], passage_id: str) -> dict[str, float]:
-    """The measures of a ranking in which one item is right."""
+def passage_scores(ranking: Sequence[str], passage_id: str) -> dict[str, float]:
+    """Return the measures of a ranking in which one item is right."""
     right = {passage_id}
     recalls = {f"recall@{depth}": recall(ranking, right, depth) for depth in (1, 5)}
     return {"MRR": reciprocal_rank(ranking, right), **recalls}
 
 
-async def answered(client: Client, user_id: str, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
-    """Of each question whether the reply says nothing from the documents, and whether it has the answer."""
+async def measure_replies(client: EvalClient, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
+    """Send each question in a conversation of its own and return the measures of the replies."""
     scores: dict[str, dict[str, float]] = {}
-    waiting = iter(questions)
+    queue = iter(questions)
 
-    async def asker() -> None:
-        for each in waiting:
-            reply = await client.reply(await client.conversation(user_id), each.text)
-            scores[each.question_id] = of_reply(reply.content, reply.grounded, each)
-            progress(f"{user_id}: {len(scores)} of {len(questions)} questions answered")
+    async def sender() -> None:
+        for each in queue:
+            reply = await client.reply(await client.create_conversation(mode="rag"), each.text)
+            scores[each.question_id] = reply_scores(reply.content, reply.grounded, each)
+            show_progress(f"{client.user_id}: {len(scores)} of {len(questions)} questions answered")
 
-    async with asyncio.TaskGroup() as askers:
-        for _ in range(AT_ONCE):
-            askers.create_task(asker())
-    progress("")
+    async with asyncio.TaskGroup() as senders:
+        for _ in range(CONCURRENT_TURNS):
+            senders.create_task(sender())
+    show_progress("")
     return scores
 
 
-def of_reply(content: str, grounded: bool, question: Question) -> dict[str, float]:
-    """The measures of a reply: refused, and where there is an answer, right."""
+def reply_scores(content: str, grounded: bool, question: Question) -> dict[str, float]:
+    """Return the measures of a reply: refused, and right if the question has an answer."""
     refused = {"refused": float(not grounded)}
     if question.unanswerable:
         return refused
-    said = folded(content)
-    return refused | {"right": float(any(folded(each) in said for each in question.answers))}
+    reply = fold(content)
+    return refused | {"right": float(any(fold(each) in reply for each in question.answers))}

@@ -1,4 +1,4 @@
-"""Files of data become sets. Fields that are not known are ignored, and what may be missing is."""
+"""Reading of data sets. Unknown fields are ignored, and optional ones may be missing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ JUDGEMENTS = ("qrels.tsv", "qrels/test.tsv", "qrels/*.tsv", "*qrels*", "*.trec")
 
 
 class NotReadable(ValueError):
-    """A set has not what its kind needs; the message says what."""
+    """A set lacks something that its kind needs; the message names it."""
 
 
 def ranked_set(folder: Path, name: str) -> RankedSet:
-    """A corpus with queries and judgements; queries without any are left out.
+    """Read a corpus with queries and judgements; queries without judgements are left out.
 
     Raises:
         NotReadable: there are no judgements.
@@ -40,34 +40,34 @@ def ranked_set(folder: Path, name: str) -> RankedSet:
 
 
 def query(query_id: str, fields: Mapping[str, Any], grades: Mapping[str, float]) -> Query:
-    """A query with what was said before it."""
+    """Return a query with the user's messages before it."""
     history = fields.get("history") or []
     before = [str(each["content"]) for each in history if each.get("role") == "user" and each.get("content")]
-    return Query(query_id, asked(fields), grades, before, fields.get("rewrite") or None)
+    return Query(query_id, question_text(fields), grades, before, fields.get("rewrite") or None)
 
 
 def passage_set(folder: Path, name: str) -> PassageSet:
-    """A corpus with questions, each about one passage."""
+    """Read a corpus with questions, each about one passage."""
     found = (each for path in sorted(folder.glob("*.jsonl")) for each in lines(path) if "passage_id" in each)
     return PassageSet(name, corpus(folder), [question(each) for each in found])
 
 
 def question(fields: Mapping[str, Any]) -> Question:
-    """A question; without answers it counts as one that has none."""
+    """Return a question, which is unanswerable without answers."""
     answers = [str(each) for each in listed(fields.get("answers") or fields.get("answer"))]
     unanswerable = bool(fields.get("unanswerable", fields.get("is_impossible", not answers)))
-    return Question(identity(fields), asked(fields), str(fields["passage_id"]), answers, unanswerable)
+    return Question(identity(fields), question_text(fields), str(fields["passage_id"]), answers, unanswerable)
 
 
 def span_set(folder: Path, name: str) -> SpanSet:
-    """Documents with questions about spans of them.
+    """Read documents with questions about spans of them.
 
     Raises:
-        NotReadable: a document that is asked about is not there.
+        NotReadable: a document of a question is missing.
     """
     files = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
     questions = [
-        SpanQuestion(identity(each), asked(each), Path(each["doc"]).name, [span(one) for one in each["spans"]])
+        SpanQuestion(identity(each), question_text(each), Path(each["doc"]).name, [span(one) for one in each["spans"]])
         for each in lines(folder / "questions.jsonl")
         if each.get("spans")
     ]
@@ -75,43 +75,43 @@ def span_set(folder: Path, name: str) -> SpanSet:
 
 
 def span(fields: Mapping[str, Any]) -> Span:
-    """A span with its text."""
+    """Return a span with its text."""
     return Span(int(fields["start"]), int(fields["end"]), str(fields["content"]))
 
 
 def format_set(folder: Path, name: str) -> FormatSet:
-    """The folders with a file for each document, and questions with their evidence; unanswerable ones are left out.
+    """Read a folder of documents for each format, and questions with evidence; unanswerable ones are left out.
 
     Raises:
         NotReadable: there is no folder with such files.
     """
     questions = [
-        EvidenceQuestion(identity(each), asked(each), Path(each["doc"]).name, str(each["evidence"]))
+        EvidenceQuestion(identity(each), question_text(each), Path(each["doc"]).name, str(each["evidence"]))
         for each in lines(folder / "questions.jsonl")
         if each.get("doc") and each.get("evidence")
     ]
-    wanted = {each.document for each in questions}
+    documents = {each.document for each in questions}
     formats = {path.name: by_stem(path) for path in sorted(folder.iterdir()) if path.is_dir()}
-    formats = {each: files for each, files in formats.items() if wanted & files.keys()}
+    formats = {each: files for each, files in formats.items() if documents & files.keys()}
     if not formats:
-        raise NotReadable("no folder has the documents that are asked about")
+        raise NotReadable("no folder has the documents of the questions")
     return FormatSet(name, formats, questions)
 
 
 def by_stem(folder: Path) -> dict[str, Path]:
-    """A folder's files by their names without an ending."""
+    """Return a folder's files by their names without extension."""
     return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def of_names(files: Mapping[str, Path], names: set[str]) -> dict[str, Path]:
-    """The files with these names."""
+    """Return the files with these names."""
     if missing := names - files.keys():
-        raise NotReadable(f"not there: {', '.join(sorted(missing))}")
+        raise NotReadable(f"missing documents: {', '.join(sorted(missing))}")
     return {name: files[name] for name in sorted(names)}
 
 
 def corpus(folder: Path) -> list[Item]:
-    """The items of corpus.jsonl; titles may be missing."""
+    """Return the items of corpus.jsonl; titles may be missing."""
     return [
         Item(identity(each), str(each.get("title") or ""), str(each.get("text") or ""))
         for each in lines(folder / "corpus.jsonl")
@@ -119,7 +119,7 @@ def corpus(folder: Path) -> list[Item]:
 
 
 def judgements(folder: Path) -> dict[str, dict[str, float]]:
-    """How relevant which items are, by query."""
+    """Return the grades of items by query."""
     path = next((path for form in JUDGEMENTS for path in sorted(folder.glob(form)) if path.is_file()), None)
     if path is None:
         raise NotReadable("there are no judgements: qrels.tsv is missing")
@@ -130,7 +130,7 @@ def judgements(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def judged(rows: Sequence[str]) -> Iterator[tuple[str, str, float]]:
-    """Query, item and grade of each row: three columns, or the four of trec_eval; a header is passed over."""
+    """Yield query, item and grade of rows with three columns, or the four of trec_eval; a header is skipped."""
     for row in rows:
         fields = row.split("\t") if "\t" in row else row.split()
         grade = number(fields[-1]) if len(fields) in {3, 4} else None
@@ -139,7 +139,7 @@ def judged(rows: Sequence[str]) -> Iterator[tuple[str, str, float]]:
 
 
 def number(text: str) -> float | None:
-    """The number that a text is; None where it is none."""
+    """Parse a number; return None if the text is none."""
     try:
         return float(text)
     except ValueError:
@@ -147,23 +147,23 @@ def number(text: str) -> float | None:
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file with one in each line."""
+    """Yield the objects of a file of JSON lines."""
     with path.open(encoding="utf-8") as rows:
         yield from (json.loads(row) for row in rows if row.strip())
 
 
 def identity(fields: Mapping[str, Any]) -> str:
-    """Under which id a line is known."""
+    """Return the id of a line."""
     return str(next(fields[name] for name in ("_id", "id", "query_id", "doc_id") if name in fields))
 
 
-def asked(fields: Mapping[str, Any]) -> str:
-    """What a line asks."""
+def question_text(fields: Mapping[str, Any]) -> str:
+    """Return the query or question of a line."""
     return str(next(fields[name] for name in ("text", "question", "query") if fields.get(name)))
 
 
 def listed(value: Any) -> list[Any]:
-    """A list as it is, nothing as an empty one, anything else as the only one in it."""
+    """Return a list unchanged, None as an empty list, and any other value as the only element of one."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""Runs the service for a set and takes down what is measured."""
+"""Measurement of a set with a service of its own."""
 
 from __future__ import annotations
 
@@ -18,58 +18,64 @@ from evals.measuring import Bench
 from evals.results import Line, Report
 from evals.service import serving
 from evals.sets import EvalSet
-from evals.vectors import Remembered
+from evals.vectors import CachedEmbedder
 
 NO_MODEL: dict[str, Any] = {"llm_provider": "scripted", "llm_model": None, "llm_context_window": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is measured."""
+    """Limits of what is measured."""
 
     limit: int | None
-    """Questions of a set that are searched for at most; None for all."""
+    """Largest number of questions searched for in each set; None for all."""
     turns: int
-    """Of each kind that are asked as turns."""
+    """Questions of each kind that are sent as turns."""
     cache: Path
-    """The folder for vectors."""
+    """Folder of the cached vectors."""
 
-    def told(self) -> dict[str, Any]:
-        """What the results depend on, as far as it is known here."""
-        told = Settings()
-        asked = {"llm_provider": told.effective_provider, "llm_model": told.llm_model}
-        embedding = {"embedding_provider": told.embedding_provider, "embedding_model": told.embedding_model}
-        amounts = {"limit": self.limit, "turns": self.turns, "python": platform.python_version()}
-        return {**asked, **embedding, "rerank_model": told.rerank_model, **amounts}
+    def as_settings(self) -> dict[str, Any]:
+        """Return the settings on which the results depend."""
+        settings = Settings()
+        return {
+            "llm_provider": settings.effective_provider,
+            "llm_model": settings.llm_model,
+            "embedding_provider": settings.embedding_provider,
+            "embedding_model": settings.embedding_model,
+            "rerank_model": settings.rerank_model,
+            "limit": self.limit,
+            "turns": self.turns,
+            "python": platform.python_version(),
+        }
 
 
 async def measure(data: EvalSet, database: str, url: str, options: Options, report: Report) -> None:
-    """Measures a set with a service of its own on an empty database."""
+    """Measure a set with a service of its own on an empty database."""
     settings = settings_for(data, url)
     embedder = embedder_of(settings)
-    vectors = Remembered(embedder, options.cache / "vectors.db") if embedder else None
+    vectors = CachedEmbedder(embedder, options.cache / "vectors.db") if embedder else None
     async with serving(create_app(settings, vectors)) as client:
         async for line in lines(Bench(client, database, vectors, options.limit, options.turns), data):
             report.add(line)
 
 
 def settings_for(data: EvalSet, url: str) -> Settings:
-    """The deployment's settings; where replies are not judged a model that costs nothing makes them."""
+    """Return the deployment's settings, with the scripted model for sets whose replies are not judged."""
     ours: dict[str, Any] = {"database_url": url, "log_level": LogLevel.ERROR, "title_model": None, "drain_seconds": 1}
     replies = {} if isinstance(data, PassageSet) else NO_MODEL | {"llm_fallbacks": None}
     return Settings(**ours, **replies)
 
 
 def lines(bench: Bench, data: EvalSet) -> AsyncIterator[Line]:
-    """What is measured of a set of this kind."""
+    """Measure a set by its kind."""
     match data:
         case RankedSet():
-            return ranked.measured(bench, data)
+            return ranked.measure(bench, data)
         case PassageSet():
-            return passages.measured(bench, data)
+            return passages.measure(bench, data)
         case SpanSet():
-            return spans.measured(bench, data)
+            return spans.measure(bench, data)
         case FormatSet():
-            return formats.measured(bench, data)
+            return formats.measure(bench, data)
         case _:
             assert_never(data)

@@ -1,4 +1,4 @@
-"""Sets of data, recognised by the files that are there, whatever their folders are called."""
+"""Sets of data, recognised by their files, not by the names of their folders."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ EvalSet: TypeAlias = RankedSet | PassageSet | SpanSet | FormatSet
 Reader: TypeAlias = Callable[[Path, str], EvalSet]
 
 DEPTH = 3
-"""How far down sets are looked for."""
+"""Depth to which folders are searched for sets."""
 
 
 def sets(root: Path) -> Iterator[tuple[Path, str, Reader | None]]:
-    """Each folder that could be a set, its name, and what reads it; None where its files are of no known kind."""
+    """Yield each folder that may be a set, its name, and its reader; None if its files are of no known kind."""
     for folder in folders(root, DEPTH):
         name = folder.relative_to(root).as_posix() if folder != root else folder.name
         yield folder, name, reader_of(folder)
 
 
 def folders(folder: Path, depth: int) -> Iterator[Path]:
-    """The folder itself if it has lines of data, else those that have among the ones below."""
+    """Yield the folder itself if it has JSON lines, otherwise those below it that have."""
     if any(folder.glob("*.jsonl")):
         yield folder
     elif depth:
@@ -34,20 +34,20 @@ def folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def reader_of(folder: Path) -> Reader | None:
-    """What reads a set with these files."""
-    questions = [fields for path in sorted(folder.glob("*.jsonl")) if "question" in (fields := first(path))]
-    asked = questions[0] if questions else first(folder / "questions.jsonl")
-    if "spans" in asked:
+    """Return the reader of a set with these files."""
+    questions = [line for path in sorted(folder.glob("*.jsonl")) if "question" in (line := first(path))]
+    fields = questions[0] if questions else first(folder / "questions.jsonl")
+    if "spans" in fields:
         return span_set
-    if "evidence" in asked:
+    if "evidence" in fields:
         return format_set
-    if "passage_id" in asked:
+    if "passage_id" in fields:
         return passage_set
     return ranked_set if (folder / "corpus.jsonl").exists() and (folder / "queries.jsonl").exists() else None
 
 
 def first(path: Path) -> dict[str, Any]:
-    """The first line of a file as an object; an empty one where the file is not there, or has none."""
+    """Return the first line of a file as an object; an empty one without a file or a line."""
     if not path.exists():
         return {}
     with path.open(encoding="utf-8") as lines:

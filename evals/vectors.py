@@ -1,4 +1,4 @@
-"""Vectors that are computed once: the embedder of the service, with a file beside it."""
+"""A cache of vectors in a file, around the embedder of the service."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from app.rag.models.embedder import Embedder, Vector
 
 
-class Remembered:
-    """An embedder whose vectors of passages are looked up first. Queries are embedded each time, as they are timed."""
+class CachedEmbedder:
+    """An embedder that caches vectors of passages. Queries are embedded each time, since they are timed."""
 
     def __init__(self, embedder: Embedder, path: Path) -> None:
         self.name, self.weight = embedder.name, embedder.weight
-        self.computed = self.remembered = 0
-        """Passages so far, by where their vectors came from."""
+        self.computed = self.cached = 0
+        """Passages so far whose vectors were computed and cached."""
         self._embedder = embedder
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(path, isolation_level=None, timeout=60)
         self._file.execute("PRAGMA journal_mode=WAL")
-        self._file.execute("PRAGMA synchronous=OFF")  # what is lost is computed again
+        self._file.execute("PRAGMA synchronous=OFF")  # lost vectors are computed again
         self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
     async def embed_query(self, text: str) -> Vector:
@@ -30,13 +30,13 @@ class Remembered:
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
         """See `Embedder`."""
-        known = {text: vector for text in texts if (vector := self._looked_up(text)) is not None}
+        known = {text: vector for text in texts if (vector := self._cached_vector(text)) is not None}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
-        self.remembered += len(texts) - len(missing)
+        self.cached += len(texts) - len(missing)
         if missing:
             made = await self._embedder.embed_passages(missing)
             self.computed += len(missing)
-            self._keep(missing, made)
+            self._store(missing, made)
             known |= zip(missing, made, strict=True)
         return [known[text] for text in texts]
 
@@ -45,11 +45,11 @@ class Remembered:
         self._file.close()
         await self._embedder.aclose()
 
-    def _looked_up(self, text: str) -> Vector | None:
+    def _cached_vector(self, text: str) -> Vector | None:
         row = self._file.execute("SELECT vector FROM vectors WHERE key = ?", (self._key(text),)).fetchone()
         return row[0] if row else None
 
-    def _keep(self, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
+    def _store(self, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
         rows = [(self._key(text), vector) for text, vector in zip(texts, vectors, strict=True)]
         self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 

@@ -11,8 +11,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-import httpx2
-
+from tests.support.parley_client import ParleyClient
 from tests.support.process import parley_process
 
 Examples = dict[str, dict[str, str]]
@@ -20,8 +19,8 @@ Examples = dict[str, dict[str, str]]
 
 ROOT = Path(__file__).parents[1]
 RUN_SECONDS = 180
-# A reply that stalls is given up long before schemathesis gives up its request.
-CLOCKS = {"first_token_seconds": 0.2, "idle_seconds": 0.2, "turn_seconds": 1}
+# A stalled reply times out long before the request of schemathesis does.
+TIMEOUTS = {"first_token_seconds": 0.2, "idle_seconds": 0.2, "turn_seconds": 1}
 
 
 def main(program: Path) -> int:
@@ -34,15 +33,15 @@ def main(program: Path) -> int:
 
 
 def missing(program: Path) -> int:
-    """Say that nothing is tested, which fails in CI alone."""
+    """Report that nothing is tested; return 1 in CI, otherwise 0."""
     print(f"\n*** SKIPPED: there is no {program}, so no generated request was sent. ***\n", file=sys.stderr)
     return int(os.environ.get("CI") == "true")
 
 
 async def fuzz(program: Path, folder: Path) -> int:
-    """Start a server with an empty database in a folder, and end it with the run."""
-    async with parley_process(folder, llm_provider="scripted", **CLOCKS) as parley:
-        examples = await made(parley.client)
+    """Run schemathesis against a server with an empty database in a folder."""
+    async with parley_process(folder, llm_provider="scripted", **TIMEOUTS) as parley:
+        examples = await create_examples(parley.client)
         status = await asyncio.to_thread(run, program, f"{parley.url}/openapi.json", examples)
         errors = [line for line in parley.log if line["level"] in {"error", "critical"}]
     for error in errors:
@@ -50,9 +49,9 @@ async def fuzz(program: Path, folder: Path) -> int:
     return status or int(bool(errors))
 
 
-async def made(client: httpx2.AsyncClient) -> Examples:
-    """Make what each operation works on: a user, conversation or document of its own, since others delete theirs."""
-    paths = (await client.get("/openapi.json")).json()["paths"]
+async def create_examples(client: ParleyClient) -> Examples:
+    """Create a user, document or conversation for each operation on one, since others delete theirs."""
+    paths = (await client.get_json("/openapi.json"))["paths"]
     operations = [(path, method) for path in paths for method in paths[path]]
     examples: Examples = {}
     for path, method in operations:
@@ -62,19 +61,18 @@ async def made(client: httpx2.AsyncClient) -> Examples:
             await client.post("/users", json={"user_id": user_id})
             examples[label] = {"user_id": user_id}
         elif "{document_id}" in path:
-            files = {"file": ("leave.txt", f"You have 30 days of leave. {label}".encode())}
-            answer = await client.post("/documents", data={"user_id": "ada"}, files=files)
-            examples[label] = {"document_id": answer.json()["document_id"]}
+            document = await client.upload(f"You have 30 days of leave. {label}".encode(), "leave.txt")
+            examples[label] = {"document_id": document["document_id"]}
         elif "{conversation_id}" in path:
-            answer = await client.post("/conversations", json={"user_id": "ada", "message": "Hello"})
-            question, reply = (each["message_id"] for each in answer.json()["messages"])
+            conversation = await client.create_conversation(message="Hello")
+            question, reply = (each["message_id"] for each in conversation["messages"])
             message_id = question if method in {"put", "delete"} else reply
-            examples[label] = {"conversation_id": answer.json()["conversation_id"], "message_id": message_id}
+            examples[label] = {"conversation_id": conversation["conversation_id"], "message_id": message_id}
     return examples
 
 
 def run(program: Path, document: str, examples: Examples) -> int:
-    """Return the exit status of schemathesis, and 1 when it does not end in time."""
+    """Run schemathesis and return its exit status, or 1 if it times out."""
     command = [program, "run", document]
     environment = os.environ | {"FUZZ_EXAMPLES": json.dumps(examples)}
     try:

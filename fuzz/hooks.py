@@ -1,4 +1,4 @@
-"""What schemathesis is taught about this service: the bytes of documents, and two more checks."""
+"""Hooks of schemathesis for this service: the bytes of documents, and two further checks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.transport.serialization import Binary
 
-# A document is what its bytes are, and a text is anything without control characters; others are answered 415.
+# The bytes of a document decide its type; a text is anything without control characters, and others are answered 415.
 PAGE = "<!doctype html><title>Leave</title><p>You have 30 days of leave.</p>"
 TEXTS = st.just(PAGE) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=200)
 schemathesis.openapi.format("binary", TEXTS.map(lambda text: Binary(text.encode())))
 
-# What `make fuzz` has made for each operation: values of its parameters.
+# Values of parameters that `make fuzz` has created for each operation.
 EXAMPLES: dict[str, dict[str, str]] = json.loads(os.environ.get("FUZZ_EXAMPLES", "{}"))
 
 BEYOND_SCHEMA = {
@@ -26,7 +26,7 @@ BEYOND_SCHEMA = {
     "message-too-long",
     "unknown-model",
 }
-"""Codes of requests that are valid by their schema and refused for what is stored or installed."""
+"""Codes of requests that are valid by their schema and refused because of stored data or installed models."""
 BEYOND_SCHEMA_DETAILS = {
     "Only a reply can be regenerated.",
     "Only a reply has a context.",
@@ -37,12 +37,12 @@ BEYOND_SCHEMA_DETAILS = {
     "`from` is after `to`.",
     "`user_id` differs between query and body.",
 }
-"""Details of the others: of what is stored, and of two parameters together."""
+"""Details of other such problems: about stored data, and about two parameters together."""
 
 
 @schemathesis.hook
 def before_load_schema(_context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
-    """Give each operation the examples that were made for it, in place of those of the document."""
+    """Replace the examples of the document by those created for each operation."""
     for path, methods in raw_schema["paths"].items():
         for method, operation in methods.items():
             examples = EXAMPLES.get(f"{method.upper()} {path}", {})
@@ -53,7 +53,7 @@ def before_load_schema(_context: schemathesis.HookContext, raw_schema: dict[str,
 
 @schemathesis.check
 def refused_for_what_no_schema_says(_ctx: CheckContext, response: Response, case: Case) -> None:
-    """A valid request that is answered 422 is refused for one of the reasons above."""
+    """Check that a valid request answered with 422 is refused for one of the reasons above."""
     if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
         return
     problem = response.json()
@@ -63,19 +63,19 @@ def refused_for_what_no_schema_says(_ctx: CheckContext, response: Response, case
 
 @schemathesis.check
 class EveryOperationIsReached:
-    """Each operation has found what it works on at least once: a run that only meets refusals checks nothing."""
+    """Checks that each operation found its object at least once; a run of refusals alone checks nothing."""
 
     def __init__(self) -> None:
         self.called: set[str] = set()
         self.reached: set[str] = set()
 
     def after_response(self, _ctx: CheckContext, response: Response, case: Case) -> None:
-        """Note what was called, and what was there: 409 is an answer about it."""
+        """Record called operations and those that found their object, to which 409 refers as well."""
         self.called.add(case.operation.label)
         if 200 <= response.status_code < 300 or response.status_code == 409:
             self.reached.add(case.operation.label)
 
     def after_run(self, _ctx: CheckContext) -> None:
-        """Fail when an operation never found anything."""
+        """Fail if an operation never found its object."""
         missed = sorted(self.called - self.reached)
         assert not missed or not EXAMPLES, f"never reached: {', '.join(missed)}"

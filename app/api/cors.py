@@ -49,6 +49,10 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code != 200:
             vary = {"Vary": response.headers["vary"]}
-            response = problem(request_id, BadRequest("This origin, method or header is not allowed."), headers=vary)
+            response = problem(
+                request_id,
+                BadRequest("This origin, method or header is not allowed; CORS_ORIGINS sets the origins."),
+                headers=vary,
+            )
         response.headers["X-Request-ID"] = request_id
         return response

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import Depends, Query
+from pydantic import Field
 from starlette.requests import Request
 
 from app.api.schemas.fields import Input, UserId
@@ -12,13 +13,13 @@ from app.domain.principals import Principal
 from app.errors import InvalidRequest, Unavailable
 from app.services.container import Services
 
-NOT_STARTED = "The service was not started: an application that mounts this one has to run its lifespan too."
+NOT_STARTED = "The service was not started: the application that mounts it must also run its lifespan."
 
 
 class ScopeParams(Input):
     """Query parameters of every path: the user that a request is for."""
 
-    user_id: UserId | None = None
+    user_id: UserId | None = Field(None, description="User who owns the resource; another user's is a 404.")
 
     @property
     def include_reasoning(self) -> bool:
@@ -29,7 +30,7 @@ class ScopeParams(Input):
 class IncludeParams(ScopeParams):
     """Query parameters of paths that return messages."""
 
-    include: Literal["reasoning"] | None = None
+    include: Literal["reasoning"] | None = Field(None, description="`reasoning`: return the reasoning behind replies.")
 
     @property
     def include_reasoning(self) -> bool:
@@ -68,7 +69,7 @@ class ApiCall(Generic[Q_co]):
             InvalidRequest: the request names no user.
         """
         if self.principal.user_id is None:
-            raise InvalidRequest("Field required", pointer="?user_id")
+            raise InvalidRequest("Field required: name a user with `?user_id=`.", pointer="?user_id")
         return self.principal.user_id
 
     def body_user_id(self, user_id: str) -> str:
@@ -78,7 +79,7 @@ class ApiCall(Generic[Q_co]):
             InvalidRequest: query and body name two users.
         """
         if self.principal.user_id not in {None, user_id}:
-            raise InvalidRequest("`user_id` differs between query and body.", pointer="#/user_id")
+            raise InvalidRequest("`user_id` differs between query and body; send the same.", pointer="#/user_id")
         return user_id
 
 

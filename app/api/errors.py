@@ -73,7 +73,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """Respond to an error of the framework: a body that is too large or cannot be read."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for these
     if error.status_code == http.HTTPStatus.BAD_REQUEST:
-        return problem(request_id_of(request), InvalidRequest("The body cannot be read."))
+        return problem(request_id_of(request), InvalidRequest("The body cannot be read; send it as UTF-8 JSON."))
     app_error = AppError(str(error.detail))
     app_error.status = error.status_code
     app_error.code = CODES.get(error.status_code, "error")
@@ -85,7 +85,7 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for these
     invalid = error.errors()
     if invalid[0]["type"] == "json_invalid":
-        return problem(request_id_of(request), InvalidRequest("The body is not valid JSON."))
+        return problem(request_id_of(request), InvalidRequest("The body is not valid JSON; correct its syntax."))
     refusal = MessageTooLong() if invalid[0]["type"] == "message_too_long" else InvalidRequest()
     errors = [{"pointer": pointer(each["loc"]), "detail": each["msg"]} for each in invalid[:MAX_ERRORS]]
     if not isinstance(refusal, MessageTooLong):

@@ -139,7 +139,7 @@ def check_repeated_parameters(query: bytes) -> AppError | None:
     name, times = counted.most_common(1)[0] if counted else ("", 1)
     if times == 1:
         return None
-    return InvalidRequest("The parameter is repeated.", pointer=pointer(["query", name]))
+    return InvalidRequest("The parameter is repeated; send it once.", pointer=pointer(["query", name]))
 
 
 def check_body_headers(headers: dict[bytes, bytes]) -> AppError | None:

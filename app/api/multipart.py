@@ -68,9 +68,13 @@ class FormParser:
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise InvalidRequest("The body is not a well-formed form.", pointer="#") from error
+            raise InvalidRequest(
+                "The body is not a well-formed form of type multipart/form-data.", pointer="#"
+            ) from error
         if self._read - self.file_bytes > MAX_OVERHEAD_BYTES and not self.ended:
-            raise InvalidRequest("The form has too much data besides its file.", pointer="#")
+            raise InvalidRequest(
+                f"The form has more than {MAX_OVERHEAD_BYTES:,} bytes besides its file; remove them.", pointer="#"
+            )
 
     def take_chunk(self, at_least: int) -> bytes:
         """Remove and return a chunk of the file; empty while fewer than `at_least` bytes have arrived."""
@@ -85,10 +89,10 @@ class FormParser:
         disposition = disposition_of(self._headers)
         name = disposition.get_param("name", header="content-disposition")
         if name not in {FILE, USER_ID}:
-            raise InvalidRequest("A form has the fields `file` and `user_id`, and no others.", pointer="#")
+            raise InvalidRequest("Send the fields `file` and `user_id`, and no others.", pointer="#")
         self._name = str(name)
         if self._name in self.fields:
-            raise InvalidRequest("The field is repeated.", pointer=f"#/{self._name}")
+            raise InvalidRequest("The field is repeated; send it once.", pointer=f"#/{self._name}")
         self.fields[self._name] = bytearray()
         if self._name == FILE:
             self.file_name = disposition.get_filename("").replace("%22", '"')  # as browsers write it (WHATWG HTML)
@@ -100,7 +104,9 @@ class FormParser:
             self.file_bytes += end - start
             check_file_size(self.file_bytes, self._max_file_bytes)
         elif len(field) > MAX_FIELD_BYTES:
-            raise InvalidRequest("The field is too long.", pointer=f"#/{self._name}")
+            raise InvalidRequest(
+                f"The field is longer than {MAX_FIELD_BYTES:,} bytes; send a shorter value.", pointer=f"#/{self._name}"
+            )
 
     def _end(self) -> None:
         self.ended = True
@@ -136,7 +142,9 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         async for data in request.stream():
             yield data
     except ClientDisconnect as error:
-        raise InvalidRequest("The body is incomplete.", pointer="#") from error
+        raise InvalidRequest(
+            "The connection ended before the whole body arrived; send the request again.", pointer="#"
+        ) from error
 
 
 def form_of(parser: FormParser) -> Form:
@@ -146,22 +154,22 @@ def form_of(parser: FormParser) -> Form:
         InvalidRequest: it is incomplete, lacks a field, or the file is empty.
     """
     if not parser.ended:
-        raise InvalidRequest("The body is not a well-formed form: it is incomplete.", pointer="#")
+        raise InvalidRequest("The form is incomplete: its last boundary is missing.", pointer="#")
     for name in (FILE, USER_ID):
         if name not in parser.fields:
-            raise InvalidRequest("The field is missing.", pointer=f"#/{name}")
+            raise InvalidRequest("The field is required.", pointer=f"#/{name}")
     if not parser.file_bytes:
-        raise InvalidRequest("The file is empty.", pointer="#/file")
+        raise InvalidRequest("The file is empty; upload one with content.", pointer="#/file")
     try:
         return Form(parser.fields[USER_ID].decode(), parser.file_name)
     except UnicodeDecodeError as error:
-        raise InvalidRequest("Text must be UTF-8.", pointer="#/user_id") from error
+        raise InvalidRequest("The text is not valid UTF-8; encode it as UTF-8.", pointer="#/user_id") from error
 
 
 def check_file_size(size: int, allowed: int) -> None:
     """Raise PayloadTooLarge for a file of more bytes than allowed."""
     if size > allowed:
-        raise PayloadTooLarge(f"A document has at most {allowed:,} bytes.")
+        raise PayloadTooLarge(f"A document has at most {allowed:,} bytes; upload a smaller one, or divide it.")
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -177,7 +185,9 @@ def boundary_of(content_type: str) -> bytes:
         raise UnsupportedMediaType(NOT_A_FORM)
     boundary = (message.get_boundary() or "").encode("latin-1", "ignore")
     if not 0 < len(boundary) <= 70:
-        raise InvalidRequest("The form's Content-Type has no boundary.", pointer="header/content-type")
+        raise InvalidRequest(
+            "The form's Content-Type needs a boundary of 1 to 70 characters.", pointer="header/content-type"
+        )
     return boundary
 
 

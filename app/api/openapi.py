@@ -19,7 +19,7 @@ from app.errors import AppError
 PROBLEM_CODES = sorted({code for error in subclasses(AppError) for code in codes_of(error)})
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
-        "description": "The request's own `X-Request-ID` if it is valid, else a new id.",
+        "description": "Id of the request: its own `X-Request-ID` if that is valid, else a new one.",
         "required": True,
         "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
     },
@@ -42,7 +42,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "const": "return=minimal"},
     },
     "Content-Disposition": {
-        "description": "`attachment` with the document's name.",
+        "description": "`attachment`, with the document's name.",
         "required": True,
         "schema": {"type": "string", "pattern": "^attachment"},
     },
@@ -50,14 +50,14 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 
 class ProblemError(Output):
-    """An invalid value: a pointer to it and the reason."""
+    """An invalid value: its place in the request and the reason."""
 
     pointer: str
     detail: str
 
 
 class Problem(Output):
-    """Problem details (RFC 9457)."""
+    """Problem details (RFC 9457): the reason why a request was refused or failed."""
 
     type: str
     title: str

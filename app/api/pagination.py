@@ -15,7 +15,7 @@ from app.errors import InvalidRequest
 
 POSITION = struct.Struct(">q16s")
 """Milliseconds since the epoch, and the bytes of a UUID."""
-INVALID = "The cursor is invalid: use the one of the `Link` header."
+INVALID = "The cursor is invalid; use the URL in the previous page's `Link` header as it is."
 
 
 def encode_cursor(moment: int, object_id: str) -> str:

@@ -50,7 +50,8 @@ def responses_for(model: type[Output], *headers: str) -> Responses:
     return {
         200: EVENTS_RESPONSE | {"description": "With `stream`: the turn's events."} | with_headers(replayed),
         201: {"description": "The finished turn."} | with_headers(*headers, replayed),
-        202: {"description": "With `background`: the accepted turn.", "model": model} | in_background,
+        202: {"description": "With `background`: the accepted turn, whose reply is at `Location`.", "model": model}
+        | in_background,
     }
 
 
@@ -81,10 +82,10 @@ def response_mode(accept: str, body: ResponseModeBody, *, has_turn: bool = True)
     explicit = "stream" in body.model_fields_set
     streamed = body.stream if explicit else prefers(accept, MEDIA_TYPE, "application/json")
     if streamed and body.background:
-        raise InvalidRequest("A turn is either streamed or run in the background.", pointer="#/stream")
+        raise InvalidRequest("Send either `stream` or `background`, not both.", pointer="#/stream")
     if not has_turn and (streamed or body.background):
         name = "stream" if streamed else "background"
-        raise InvalidRequest(f"`{name}` needs a `message`.", pointer=f"#/{name}")
+        raise InvalidRequest(f"`{name}` needs a `message`; send one, or leave `{name}` out.", pointer=f"#/{name}")
     if body.background:
         return ResponseMode.BACKGROUND
     return ResponseMode.EVENTS if streamed else ResponseMode.JSON

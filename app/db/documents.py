@@ -121,7 +121,7 @@ def append_part(document_id: str, process_id: str, position: int, content: bytes
         Unavailable: the process has lost its lease meanwhile, and another one has discarded the upload.
     """
     if not (yield Statement(ADD_BYTES, (document_id, process_id, len(content)))):
-        raise Unavailable("The upload was given up.")
+        raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
     yield Statement(INSERT_PART, (document_id, position, content))
 
 
@@ -144,7 +144,7 @@ def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction
         return (yield from by_id(str(same[0]))), bool(queued)
     values = (upload.document_id, upload.process_id, owner_id, upload.name, upload.media_type, upload.sha256)
     if not (yield Statement(QUEUE, values)):
-        raise Unavailable("The upload was given up.")
+        raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
     return (yield from by_id(upload.document_id)), True
 
 

@@ -20,10 +20,9 @@ from app.errors import DatabaseUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
-"""The newest revision that this release knows."""
-
 MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = max(file.stem.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+"""The newest revision that this release knows; from the files' names, since importing Alembic takes half a second."""
 ADVISORY_LOCK_KEY = 0x9A51E7
 LOCK_RETRY_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -74,7 +73,8 @@ def translate_privilege_errors() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) not in {INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME}:
             raise
         raise SchemaError(
-            f"the database's user may not read or change its schema: {reason_of(error.orig or error)}"
+            f"The database's user may not read or change its schema: {reason_of(error.orig or error)}. "
+            "Grant the privilege, or set another user or search_path in DATABASE_URL."
         ) from error
 
 
@@ -103,7 +103,7 @@ async def require_current(database: Database) -> None:
         return
     require_known(revision)
     state = f"has schema {revision}" if revision else "is empty"
-    raise SchemaTooOld(f"the database {state}: `parley migrate` brings it to schema {HEAD}")
+    raise SchemaTooOld(f"The database {state}: run `parley migrate` to bring it to schema {HEAD}.")
 
 
 async def revision_of(database: Database) -> str | None:
@@ -147,8 +147,8 @@ def require_known(revision: str | None) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaTooNew(
-            f"the database has schema {revision}, which is newer than this release of Parley knows ({HEAD}): "
-            "start the release that wrote it, or restore a backup from before"
+            f"The database has schema {revision}, which is newer than this release's ({HEAD}): "
+            "start the release that migrated it, or restore a backup from before that."
         )
 
 
@@ -186,7 +186,9 @@ async def take_advisory_lock(connection: AsyncConnection) -> None:
         if (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK_KEY})"))).scalar_one():
             return
         await asyncio.sleep(LOCK_RETRY_SECONDS)
-    raise DatabaseUnavailable("Another process has been migrating the database for too long.")
+    raise DatabaseUnavailable(
+        "Another process has been migrating the database for over a minute; wait for it, then start again."
+    )
 
 
 async def begin_sqlite_write(connection: AsyncConnection) -> None:

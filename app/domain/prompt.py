@@ -175,7 +175,7 @@ def check_fixed_tokens(system_prompt: str | None, question: str, window: Window)
         parts = "message and system prompt" if system_prompt else "message"
         raise MessageTooLong(
             f"The {parts} would take about {window.calibrated(fixed)} tokens; the model has room for {window.tokens}, "
-            f"{window.reply_tokens} of them for the reply."
+            f"{window.reply_tokens} of them for the reply. Shorten it, or name a model with a larger context window."
         )
     return fixed
 

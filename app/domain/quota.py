@@ -15,7 +15,7 @@ def quota_exceeded(now: int) -> QuotaExceeded:
     """
     resets_at = (now // DAY_MS + 1) * DAY_MS
     moment = f"{datetime.fromtimestamp(resets_at / 1_000, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
-    error = QuotaExceeded(f"Daily token quota exceeded; resets at {moment}.")
+    error = QuotaExceeded(f"The user's daily token quota is used up; it resets at {moment}.")
     error.members = {"resets_at": moment}
     error.retry_after = max(1, (resets_at - now + 999) // 1_000)
     return error

@@ -88,15 +88,15 @@ def numeric_address(host: str) -> str:
         return host
 
 
-def resolves_to_forbidden(base_url: str) -> bool:
-    """Return whether a URL's host resolves to a forbidden address now; blocks for two seconds at most.
+def resolves_to_forbidden(base_url: str, seconds: float = RESOLVE_SECONDS) -> bool:
+    """Return whether a URL's host resolves to a forbidden address now; blocks for so many seconds at most.
 
     False when the name does not resolve in time: each connection checks again.
     """
     found: list[str] = []
     thread = threading.Thread(target=resolve_into, args=(urlsplit(base_url).hostname, found), daemon=True)
     thread.start()
-    thread.join(RESOLVE_SECONDS)
+    thread.join(seconds)
     return any(map(is_forbidden_address, found))
 
 
@@ -113,13 +113,13 @@ def base_url_problem(base_url: str) -> str | None:
         host = (parts.hostname or "").rstrip(".").lower()
         parts.port  # noqa: B018  raises for an invalid port
     except ValueError:
-        return "is no URL"
+        return "is not a valid URL"
     if parts.scheme not in {"http", "https"} or not host:
-        return "has to be http://… or https://…"
+        return "must begin with http:// or https://"
     if ENCODED.search(parts.netloc) or not base_url.isprintable() or " " in base_url:
-        return "is no URL"
+        return "is not a valid URL"
     if parts.username is not None or parts.query or parts.fragment:
-        return "has more than scheme, host, port and path"
+        return "must have only scheme, host, port and path"
     if host in METADATA_HOSTS or is_forbidden_address(numeric_address(host)):
-        return "is a link-local or metadata address"
+        return "must not be a link-local or metadata address"
     return None

@@ -26,13 +26,13 @@ class Proxy(NamedTuple):
             parts = urlsplit(self.url)
             parts.port  # noqa: B018  raises for an invalid port
         except ValueError:
-            return f"{self.variable} is no URL"
+            return f"{self.variable} is not a valid URL"
         if not self.url.isprintable() or " " in self.url:
-            return f"{self.variable} is no URL"
+            return f"{self.variable} is not a valid URL"
         if parts.scheme.lower().startswith("socks"):
-            return f"{self.variable} is a SOCKS proxy, which cannot be used: name one that speaks HTTP, or use NO_PROXY"
+            return f"{self.variable} is a SOCKS proxy, which is not supported: set an HTTP proxy, or use NO_PROXY"
         if parts.scheme.lower() not in SCHEMES or not parts.hostname:
-            return f"{self.variable} has to be http://host:port"
+            return f"{self.variable} must be http://host:port"
         return None
 
 

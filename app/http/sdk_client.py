@@ -16,7 +16,7 @@ from app.http.proxies import proxy_for
 
 WRITE_SECONDS = 30.0
 MAX_REFUSAL_BYTES = 16 * 2**10
-NOT_HTTP = "The provider's answer is not HTTP."
+NOT_HTTP = "The provider's response is not HTTP; the operator should check its base URL."
 
 STREAM_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 """Uncompressed, because a compressor may hold tokens back."""

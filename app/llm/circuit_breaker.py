@@ -81,6 +81,9 @@ class CircuitBreakers:
             self._breakers = {each: breaker for each, breaker in self._breakers.items() if not breaker.is_idle}
         return self._breakers.setdefault(target, CircuitBreaker(self._now))
 
+    def __len__(self) -> int:
+        return len(self._breakers)
+
     def is_open(self, target: Target) -> bool:
         """Return whether a call of the target would be refused now."""
         return target in self._breakers and self._breakers[target].is_open

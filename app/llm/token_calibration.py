@@ -46,6 +46,9 @@ class TokenCalibration:
     def __init__(self) -> None:
         self._calibrations: dict[Target, ModelCalibration] = {}
 
+    def __len__(self) -> int:
+        return len(self._calibrations)
+
     def window(self, model: ChatModel, target: Target, max_tokens: int | None) -> Window:
         """Return the window for a prompt to this model; `max_tokens` of it are the reply's."""
         calibration = self._calibrations.get(target) or ModelCalibration()

@@ -38,8 +38,10 @@ class HealthService:
         except TimeoutError as error:
             raise DatabaseUnavailable from error
         if not current:
-            raise Unavailable("The database's schema is not the one of this release.")
+            raise Unavailable("The database's schema is not this release's; run `parley migrate`.")
         if self._lease.expired:
-            raise DatabaseUnavailable("The process cannot renew its lease in the database.")
+            raise DatabaseUnavailable("The process cannot renew its lease; check the database.")
         if stopped := self._supervisor.not_running():
-            raise Unavailable(f"Background work of this process has stopped: {', '.join(stopped)}.")
+            raise Unavailable(
+                f"Background work of this process has stopped: {', '.join(stopped)}. Restart it if this lasts."
+            )

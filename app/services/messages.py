@@ -106,7 +106,7 @@ def edit_message(
 ) -> Transaction[Message]:
     message = yield from lock_finished_message(owner, conversation_id, message_id)
     if message.role is not Role.USER:
-        raise InvalidRequest("Only a user's message can be edited.")
+        raise InvalidRequest("Only a user's message can be edited; regenerate a reply instead.")
     yield from messages.edit(message, content, now)
     return (yield from require_message(owner, conversation_id, message_id))
 

@@ -50,6 +50,6 @@ def reply_with_prompt(
     """Read a user's reply with its prompt and its retrieval result."""
     reply = yield from require_message(user_id, conversation_id, message_id)
     if reply.answers is None:
-        raise InvalidRequest("Only a reply has a context.")
+        raise InvalidRequest("Only a reply has a context; request that of the next message.")
     retrieval = None if reply.grounded is None else (yield from retrieval_records.retrieval_of(message_id))
     return reply, (yield from prompt_records.recorded_prompt(reply)), retrieval or NO_RETRIEVAL

@@ -89,7 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not refused:  # once for a burst
             log.warning("connections are refused: MAX_CONNECTIONS is reached")
         refused[self] = transport
-        self._refuse(Overloaded("Too many connections."))
+        self._refuse(Overloaded("The service has reached its limit of connections; retry later."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.stop()
@@ -118,7 +118,7 @@ class HttpProtocol(HttpToolsProtocol):
         A client whose response has begun is taken to have disconnected, so that no stream goes on unread.
         """
         if self._part is not Part.BEFORE and self._refusal is None:
-            self._refuse(BadRequest("The request is incomplete."))
+            self._refuse(BadRequest("The connection ended before the whole request arrived; send it again."))
         if self.cycle is None or self.cycle.response_complete or (self.cycle.response_started and not self.pipeline):
             return False
         if self._refusal is None:  # else it follows the last response
@@ -145,7 +145,7 @@ class HttpProtocol(HttpToolsProtocol):
         if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             raise HeadersTooLarge
         if self.parser.get_http_version() not in VERSIONS:
-            raise BadRequest("Use HTTP/1.1.")
+            raise BadRequest("Send the request as HTTP/1.1.")
         self._progressed = True
         is_connect = self.parser.get_method() == b"CONNECT"
         self._offers_upgrade = self.parser.should_upgrade() and not is_connect and not self._should_upgrade()

@@ -29,10 +29,8 @@ def plan_of(transaction: Generator[Statement, list[Row], Any]) -> Transaction[st
 
 
 @pytest.mark.parametrize("what", ["words", "meaning"])
-async def test_in_tables_that_are_not_known_yet_each_chunk_asks_for_its_own_document(
-    database: Database, what: str
-) -> None:
-    """Before PostgreSQL has statistics it takes any table for small: it must not meet all chunks with all documents."""
+async def test_plan_without_statistics(database: Database, what: str) -> None:
+    """Before PostgreSQL has statistics, no plan joins all chunks with all documents."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "The cat sleeps.", embedder=embedder)
     transactions = {

@@ -1,4 +1,4 @@
-"""The serving processes of a history, which are killed, sent away and replaced."""
+"""The serving processes of a history, which are killed, drained and replaced."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Self
 
 from tests.support.process import GONE, Parley, parley_process
 
-GOES_SECONDS = 15
+DRAIN_SECONDS = 15
 
 
 class Fleet:
-    """So many processes on one database; `serving` are those that take requests now."""
+    """Processes on one database; `serving` are those that accept requests now."""
 
     def __init__(self, directory: Path, count: int, settings: dict[str, Any]) -> None:
         self.serving: list[Parley] = []
@@ -33,7 +33,7 @@ class Fleet:
         await asyncio.gather(*(stack.aclose() for stack in self._stacks.values()))
 
     async def crash(self, chance: random.Random) -> None:
-        """Kills a process, and starts another a moment later."""
+        """Kill a process, and start another."""
         parley = chance.choice(self.serving)
         self.serving.remove(parley)
         parley.kill()
@@ -41,10 +41,10 @@ class Fleet:
         await self._start()
 
     async def drain(self, chance: random.Random) -> None:
-        """Sends a process away, which takes requests to its end, and starts another."""
+        """Drain a process, which accepts requests meanwhile, and start another."""
         parley = chance.choice(self.serving)
         parley.terminate()
-        status = await parley.wait(GOES_SECONDS)
+        status = await parley.wait(DRAIN_SECONDS)
         if status not in GONE:
             self.faults.append(f"a drained process ended with {status}: {parley.lines[-5:]}")
         self.serving.remove(parley)

@@ -1,4 +1,4 @@
-"""The provider of a history: slow, so that faults hit replies amid; its answer follows from the question."""
+"""The provider of a history: slow, so that faults hit running replies, and with a reply for each question."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.06
 
 
 class SlowProvider(provider.FakeProvider):
-    """Says `reply_to` of each question in a few pieces, and takes down for how long it was asked."""
+    """Sends `reply_to` of each question in a few pieces, and records the time of each call."""
 
     def __init__(self, record: Record) -> None:
         super().__init__()
@@ -24,27 +24,27 @@ class SlowProvider(provider.FakeProvider):
         self._watching: set[asyncio.Task[None]] = set()
 
     def _answer(self, call: provider.Call) -> Answer:
-        told = [message["content"] for message in call.body["messages"]]
-        question = told[-1]
-        taken_down = Call(question, time.monotonic(), told=told)
-        self._record.calls.append(taken_down)
-        watching = asyncio.create_task(watch(call, taken_down))
+        prompt = [message["content"] for message in call.body["messages"]]
+        question = prompt[-1]
+        recorded = Call(question, time.monotonic(), prompt=prompt)
+        self._record.calls.append(recorded)
+        watching = asyncio.create_task(watch(call, recorded))
         self._watching.add(watching)
         watching.add_done_callback(self._watching.discard)
         return Reply(paused(reply_to(question)))
 
 
-async def watch(call: provider.Call, taken_down: Call) -> None:
-    """Takes down when an answer was over, or left."""
+async def watch(call: provider.Call, recorded: Call) -> None:
+    """Record when a call ended, or its connection was closed."""
     ends = [asyncio.create_task(event.wait()) for event in (call.finished, call.closed)]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    taken_down.ended = time.monotonic()
+    recorded.ended = time.monotonic()
     for end in ends:
         end.cancel()
 
 
 def paused(text: str) -> list[Step]:
-    """A text in pieces, with a pause before each but the first."""
+    """Split a text into pieces with a pause before each but the first."""
     size = -(-len(text) // PIECES)
     steps: list[Step] = []
     for number in range(PIECES):

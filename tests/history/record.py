@@ -1,4 +1,4 @@
-"""What clients were told, in the form in which it is checked afterwards."""
+"""Responses and calls of a history, recorded for the check after it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx2
 
-from tests.api.talk import Event
+from tests.support.sse import Event
 
 
 @dataclass
 class Reading:
-    """What one reader has put together of a reply, across all of its connections."""
+    """The text that one reader has joined from all of its connections."""
 
     conversation_id: str
     message_id: str
@@ -22,10 +22,10 @@ class Reading:
     end: dict[str, Any] | None = None
     """The message of the terminal event."""
     faults: list[str] = field(default_factory=list)
-    """What the events themselves had wrong."""
+    """Errors in the events themselves."""
 
     def take(self, event: Event) -> None:
-        """Adds an event."""
+        """Add an event."""
         if self.end is not None:
             self.faults.append(f"{event.name} after the end")
         if event.name == "message.delta":
@@ -40,33 +40,33 @@ class Reading:
 
 @dataclass
 class Call:
-    """A question that reached the provider, and for how long it was at it, in seconds of a monotonic clock."""
+    """A call of the provider, from `began` to `ended` in seconds of the monotonic clock."""
 
     question: str
     began: float
     ended: float = float("inf")
-    told: Sequence[str] = ()
+    prompt: Sequence[str] = ()
     """All messages of the prompt, the question at its end."""
 
 
 @dataclass
 class Record:
-    """Everything that was told."""
+    """All responses of the service and all calls of the provider."""
 
     acknowledged: dict[str, str] = field(default_factory=dict)
     """Conversation ids by question."""
     ended: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-    """Messages as they were told once terminal, by id."""
+    """Finished messages as they were returned, by id."""
     keyed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """The replies that were told for a key's question, by question."""
+    """Ids of the replies that were returned for a question under a key, by question."""
     readings: list[Reading] = field(default_factory=list)
     refusals: list[httpx2.Response] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
-    """Conversations whose deletion was asked for."""
+    """Conversations whose deletion was requested."""
     calls: list[Call] = field(default_factory=list)
 
-    def see(self, message: dict[str, Any]) -> None:
-        """Takes down a message that a client was told."""
+    def add_message(self, message: dict[str, Any]) -> None:
+        """Record a message that a client got."""
         if message["role"] == "user":
             self.acknowledged[message["content"]] = message["conversation_id"]
         elif message["completed_at"] is not None:
@@ -74,5 +74,5 @@ class Record:
 
     @property
     def turns(self) -> int:
-        """How many questions were acknowledged."""
+        """Number of acknowledged questions."""
         return len(self.acknowledged)

@@ -1,4 +1,4 @@
-"""A history: clients and faults for a time, then peace, then the check."""
+"""A history: clients and faults for some time, then a pause, then the check."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.history.fleet import Fleet
 from tests.history.provider import SlowProvider
 from tests.history.record import Record
 
-PEACE_SECONDS = 25
-"""How long the last turns may take to their end: a lease, a look, and a reply."""
+IDLE_SECONDS = 25
+"""Seconds for the last turns to end: a lease, a recovery round and a reply."""
 
 
 class Plan(NamedTuple):
-    """What is to happen."""
+    """The parameters of a history."""
 
     seed: int
     seconds: float
@@ -31,8 +31,8 @@ class Plan(NamedTuple):
     seconds_between_faults: float
 
 
-async def happened(plan: Plan, directory: Path, database_url: str) -> tuple[Record, list[str]]:
-    """Runs a history; gives what was told, and a sentence for each promise that was broken."""
+async def run_history(plan: Plan, directory: Path, database_url: str) -> tuple[Record, list[str]]:
+    """Run a history; return its record and a sentence for each violation of an invariant."""
     record = Record()
     async with SlowProvider(record) as provider:
         settings: dict[str, Any] = {
@@ -42,13 +42,13 @@ async def happened(plan: Plan, directory: Path, database_url: str) -> tuple[Reco
             "drain_seconds": 2,
         }
         async with Fleet(directory, plan.processes, settings) as fleet:
-            await disturbed(plan, fleet, record)
-            stored, broken = await at_rest(database_url)
+            await run_with_faults(plan, fleet, record)
+            stored, broken = await read_when_idle(database_url)
     return record, [*findings(record, stored), *broken, *fleet.faults]
 
 
-async def disturbed(plan: Plan, fleet: Fleet, record: Record) -> None:
-    """Lets clients act while processes come and go."""
+async def run_with_faults(plan: Plan, fleet: Fleet, record: Record) -> None:
+    """Run clients while processes are killed, drained and replaced."""
     chance, until = random.Random(plan.seed), time.monotonic() + plan.seconds
     clients = [
         asyncio.create_task(Client(f"user{n}", fleet, record, random.Random(chance.random())).run(until))
@@ -60,11 +60,11 @@ async def disturbed(plan: Plan, fleet: Fleet, record: Record) -> None:
     await asyncio.gather(*clients)
 
 
-async def at_rest(database_url: str) -> tuple[Stored, list[str]]:
-    """What is stored once no turn is unfinished, or patience has ended; and which rules the rows break."""
+async def read_when_idle(database_url: str) -> tuple[Stored, list[str]]:
+    """Read the rows once all turns have ended, or after `IDLE_SECONDS`; return them with the findings of a check."""
     database = connect(database_url, pool_size=1)
     try:
-        deadline = time.monotonic() + PEACE_SECONDS
+        deadline = time.monotonic() + IDLE_SECONDS
         while True:
             stored = await database.read(read)
             busy = any(row.status in {"queued", "in_progress"} for row in stored.rows)
@@ -76,7 +76,7 @@ async def at_rest(database_url: str) -> tuple[Stored, list[str]]:
 
 
 def read() -> Transaction[Stored]:
-    """Reads all messages."""
+    """Read all messages."""
     rows = [Row(str(row[0]), str(row[1]), *row[2:]) for row in (yield Statement(ROWS))]
     last = {str(conversation_id): number for conversation_id, number in (yield Statement(LAST))}
     return Stored(rows, last)

@@ -9,6 +9,6 @@ from tests.support.databases import SqliteTemplate
 
 @pytest.fixture
 def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
-    """An empty database, for what is the same on both kinds; each start of a process costs."""
+    """Give an empty SQLite database, for behaviour that is the same on both kinds."""
     with sqlite_template.copy() as made:
         yield made

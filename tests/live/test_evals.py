@@ -1,4 +1,4 @@
-"""`make eval`, on a tiny set of each kind."""
+"""`make eval` on a tiny set of each kind."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def ranked_set(folder: Path, queries: Sequence[Mapping[str, Any]]) -> None:
     (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\na\tharbour\t2\nb\tlantern\t1\n")
 
 
-def data_in(root: Path) -> None:
-    """A set of each kind."""
+def write_sets(root: Path) -> None:
+    """Write a set of each kind."""
     alone = [{"_id": "a", "text": DREDGED}, {"_id": "b", "text": LIGHT}]
     ranked_set(root / "facts", alone)
     said = [{"role": "user", "content": "Tell me of the harbour of Lisbon."}, {"role": "assistant", "content": "Yes."}]
@@ -50,16 +50,16 @@ def data_in(root: Path) -> None:
     span = {"start": text.index("nine"), "end": text.index("nine") + 18, "content": "nine metres of ice"}
     write(root / "spans" / "questions.jsonl", [{"_id": "a", "text": ICE, "doc": "all.md", "spans": [span]}])
     (root / "spans" / "all.md").write_text(text)
-    asked = {"_id": "a", "question": LIGHT, "doc": "lantern", "evidence": "organs called photophores"}
-    write(root / "pages" / "questions.jsonl", [asked])
+    question = {"_id": "a", "question": LIGHT, "doc": "lantern", "evidence": "organs called photophores"}
+    write(root / "pages" / "questions.jsonl", [question])
     for form, before, after in (("md", "# Fish\n\n", ""), ("html", "<h1>Fish</h1><p>", "</p>")):
         (root / "pages" / form).mkdir()
         for name, each in TEXTS.items():
             (root / "pages" / form / f"{name}.{form}").write_text(before + each + after)
 
 
-def evaluated(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    """The command with nothing of the developer's settings."""
+def evaluate(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command without the developer's settings."""
     theirs = {name.upper() for name in Settings.model_fields}
     ours = {name: value for name, value in os.environ.items() if name.upper() not in theirs}
     environment = ours | {"LLM_PROVIDER": "scripted", "HOME": str(home), "PYTHONPATH": str(ROOT)}
@@ -68,16 +68,16 @@ def evaluated(*arguments: object, home: Path) -> subprocess.CompletedProcess[str
 
 
 def lines_of(*arguments: object, home: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """What the command has written to its last argument, by set, database and what was measured."""
-    done = evaluated(*arguments, home=home)
+    """Run the command and return the lines of its results, by set, database and measured thing."""
+    done = evaluate(*arguments, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = json.loads(Path(str(arguments[-1])).read_text())["lines"]
     return {(each["set"], each["database"], each["what"]): each for each in lines}
 
 
-def test_every_kind_of_set_is_measured_on_both_databases_and_compared_with_the_run_before(tmp_path: Path) -> None:
-    """Three documents that have no word in common are told apart; the second run computes no vector anew."""
-    data_in(tmp_path / "data")
+def test_all_sets_are_measured_and_compared(tmp_path: Path) -> None:
+    """Sets of each kind are measured on both databases; a second run uses cached vectors and is compared."""
+    write_sets(tmp_path / "data")
     measured = lines_of(tmp_path / "data", "--save", tmp_path / "first.json", home=tmp_path)
     for database in ("sqlite", "postgresql"):
         assert measured["facts", database, "search"]["means"]["nDCG@10"] == 1
@@ -95,8 +95,8 @@ def test_every_kind_of_set_is_measured_on_both_databases_and_compared_with_the_r
     assert (difference["against"], difference["mean"], difference["queries"]) == ("first", 0, 2)
 
 
-def test_without_data_the_command_says_that_it_is_skipped(tmp_path: Path) -> None:
-    """It is not part of the repository, so that this is no failure."""
+def test_missing_data_is_skipped(tmp_path: Path) -> None:
+    """Without data, which is not part of the repository, the command reports that it is skipped and succeeds."""
     for arguments in ([], [tmp_path / "nowhere"]):
-        done = evaluated(*arguments, home=tmp_path)
+        done = evaluate(*arguments, home=tmp_path)
         assert (done.returncode, done.stdout.startswith("SKIPPED")) == (0, True)

@@ -1,4 +1,4 @@
-"""The commands of README.md, as they stand there."""
+"""The commands of README.md, run exactly as written."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.support.process import parley_process
 ROOT = Path(__file__).parents[2]
 ADDRESS = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# One line to standard error for each request: what it was answered with.
+# One line to standard error for each request: its status, method and URL.
 CURLRC = 'write-out = "%{stderr}%{http_code} %{method} %{url}\\n"\n'
 
 
 def started_commands() -> str:
-    """The commands for a service that runs: all of section Start that speak to its address."""
+    """Return the commands of section Start that call the address of a running service."""
     page = (ROOT / "README.md").read_text()
     section = page[page.index("## Start") : page.index("## Settings")]
     return "\n".join(block for block in BLOCK.findall(section) if ADDRESS in block)
 
 
-async def test_the_readme_s_commands_run_as_written(tmp_path: Path) -> None:
-    """Pasted one after the other into one shell, each request of the section Start is answered well."""
+async def test_readme_commands_run(tmp_path: Path) -> None:
+    """Pasted one after the other into a shell, each request of the section Start succeeds."""
     if shutil.which("curl") is None:
         assert not os.environ.get("CI"), "curl is missing"
         pytest.skip("THE README IS NOT TESTED: curl is missing")

@@ -1,4 +1,4 @@
-"""What tests of background work look at and bring about, behind a service's back."""
+"""Background work of a running service: its pollers, its lease and its recovery."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
-from sqlalchemy import update
 
 from app.db import ingestion
-from app.db.models import ProcessRow
-from app.db.process_leases import LEASE_MS
 from app.errors import DatabaseUnavailable
 from app.services.runtime.polling import Poller, Supervisor
 from app.services.runtime.process_lease import ProcessLease
 from app.services.runtime.timings import Timings
 from app.services.turns.recovery import TurnRecovery
-from tests.api.talk import make, messages_of, say
 from tests.support.provider import FakeProvider
 from tests.support.service import Service
 
 WAIT_SECONDS = 30
-"""Far more than anything here takes, since whatever else runs on the machine runs too."""
+"""Far more than anything here takes on an idle machine."""
 
 ERRORS = (RuntimeError("a bug"), KeyError("name"), DatabaseUnavailable())
-"""What a round or a transaction may fail with: faults of ours, and an outage."""
+"""Errors of rounds and transactions: internal ones, and an outage."""
 
 
 def supervisor_of(service: Service) -> Supervisor:
@@ -33,12 +29,12 @@ def supervisor_of(service: Service) -> Supervisor:
 
 
 def pollers_of(service: Service) -> dict[str, Poller]:
-    """The pollers of a service, by name."""
-    return {poller.name: poller for poller in supervisor_of(service)._tasks}
+    """Return the pollers of a service by name."""
+    return {poller.name: poller for poller in service.services.pollers}
 
 
 def wake(service: Service) -> None:
-    """Lets all pollers begin a round now."""
+    """Start a round of all pollers at once."""
     for poller in pollers_of(service).values():
         poller.wakeup.set()
 
@@ -48,45 +44,44 @@ def lease_of(service: Service) -> ProcessLease:
 
 
 async def recover(service: Service) -> None:
-    """Has a service take up now what dead processes have left of turns and documents, however new it is itself."""
-    lease_of(service)._grace_until -= Timings().lease_grace
+    """Recover the turns and documents of dead processes now, without a grace period."""
+    lease_of(service).begin_grace_period(0)
     await TurnRecovery(service.database, service.services.turns.executor, lease_of(service), Timings()).recover()
     await service.database.write(ingestion.requeue_stalled, service.services.process.id)
 
 
-async def until(is_so: Callable[[], Any]) -> None:
-    """Waits until something is as wanted; nothing tells but looking."""
+async def wait_for(is_so: Callable[[], Any]) -> None:
+    """Poll until a condition holds."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not is_so():  # noqa: ASYNC110  see above
             await asyncio.sleep(0.005)
 
 
-async def until_ready(service: Service, status: int = 200) -> httpx2.Response:
-    """What `/readyz` answers, once it has a status."""
+async def wait_until_ready(service: Service, status: int = 200) -> httpx2.Response:
+    """Poll `/readyz` until it has a status, and return the response."""
     async with asyncio.timeout(WAIT_SECONDS):
         while (answer := await service.client.get("/readyz")).status_code != status:  # noqa: ASYNC110  see above
             await asyncio.sleep(0.005)
         return answer
 
 
-async def half(service: Service, provider: FakeProvider, gate: asyncio.Event) -> tuple[str, asyncio.Task[Any]]:
-    """The path of a conversation's messages, and the post of a turn whose reply is half made before the gate."""
+async def start_half_reply(
+    service: Service, provider: FakeProvider, gate: asyncio.Event
+) -> tuple[dict[str, Any], asyncio.Task[Any]]:
+    """Start a reply that waits for the gate after its first text; return its conversation and the waiting post."""
     provider.reply("Half ", gate, "and half")
-    made = await make(service)
+    conversation = await service.client.create_conversation()
     calls = len(provider.calls)
-    post = asyncio.create_task(say(service, made, "Hello"))
+    post = asyncio.create_task(service.client.post_message(conversation, "Hello"))
     await provider.wait_calls(calls + 1)
     runs = service.services.turns.executor.runs
-    await until(lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id in str(made)))
-    return messages_of(made), post
+    conversation_id = conversation["conversation_id"]
+    await wait_for(
+        lambda: any(run.stream.length for run in runs.values() if run.reply.conversation_id == conversation_id)
+    )
+    return conversation, post
 
 
-async def lease_over(service: Service) -> None:
-    """Lets a service's lease run out, by its own clock and in its row."""
-    lease_of(service)._renewed_at -= LEASE_MS / 1000
-    async with service.database.write_session() as session:
-        await session.execute(
-            update(ProcessRow)
-            .where(ProcessRow.process_id == service.services.process.id)
-            .values(expires_at=ProcessRow.expires_at - LEASE_MS)
-        )
+async def end_lease(service: Service) -> None:
+    """End a service's lease, until its next heartbeat."""
+    await lease_of(service).release()

@@ -1,4 +1,4 @@
-"""Certificates that are made for a test: an authority, and whom it signs for."""
+"""Certificates for tests: an authority and those that it signs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DAY = dt.timedelta(days=1)
 
 
 class Pair(NamedTuple):
-    """The files of a certificate and of its key, both PEM."""
+    """The PEM files of a certificate and its key."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """Signs certificates, which it writes to a directory; its own is `certificate`."""
+    """Signs certificates and writes them to a directory; its own is `certificate`."""
 
     def __init__(self, directory: Path, name: str = "authority") -> None:
         self._directory = directory
@@ -34,7 +34,7 @@ class Authority:
         self.certificate = self._write(f"{name}.crt", own)
 
     def pair(self, common_name: str, address: str | None = None, *, password: bytes | None = None) -> Pair:
-        """A certificate for a name, or for an address of IP too; its key is locked if there is a password."""
+        """Create a certificate for a name and perhaps an IP address; a password encrypts its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         names: list[x509.GeneralName] = [x509.DNSName(common_name)]
@@ -47,7 +47,7 @@ class Authority:
         return Pair(self._write(f"{common_name}.crt", made), path)
 
     def revocations(self, *revoked: Path) -> Path:
-        """The list of certificates that are revoked."""
+        """Write the list of revoked certificates."""
         now = dt.datetime.now(dt.UTC)
         made = x509.CertificateRevocationListBuilder(self._name, now - DAY, now + DAY)
         for path in revoked:
@@ -71,7 +71,7 @@ class Authority:
 
 
 def server_context(pair: Pair, clients: Path | None = None) -> ssl.SSLContext:
-    """What a server speaks TLS with; it asks for certificates of clients where it is given their authority."""
+    """Build a server's TLS context; with an authority of clients it requires their certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     context.set_alpn_protocols(["postgresql"])

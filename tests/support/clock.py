@@ -9,26 +9,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import selectors
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
 
-from app.db.sqlite.database import SqliteDatabase
+from app.db.sqlite import file
+from app.db.sqlite.file import FileConnection
 
 T = TypeVar("T")
 EPOCH_IN_JULIAN_DAYS = 2440587.5
 GRACE_SECONDS = 0.002
-"""For what the kernel has yet to carry from one end of a connection to the other."""
+"""Time for the kernel to move bytes from one end of a connection to the other."""
 TICK_SECONDS = 0.01
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time stands still while there is something to do, and then jumps to the next timer.
+    """An event loop whose time stands still while callbacks run, and then jumps to the next timer.
 
-    Sockets of this process are real; a thread at work is waited for without letting time pass.
+    Sockets of this process are real; no time passes while a thread works.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(JumpingSelector(self))
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
+        """Seconds since the loop was created."""
         return self._seconds
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
@@ -51,13 +51,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._threads -= 1
 
     def jump(self, seconds: float) -> None:
-        """Lets time pass, unless a thread is at work."""
+        """Advance the time, unless a thread works."""
         if not self._threads:
             self._seconds += seconds
 
 
 class JumpingSelector(selectors.DefaultSelector):
-    """Waits for sockets, though never for the clock."""
+    """Waits for sockets, never for the clock."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
@@ -74,29 +74,36 @@ class JumpingSelector(selectors.DefaultSelector):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine by a virtual clock."""
+    """Run a coroutine on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 
 
-async def set_wall_clock(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Moves the wall clock by so many seconds for a database: Python's, and that of SQLite's functions."""
-    real = time.time_ns
+class WallClock:
+    """The wall clock of Python, and of SQLite's functions on connections that are opened later."""
 
-    def moved() -> int:
-        return real() + int(seconds * 1e9)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        """Seconds by which it is wrong."""
+        self._real = time.time_ns
+        monkeypatch.setattr(time, "time_ns", self.time_ns)
+        clock = self
 
-    def move(connection: sqlite3.Connection, _: None) -> None:
-        connection.create_function("julianday", 1, lambda _: EPOCH_IN_JULIAN_DAYS + moved() / (86_400 * 1e9))
-        connection.create_function("unixepoch", -1, lambda *_: moved() // 1_000_000_000)
+        class Connection(FileConnection):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                self.create_function("julianday", 1, lambda _: EPOCH_IN_JULIAN_DAYS + clock.time_ns() / (86_400 * 1e9))
+                self.create_function("unixepoch", -1, lambda *_: clock.time_ns() // 1_000_000_000)
 
-    for thread in (database._writer, database._reader):
-        await thread.call(move, None)
-    monkeypatch.setattr(time, "time_ns", moved)
+        monkeypatch.setattr(file, "FileConnection", Connection)
+
+    def time_ns(self) -> int:
+        """Return nanoseconds since the epoch."""
+        return self._real() + int(self.seconds * 1e9)
 
 
 class FairClock:
-    """Seconds since it was made, without those in which other processes kept this one from running."""
+    """Counts seconds, except those in which other processes kept this one from running."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -117,7 +124,7 @@ class FairClock:
 
 @contextlib.asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """As `asyncio.timeout`, by a fair clock."""
+    """Limit the time of a block as `asyncio.timeout` does, on a fair clock."""
     clock, limit = FairClock(), asyncio.timeout(None)
 
     async def expire() -> None:

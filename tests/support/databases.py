@@ -1,4 +1,4 @@
-"""Databases for tests: copies of one that was migrated once, so that each costs milliseconds."""
+"""Databases for tests: copies of one that is migrated once, since a copy takes milliseconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.postgres import PostgresCluster
 
 
 def migrated(url: str) -> None:
-    """Brings a database's schema up to date."""
+    """Migrate a database."""
 
     async def upgrade() -> None:
         database = connect(url, pool_size=1)
@@ -35,7 +35,7 @@ class SqliteTemplate:
 
     @contextmanager
     def copy(self) -> Iterator[str]:
-        """A database of its own, as a URL."""
+        """Give the URL of a new database within the block."""
         path = self._directory / f"{uuid.uuid4().hex}.db"
         shutil.copy(self._template, path)
         yield f"sqlite:///{path}"
@@ -51,7 +51,7 @@ class PostgresTemplate:
 
     @contextmanager
     def copy(self) -> Iterator[str]:
-        """A database of its own, as a URL."""
+        """Give the URL of a new database within the block."""
         name = f"test_{uuid.uuid4().hex}"
         self._cluster.create_database(name, template="template_parley")
         yield self._cluster.url(name)

@@ -1,4 +1,4 @@
-"""A check that every answer to a test's client is one that the OpenAPI document names."""
+"""A check that every response to a test's client is in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
 
 
 class Documented:
-    """What the operations of an OpenAPI document may answer; `check` is a hook of httpx2 for responses."""
+    """The documented responses of all operations; `check` is a response hook of httpx2."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._headers = document["components"]["headers"]
@@ -32,23 +32,23 @@ class Documented:
         responses = self._responses(response.request)
         if responses is None:
             return
-        asked = f"{response.request.method} {response.request.url}"
+        request = f"{response.request.method} {response.request.url}"
         status = str(response.status_code)
-        assert status in responses, f"{asked} answered {status}"
+        assert status in responses, f"{request} answered {status}"
         documented = responses[status]
         media_type = response.headers.get("content-type", "").partition(";")[0]
-        assert media_type in documented.get("content", {"": {}}), f"{asked} answered {status} with {media_type}"
+        assert media_type in documented.get("content", {"": {}}), f"{request} answered {status} with {media_type}"
         for name, header in documented["headers"].items():
             described = self._headers[header["$ref"].rpartition("/")[2]] if "$ref" in header else header
             required = described.get("required", False)
-            assert name in response.headers or not required, f"{asked} answered {status} without {name}"
+            assert name in response.headers or not required, f"{request} answered {status} without {name}"
         if media_type == PROBLEM and response.request.method != "HEAD":
             await response.aread()
             codes = documented["content"][PROBLEM]["schema"]["properties"]["code"]["enum"]
-            assert response.json()["code"] in codes, f"{asked} answered {status} {response.json()['code']}"
+            assert response.json()["code"] in codes, f"{request} answered {status} {response.json()['code']}"
 
     def _responses(self, request: httpx2.Request) -> dict[str, Any] | None:
-        """The responses of the request's operation; None where there is no such path or method."""
+        """Return the responses of a request's operation; None for an unknown path or method."""
         method = "get" if request.method == "HEAD" else request.method.lower()
         path = request.url.path.rstrip("/") or "/"
         for pattern, methods in self._paths:
@@ -59,11 +59,11 @@ class Documented:
 
 
 def pattern_of(path: str) -> re.Pattern[str]:
-    """What the paths of a template look like; a user's id, the only one with slashes, is the rest of its path."""
+    """Return a pattern for the paths of a template; only user ids may have slashes."""
     return re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{user_id}", "(?s:.+)")))
 
 
 @functools.cache
 def documented() -> Documented:
-    """This service's, made once: its document is the same in every application."""
+    """Return the service's documented responses, built once."""
     return Documented(build_app(contextlib.nullcontext).openapi())

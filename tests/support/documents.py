@@ -1,4 +1,4 @@
-"""Documents made for tests: small ones of every kind, and pieces of hostile ones."""
+"""Small documents of every format, and parts of hostile ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 
 
 def pdf_of_objects(objects: Sequence[bytes], trailer: bytes = b"") -> bytes:
-    """A PDF of numbered objects, the first of which is its catalogue."""
+    """Build a PDF of numbered objects, the first of which is its catalogue."""
     out = io.BytesIO()
     out.write(b"%PDF-1.7\n")
     places = []
@@ -31,7 +31,7 @@ def pdf_of_objects(objects: Sequence[bytes], trailer: bytes = b"") -> bytes:
 
 
 def pdf_of_streams(streams: Sequence[bytes], *, deflated: bool = False) -> bytes:
-    """A PDF of pages with these content streams and one font, Helvetica, as F1."""
+    """Build a PDF of pages with these content streams and one font, Helvetica, as F1."""
     kids = b" ".join(b"%d 0 R" % (4 + 2 * page) for page in range(len(streams)))
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -47,12 +47,12 @@ def pdf_of_streams(streams: Sequence[bytes], *, deflated: bool = False) -> bytes
 
 
 def pdf(pages: Sequence[Sequence[tuple[str, float]]]) -> bytes:
-    """A PDF of pages of lines, each with its letters' size in points; an empty line is a gap."""
+    """Build a PDF of pages of lines, each with its font size in points; an empty line is a gap."""
     return pdf_of_streams([page_stream(lines) for lines in pages])
 
 
 def page_stream(lines: Iterable[tuple[str, float]]) -> bytes:
-    """The content stream that prints lines from the top of a page down."""
+    """Build the content stream that prints lines from the top of a page down."""
     height = 800.0
     parts = []
     for text, size in lines:
@@ -64,7 +64,7 @@ def page_stream(lines: Iterable[tuple[str, float]]) -> bytes:
 
 
 def docx_of(*content: str | Sequence[Sequence[str]], title: str | None = None) -> bytes:
-    """A Word document: `# text` is a heading, `- text` an item, a list of rows a table, all else a paragraph."""
+    """Build a Word document: `# text` is a heading, `- text` an item, a list of rows a table, the rest paragraphs."""
     document = docx.Document()
     document.core_properties.title = title or ""
     for each in content:
@@ -82,7 +82,7 @@ def docx_of(*content: str | Sequence[Sequence[str]], title: str | None = None) -
 
 
 def zip_with(members: dict[str, bytes], base: bytes | None = None) -> bytes:
-    """An archive of these members, and of the others of `base`."""
+    """Build an archive of these members and the others of `base`."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
         if base is not None:
@@ -96,7 +96,7 @@ def zip_with(members: dict[str, bytes], base: bytes | None = None) -> bytes:
 
 
 def deflated_zeros(size: int) -> bytes:
-    """What some `size` zeros are deflated to, without the check sum at the end."""
+    """Return about `size` zeros deflated, without the checksum at the end."""
     packer = zlib.compressobj()
     first, again = (packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     return first + again * (size >> 20)

@@ -1,4 +1,4 @@
-"""An embedder that does what a test wants: it waits, fails, and says what it was asked."""
+"""An embedder that waits and fails as a test wants, and records its texts."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ DIMENSIONS = 8
 
 
 class FakeEmbedder:
-    """Gives each text a direction of its own."""
+    """Embeds each text in a direction of its own."""
 
     weight = 0.5
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
         self.texts: list[str] = []
-        """What has been embedded, in order."""
+        """The embedded texts, in order."""
         self.open = asyncio.Event()
-        """Nothing is embedded before it is set."""
+        """Calls wait until it is set."""
         self.open.set()
-        self.asked = asyncio.Event()
-        """Set when something is to be embedded."""
+        self.called = asyncio.Event()
+        """Set at the first call."""
         self.failures = 0
-        """How many of the next calls fail."""
+        """Number of the next calls that fail."""
 
     async def embed_query(self, text: str) -> Vector:
         return vector(text)
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        self.asked.set()
+        self.called.set()
         await self.open.wait()
         if self.failures:
             self.failures -= 1
@@ -48,7 +48,7 @@ class FakeEmbedder:
 
 
 def vector(text: str) -> Vector:
-    """A vector of length one that only this text has."""
+    """Return a text's own vector of length one."""
     numbers = [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[:DIMENSIONS]]
     length = math.hypot(*numbers)
     return struct.pack(f"<{DIMENSIONS}f", *(number / length for number in numbers))

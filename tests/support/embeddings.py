@@ -1,4 +1,4 @@
-"""A provider of embeddings that can be kept waiting."""
+"""A provider of embeddings that can be made to wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATH = "/v1/embeddings"
 
 
 class FakeEmbeddings(FakeProvider):
-    """Gives each text a vector, once `open` is set."""
+    """Embeds texts once `open` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class FakeEmbeddings(FakeProvider):
         self.open.set()
 
     def settings(self, model: str = "first") -> dict[str, Any]:
-        """What a process is told that is to have its documents embedded here."""
+        """Return the settings of a process that uses this provider."""
         further = {"fake": {"base_url": self.openai_base_url, "model": "none"}}
         return {
             "llm_provider": "scripted",
@@ -31,8 +31,8 @@ class FakeEmbeddings(FakeProvider):
             "embedding_model": model,
         }
 
-    def _answer_to(self, call: Call) -> Answer:
-        answer = super()._answer_to(call)
+    def answer_to(self, call: Call) -> Answer:
+        answer = super().answer_to(call)
         if call.path != PATH:
             return answer
         data = [{"index": place, "embedding": numbers(text)} for place, text in enumerate(call.body["input"])]
@@ -40,5 +40,5 @@ class FakeEmbeddings(FakeProvider):
 
 
 def numbers(text: str) -> list[float]:
-    """The vector of a text, as JSON has it."""
+    """Return the vector of a text as numbers."""
     return list(memoryview(vector(text)).cast("f"))[:DIMENSIONS]

@@ -1,20 +1,20 @@
-"""Faults at one chosen moment: a database that is away for one statement, a model that fails at one chunk."""
+"""Faults at one chosen moment: a database that fails for one statement, a model that fails at one chunk."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, Self
 
 from app.db import idempotency, process_leases, turn_recovery, turns
 from app.db.database import Database
 from app.db.transaction import Row, Statement, Transaction
 from app.errors import DatabaseUnavailable
-from app.llm.base import ChatModel, ChatRequest, Chunk
+from app.llm.base import ChatRequest, Chunk
 
-BESIDE = {
+PERIODIC = {
     process_leases.heartbeat,
     process_leases.delete_expired,
     turn_recovery.stalled_turns,
@@ -23,11 +23,11 @@ BESIDE = {
     turns.progress,
     idempotency.expire,
 }
-"""What runs by the clock beside the turns: counted, it would make their moments differ from run to run."""
+"""Transactions of pollers, which are not counted: they would make the moments of a turn differ from run to run."""
 
 
 class DatabaseFault:
-    """Lets every transaction of a database through but for one moment, counted from 0.
+    """Fails one moment of a database's transactions, counted from 0.
 
     The moments of a transaction are before and after each statement, where all is rolled back, and after the
     commit, where only its acknowledgement is lost.
@@ -39,7 +39,7 @@ class DatabaseFault:
 
     @contextlib.contextmanager
     def of(self, database: Database) -> Iterator[None]:
-        """Holds for a database within the block."""
+        """Inject the fault into a database within the block."""
         write, read = database.write, database.read
         database.write = self._around(write, committing=True)  # type: ignore[method-assign]
         database.read = self._around(read, committing=False)  # type: ignore[method-assign]
@@ -51,7 +51,7 @@ class DatabaseFault:
 
     def _around(self, execute: Callable[..., Any], *, committing: bool) -> Callable[..., Any]:
         async def executed(transaction: Callable[..., Transaction[Any]], *args: Any) -> Any:
-            if transaction in BESIDE:
+            if transaction in PERIODIC:
                 return await execute(transaction, *args)
             value = await execute(self._watched, transaction, *args)
             if committing:
@@ -80,7 +80,7 @@ class DatabaseFault:
 
 
 class Outage:
-    """Has a database fail with one error while it lasts, at everything or at some transactions."""
+    """Fails a database within its block with one error, at all or at some transactions."""
 
     def __init__(self, database: Database, error: Exception, *transactions: Callable[..., Transaction[Any]]) -> None:
         self.failed = asyncio.Event()
@@ -113,59 +113,22 @@ class Outage:
         raise self._error
 
 
-class FaultyModel:
-    """A model that raises at one moment of its replies: 0 is before the first chunk, 1 before the second."""
+class FaultyStream:
+    """A model's `stream` that raises at one moment of a reply: 0 is before the first chunk, 1 before the second."""
 
-    def __init__(self, model: ChatModel) -> None:
+    def __init__(self, stream: Callable[[ChatRequest], AsyncGenerator[Chunk, None]]) -> None:
         self.fault: BaseException | None = None
         self.at: int | None = None
         self.moments = 0
-        self._model = model
+        self._stream = stream
 
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def default_model(self) -> str:
-        return self._model.default_model
-
-    @property
-    def models(self) -> Sequence[str] | None:
-        return self._model.models
-
-    @property
-    def cites(self) -> bool:
-        return self._model.cites
-
-    @property
-    def concurrency(self) -> int | None:
-        return self._model.concurrency
-
-    @property
-    def remote(self) -> bool:
-        return self._model.remote
-
-    @property
-    def present(self) -> bool:
-        return self._model.present
-
-    async def prepare(self) -> None:
-        await self._model.prepare()
-
-    def context_window(self, model: str) -> int:
-        return self._model.context_window(model)
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    async def __call__(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.moments = 0
-        async with contextlib.aclosing(self._model.stream(request)) as chunks:
+        async with contextlib.aclosing(self._stream(request)) as chunks:
             self._pass()
             async for chunk in chunks:
                 yield chunk
                 self._pass()
-
-    async def aclose(self) -> None:
-        await self._model.aclose()
 
     def _pass(self) -> None:
         moment, self.moments = self.moments, self.moments + 1

@@ -1,4 +1,4 @@
-"""Documents made to harm: small files that ask much of whatever reads them."""
+"""Hostile documents: small files that cost their reader much."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ TABLE_URI = "http://schemas.openxmlformats.org/drawingml/2006/table"
 
 
 def word_document(body: str, doctype: str = "") -> bytes:
-    """A Word document with this XML as its body."""
+    """Build a Word document with this XML as its body."""
     root = f"<w:document {nsdecls('w')}><w:body>{body}</w:body></w:document>"
     return zip_with({MAIN: f"<?xml version='1.0'?>{doctype}{root}".encode()}, docx_of("x"))
 
 
 def word_rows(rows: int, columns: int) -> str:
-    """The XML of a table."""
+    """Return the XML of a table."""
     row = f"<w:tr>{'<w:tc><w:p/></w:tc>' * columns}</w:tr>"
     return f"<w:tbl>{row * rows}</w:tbl>"
 
 
 def slides(shapes: str, count: int = 1) -> bytes:
-    """A presentation of `count` slides in its list, all of them one with a title and this XML below it."""
+    """Build a presentation that lists one slide, with a title and this XML, `count` times."""
     deck = Presentation()
     deck.slides.add_slide(deck.slide_layouts[5]).shapes.title.text = "Title"
     file = io.BytesIO()
@@ -43,19 +43,19 @@ def slides(shapes: str, count: int = 1) -> bytes:
 
 
 def slide_shape(number: int, paragraphs: str = "<a:p><a:r><a:t>x</a:t></a:r></a:p>") -> str:
-    """The XML of a text box."""
+    """Return the XML of a text box."""
     named = f'<p:nvSpPr><p:cNvPr id="{number}" name="a"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr>'
     return f"<p:sp>{named}<p:spPr/><p:txBody><a:bodyPr/>{paragraphs}</p:txBody></p:sp>"
 
 
 def slide_group(content: str) -> str:
-    """The XML of a group of shapes."""
+    """Return the XML of a group of shapes."""
     named = '<p:nvGrpSpPr><p:cNvPr id="5" name="a"/><p:cNvGrpSpPr/><p:nvPr/></p:nvGrpSpPr>'
     return f"<p:grpSp>{named}<p:grpSpPr/>{content}</p:grpSp>"
 
 
 def slide_rows(rows: int, columns: int) -> str:
-    """The XML of a table on a slide."""
+    """Return the XML of a table on a slide."""
     cell = "<a:tc><a:txBody><a:bodyPr/><a:p><a:r><a:t>x</a:t></a:r></a:p></a:txBody></a:tc>"
     row = f'<a:tr h="1">{cell * columns}</a:tr>'
     table = f"<a:tbl><a:tblGrid/>{row * rows}</a:tbl>"
@@ -65,7 +65,7 @@ def slide_rows(rows: int, columns: int) -> str:
 
 
 def pdf_page(stream: bytes, resources: bytes = b"", others: Sequence[bytes] = (), *, times: int = 1) -> bytes:
-    """A PDF that lists one page `times` times; its stream is object 4, its font 5, `others` follow from 6 on."""
+    """Build a PDF that lists one page `times` times; its stream is object 4, its font 5, `others` follow from 6."""
     kids = b" ".join([b"3 0 R"] * times)
     fonts = b"/Resources << /Font << /F1 5 0 R >> %b >>" % resources
     return pdf_of_objects(
@@ -81,7 +81,7 @@ def pdf_page(stream: bytes, resources: bytes = b"", others: Sequence[bytes] = ()
 
 
 def pdf_of_forms(depth: int, fan: int) -> bytes:
-    """A PDF of one page with forms within forms, each `fan` times in the one above."""
+    """Build a PDF of one page with nested forms, each `fan` times in the one above."""
     forms = []
     for number in range(depth):
         inner = b"/XObject << /X %d 0 R >>" % (7 + number) if number + 1 < depth else b"/Font << /F1 5 0 R >>"

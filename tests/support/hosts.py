@@ -1,4 +1,4 @@
-"""Processes that work on documents, in the test's own."""
+"""Processes that ingest documents, simulated in the test's process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from app.services.runtime.task_owner import TaskOwner
 from app.services.runtime.timings import Timings
 
 
-async def recovered(database: Database) -> str:
-    """Has a living process take up what dead ones have left of documents; gives its id."""
+async def requeue_stalled_documents(database: Database) -> str:
+    """Requeue the documents of dead processes as a living process, and return its id."""
     process_id = new_id()
     await database.write(process_leases.heartbeat, process_id, LEASE_MS)
     await database.write(ingestion.requeue_stalled, process_id)
@@ -29,7 +29,7 @@ async def recovered(database: Database) -> str:
 
 
 class Host:
-    """What a process does to documents, with a lease that nobody renews."""
+    """A process's work on documents, with a lease that is not renewed."""
 
     def __init__(
         self, database: Database, reader: DocumentReader, embedder: Embedder | None, timings: Timings = Timings()
@@ -42,18 +42,18 @@ class Host:
         self.supervisor = Supervisor(timings)
 
     async def start(self) -> None:
-        """Begins to work."""
+        """Take a lease and start the worker."""
         await self.database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         self.worker.wake()
         self.supervisor.start([self.worker.poller()])
 
     async def die(self) -> None:
-        """Stops amid whatever it does, with its lease."""
+        """Stop in the middle of the work, and end the lease."""
         await self.supervisor.stop()
         await self.database.write(process_leases.release, self.process_id)
 
     async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
-        """A document that has arrived here."""
+        """Upload a document here."""
         async with Upload(self.database, self.deleter, self.process_id, self.worker.wake) as upload:
             for place in range(0, len(content), 256 * 1024):
                 await upload.write(content[place : place + 256 * 1024])
@@ -61,16 +61,16 @@ class Host:
         return document
 
     async def until(self, document: Document, is_so: Callable[[Document], bool]) -> Document:
-        """A document once it is as wanted; nothing tells it but asking."""
+        """Poll a document until a condition holds for it, and return it."""
         async with asyncio.timeout(30):
             while not is_so(found := await self.now(document)):  # noqa: ASYNC110  see above
                 await asyncio.sleep(0.01)
             return found
 
     async def now(self, document: Document) -> Document:
-        """A document as it is now."""
+        """Return a document as it is now."""
         return await self.database.read(documents.by_id, document.document_id)
 
     async def ready(self, document: Document) -> Document:
-        """A document once it is ready, or has failed."""
+        """Wait until a document is ready or has failed, and return it."""
         return await self.until(document, lambda found: found.status.terminal)

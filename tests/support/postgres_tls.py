@@ -1,4 +1,4 @@
-"""TLS before a real PostgreSQL, whose build of the tests has none: its own answer to SSLRequest, then a real handshake.
+"""TLS in front of a real PostgreSQL without TLS: the answer to SSLRequest, then a real handshake.
 
 It speaks to its clients as a server with `ssl = on` does (PostgreSQL documentation, section 54.2.10), and to the server
 behind it in plain text.
@@ -22,7 +22,7 @@ class PostgresTls:
     def __init__(self, port: int, context: ssl.SSLContext | None, *, plain: bool = True, direct: bool = False) -> None:
         self.port = 0
         self.encrypted: list[bool] = []
-        """Of each connection that came through to the server, whether it was."""
+        """Whether each connection to the server was encrypted, in order."""
         self._target = port
         self._context = context
         self._plain = plain
@@ -60,7 +60,7 @@ class PostgresTls:
             writer.close()
 
     async def _startup(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
-        """The startup message, behind the handshake if there is one; None where the client was refused."""
+        """Read the startup message, after a handshake if there is one; None if the client was refused."""
         encrypted = self._direct
         startup = await read_startup(reader)
         if not encrypted and struct.unpack("!I", startup[4:8]) == (SSL_REQUEST,):
@@ -91,7 +91,7 @@ class PostgresTls:
 
 
 async def handshake(writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
-    """Speaks TLS from here on; raises ConnectionError where the client leaves instead."""
+    """Start TLS on a connection; raise ConnectionError if the client disconnects."""
     plain = writer.transport
     try:
         await writer.start_tls(context)
@@ -101,13 +101,13 @@ async def handshake(writer: asyncio.StreamWriter, context: ssl.SSLContext) -> No
 
 
 async def read_startup(reader: asyncio.StreamReader) -> bytes:
-    """A message before the first that has a kind: its length, and what follows."""
+    """Read a message without a kind: its length and its payload."""
     length = await reader.readexactly(4)
     return length + await reader.readexactly(struct.unpack("!I", length)[0] - 4)
 
 
 async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copies bytes until there are no more."""
+    """Copy bytes until the end."""
     while data := await reader.read(CHUNK):
         writer.write(data)
         await writer.drain()

@@ -18,19 +18,19 @@ HEADER = struct.Struct("!cI")
 FATAL = "FATAL"
 SYNC = b"S"
 READY, PARAMETER = b"Z", b"S"
-"""Of the server."""
+"""Kinds of the server's messages."""
 STATEMENT = frozenset({b"P", b"B", b"D", b"E", b"H"})
-"""Messages that a batch of the extended protocol begins with or goes on with, until Sync. Transactions are begun and
+"""Kinds of messages in a batch of the extended protocol, until Sync. Transactions are begun and
 ended by simple queries, which go through."""
 
 
 def message(kind: bytes, payload: bytes) -> bytes:
-    """A message of the protocol: its kind, its length with the length itself, its payload."""
+    """Build a message of the protocol from its kind and payload."""
     return HEADER.pack(kind, len(payload) + 4) + payload
 
 
 def error_response(code: str, severity: str = FATAL, text: str = "not now") -> bytes:
-    """An ErrorResponse with a SQLSTATE."""
+    """Build an ErrorResponse with a SQLSTATE."""
     fields = {"S": severity, "V": severity, "C": code, "M": text}
     return message(b"E", b"".join(f"{name}{value}".encode() + b"\0" for name, value in fields.items()) + b"\0")
 
@@ -41,9 +41,9 @@ class PostgresWire:
     def __init__(self, port: int) -> None:
         self.port = 0
         self.refused = 0
-        """How many connections and statements have been."""
+        """Number of refused connections and statements."""
         self.standby = False
-        """Whether new connections are made to believe that the server is one."""
+        """True to report the server as a standby to new connections."""
         self._target = port
         self._at_connect: bytes | None = None
         self._at_statement: tuple[bytes, bool] | None = None
@@ -65,30 +65,30 @@ class PostgresWire:
         await self._server.wait_closed()
 
     async def refusals(self, count: int, seconds: float = 60) -> None:
-        """Waits until so many more connections and statements have been refused."""
+        """Wait until so many more connections and statements have been refused."""
         wanted = self.refused + count
         async with asyncio.timeout(seconds), self._refusal:
             await self._refusal.wait_for(lambda: self.refused >= wanted)
 
     def refuse_connections(self, answer: bytes) -> None:
-        """Answers each new connection with these bytes and its end; those that there are go on."""
+        """Answer each new connection with these bytes and close it; existing ones go on."""
         self._at_connect = answer
 
     def refuse_statements(self, code: str, severity: str = "ERROR") -> None:
-        """Answers each statement with an error; one that is fatal ends the connection."""
+        """Answer each statement with an error; a fatal one ends the connection."""
         self._at_statement = error_response(code, severity), severity == FATAL
 
     def release(self) -> None:
-        """Lets everything through again."""
+        """Pass everything on again."""
         self._at_connect = self._at_statement = None
 
     def drop(self) -> None:
-        """Ends the connections that there are."""
+        """Close all connections."""
         for writer in tuple(self._writers):
             abort(writer)
 
     async def count(self) -> None:
-        """Counts a refusal."""
+        """Count a refusal."""
         self.refused += 1
         async with self._refusal:
             self._refusal.notify_all()
@@ -130,7 +130,7 @@ class PostgresWire:
             forth.close()
 
     async def _startup(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
-        """The startup message, which encryption may be asked for before; None for a request to cancel something."""
+        """Read the startup message, after any request for encryption; None for a request to cancel."""
         while True:
             length, code = struct.unpack("!II", head := await reader.readexactly(8))
             rest = await reader.readexactly(length - 8)
@@ -141,12 +141,12 @@ class PostgresWire:
             writer.write(b"N")
 
     def statement_refusal(self) -> tuple[bytes, bool] | None:
-        """What a statement is answered with now, and whether that ends its connection; None where it goes through."""
+        """Return the answer to a statement, and whether it ends the connection; None to pass the statement on."""
         return self._at_statement
 
 
 class Link:
-    """One client's connection and the server's behind it."""
+    """A client's connection and the server's connection behind it."""
 
     def __init__(self, wire: PostgresWire, server: asyncio.StreamWriter, client: asyncio.StreamWriter) -> None:
         self._wire = wire
@@ -155,7 +155,7 @@ class Link:
         self._status = b"I"
 
     async def to_client(self, reader: asyncio.StreamReader) -> None:
-        """Passes the server's messages on."""
+        """Pass the server's messages on."""
         while True:
             kind, payload = await read_message(reader)
             if kind == READY:
@@ -166,7 +166,7 @@ class Link:
             await self._client.drain()
 
     async def to_server(self, reader: asyncio.StreamReader) -> None:
-        """Passes the client's messages on, but for statements that are refused; ends with a fatal refusal."""
+        """Pass the client's messages on, except refused statements; end with a fatal refusal."""
         while True:
             kind, payload = await read_message(reader)
             refusal = self._wire.statement_refusal() if kind in STATEMENT else None
@@ -186,6 +186,6 @@ class Link:
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """The kind and payload of the next message behind the startup."""
+    """Read the kind and payload of the next message after the startup."""
     kind, length = HEADER.unpack(await reader.readexactly(5))
     return kind, await reader.readexactly(length - 4)

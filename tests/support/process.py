@@ -1,4 +1,4 @@
-"""Parley as an operator runs it: a process of its own, with nothing in its environment but its settings."""
+"""Parley as an operator runs it: a process with only its settings in the environment."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from typing import Any
 import httpx2
 
 from tests.support.documented import documented
+from tests.support.parley_client import ParleyClient
 
 PARLEY = (str(Path(sys.executable).with_name("parley")),)
 UVICORN = (sys.executable, "-m", "uvicorn")
 SERVE = (*PARLEY, "serve", "--port", "0")
 
 GONE = {0, -signal.SIGTERM}
-"""How a process ends that was asked to: by itself, or by the signal once everything is closed."""
+"""Exit statuses of a terminated process: of its own, or of the signal after everything is closed."""
 
 START_SECONDS = 120.0
-"""Far more than a start takes, since whatever else runs on the machine runs too."""
+"""Far more than a start takes on an idle machine."""
 COMMAND_SECONDS = 120.0
+READY_SECONDS = 60.0
+"""Far more than a process needs to be ready after an outage on an idle machine."""
 POLL_SECONDS = 0.02
 
 ADDRESS = re.compile(r"Uvicorn running on (http://[\w.:\[\]]+)")
@@ -40,64 +43,70 @@ GUARD = 'read -r _; kill -KILL "-$1"'
 
 
 class DidNotStart(RuntimeError):
-    """The process ended, or took too long, before it served; the message ends with what it logged."""
+    """The process ended or took too long before it served; the message has its log."""
 
 
 class Parley:
-    """A serving process, what it has logged so far, and a client that speaks to it."""
+    """A serving process with its log and a client."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.lines: list[str] = []
-        """Standard error, a line each."""
+        """Lines of standard error."""
         self.started_at = time.monotonic()
         self.url = ""
-        self.client = httpx2.AsyncClient(timeout=30, event_hooks={"response": [documented().check]})
+        self.client = ParleyClient(httpx2.AsyncClient(timeout=30, event_hooks={"response": [documented().check]}))
         self._address: Future[str] = Future()
         self._ended: Future[int] = Future()
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """The lines as the JSON that they are."""
+        """The log lines as parsed JSON."""
         return [json.loads(line) for line in self.lines]
 
     async def serving(self) -> None:
-        """Waits for the address and then for readiness.
+        """Wait until the process listens and is ready.
 
         Raises:
             DidNotStart: the process ended, or two minutes did.
         """
         self.url = await asyncio.to_thread(self._address_in_time)
-        self.client.base_url = httpx2.URL(self.url)
+        self.client.http.base_url = httpx2.URL(self.url)
         while not await self.answers("/readyz"):
             if self.process.poll() is not None or time.monotonic() > self.started_at + START_SECONDS:
                 raise self._did_not_start()
             await asyncio.sleep(POLL_SECONDS)
 
     async def answers(self, path: str) -> bool:
-        """Whether a path can be got now; False also when nobody listens."""
+        """Return whether a path is served now; False also if the process does not listen."""
         try:
             return (await self.client.get(path)).status_code == 200
         except httpx2.TransportError:
             return False
 
+    async def wait_until_ready(self) -> None:
+        """Poll readiness until it succeeds, as a load balancer does."""
+        async with asyncio.timeout(READY_SECONDS):
+            while not await self.answers("/readyz"):  # noqa: ASYNC110  only polling tells
+                await asyncio.sleep(POLL_SECONDS)
+
     def terminate(self) -> None:
-        """Asks the process to end, as a supervisor does."""
+        """Send SIGTERM to the process, as a supervisor does."""
         self.process.send_signal(signal.SIGTERM)
 
     def terminate_group(self) -> None:
-        """Asks the process and its workers to end, as a terminal does, and a supervisor that signals groups."""
+        """Send SIGTERM to the process and its workers, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it and its workers at once, as a crash does; a second call does nothing."""
+        """Kill it and its workers; a second call does nothing."""
         if not self._ended.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     async def wait(self, seconds: float) -> int:
-        """The exit status, once the process and all of its workers have ended.
+        """Wait until the process and all of its workers have ended, and return the exit status.
 
         Raises:
             TimeoutError: they have not within so many seconds.
@@ -137,7 +146,7 @@ async def parley_process(
     account: Mapping[str, Any] | None = None,
     **settings: object,
 ) -> AsyncIterator[Parley]:
-    """A process that serves, started in a directory; whatever is left of it is killed at the end.
+    """Start a serving process in a directory, and kill what is left of it at the end.
 
     `settings` are named as in `Settings`; `account` holds the options of `subprocess.Popen` for another user.
     """
@@ -149,13 +158,13 @@ async def parley_process(
         finally:
             parley.kill()
             await parley.wait(COMMAND_SECONDS)
-            await parley.client.aclose()
+            await parley.client.http.aclose()
 
 
 def launched(
     directory: Path, command: Sequence[str], settings: Mapping[str, object], account: Mapping[str, Any]
 ) -> subprocess.Popen[str]:
-    """The process, in a group of its own, which its workers belong to."""
+    """Start the process in a process group of its own, with its workers."""
     return subprocess.Popen(
         command,
         cwd=directory,
@@ -172,7 +181,7 @@ def launched(
 async def parley_command(
     directory: Path, *arguments: str, command: Sequence[str] = PARLEY, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """What a command came to: its exit status, and what it wrote to either stream."""
+    """Run a command of Parley; return its exit status and both outputs."""
     return await asyncio.to_thread(
         subprocess.run,
         (*command, *arguments),
@@ -187,14 +196,14 @@ async def parley_command(
 
 
 def environment(home: Path, settings: Mapping[str, object]) -> dict[str, str]:
-    """The variables of a process: the settings, and what no process goes without."""
+    """Return the environment of a process: the settings, and the variables that every process needs."""
     given = {name.upper(): str(value) for name, value in settings.items()}
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), **given}
 
 
 @contextlib.contextmanager
 def guarded(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Has a process and its workers killed even when the test run is."""
+    """Kill a process and its workers even if the test run is killed."""
     guard = subprocess.Popen(
         ["sh", "-c", GUARD, "sh", str(process.pid)],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A provider that speaks the real wire of OpenAI and Groq over loopback, and says what a test wants it to."""
+"""A fake provider with the HTTP API of OpenAI and Groq on loopback, whose answers a test chooses."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ NOT_FOUND = Response(404, b'{"error": {"message": "Unknown request URL."}}')
 
 @dataclass(eq=False)
 class Call:
-    """A request that reached the provider, and what became of its answer."""
+    """A request to the provider, and the state of its answer."""
 
     method: str
     target: str
-    """The request's target: a path, or at a proxy a whole URL."""
+    """The request's target: a path, or a whole URL at a proxy."""
     headers: Mapping[str, str]
-    """By lower-case name."""
+    """Headers by lower-case name."""
     raw: bytes
-    """The body as it came."""
+    """The body as bytes."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the answer has been sent to its end."""
+    """Set when the whole answer has been sent."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the connection was gone before that."""
+    """Set when the connection was closed before that."""
 
     @property
     def path(self) -> str:
@@ -52,22 +52,22 @@ class Call:
 
     @property
     def dialect(self) -> Dialect | None:
-        """Whose completions are asked for; None when it is something else."""
+        """The provider whose completions are requested; None for another path."""
         paths = {dialect.value: dialect for dialect in Dialect}
         return paths.get(self.path) if self.method == "POST" else None
 
 
 def echo(call: Call) -> Reply:
-    """The last user message, a word a delta, with usage counted in words."""
+    """Reply with the last user message, one word per delta, and the usage in words."""
     messages = call.body.get("messages") or []
-    asked = [_text(message) for message in messages if message.get("role") == "user"]
-    words = re.findall(r"\S+\s*", f"Echo: {asked[-1] if asked else ''}")
+    texts = [_text(message) for message in messages if message.get("role") == "user"]
+    words = re.findall(r"\S+\s*", f"Echo: {texts[-1] if texts else ''}")
     tokens_in = sum(len(_text(message).split()) for message in messages)
     return Reply(words, usage=(tokens_in, len(words)))
 
 
 def listing(names: Sequence[str]) -> Response:
-    """A list of models."""
+    """Build a list of models."""
     entries = [{"id": name, "object": "model", "created": 1, "owned_by": "fake"} for name in names]
     return Response(200, json.dumps({"object": "list", "data": entries}).encode())
 
@@ -80,24 +80,24 @@ def _text(message: Mapping[str, Any]) -> str:
 class FakeProvider:
     """Serves chat completions on a free port of 127.0.0.1, in the running event loop, while it is entered.
 
-    Calls are answered with what was queued, in the order of their arrival, and then by `default`.
+    Calls take the queued answers in the order of their arrival, and then `default`.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
         self.default: Answer | Callable[[Call], Answer] = echo
         self.models: list[str] | None = None
-        """What `GET …/models` lists; None for a server without that."""
+        """The names in `GET …/models`; None for a server without that endpoint."""
         self.listed = 0
-        """How often that list was fetched, which is no call."""
+        """Number of fetches of that list, which are not in `calls`."""
         self.further_paths: set[str] = set()
-        """What is answered beside chat completions."""
+        """Further paths that are answered like chat completions."""
         self.port = 0
         self._tls = tls
         self._queued: deque[Answer] = deque()
         self._arrival = asyncio.Event()
-        self._connections: set[_Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.open_connections: set[_Connection] = set()
+        self.answering: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
 
     async def __aenter__(self) -> Self:
@@ -107,48 +107,59 @@ class FakeProvider:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Drops all connections, and raises what an answer of the test's own making has raised."""
+        """Close all connections, and raise the exception of an answer."""
         self._server.close()
-        for connection in tuple(self._connections):
+        for connection in tuple(self.open_connections):
             connection.drop()
             await connection.lost.wait()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.answering, return_exceptions=True)
         await self._server.wait_closed()
         if self._failures:
             raise self._failures[0]
 
     @property
     def openai_base_url(self) -> str:
-        """What `OPENAI_BASE_URL` has to be."""
+        """The value for `OPENAI_BASE_URL`."""
         return f"{self.groq_base_url}/v1"
 
     @property
     def groq_base_url(self) -> str:
-        """What `GROQ_BASE_URL` has to be."""
+        """The value for `GROQ_BASE_URL`."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def active(self) -> int:
-        """How many answers are being given now."""
+        """Number of answers being sent."""
         return sum(not (call.finished.is_set() or call.closed.is_set()) for call in self.calls)
 
     @property
     def connections(self) -> int:
-        """How many connections are open, idle ones too."""
-        return len(self._connections)
+        """Number of open connections, with idle ones."""
+        return len(self.open_connections)
 
     def reply(self, *steps: Step, **options: Any) -> Reply:
-        """Queues `Reply(steps, **options)` for the next call that has none yet."""
+        """Queue `Reply(steps, **options)`, and return it."""
         reply = Reply(steps, **options)
         self.answer(reply)
         return reply
 
     def answer(self, *answers: Answer) -> None:
-        """Queues an answer for each of the next calls."""
+        """Queue an answer for each of the next calls."""
         self._queued.extend(answers)
 
+    def reset(self) -> None:
+        """Forget all calls and queued answers, and echo again."""
+        self.calls.clear()
+        self._queued.clear()
+        self.default = echo
+
+    async def stop_listening(self) -> None:
+        """Refuse new connections from now on."""
+        self._server.close()
+        await self._server.wait_closed()
+
     async def wait_calls(self, count: int) -> Call:
-        """The call of that number, counted from 1, once it has arrived.
+        """Wait for the call of that number, counted from 1, and return it.
 
         Raises:
             TimeoutError: it has not within ten seconds.
@@ -158,7 +169,7 @@ class FakeProvider:
                 await self._arrival.wait()
         return self.calls[count - 1]
 
-    def _answer_to(self, call: Call) -> Answer:
+    def answer_to(self, call: Call) -> Answer:
         if call.method == "GET" and call.path.endswith("/models"):
             self.listed += 1
             return NOT_FOUND if self.models is None else listing(self.models)
@@ -171,14 +182,14 @@ class FakeProvider:
             return self._queued.popleft()
         return self.default(call) if callable(self.default) else self.default
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def finish(self, task: asyncio.Task[None]) -> None:
+        self.answering.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failures.append(failure)
 
 
 class _Connection(asyncio.Protocol):
-    """One connection of a client, which sends its next request after the answer to the one before."""
+    """One connection of a client, which sends one request after the other."""
 
     def __init__(self, provider: FakeProvider) -> None:
         self.lost = asyncio.Event()
@@ -189,13 +200,13 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._provider._connections.add(self)
+        self._provider.open_connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._provider._connections.discard(self)
+        self._provider.open_connections.discard(self)
         self.lost.set()
         if self._task is not None:
             self._task.cancel()
@@ -221,12 +232,12 @@ class _Connection(asyncio.Protocol):
         method = self._parser.get_method().decode()
         self._call = Call(method, self._url.decode(), self._headers, self._body)
         self._task = asyncio.create_task(self._serve(self._call, self._parser.should_keep_alive()))
-        self._provider._tasks.add(self._task)
-        self._task.add_done_callback(self._provider._forget)
+        self._provider.answering.add(self._task)
+        self._task.add_done_callback(self._provider.finish)
 
     async def _serve(self, call: Call, keep_alive: bool) -> None:
         try:
-            await self._send(self._provider._answer_to(call).parts(call.dialect or Dialect.OPENAI, call.body))
+            await self._send(self._provider.answer_to(call).parts(call.dialect or Dialect.OPENAI, call.body))
         except Exception:  # whatever a test's answer raises: its client must not wait for ever
             self.drop()
             raise

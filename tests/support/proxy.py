@@ -1,4 +1,4 @@
-"""A TCP proxy between two programs that can treat their bytes as a bad network does, while connections are open."""
+"""A TCP proxy that simulates a bad network."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Self
 
 CHUNK = 65_536
 PIECES_PER_SECOND = 50
-"""Of a throttled direction, at least: all in one piece would be no pace."""
+"""At least, of a throttled direction, so that bytes arrive evenly."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends RST instead of FIN."""
 
 
 class Direction:
-    """How bytes travel one way: on or stalled, in which pieces, how fast."""
+    """One direction: passing or stalled, the size of its pieces, its rate."""
 
     def __init__(self) -> None:
         self.slice_bytes = CHUNK
-        """How many bytes are written at once."""
+        """Number of bytes per write."""
         self.bytes_per_second: float | None = None
         self.listener: Callable[[bytes], None] | None = None
-        """Is told what arrives before it is passed on."""
+        """Called with bytes before they are passed on."""
         self._open = asyncio.Event()
         self._open.set()
 
     def stall(self) -> None:
-        """Lets nothing through; connections stay open, and what was sent waits."""
+        """Hold all bytes; connections stay open."""
         self._open.clear()
 
     def resume(self) -> None:
-        """Lets through what waits, and all that follows."""
+        """Pass on the held bytes and all that follow."""
         self._open.set()
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Passes bytes on until there are no more."""
+        """Pass bytes on until the end."""
         while data := await reader.read(CHUNK):
             if self.listener is not None:
                 self.listener(data)
@@ -60,7 +60,7 @@ class TcpProxy:
         self.to_server = Direction()
         self.to_client = Direction()
         self.accepting = True
-        """Whether new connections are let in; else they are reset at once."""
+        """False to reset new connections at once."""
         self.port = 0
         self._target = port
         self._links: set[asyncio.Task[None]] = set()
@@ -79,30 +79,30 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
+        """Number of connected clients."""
         return len(self._links)
 
     def stall(self) -> None:
-        """Lets nothing through either way, as when packets are dropped."""
+        """Hold all bytes in both directions, as when packets are dropped."""
         self.to_server.stall()
         self.to_client.stall()
 
     def resume(self) -> None:
-        """Ends a stall."""
+        """End a stall."""
         self.to_server.resume()
         self.to_client.resume()
 
     def strand(self) -> None:
-        """Lets nothing through the connections there are, for good, as a failover does; new ones are well."""
+        """Hold all bytes of existing connections for good, as a failover does; new ones work."""
         self.stall()
         self.to_server, self.to_client = Direction(), Direction()
 
     def cut(self) -> None:
-        """Ends all connections on both sides with FIN."""
+        """Close all connections on both sides with FIN."""
         self._end(lambda writer: writer.close())
 
     def reset(self) -> None:
-        """Ends all connections on both sides with RST."""
+        """Close all connections on both sides with RST."""
         self._end(abort)
 
     def _end(self, end: Callable[[asyncio.StreamWriter], None]) -> None:
@@ -141,7 +141,7 @@ class TcpProxy:
 
 
 def abort(writer: asyncio.StreamWriter) -> None:
-    """Closes a connection with RST, unless it is closed already."""
+    """Close a connection with RST, unless it is closed."""
     connection = writer.get_extra_info("socket")
     if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

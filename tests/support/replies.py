@@ -1,7 +1,7 @@
-"""What the fake provider answers, byte by byte, as OpenAI and Groq write it.
+"""Answers of the fake provider, byte by byte, as OpenAI and Groq write them.
 
 An answer is a sequence of parts: bytes to send, an event to wait for, a pause in seconds, or a cut. A `Reply` is
-told in steps, a `Response` is any other answer of HTTP, such as the errors at the end of this file.
+scripted in steps, a `Response` is any other answer of HTTP, such as the errors at the end of this file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 
 class Dialect(Enum):
-    """Whose wire is spoken; the value is the path of its chat completions."""
+    """The provider that is simulated; the value is the path of its chat completions."""
 
     OPENAI = "/v1/chat/completions"
     GROQ = "/openai/v1/chat/completions"
@@ -45,57 +45,57 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The payload of an event: a text as it is, which may be broken JSON, or else what becomes JSON."""
+    """The payload of an event: a string, which may be invalid JSON, or a value to dump as JSON."""
 
     payload: Any
 
 
 Part = bytes | asyncio.Event | float | Cut
 Step = str | Thought | Chunk | Data | bytes | asyncio.Event | Cut
-"""A delta of text or thought, a chunk, an event, raw bytes of the body; or a gate to wait at, or a cut."""
+"""A delta of text or reasoning, a chunk, an event or raw bytes; or a gate to wait for, or a cut."""
 
 NO_CHOICES = Chunk({"choices": []})
 
 
 class Answer(Protocol):
-    """Whatever can be sent back for a request."""
+    """An answer to a request."""
 
     def parts(self, dialect: Dialect, request: Mapping[str, Any]) -> Iterator[Part]:
-        """The whole HTTP response, in order."""
+        """Generate the whole HTTP response."""
         ...
 
 
 def undivided(data: bytes) -> Iterable[bytes]:
-    """An event in one piece."""
+    """Return an event in one piece."""
     return (data,)
 
 
 def byte_by_byte(data: bytes) -> Iterable[bytes]:
-    """Every byte alone, which splits each character that is no ASCII."""
+    """Return every byte alone, which splits all characters but ASCII."""
     return (data[i : i + 1] for i in range(len(data)))
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's reply, streamed when the request asks for it.
+    """A model's reply, streamed if the request wants a stream.
 
     Steps are done in order. Without `finish` the answer ends well-formed after the last step, but without a
     finish reason, usage and `[DONE]`. In a reply that is not streamed the gates and cuts of all steps lie in
-    the middle of the JSON, and only text and thoughts count beside them.
+    the middle of the JSON, and only text and thoughts count among the others.
     """
 
     steps: Sequence[Step]
     finish: str | None = "stop"
     usage: tuple[int, int] | None = (11, 7)
-    """Tokens in and out. OpenAI streams them only when `stream_options.include_usage` asks."""
+    """Tokens in and out; OpenAI streams them only with `stream_options.include_usage`."""
     before_headers: asyncio.Event | Cut | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     newline: str = "\n"
     slices: Callable[[bytes], Iterable[bytes]] = undivided
-    """How the bytes of a step are cut; each slice is written by itself, as one chunk of HTTP."""
+    """Cuts the bytes of a step; each slice is one HTTP chunk."""
 
     def parts(self, dialect: Dialect, request: Mapping[str, Any]) -> Iterator[Part]:
-        """The whole HTTP response, in order."""
+        """Generate the whole HTTP response."""
         if self.before_headers is not None:
             yield self.before_headers
         wire = _Wire(dialect, request)
@@ -117,7 +117,7 @@ class Reply:
         return (b"%x\r\n%b\r\n" % (len(piece), piece) for piece in self.slices(data) if piece)
 
     def _events(self, wire: _Wire) -> Iterator[Part]:
-        """The role comes with the first token, so that a gate before that holds it back as well."""
+        """Generate the events; the role comes with the first token, so that an earlier gate holds it too."""
         opened = False
         for step in self.steps:
             if not opened and isinstance(step, str | Thought):
@@ -155,7 +155,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer that is no reply; a body that is not bytes is one for each dialect, written as JSON."""
+    """An answer that is no reply; a body that is not bytes has one JSON value per dialect."""
 
     status: int
     body: bytes | Mapping[Dialect, Any] = b""
@@ -163,7 +163,7 @@ class Response:
     before_headers: asyncio.Event | Cut | None = None
 
     def parts(self, dialect: Dialect, request: Mapping[str, Any]) -> Iterator[Part]:
-        """The whole HTTP response, in order."""
+        """Generate the whole HTTP response."""
         if self.before_headers is not None:
             yield self.before_headers
         body = self.body if isinstance(self.body, bytes) else _json(self.body[dialect])
@@ -173,13 +173,13 @@ class Response:
 
 @dataclass(frozen=True)
 class Raw:
-    """An answer byte by byte, head and all, behind which the connection is closed."""
+    """An answer as bytes, with its head, after which the connection is closed."""
 
     sent: Sequence[str | bytes | float]
-    """A text is latin-1, a number a pause in seconds."""
+    """A string is latin-1, a number a pause in seconds."""
 
     def parts(self, dialect: Dialect, request: Mapping[str, Any]) -> Iterator[Part]:
-        """The whole HTTP response, in order."""
+        """Generate the whole HTTP response."""
         yield from (part.encode("latin-1") if isinstance(part, str) else part for part in self.sent)
         yield Cut.FIN
 
@@ -238,12 +238,12 @@ class _Wire:
 
 
 def stream_error(message: str, code: str | None = None, kind: str = "server_error") -> Data:
-    """An error inside a stream that began with status 200."""
+    """Build an error within a stream."""
     return Data({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 def unauthorized() -> Response:
-    """401: the key is wrong."""
+    """Build the answer to a wrong key (401)."""
     return _error(
         401,
         "invalid_request_error",
@@ -254,14 +254,14 @@ def unauthorized() -> Response:
 
 
 def rate_limited(retry_after: int | None = 7) -> Response:
-    """429: too many tokens a minute, with the seconds to wait."""
+    """Build a rate limit (429) with the seconds to wait."""
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     reached = "Rate limit reached for the model in organization org-fake on tokens per min (TPM)."
     return _error(429, "tokens", "rate_limit_exceeded", openai=reached, groq=reached, headers=headers)
 
 
 def context_too_long() -> Response:
-    """400: the messages do not fit the context window."""
+    """Build the refusal of a prompt beyond the context window (400)."""
     return _error(
         400,
         "invalid_request_error",
@@ -273,13 +273,13 @@ def context_too_long() -> Response:
 
 
 def too_large_a_minute(limit: int = 6_000) -> Response:
-    """413: more tokens than may be sent in a minute, however long one waits (Groq)."""
+    """Build Groq's refusal of a prompt beyond the limit per minute (413)."""
     words = f"Request too large for model `m` on tokens per minute (TPM): Limit {limit}, Requested {2 * limit}."
     return _error(413, "tokens", "rate_limit_exceeded", openai=words, groq=words)
 
 
 def server_error(status: int = 500) -> Response:
-    """500, or another status of that class: the provider's own trouble."""
+    """Build a server error (5xx)."""
     sorry = "The server had an error while processing your request. Sorry about that!"
     body = {"message": sorry, "type": "server_error", "param": None, "code": None}
     groq = {"message": "Internal Server Error", "type": "internal_server_error"}
@@ -287,7 +287,7 @@ def server_error(status: int = 500) -> Response:
 
 
 def redirect(location: str) -> Response:
-    """302: look elsewhere."""
+    """Build a redirect (302)."""
     return Response(302, headers={"location": location})
 
 
@@ -301,7 +301,7 @@ def _error(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """OpenAI always writes `param`, Groq leaves it out when there is none."""
+    """Build an error; OpenAI always writes `param`, Groq only when there is one."""
     error = {"type": kind, "code": code}
     named = {"param": param} if param else {}
     bodies = {

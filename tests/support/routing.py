@@ -1,4 +1,4 @@
-"""Replies as the router gets them, without a service or a database around it."""
+"""Replies through the router, without a service or a database."""
 
 from __future__ import annotations
 
@@ -30,64 +30,63 @@ FIRST, SECOND = Target("openai", "gpt"), Target("groq", "oss")
 
 
 @dataclass
-class Heard:
-    """A sink."""
+class RecordingSink:
+    """A sink that keeps what it gets."""
 
-    watched: bool = False
-    """Whether a reader is sent each piece as it comes."""
+    has_reader: bool = False
+    """True if a reader gets each piece as it comes."""
     text: str = ""
     reasoning: str = ""
-    came: list[tuple[str, float]] = field(default_factory=list)
-    """Each piece of text with its moment."""
+    pieces: list[tuple[str, float]] = field(default_factory=list)
+    """Each piece of text with its time in seconds."""
 
     def append(self, text: str) -> None:
         self.text += text
         if text:
-            self.came.append((text, asyncio.get_running_loop().time()))
+            self.pieces.append((text, asyncio.get_running_loop().time()))
 
     def append_reasoning(self, text: str) -> None:
         self.reasoning += text
 
     def retract(self) -> str | None:
-        if self.watched and self.text:
+        if self.has_reader and self.text:
             return None
         text, self.text = self.text, ""
         return text
 
 
 @dataclass
-class Asked:
-    """A router, and what has been asked of it."""
+class RouterHarness:
+    """A router with the call and the sink of its last reply."""
 
     router: Router
-    heard: Heard = field(default_factory=Heard)
-    watched: bool = False
-    """Whether readers look on."""
+    sink: RecordingSink = field(default_factory=RecordingSink)
+    has_reader: bool = False
+    """True if readers get each piece as it comes."""
     call: ModelCall | None = None
 
     async def reply(
         self, target: Target, *, question: str = "Hello", history: Sequence[HistoryMessage] = ()
     ) -> Completion:
-        """A reply, asked for anew."""
-        self.heard = Heard(self.watched)
+        """Generate a reply into a new sink."""
+        self.sink = RecordingSink(self.has_reader)
         messages = [*history, HistoryMessage(len(history) + 1, question, None)]
         self.call = ModelCall(
             target,
             lambda window: build_prompt(History(None, messages), len(messages), window),
-            self.heard,
+            self.sink,
             CallLimits(asyncio.get_running_loop().time() + self.router.limits.total),
         )
         return await self.router.complete(self.call)
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:
-        """Who was asked for the last reply, and what came of it."""
-        assert self.call is not None
-        return [(attempt.provider, attempt.outcome) for attempt in self.call.attempts]
+        """Provider and outcome of each attempt at the last reply."""
+        return [(attempt.provider, attempt.outcome) for attempt in attempts(self)]
 
 
 def adapter(name: str, provider: FakeProvider) -> ChatModel:
-    """One of the adapters that go over HTTP, asking a fake provider."""
+    """Return one of the adapters that use HTTP, for a fake provider."""
     if name == "groq":
         return GroqModel(KEY, provider.groq_base_url, "oss")
     if name == "openai":
@@ -96,75 +95,84 @@ def adapter(name: str, provider: FakeProvider) -> ChatModel:
 
 
 def target_of(model: ChatModel) -> Target:
-    """What is asked where only the provider is named."""
+    """Return the target of a request that names only the provider."""
     return Target(model.name, model.default_model)
 
 
 @contextlib.asynccontextmanager
-async def asking(
-    *models: ChatModel, fallbacks: Sequence[Target] = (), limits: StreamLimits | None = None
-) -> AsyncIterator[Asked]:
-    """A router over these models whose pauses are as long as they can be."""
+async def harness_of(
+    *models: ChatModel,
+    fallbacks: Sequence[Target] = (),
+    limits: StreamLimits | None = None,
+    random_fraction: Callable[[], float] = lambda: 1.0,
+) -> AsyncIterator[RouterHarness]:
+    """Open a router over these models; by default its pauses are the longest."""
     catalog = Catalog(models, models[0].name)
     try:
-        yield Asked(Router(catalog, fallbacks, limits, random_fraction=lambda: 1.0))
+        yield RouterHarness(Router(catalog, fallbacks, limits, random_fraction))
     finally:
         await catalog.aclose()
 
 
-Scenario = Callable[[FakeProvider, Asked, Callable[[], Coroutine[Any, Any, Completion]]], Coroutine[Any, Any, None]]
+Scenario = Callable[
+    [FakeProvider, RouterHarness, Callable[[], Coroutine[Any, Any, Completion]]], Coroutine[Any, Any, None]
+]
 
 
-def asked(name: str, scenario: Scenario, limits: StreamLimits | None = None) -> None:
-    """Runs a scenario: a provider, a router that knows its adapter alone, and what asks it."""
+def run_with_adapter(name: str, scenario: Scenario, limits: StreamLimits | None = None) -> None:
+    """Run a scenario with a provider, a router with its adapter alone, and the function that requests a reply."""
 
     async def main() -> None:
         async with FakeProvider() as provider:
             model = adapter(name, provider)
-            async with asking(model, limits=limits) as router:
-                await scenario(provider, router, lambda: router.reply(target_of(model)))
+            async with harness_of(model, limits=limits) as harness:
+                await scenario(provider, harness, lambda: harness.reply(target_of(model)))
 
     run(main())
 
 
 class Pair(NamedTuple):
-    """A router with two providers, the second of which is asked when the first fails."""
+    """A router with two providers; the second one is the fallback."""
 
     first: FakeProvider
     second: FakeProvider
-    asked: Asked
+    harness: RouterHarness
 
 
-def paired(scenario: Callable[[Pair], Coroutine[Any, Any, None]], window: int | None = None) -> None:
-    """Runs a scenario with two providers, the first of which takes so many tokens."""
+def run_with_pair(
+    scenario: Callable[[Pair], Coroutine[Any, Any, None]],
+    window: int | None = None,
+    fallbacks: Sequence[Target] = (SECOND,),
+) -> None:
+    """Run a scenario with two providers; `window` is the first one's context window in tokens."""
 
     async def main() -> None:
         async with FakeProvider() as first, FakeProvider() as second:
             models = OpenAIModel(KEY, first.openai_base_url, "gpt", window), GroqModel(KEY, second.groq_base_url, "oss")
-            async with asking(*models, fallbacks=[SECOND]) as router:
-                await scenario(Pair(first, second, router))
+            async with harness_of(*models, fallbacks=fallbacks) as harness:
+                await scenario(Pair(first, second, harness))
 
     run(main())
 
 
-async def failing(ask: Callable[[], Coroutine[Any, Any, Completion]]) -> AppError:
-    """The error that a reply ends with."""
+async def error_of(complete: Callable[[], Coroutine[Any, Any, Completion]]) -> AppError:
+    """Request a reply that fails, and return its error."""
     with pytest.raises(AppError) as caught:
-        await ask()
+        await complete()
     return caught.value
 
 
-async def failed(router: Asked, target: Target = FIRST, **more: Any) -> AppError:
-    """The error that a reply ends with which this target is asked for first."""
-    return await failing(lambda: router.reply(target, **more))
+async def reply_error(harness: RouterHarness, target: Target = FIRST, **more: Any) -> AppError:
+    """Request a reply of a target that fails, and return its error."""
+    return await error_of(lambda: harness.reply(target, **more))
 
 
-def attempts(router: Asked) -> list[Attempt]:
-    """What was done for the last reply."""
-    assert router.call is not None
-    return router.call.attempts
+def attempts(harness: RouterHarness) -> list[Attempt]:
+    """Return the attempts at the last reply."""
+    assert harness.call is not None
+    return harness.call.attempts
 
 
 def seconds() -> float:
-    """The virtual time."""
+    """Return the virtual time."""
     return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The whole service on a real socket, in the test's own event loop."""
+"""The whole service on a real socket, in the event loop of the test."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from app.services.runtime.timings import Timings
 from app.serving.server import options
 from app.settings import Settings
 from tests.support.documented import documented
+from tests.support.parley_client import ParleyClient
 from tests.support.provider import FakeProvider
 
 OPEN_FILES = 4096
 WAIT_SECONDS = 30
 
 HASTY = Timings(first_backoff=0.01, longest_backoff=0.05, first_poller_backoff=0.05)
-"""Retries come sooner than they would."""
+"""Short pauses between retries."""
 
 
 def settings(**overrides: Any) -> Settings:
-    """Settings that depend on nothing but what is given: the scripted model answers, documents have no vectors."""
+    """Return settings from these arguments only, with the scripted model and without embeddings."""
     given: dict[str, Any] = {"llm_provider": "scripted", "embedding_provider": "none", "drain_seconds": 3} | overrides
     return Settings(_env_file=None, **given)
 
 
-def asking(provider: FakeProvider, **overrides: Any) -> Settings:
-    """Settings with which the SDKs of openai, by default, and groq speak to a fake provider."""
+def provider_settings(provider: FakeProvider, **overrides: Any) -> Settings:
+    """Return settings for a fake provider behind the SDKs of openai, the default, and groq."""
     return settings(
         llm_provider="openai",
         openai_api_key="sk-secret",
@@ -45,20 +46,24 @@ def asking(provider: FakeProvider, **overrides: Any) -> Settings:
     )
 
 
+asking = provider_settings
+"""Its former name."""
+
+
 def forget_failures(service: Service) -> None:
-    """Closes all breakers and fills the budget of retries up: a test that lets providers fail is alone with that."""
+    """Close all circuit breakers and refill the retry budget, as if no provider had failed before."""
     service.services.resources.router.reset()
 
 
 async def quiet(service: Service) -> None:
-    """Waits until nothing is written beside the turns any more."""
+    """Wait until no titles and summaries are being written."""
     tasks = service.services.process.background_tasks
     while len(tasks):
         await tasks.wait(WAIT_SECONDS)
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn, which leaves the signals to pytest."""
+    """A uvicorn server that leaves signals to pytest."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -67,27 +72,27 @@ class QuietServer(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Service:
-    """A running service and a client that speaks to it."""
+    """A running service and its client."""
 
     app: FastAPI
     url: str
-    client: httpx2.AsyncClient
+    client: ParleyClient
 
     @property
     def services(self) -> Services:
-        """The use cases behind it, to look at what is not visible from outside."""
+        """The services of the process, for state that the API does not show."""
         services: Services = self.app.state.services
         return services
 
     @property
     def database(self) -> Any:
-        """The database behind it."""
+        """The database of the service."""
         return self.services.resources.database
 
 
 @contextlib.asynccontextmanager
 async def serving(configured: Settings, timings: Timings = Timings()) -> AsyncIterator[Service]:
-    """Starts the service on a free port; leaving stops it as SIGTERM would."""
+    """Start the service on a free port, and stop it at the end like SIGTERM."""
     app = create_app(configured, timings=timings)
     config = uvicorn.Config(app, port=0, **options(configured, OPEN_FILES) | {"timeout_graceful_shutdown": None})
     server = QuietServer(config)
@@ -99,7 +104,7 @@ async def serving(configured: Settings, timings: Timings = Timings()) -> AsyncIt
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    async with httpx2.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [documented().check]}) as client:
-        yield Service(app, url, client)
+    async with httpx2.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [documented().check]}) as http:
+        yield Service(app, url, ParleyClient(http))
     server.should_exit = True
     await running

@@ -15,8 +15,9 @@ from sqlalchemy import delete
 from app.db.models import UserRow
 from app.services.runtime.timings import Timings
 from tests.support.background import lease_of
-from tests.support.provider import FakeProvider, echo
-from tests.support.service import Service, asking, forget_failures, serving, settings
+from tests.support.parley_client import ParleyClient
+from tests.support.provider import FakeProvider
+from tests.support.service import Service, forget_failures, provider_settings, serving, settings
 
 TEMPLATES = {"sqlite": "sqlite_template", "postgresql": "postgres_template"}
 
@@ -30,7 +31,7 @@ def shared_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def timings() -> Timings:
-    """The intervals of both services; a module or a test that wants others overrides this."""
+    """The intervals of both services; a module with other ones overrides this."""
     return Timings()
 
 
@@ -53,7 +54,7 @@ async def shared_openai_service(
     shared_database_url: str, shared_provider: FakeProvider, timings: Timings
 ) -> AsyncIterator[Service]:
     """The service with the SDKs of openai and groq speaking to the fake provider."""
-    async with serving(asking(shared_provider, database_url=shared_database_url), timings) as started:
+    async with serving(provider_settings(shared_provider, database_url=shared_database_url), timings) as started:
         yield started
 
 
@@ -66,27 +67,42 @@ async def service(shared_service: Service) -> Service:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def openai_service(shared_openai_service: Service) -> Service:
-    """The service with `provider` behind it and an empty database."""
+    """The service with `provider` and an empty database."""
     await empty(shared_openai_service)
     return shared_openai_service
 
 
 @pytest.fixture
+def client(service: Service) -> ParleyClient:
+    """The client of `service`."""
+    return service.client
+
+
+@pytest.fixture
+def openai_client(openai_service: Service) -> ParleyClient:
+    """The client of `openai_service`."""
+    return openai_service.client
+
+
+@pytest.fixture
+def shared_client(shared_service: Service) -> ParleyClient:
+    """The client of `shared_service`, whose database may have rows of earlier tests."""
+    return shared_service.client
+
+
+@pytest.fixture
 def provider(shared_provider: FakeProvider) -> FakeProvider:
-    """A provider that was never called, and echoes."""
-    shared_provider.default = echo
-    shared_provider.calls.clear()
-    shared_provider._queued.clear()
+    """The provider without calls and scripted answers."""
+    shared_provider.reset()
     return shared_provider
 
 
 async def empty(service: Service) -> None:
-    """Deletes all that callers have written, and forgets what providers have failed at.
+    """Delete all users with their data, and forget the failures of providers.
 
-    As after its start the service takes no other process for dead for a while: tests say when it does.
+    As after a start, the service begins a grace period in which it recovers no work of other processes.
     """
     forget_failures(service)
-    lease = lease_of(service)
-    lease._grace_until = lease._now() + Timings().lease_grace
+    lease_of(service).begin_grace_period(Timings().lease_grace)
     async with service.database.write_session() as session:
         await session.execute(delete(UserRow))

@@ -1,4 +1,4 @@
-"""Documents that are there without an ingest, found by their words, and what was searched for."""
+"""Documents that are stored without ingestion and found by their words, with the searches that were made."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.service import Service
 
 
 class Shelf(DocumentSearch):
-    """The documents of a service's users, whose searches can be looked at and made to fail."""
+    """The documents of a service's users; their searches are recorded and can be made to fail."""
 
     def __init__(self, service: Service) -> None:
         self.searches: list[tuple[str, list[str], list[str] | None]] = []
         """Owner, queries and documents of each search."""
         self.failure: Exception | None = None
         self.status: RetrievalStatus | None = None
-        """What came of a search, where it is to be something else than it is."""
+        """The status of all searches; None for the real one."""
         super().__init__(service.database, embedder=None)
         passages = service.services.turns.executor.grounded.passages
         self._before = passages.search
@@ -38,7 +38,7 @@ class Shelf(DocumentSearch):
         page: int | None = None,
         document_id: str = "",
     ) -> str:
-        """Stores a document, of a user who is there; its id."""
+        """Store a document of an existing user, and return its id."""
         document_id, generation, end = document_id or new_id(), 1, 0
         async with self._database.write_session() as session:
             changed = update(UserRow).values(documents_version=UserRow.documents_version + 1)
@@ -65,7 +65,7 @@ class Shelf(DocumentSearch):
         return document_id
 
     async def remove(self, document_id: str) -> None:
-        """Deletes a document."""
+        """Delete a document."""
         async with self._database.write_session() as session:
             await session.execute(delete(DocumentRow).where(DocumentRow.document_id == document_id))
 

@@ -1,4 +1,4 @@
-"""A proxy that speaks HTTP's CONNECT, and a certificate of its own for the provider behind it."""
+"""A proxy with HTTP's CONNECT, and a certificate for the provider behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 def self_signed(directory: Path, host: str = "provider.example") -> tuple[ssl.SSLContext, Path]:
-    """A server's side of TLS for 127.0.0.1 and a name, and the file with the certificate to trust."""
+    """Return a server's TLS context for 127.0.0.1 and a name, and the file of its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake provider")])
     names = [x509.DNSName(host), x509.IPAddress(ip_address("127.0.0.1"))]
@@ -46,17 +46,17 @@ def self_signed(directory: Path, host: str = "provider.example") -> tuple[ssl.SS
 
 
 class Tunnels:
-    """Connects whoever asks for a tunnel to one port of this machine, whatever they name; keeps what they asked."""
+    """Connects all tunnels to one port of this machine, and keeps the heads of the requests."""
 
     def __init__(self, port: int, answer: bytes = ESTABLISHED) -> None:
         self.heads: list[str] = []
-        """The head of each request."""
+        """The heads of the requests."""
         self.port = 0
         self._target = port
         self._answer = answer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answers one client."""
+        """Serve one client."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
             writer.write(self._answer)
@@ -67,7 +67,7 @@ class Tunnels:
 
 
 async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Passes on what comes, to its end."""
+    """Pass bytes on until the end."""
     while data := await reader.read(65_536):
         writer.write(data)
     writer.close()
@@ -75,7 +75,7 @@ async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @contextlib.asynccontextmanager
 async def tunnelling(port: int, answer: bytes = ESTABLISHED) -> AsyncIterator[Tunnels]:
-    """A proxy on a free port that leads to another one."""
+    """Start a proxy on a free port that connects to another port."""
     tunnels = Tunnels(port, answer)
     server = await asyncio.start_server(tunnels.serve, "127.0.0.1", 0)
     tunnels.port = server.sockets[0].getsockname()[1]

@@ -1,12 +1,9 @@
-"""Forms as clients send them, well or ill."""
+"""Forms of uploads, valid and invalid."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
-
-import httpx2
 
 from app.db import users
 from app.db.connect import connect
@@ -20,69 +17,34 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
 def part(headers: str | bytes, content: bytes) -> bytes:
-    """A part of a form."""
+    """Build a part of a form."""
     raw = headers if isinstance(headers, bytes) else headers.encode()
     return f"--{BOUNDARY}\r\n".encode() + raw + b"\r\n\r\n" + content + b"\r\n"
 
 
 def user_part(user_id: str = "ada") -> bytes:
-    """The part that says whose it is."""
+    """Build the part with the user's id."""
     return part('Content-Disposition: form-data; name="user_id"', user_id.encode())
 
 
 def file_part(content: bytes = b"Some text.", name: str = "notes.txt") -> bytes:
-    """The part that is the file."""
+    """Build the part with the file."""
     return part(f'Content-Disposition: form-data; name="file"; filename="{name}"', content)
 
 
 def form(*parts: bytes) -> bytes:
-    """A whole form."""
+    """Build a whole form."""
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
-async def upload(
-    client: httpx2.AsyncClient, content: bytes, name: str = "notes.txt", user_id: str = "ada"
-) -> httpx2.Response:
-    """The answer to a document that is sent as any client does."""
-    return await client.post("/documents", files={"file": (name, content)}, data={"user_id": user_id})
-
-
-async def uploaded(client: httpx2.AsyncClient, content: bytes, name: str = "notes.txt", **more: Any) -> dict[str, Any]:
-    """A document that was taken in."""
-    response = await upload(client, content, name, **more)
-    assert response.status_code in {200, 202}, response.text
-    document: dict[str, Any] = response.json()
-    return document
-
-
-async def document_of(client: httpx2.AsyncClient, document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document as it is now."""
-    response = await client.get(f"/documents/{document['document_id']}")
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
-
-
-async def read(
-    client: httpx2.AsyncClient, document: Mapping[str, Any], status: str | None = "ready", seconds: float = 30
-) -> dict[str, Any]:
-    """A document once it is ready, or failed: its stream of events ends with that."""
-    async with asyncio.timeout(seconds):
-        response = await client.get(f"/documents/{document['document_id']}/events")
-    assert response.status_code == 200, response.text
-    found = await document_of(client, document)
-    assert found["status"] == status, found
-    return found
-
-
 async def pieces(*given: bytes) -> AsyncIterator[bytes]:
-    """A body of unknown length, sent in these pieces."""
+    """Generate a body of unknown length in these pieces."""
     for each in given:
         yield each
 
 
 async def counts(database: Any) -> dict[str, int]:
-    """How many rows there are of documents and what belongs to them."""
+    """Count the rows of documents and of their parts."""
 
     def transaction() -> Transaction[dict[str, int]]:
         found = {}
@@ -100,7 +62,7 @@ async def counts(database: Any) -> dict[str, int]:
 
 
 async def add_documents(database: Database, user_id: str, document_ids: Sequence[str]) -> None:
-    """Gives a user documents of these ids, of which nothing but the rows is there."""
+    """Store rows of documents with these ids, without contents."""
     owner_id, _ = await database.write(users.ensure, user_id, new_id(), 0)
     shared = {"name": "a", "media_type": "text/plain", "bytes": 0, "status": "failed", "created_at": 0}
     async with database.write_session() as session:

@@ -1,35 +1,40 @@
-"""Bytes on a connection of one's own, for what no client would send."""
+"""Raw bytes on a connection, for requests that no HTTP client would send."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.parley_client import messages_path
+
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 ANSWER_SECONDS = 30.0
-"""Far more than any answer takes, since whatever else runs on the machine runs too."""
+"""Far more than any answer takes on an idle machine."""
 
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """A response whose body has a length; header names are in lower case."""
+    """A response with a body of known length; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as the JSON that it is."""
+        """The body as parsed JSON."""
         return json.loads(self.body)
 
 
 @contextlib.asynccontextmanager
 async def connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to say anything on."""
+    """Open a connection."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
@@ -40,7 +45,7 @@ async def connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 
 async def read_answer(reader: asyncio.StreamReader, *, body: bool = True) -> RawAnswer | None:
-    """The next answer, or None where the server has closed the connection; without its body for HEAD."""
+    """Read the next answer, without a body for HEAD; None if the server has closed the connection."""
     status_line = await reader.readline()
     if not status_line:
         return None
@@ -54,7 +59,7 @@ async def read_answer(reader: asyncio.StreamReader, *, body: bool = True) -> Raw
 
 
 async def exchanged(url: str, sent: bytes, *, end: bool = False) -> list[RawAnswer]:
-    """All answers to bytes, until the server closes the connection; with `end` nothing more is sent, and it knows."""
+    """Send bytes and read all answers until the server closes the connection; `end` closes our side first."""
     async with connection(url) as (reader, writer):
         writer.write(sent)
         if end:
@@ -63,3 +68,10 @@ async def exchanged(url: str, sent: bytes, *, end: bool = False) -> list[RawAnsw
         while (answer := await read_answer(reader)) is not None:
             answers.append(answer)
         return answers
+
+
+def turn_request(conversation: Mapping[str, Any], **body: Any) -> bytes:
+    """Return the bytes of a request that sends a message."""
+    content = json.dumps({"message": "Hello"} | body).encode()
+    head = b"POST %b HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (messages_path(conversation).encode(), len(content)) + content

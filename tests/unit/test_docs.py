@@ -15,8 +15,8 @@ API = (ROOT / "docs" / "http-api.md").read_text()
 ABSTRACT = {"error", "conflict", "unavailable"}
 
 
-def test_every_error_code_is_documented_with_its_status() -> None:
-    """The table of problems in docs/http-api.md names each code that the service answers with, and its status."""
+def test_error_codes_are_documented() -> None:
+    """The table of problems in docs/http-api.md has every code of the service with its status."""
     rows = [line for line in API.splitlines() if line.startswith("| `")]
     for code, error in CLASS_OF_CODE.items():
         if code not in ABSTRACT:
@@ -24,14 +24,14 @@ def test_every_error_code_is_documented_with_its_status() -> None:
             assert str(error.status) in row.split("|")[2]
 
 
-def test_every_event_is_documented() -> None:
-    """The events that a stream may end with are in docs/http-api.md."""
+def test_events_are_documented() -> None:
+    """The events with which a stream may end are in docs/http-api.md."""
     for name in TERMINAL_EVENTS.values():
         assert f"`{name}`" in API or f"`.{name.partition('.')[2]}`" in API
 
 
-def test_every_guarantee_names_a_test_that_is_there() -> None:
-    """Each line of docs/guarantees.md names tests, and each of them exists."""
+def test_guarantees_name_existing_tests() -> None:
+    """Each row of docs/guarantees.md names tests, and each of them exists."""
     page = (ROOT / "docs" / "guarantees.md").read_text()
     promises = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
     for promise in promises:
@@ -52,22 +52,22 @@ def test_every_guarantee_names_a_test_that_is_there() -> None:
         "docs/providers.md",
     ],
 )
-def test_links_lead_somewhere(page: str) -> None:
-    """What a page links to within the repository is there."""
+def test_links_resolve(page: str) -> None:
+    """Each relative link of a page leads to a file of the repository."""
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert ((ROOT / page).parent / target).exists(), target
 
 
 @pytest.mark.parametrize("target", ["run", "test", "soak", "fuzz", "lint", "bench"])
-def test_the_readme_s_commands_are_targets(target: str) -> None:
-    """Each `make` command that the README names is in the Makefile."""
+def test_readme_commands_are_make_targets(target: str) -> None:
+    """Each `make` command of the README is a target of the Makefile."""
     assert f"make {target}" in (ROOT / "README.md").read_text()
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_every_failure_of_a_document_is_documented() -> None:
-    """The table in docs/documents.md names each code with which a document fails; each bound has its own sentence."""
+def test_document_failures_are_documented() -> None:
+    """The table in docs/documents.md has each failure code of a document; each limit has its own sentence."""
     page = (ROOT / "docs" / "documents.md").read_text()
     failures = [each for each in vars(errors).values() if isinstance(each, DocumentFailure)]
     assert len({each.code for each in failures}) == 8

@@ -21,8 +21,8 @@ TURNS = {
 
 
 @pytest.mark.parametrize(("ci", "status"), [({}, 0), ({"CI": "true"}, 1)])
-def test_a_missing_program_fails_in_ci_alone(tmp_path: Path, ci: dict[str, str], status: int) -> None:
-    """Without schemathesis `make fuzz` says aloud that nothing was tested, and fails where CI is set."""
+def test_missing_program_fails_only_in_ci(tmp_path: Path, ci: dict[str, str], status: int) -> None:
+    """Without schemathesis `make fuzz` reports that it was skipped, and fails if CI is set."""
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | ci
     command = [sys.executable, "-m", "fuzz", str(tmp_path / "schemathesis")]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -30,8 +30,8 @@ def test_a_missing_program_fails_in_ci_alone(tmp_path: Path, ci: dict[str, str],
     assert "SKIPPED" in ended.stderr
 
 
-def test_every_operation_and_every_check_is_on() -> None:
-    """Nothing is switched off, and a 500 is expected nowhere."""
+def test_all_operations_and_checks_are_on() -> None:
+    """No operation, check or phase is switched off, and status 500 is expected nowhere."""
     assert "enabled" not in {name for each in CONFIG["operations"] for name in each}
     for each in CONFIG["operations"]:
         for check in each.get("checks", {}).values():
@@ -41,14 +41,14 @@ def test_every_operation_and_every_check_is_on() -> None:
     assert all("enabled" not in phase for phase in CONFIG["phases"].values())
 
 
-def test_failures_of_providers_are_expected_of_turns_alone() -> None:
-    """502, 503 and 504 are allowed where a provider is asked."""
+def test_only_turns_may_report_a_provider() -> None:
+    """502, 503 and 504 are allowed only for operations that call a provider."""
     allowed = {each["include-name"] for each in CONFIG["operations"] if "not_a_server_error" in each.get("checks", {})}
     assert allowed == TURNS
 
 
-def test_every_operation_that_is_named_is_there() -> None:
-    """What the list excuses is an operation of the service, so that no line outlives what it is about."""
+def test_named_operations_exist() -> None:
+    """Each operation named in schemathesis.toml is an operation of the service."""
     document = build_app(contextlib.nullcontext).openapi()
     there = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     named = [each["include-name"] for each in CONFIG["operations"] if "include-name" in each]

@@ -1,4 +1,4 @@
-"""The checker of histories finds what it is there to find: each test breaks one promise in a history that kept all."""
+"""The checker of histories: each test breaks one promise in a history that kept all."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ END = {"message_id": "m2", "conversation_id": "c", "role": "assistant", "sequenc
 
 
 def kept() -> tuple[Record, Stored]:
-    """A history in which every promise was kept."""
+    """Return a history in which every promise was kept."""
     record = Record(acknowledged={QUESTION: "c"}, calls=[Call(QUESTION, 1.0, 2.0, [QUESTION])])
     record.readings.append(Reading("c", "m2", TEXT, copy.deepcopy(END)))
-    record.see(copy.deepcopy(END))
+    record.add_message(copy.deepcopy(END))
     record.keyed[QUESTION].add("m2")
     return record, Stored(list(ROWS), {"c": 2})
 
 
-def test_a_history_that_kept_all_promises_passes() -> None:
-    """There is nothing to find in it."""
+def test_sound_history_passes() -> None:
+    """A history that kept all promises has no findings."""
     assert findings(*kept()) == []
 
 
 def changed(place: int, **values: Any) -> Callable[[Record, Stored], Stored]:
-    """A break: another value in a row."""
+    """Return a break that changes values of a row."""
 
     def broken(_: Record, stored: Stored) -> Stored:
         rows = list(stored.rows)
@@ -47,8 +47,8 @@ def changed(place: int, **values: Any) -> Callable[[Record, Stored], Stored]:
     return broken
 
 
-def told(act: Callable[[Record], object]) -> Callable[[Record, Stored], Stored]:
-    """A break: something else was told."""
+def changed_record(act: Callable[[Record], object]) -> Callable[[Record, Stored], Stored]:
+    """Return a break that changes the record of the clients."""
 
     def broken(record: Record, stored: Stored) -> Stored:
         act(record)
@@ -58,55 +58,55 @@ def told(act: Callable[[Record], object]) -> Callable[[Record, Stored], Stored]:
 
 
 def refusal(status: int, **headers: str) -> httpx2.Response:
-    """An answer that is no problem document unless its headers say so."""
+    """Return a refusal, which is a problem document only if its headers say so."""
     return httpx2.Response(status, headers=headers, request=httpx2.Request("GET", "http://x/y"))
 
 
 PROBLEM = {"content-type": "application/problem+json"}
 BREAKS = [
-    ("I1", told(lambda record: record.acknowledged.update({"Frage 2": "c"}))),
+    ("I1", changed_record(lambda record: record.acknowledged.update({"Frage 2": "c"}))),
     ("I2", changed(1, sequence_number=3)),
-    ("I3", told(lambda record: record.calls.append(Call(QUESTION, 1.2, 3.0)))),
-    ("I4", told(lambda record: record.keyed[QUESTION].add("m4"))),
-    ("I4", told(lambda record: record.calls.append(Call(QUESTION, 4.0, 5.0)))),
+    ("I3", changed_record(lambda record: record.calls.append(Call(QUESTION, 1.2, 3.0)))),
+    ("I4", changed_record(lambda record: record.keyed[QUESTION].add("m4"))),
+    ("I4", changed_record(lambda record: record.calls.append(Call(QUESTION, 4.0, 5.0)))),
     ("I5", changed(1, content=TEXT[:-1])),
     ("I5", changed(1, finish_reason=None)),
     ("I5", changed(1, content="something else", status="failed")),
-    ("I5", told(lambda record: setattr(record.calls[0], "told", [QUESTION, TEXT, QUESTION]))),
-    ("I5", told(lambda record: setattr(record.calls[0], "told", ["Frage 2", TEXT, QUESTION]))),
+    ("I5", changed_record(lambda record: setattr(record.calls[0], "prompt", [QUESTION, TEXT, QUESTION]))),
+    ("I5", changed_record(lambda record: setattr(record.calls[0], "prompt", ["Frage 2", TEXT, QUESTION]))),
     ("I6", changed(1, status="in_progress")),
     ("I6", changed(1, status="queued")),
-    ("I7", told(lambda record: setattr(record.readings[0], "text", TEXT[1:]))),
-    ("I7", told(lambda record: setattr(record.readings[0], "end", None))),
-    ("I7", told(lambda record: record.readings[0].faults.append("id 3 with 4 characters"))),
-    ("I8", told(lambda record: record.see(END | {"status": "cancelled"}))),
+    ("I7", changed_record(lambda record: setattr(record.readings[0], "text", TEXT[1:]))),
+    ("I7", changed_record(lambda record: setattr(record.readings[0], "end", None))),
+    ("I7", changed_record(lambda record: record.readings[0].faults.append("id 3 with 4 characters"))),
+    ("I8", changed_record(lambda record: record.add_message(END | {"status": "cancelled"}))),
     ("I8", changed(1, status="interrupted")),
-    ("I11", told(lambda record: record.refusals.append(refusal(500, **PROBLEM)))),
-    ("I11", told(lambda record: record.refusals.append(refusal(503, **PROBLEM)))),
-    ("I11", told(lambda record: record.refusals.append(refusal(404)))),
+    ("I11", changed_record(lambda record: record.refusals.append(refusal(500, **PROBLEM)))),
+    ("I11", changed_record(lambda record: record.refusals.append(refusal(503, **PROBLEM)))),
+    ("I11", changed_record(lambda record: record.refusals.append(refusal(404)))),
 ]
 
 
 @pytest.mark.parametrize(("invariant", "break_it"), BREAKS)
-def test_a_broken_promise_is_found(invariant: str, break_it: Callable[[Record, Stored], Stored]) -> None:
+def test_broken_promise_is_found(invariant: str, break_it: Callable[[Record, Stored], Stored]) -> None:
     """Each break is found as one of the invariant that it breaks."""
     record, stored = kept()
     assert invariant in {finding.partition(":")[0] for finding in findings(record, break_it(record, stored))}
 
 
-def test_what_was_deleted_may_be_gone() -> None:
-    """A conversation that a client deleted is not missed."""
+def test_deleted_conversation_is_not_missed() -> None:
+    """A conversation that a client deleted may be absent."""
     record, _ = kept()
     record.deleted.add("c")
     assert findings(record, Stored([], {})) == []
 
 
-def test_a_reader_may_be_ahead_of_what_a_crash_has_left() -> None:
-    """After a crash a reader may have more than was saved, as long as it begins with that."""
+def test_reader_may_be_ahead_after_a_crash() -> None:
+    """After a crash a reader may have received more than was saved if it begins with the saved text."""
     record, stored = kept()
     end = END | {"status": "interrupted", "content": TEXT[:5], "finish_reason": None}
     record.ended.clear()
     record.readings[0].end = end
-    record.see(end)
+    record.add_message(end)
     rows = [stored.rows[0], stored.rows[1]._replace(status="interrupted", content=TEXT[:5], finish_reason=None)]
     assert findings(record, stored._replace(rows=rows)) == []

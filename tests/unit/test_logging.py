@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from app.logging import configure_logging
 
 
 class Stream(io.StringIO):
-    """What a process writes its log to."""
+    """Standard error that is a terminal or not."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
@@ -23,11 +24,11 @@ class Stream(io.StringIO):
 
 @pytest.fixture(params=[False, True], ids=["program", "terminal"])
 def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
-    """Standard error as a program reads it and as a terminal shows it, with logging configured for it."""
+    """Configure logging to a pipe and to a terminal, and give the stream."""
     root = logging.getLogger()
     before = root.level, root.handlers[:]
     opened = Stream(terminal=request.param)
-    monkeypatch.setattr("sys.stderr", opened)
+    monkeypatch.setattr(sys, "stderr", opened)
     monkeypatch.setenv("NO_COLOR", "1")
     configure_logging("info")
     yield opened
@@ -35,8 +36,8 @@ def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     root.handlers[:] = before[1]
 
 
-def test_an_event_is_one_line(stream: Stream) -> None:
-    """Whatever a message and its extras hold, a record is one line: JSON for programs, readable on a terminal."""
+def test_event_is_one_line(stream: Stream) -> None:
+    """A record is one line whatever its message and extras hold: JSON for programs, readable on a terminal."""
     hostile = "a\r\nSet-Cookie: \x1b[31m\u2028\ud800"
     logging.getLogger("app.somewhere").warning("hello %s", hostile, extra={"path": hostile, "status": 200})
     line = stream.getvalue()
@@ -50,8 +51,8 @@ def test_an_event_is_one_line(stream: Stream) -> None:
         assert {"time", "level", "logger", "event", "path", "status"} == json.loads(line).keys()
 
 
-def test_an_exception_is_logged_with_its_traceback(stream: Stream) -> None:
-    """An exception comes with its traceback, on a terminal in lines of its own."""
+def test_exception_has_a_traceback(stream: Stream) -> None:
+    """An exception is logged with its traceback, on a terminal in lines of its own."""
     try:
         raise ValueError("reason")
     except ValueError:

@@ -14,19 +14,19 @@ FURTHER = {"ollama": {"base_url": "http://localhost:11434/v1", "model": "llama3.
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable that names a proxy."""
+    """Remove all variables that name a proxy."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
 
 def named(**given: Any) -> Any:
-    """Settings that name no provider unless they are given one."""
+    """Return settings that name no provider unless one is given."""
     return settings(**{"llm_provider": None, **given})
 
 
-def test_a_start_with_somebody_who_answers_is_not_refused() -> None:
-    """A key, a server of one's own, the embedded model and the scripted one are each enough."""
+def test_usable_provider_passes() -> None:
+    """A key, an own server, the embedded model and the scripted one are each enough to start."""
     for given in (
         {},
         {"openai_api_key": "k"},
@@ -37,8 +37,8 @@ def test_a_start_with_somebody_who_answers_is_not_refused() -> None:
         assert (startup_errors(named(**given)), [*startup_warnings(named(**given))]) == ([], [])
 
 
-def test_a_missing_model_is_refused_by_its_name(tmp_path: Path) -> None:
-    """A LOCAL_MODEL_PATH without a file, where nobody else answers, stops the start; else it is remarked upon."""
+def test_missing_model_file(tmp_path: Path) -> None:
+    """A LOCAL_MODEL_PATH without a file stops the start if no other provider is set, otherwise it is a warning."""
     missing = tmp_path / "missing.gguf"
     [reason] = startup_errors(named(local_model_path=missing))
     assert reason.startswith("LOCAL_MODEL_PATH")
@@ -51,8 +51,8 @@ def test_a_missing_model_is_refused_by_its_name(tmp_path: Path) -> None:
         assert "LOCAL_MODEL_PATH" in " ".join(startup_warnings(named(local_model_path=missing, **given)))
 
 
-def test_without_a_key_and_a_model_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the embedded model is not installed, what could be set is named."""
+def test_no_provider_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key and without the embedded model the start is refused with the settings that would help."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     [reason] = startup_errors(named())
     assert all(name in reason for name in ("OPENAI_API_KEY", "GROQ_API_KEY", "OPENAI_BASE_URL", "local"))
@@ -68,8 +68,8 @@ def test_without_a_key_and_a_model_the_start_is_refused(monkeypatch: pytest.Monk
         ({"llm_providers": {"far": {"base_url": "https://a.example/v1", "model": "m"}}}, "LLM_PROVIDERS.far"),
     ],
 )
-def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], name: str) -> None:
-    """A SOCKS proxy on the way to a provider stops the start with a sentence; where none is on the way it does not."""
+def test_socks_proxy_stops_the_start(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], name: str) -> None:
+    """A SOCKS proxy for a provider's address stops the start; if NO_PROXY exempts it, it does not."""
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
     [reason] = startup_errors(named(**given))
     assert reason.startswith(f"{name}: ALL_PROXY is a SOCKS proxy")
@@ -96,8 +96,8 @@ def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[s
         ),
     ],
 )
-def test_a_base_url_that_is_probably_wrong_is_remarked_upon(given: dict[str, Any], says: str) -> None:
-    """A base URL with a path too many or too few is named at the start, which it does not stop."""
+def test_suspicious_base_url_is_a_warning(given: dict[str, Any], says: str) -> None:
+    """A base URL with a missing or superfluous path is a warning at the start."""
     configured = named(**given)
     assert startup_errors(configured) == []
     [remark] = startup_warnings(configured)
@@ -115,13 +115,13 @@ def test_a_base_url_that_is_probably_wrong_is_remarked_upon(given: dict[str, Any
         "https://open.bigmodel.cn/api/paas/v4",
     ],
 )
-def test_base_urls_of_known_providers_are_not(base_url: str) -> None:
-    """The documented base URLs of providers are as they should be."""
+def test_documented_base_urls_pass(base_url: str) -> None:
+    """The documented base URLs of providers give no warning."""
     assert [*startup_warnings(named(openai_base_url=base_url))] == []
 
 
-def test_a_proxy_for_this_machine_is_remarked_upon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server on this machine behind a proxy is probably not meant."""
+def test_proxy_for_loopback_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy for a server on this machine is a warning that names NO_PROXY."""
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@proxy:3128")
     [remark] = startup_warnings(named(openai_base_url="http://localhost:11434/v1"))
     assert "NO_PROXY" in remark

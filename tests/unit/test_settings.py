@@ -16,14 +16,14 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
 def examples() -> dict[str, tuple[str, str]]:
-    """The names in `.env.example`, each with its line of meaning and its value."""
+    """Return the names in `.env.example`, each with the comment above it and its value."""
     lines = EXAMPLE.read_text().splitlines()
     pairs = itertools.pairwise(lines)
     return {line.partition("=")[0]: (above, line.partition("=")[2]) for above, line in pairs if "=" in line}
 
 
-def test_the_example_lists_every_setting_with_its_default() -> None:
-    """`.env.example` and the settings class name the same settings, defaults and meanings, in the same order."""
+def test_example_lists_every_setting() -> None:
+    """`.env.example` has the names, defaults and descriptions of the settings class in the same order."""
     expected = {}
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else str(getattr(field.default, "value", field.default))
@@ -31,8 +31,8 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
     assert [*examples().items()] == [*expected.items()]
 
 
-def test_there_are_at_most_fifty_settings() -> None:
-    """The number of settings stays within what an operator can read."""
+def test_at_most_fifty_settings() -> None:
+    """There are at most fifty settings, so that an operator can read them all."""
     assert len(Settings.model_fields) <= 50
 
 
@@ -40,8 +40,8 @@ def test_there_are_at_most_fifty_settings() -> None:
     ("name", "value"),
     [("port", "eighty"), ("web_concurrency", "0"), ("llm_provider", "chatgpt"), ("log_level", "loud")],
 )
-def test_a_setting_that_cannot_be_read_is_named(name: str, value: str) -> None:
-    """A misspelt value stops the start with the setting's name."""
+def test_invalid_setting_is_named(name: str, value: str) -> None:
+    """An invalid value stops the start with the setting's name."""
     with pytest.raises(ValidationError) as caught:
         settings(**{name: value})
     assert caught.value.errors()[0]["loc"] == (name,)
@@ -51,13 +51,13 @@ def test_a_setting_that_cannot_be_read_is_named(name: str, value: str) -> None:
     ("given", "share"),
     [({}, 256), ({"max_turns_waiting": 7}, 1), ({"max_turns_waiting": 0}, 1), ({"max_turns_waiting_per_user": 9}, 9)],
 )
-def test_a_user_has_a_quarter_of_the_places_to_wait(given: dict[str, int], share: int) -> None:
-    """Where nothing else is set; at least one."""
+def test_queue_share_of_a_user(given: dict[str, int], share: int) -> None:
+    """By default a user may take a quarter of the queue, and at least one place."""
     assert settings(**given).effective_max_turns_waiting_per_user == share
 
 
-def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of other programs, and empty ones, are passed over."""
+def test_unknown_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of other programs, and empty ones, are ignored."""
     monkeypatch.setenv("PORTS", "many")
     monkeypatch.setenv("PORT", "")
     assert settings().port == 8000
@@ -73,19 +73,19 @@ def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"groq_api_key": "g", "openai_api_key": "o", "llm_provider": "GROQ"}, "groq"),
     ],
 )
-def test_the_first_key_found_chooses_the_provider(given: dict[str, str], expected: str) -> None:
-    """LLM_PROVIDER decides, else the first key, then a server that is named, else the embedded model."""
+def test_first_key_chooses_the_provider(given: dict[str, str], expected: str) -> None:
+    """LLM_PROVIDER decides, then the first key, then a named server, then the embedded model."""
     assert settings(**{"llm_provider": None, **given}).effective_provider == expected
 
 
-def test_a_provider_without_its_key_stops_the_start() -> None:
-    """LLM_PROVIDER without the credentials that it needs is refused."""
+def test_provider_without_its_key() -> None:
+    """LLM_PROVIDER without the credentials of that provider is refused."""
     with pytest.raises(ValidationError, match="OPENAI_API_KEY"):
         settings(llm_provider="openai")
 
 
 def test_keys_are_not_shown() -> None:
-    """A key does not appear where settings are printed."""
+    """A key does not appear in printed settings."""
     assert "sk-secret" not in repr(settings(openai_api_key="sk-secret"))
 
 
@@ -102,7 +102,7 @@ def test_keys_are_not_shown() -> None:
     ],
 )
 def test_origins_are_a_list_or_json(monkeypatch: pytest.MonkeyPatch, given: str, expected: list[str]) -> None:
-    """CORS_ORIGINS has commas between or is JSON; it holds origins as browsers send them."""
+    """CORS_ORIGINS is comma-separated or JSON and becomes the origins that browsers send."""
     monkeypatch.setenv("CORS_ORIGINS", given)
     assert Settings(_env_file=None).cors_origins == expected
 
@@ -126,8 +126,8 @@ def test_origins_are_a_list_or_json(monkeypatch: pytest.MonkeyPatch, given: str,
         '["https://app.example"',
     ],
 )
-def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
-    """What no browser would send as an origin stops the start, and is not repeated."""
+def test_invalid_origin_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    """A value that no browser sends as an origin stops the start and is not repeated."""
     monkeypatch.setenv("CORS_ORIGINS", bad)
     with pytest.raises(ValidationError) as caught:
         Settings(_env_file=None)
@@ -138,8 +138,8 @@ def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str)
 FURTHER = {"ollama": {"base_url": "http://localhost:11434/v1", "model": "llama3.2:3b"}}
 
 
-def test_further_providers_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LLM_PROVIDERS is an object of servers by name, each with its base URL, model and, if it needs one, key."""
+def test_providers_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLM_PROVIDERS is a JSON object of servers by name, each with base URL, model and, if needed, key."""
     key = {"api_key": "sk-secret"}
     monkeypatch.setenv("LLM_PROVIDERS", json.dumps({"ollama": FURTHER["ollama"] | key}))
     monkeypatch.setenv("LLM_PROVIDER", "ollama")
@@ -151,8 +151,8 @@ def test_further_providers_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("value", ["{bad sk-secret", "[]", '"text"', '{"a": 1}'])
-def test_further_providers_that_are_no_object_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """What is not the JSON that is wanted is named, and not repeated: keys are in it."""
+def test_providers_that_are_no_object(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """An LLM_PROVIDERS of another form is refused without repeating it, since it may hold keys."""
     monkeypatch.setenv("LLM_PROVIDERS", value)
     with pytest.raises(ValidationError) as caught:
         Settings(_env_file=None)
@@ -173,8 +173,8 @@ def test_further_providers_that_are_no_object_are_refused(monkeypatch: pytest.Mo
         {"a": FURTHER["ollama"] | {"surprise": 1}},
     ],
 )
-def test_a_further_provider_that_cannot_be_is_refused(further: dict[str, Any]) -> None:
-    """A name that is taken, a URL that is none, a key that is none and an unknown member stop the start."""
+def test_invalid_provider_is_refused(further: dict[str, Any]) -> None:
+    """A reserved name, an invalid URL or key and an unknown member in LLM_PROVIDERS stop the start."""
     with pytest.raises(ValidationError) as caught:
         settings(llm_providers=further)
     assert caught.value.errors()[0]["loc"][0] == "llm_providers"
@@ -207,34 +207,34 @@ def test_a_further_provider_that_cannot_be_is_refused(further: dict[str, Any]) -
     ],
 )
 @pytest.mark.parametrize("name", ["openai_base_url", "groq_base_url"])
-def test_a_base_url_at_a_metadata_address_is_refused(host: str, name: str) -> None:
-    """No provider can be where clouds hand out credentials, however the address is written."""
+def test_metadata_address_is_refused(host: str, name: str) -> None:
+    """A base URL at a link-local or metadata address is refused, however the address is written."""
     with pytest.raises(ValidationError, match="link-local or metadata") as caught:
         settings(**{name: f"http://{host}/v1"})
     assert caught.value.errors()[0]["loc"] == (name,)
 
 
 @pytest.mark.parametrize("host", ["%31%36%39.254.169.254", "host name", "host:99999", "host:port"])
-def test_a_base_url_that_can_be_misread_is_refused(host: str) -> None:
-    """Escapes and blanks in a host, which readers of URLs take for different things, and no ports stop the start."""
-    with pytest.raises(ValidationError, match="is no URL"):
+def test_ambiguous_base_url_is_refused(host: str) -> None:
+    """A host with escapes or spaces, which URL parsers read differently, and an invalid port are refused."""
+    with pytest.raises(ValidationError, match="is not a valid URL"):
         settings(openai_base_url=f"http://{host}/v1")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "10.0.0.5", "192.168.1.2", "[::1]", "api.example.com"])
-def test_a_base_url_at_home_is_accepted(host: str) -> None:
-    """Servers of one's own, on this machine or in this network, are what OPENAI_BASE_URL is for."""
+def test_private_base_url_is_accepted(host: str) -> None:
+    """OPENAI_BASE_URL may be on this machine or in a private network."""
     assert settings(openai_base_url=f"http://{host}:8080/v1").openai_base_url is not None
 
 
-def test_a_blank_base_url_is_as_if_unset() -> None:
-    """Blanks where a base URL could be are none."""
+def test_blank_base_url_is_unset() -> None:
+    """A blank base URL counts as unset."""
     given = settings(openai_base_url=" ", groq_base_url="")
     assert (given.openai_base_url, given.groq_base_url) == (None, None)
 
 
-def test_fallbacks_are_read_in_order() -> None:
-    """Each is a provider, with or without a model, whose name may hold slashes and colons."""
+def test_fallbacks() -> None:
+    """Each fallback is a provider with or without a model, whose name may hold slashes and colons."""
     given = settings(
         llm_fallbacks="groq:openai/gpt-oss-120b, ollama:a:b,local", groq_api_key="g", llm_providers=FURTHER
     )
@@ -242,8 +242,8 @@ def test_fallbacks_are_read_in_order() -> None:
 
 
 @pytest.mark.parametrize("fallbacks", ["groq", "gpt-5-mini", "local,nobody"])
-def test_a_fallback_that_cannot_be_asked_stops_the_start(fallbacks: str) -> None:
-    """A fallback without a key, or that is no provider, is refused with those that are."""
+def test_unusable_fallback_is_refused(fallbacks: str) -> None:
+    """A fallback that is unknown or has no key is refused with the list of providers."""
     with pytest.raises(ValidationError, match="LLM_FALLBACKS names"):
         settings(llm_fallbacks=fallbacks)
 
@@ -258,14 +258,14 @@ def test_a_fallback_that_cannot_be_asked_stops_the_start(fallbacks: str) -> None
         {"title_model": "nobody:gpt-5", "llm_provider": "scripted"},
     ],
 )
-def test_a_model_that_is_not_there_stops_the_start(named: dict[str, str]) -> None:
-    """A model that its provider surely does not have is refused with those that it has, by its setting's name."""
+def test_unknown_model_is_refused(named: dict[str, str]) -> None:
+    """A model that its provider does not have is refused by the setting's name with the models that exist."""
     with pytest.raises(ValidationError, match=f"{next(iter(named)).upper()} names '.*gpt-5': (local|scripted) has "):
         settings(**{"openai_api_key": "k", **named})
 
 
-def test_models_that_are_there_are_accepted(tmp_path: Path) -> None:
-    """Remote providers may have any model, the embedded one has its file's, and LLM_MODEL is none of its."""
+def test_known_models_are_accepted(tmp_path: Path) -> None:
+    """Remote providers may have any model, the embedded one that of its file; LLM_MODEL does not apply to it."""
     file = tmp_path / "own.gguf"
     settings(llm_fallbacks="openai:any,local:own,scripted:slow", openai_api_key="k", local_model_path=file)
     settings(llm_provider="local", llm_model="any", title_model="smollm2-135m-instruct")
@@ -278,29 +278,29 @@ SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"embedding_provider": "elsewhere"}, "has to be one of local, openai, none"),
-        ({"embedding_provider": "openai"}, "OPENAI_API_KEY or OPENAI_BASE_URL is needed"),
-        ({"embedding_provider": "tei", "llm_providers": SERVER}, "EMBEDDING_MODEL is needed"),
-        ({"rerank_model": "judge"}, "has to be provider:model"),
-        ({"rerank_model": "tei:", "llm_providers": SERVER}, "has to be provider:model"),
+        ({"embedding_provider": "elsewhere"}, "must be one of local, openai, none"),
+        ({"embedding_provider": "openai"}, "set OPENAI_API_KEY or OPENAI_BASE_URL"),
+        ({"embedding_provider": "tei", "llm_providers": SERVER}, "set EMBEDDING_MODEL"),
+        ({"rerank_model": "judge"}, "must be provider:model"),
+        ({"rerank_model": "tei:", "llm_providers": SERVER}, "must be provider:model"),
     ],
 )
-def test_what_searches_is_checked_at_the_start(given: dict[str, Any], says: str) -> None:
-    """An embedder or reranker that cannot work stops the start, with what is wrong."""
+def test_embedder_and_reranker_are_checked(given: dict[str, Any], says: str) -> None:
+    """An embedder or reranker that cannot work stops the start with the reason."""
     with pytest.raises(ValidationError, match=says):
         settings(**given)
 
 
-def test_the_model_that_replies_is_checked_before_the_one_that_embeds() -> None:
-    """Of several settings that lack a key, the one that no turn goes without is named."""
+def test_chat_model_is_checked_first() -> None:
+    """If the chat provider and the embedder both lack a key, the error names the chat provider."""
     with pytest.raises(ValidationError, match="LLM_FALLBACKS names 'groq'"):
         settings(embedding_provider="openai", llm_fallbacks="groq")
     with pytest.raises(ValidationError, match="LLM_PROVIDER is groq"):
         settings(embedding_provider="openai", llm_provider="groq")
 
 
-async def test_settings_choose_who_embeds() -> None:
-    """The embedded model by default, another by name, nobody where words are to do."""
+async def test_settings_choose_the_embedder() -> None:
+    """The embedded model is the default embedder, another is chosen by name, and `none` means words only."""
     openai = {"embedding_provider": "openai", "openai_api_key": "k"}
     further = {"embedding_provider": "TEI", "embedding_model": "bge", "llm_providers": SERVER}
     names: dict[str, dict[str, Any]] = {

@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,10 +42,12 @@ ONE = (ConversationNotFound, DatabaseUnavailable)
 class ConversationFilters(ScopeParams):
     """Query parameters of the list of conversations."""
 
-    user_id: UserId
-    mode: Mode | None = None
-    limit: Limit = 20
-    cursor: Annotated[str, Query(max_length=100)] | None = None
+    user_id: UserId = Field(description="User whose conversations are listed.")
+    mode: Mode | None = Field(None, description="Only conversations of this mode.")
+    limit: Limit = Field(20, description="Maximum number of conversations on a page, 1 to 100.")
+    cursor: Annotated[str, Query(max_length=100)] | None = Field(
+        None, description="Position of the page, from the previous page's `Link` header."
+    )
 
 
 ListCall = Annotated[ApiCall[ConversationFilters], Depends(call_with(ConversationFilters))]
@@ -52,7 +55,7 @@ ListCall = Annotated[ApiCall[ConversationFilters], Depends(call_with(Conversatio
 
 @router.post("/conversations", status_code=201, response_model=CreatedConversation, responses=TURN_RESPONSES)
 async def create_conversation(body: NewConversationBody, call: Call, headers: Headers) -> Response:
-    """Create a conversation and, with a `message`, run its first turn."""
+    """Create a conversation; with a `message`, run its first turn."""
     user_id = call.body_user_id(body.user_id)
     mode = turn_responses.response_mode(headers.accepted, body, has_turn=body.message is not None)
     key = key_of(headers.idempotency_key, "/conversations", body)
@@ -97,7 +100,7 @@ async def list_conversations(request: Request, call: ListCall) -> Response:
 
 @router.get("/conversations/{conversation_id}", response_model=ConversationWithMessages, responses=refusals(*ONE))
 async def get_conversation(conversation_id: UUID, call: Call) -> Response:
-    """Get a conversation with its latest 100 messages in sequence order."""
+    """Get a conversation with its latest 100 messages, the oldest first."""
     conversation = await call.services.conversations.get(call.principal, str(conversation_id))
     messages = await call.services.conversations.latest_messages(conversation.conversation_id)
     return json_response(conversation_json(conversation) | {"messages": [message_json(each) for each in messages]})
@@ -109,13 +112,13 @@ async def get_conversation(conversation_id: UUID, call: Call) -> Response:
     responses=refusals(*ONE, DocumentNotFound, UnknownModel),
 )
 async def change_conversation(conversation_id: UUID, body: ConversationChanges, call: Call) -> Response:
-    """Change the fields in the body; null resets a field."""
+    """Change the fields that the body names; null removes a value."""
     changed = await call.services.conversations.change(call.principal, str(conversation_id), body.changes())
     return json_response(conversation_json(changed))
 
 
 @router.delete("/conversations/{conversation_id}", response_model=Deleted, responses=refusals(*ONE))
 async def delete_conversation(conversation_id: UUID, call: Call) -> Response:
-    """Delete a conversation with its messages at once and cancel its turns."""
+    """Delete a conversation with all its messages, and cancel its turns."""
     await call.services.conversations.delete(call.principal, str(conversation_id))
     return json_response({"detail": f"Conversation {conversation_id} deleted successfully"})

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -57,8 +57,8 @@ UPLOAD_FORM: dict[str, Any] = {
                     "required": [FILE, USER_ID],
                     "additionalProperties": False,
                     "properties": {
-                        FILE: {"type": "string", "format": "binary", "description": "Not empty."},
-                        USER_ID: USER_ID_SCHEMA,
+                        FILE: {"type": "string", "format": "binary", "description": "The document; not empty."},
+                        USER_ID: USER_ID_SCHEMA | {"description": "Your own id of the user."},
                     },
                 },
                 "example": {FILE: "You have 30 days of leave.", USER_ID: "ada"},
@@ -92,9 +92,11 @@ ONE = refusals(DocumentNotFound, DatabaseUnavailable)
 class DocumentFilters(ScopeParams):
     """Query parameters of the list of documents."""
 
-    user_id: UserId
-    limit: Limit = 20
-    cursor: Annotated[str, Query(max_length=100)] | None = None
+    user_id: UserId = Field(description="User whose documents are listed.")
+    limit: Limit = Field(20, description="Maximum number of documents on a page, 1 to 100.")
+    cursor: Annotated[str, Query(max_length=100)] | None = Field(
+        None, description="Position of the page, from the previous page's `Link` header."
+    )
 
 
 ListCall = Annotated[ApiCall[DocumentFilters], Depends(call_with(DocumentFilters))]
@@ -130,7 +132,7 @@ def valid_user_id(given: str) -> str:
     responses=refusals(DocumentNotFound, NotInstalled, DatabaseUnavailable),
 )
 async def search_documents(body: SearchBody, call: Call) -> Response:
-    """Find the passages of a user's documents that match a query best, the best first."""
+    """Search a user's documents; return the best matching passages, the best first."""
     user_id = call.body_user_id(body.user_id)
     document_ids = None if body.document_ids is None else [str(each) for each in body.document_ids]
     passages = await call.services.documents.search(user_id, body.query, body.limit, document_ids)
@@ -152,15 +154,19 @@ async def list_documents(request: Request, call: ListCall) -> Response:
 
 @router.get("/{document_id}", response_model=DocumentOut, responses=ONE)
 async def get_document(document_id: UUID, call: Call) -> Response:
-    """Get a document."""
+    """Get a document with its ingestion status."""
     return json_response(document_json(await call.services.documents.get(call.principal, str(document_id))))
 
 
-@router.get("/{document_id}/events", response_class=Response, responses=EVENTS | ONE)
+@router.get(
+    "/{document_id}/events", summary="Stream a document's progress", response_class=Response, responses=EVENTS | ONE
+)
 async def follow_document(
-    document_id: UUID, call: Call, last_event_id: Annotated[str | None, Header()] = None
+    document_id: UUID,
+    call: Call,
+    last_event_id: Annotated[str | None, Header(description="Id of the last event received.")] = None,
 ) -> Response:
-    """Stream a document's progress: the current state at once, then each change, until it is ready or has failed."""
+    """Stream a document's progress: its state now, then each change until it is ready or has failed."""
     watched = await call.services.documents.follow(call.principal, str(document_id))
     if last_event_id == LAST and watched.document is not None and watched.document.status.terminal:
         return nothing_more()
@@ -182,18 +188,19 @@ async def document_events(watched: WatchedDocument) -> AsyncGenerator[bytes, Non
 
 @router.get(
     "/{document_id}/text",
+    summary="Get a document's text",
     response_class=Response,
     responses=TEXT | refusals(DocumentNotFound, DocumentNotReady, DatabaseUnavailable),
 )
 async def get_text(document_id: UUID, call: Call) -> Response:
-    """Get a document's extracted plain text, to which `start` and `end` of passages and citations refer."""
+    """Get a document's extracted text, in which `start` and `end` of passages and citations are positions."""
     text = await call.services.documents.text(call.principal, str(document_id))
     return Response(text, 200, AS_DATA, "text/plain; charset=utf-8")
 
 
-@router.get("/{document_id}/content", response_class=Response, responses=CONTENT | ONE)
+@router.get("/{document_id}/content", summary="Download a document", response_class=Response, responses=CONTENT | ONE)
 async def get_content(document_id: UUID, call: Call) -> Response:
-    """Download the uploaded bytes as an attachment."""
+    """Download the uploaded file."""
     document = await call.services.documents.get(call.principal, str(document_id))
     headers = {
         "Content-Type": CONTENT_TYPES.get(document.media_type, BYTES),  # without a charset: that of a text is unknown
@@ -212,6 +219,6 @@ def attachment(name: str) -> str:
 
 @router.delete("/{document_id}", status_code=204, responses=ONE)
 async def delete_document(document_id: UUID, call: Call) -> Response:
-    """Delete a document with its bytes, text and chunks; replies that cite it keep their citations."""
+    """Delete a document with its file, text and chunks; replies that cite it keep their citations."""
     await call.services.documents.delete(call.principal, str(document_id))
     return Response(status_code=204)

@@ -17,21 +17,26 @@ def healthy() -> Response:
     return json_response({"name": NAME, "version": VERSION, "status": "ok"})
 
 
-@router.get("/", name="root", response_model=HealthOut, responses=refusals())
-@router.get("/health", response_model=HealthOut, responses=refusals())
+@router.get("/", name="root", summary="Get name and version", response_model=HealthOut, responses=refusals())
+@router.get("/health", summary="Get name and version", response_model=HealthOut, responses=refusals())
 async def health() -> Response:
-    """Get name and version of the service."""
+    """Get the name and version of the service."""
     return healthy()
 
 
-@router.get("/livez", response_model=HealthOut, responses=refusals())
+@router.get("/livez", summary="Check liveness", response_model=HealthOut, responses=refusals())
 async def live() -> Response:
-    """Liveness: the process runs; the database is not checked."""
+    """Check that the process runs; the database is not checked."""
     return healthy()
 
 
-@router.get("/readyz", response_model=HealthOut, responses=refusals(Draining, DatabaseUnavailable, Unavailable))
+@router.get(
+    "/readyz",
+    summary="Check readiness",
+    response_model=HealthOut,
+    responses=refusals(Draining, DatabaseUnavailable, Unavailable),
+)
 async def ready(call: Call) -> Response:
-    """Readiness: 503 while the database is unreachable, background work has stopped, or the process shuts down."""
+    """Check that the process can serve: 503 while the database is unreachable, or the process is failing or ending."""
     await call.services.health.check()
     return healthy()

@@ -58,16 +58,16 @@ SequenceNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 class MessageFilters(IncludeParams):
     """Query parameters of the list of messages; `after` and `before` are exclusive."""
 
-    limit: Limit = PAGE_SIZE
-    after: SequenceNumber = 0
-    before: SequenceNumber = MAX_INTEGER
-    order: Literal["asc", "desc"] = "asc"
+    limit: Limit = Field(PAGE_SIZE, description="Maximum number of messages on a page, 1 to 100.")
+    after: SequenceNumber = Field(0, description="Only messages with a higher sequence number.")
+    before: SequenceNumber = Field(MAX_INTEGER, description="Only messages with a lower sequence number.")
+    order: Literal["asc", "desc"] = Field("asc", description="`asc`: oldest first; `desc`: newest first.")
 
 
 class ResumeParams(ScopeParams):
     """Query parameters of a message's events: resume after so many characters."""
 
-    starting_after: Position = "0"
+    starting_after: Position = Field("0", description="Characters already received; the header `Last-Event-ID` wins.")
 
 
 ListCall = Annotated[ApiCall[MessageFilters], Depends(call_with(MessageFilters))]
@@ -76,7 +76,7 @@ ResumeCall = Annotated[ApiCall[ResumeParams], Depends(call_with(ResumeParams))]
 
 @router.post("", status_code=201, response_model=TurnOut, responses=TURN_RESPONSES | refusals(*TURN))
 async def post_message(conversation_id: UUID, body: NewMessageBody, call: IncludeCall, headers: Headers) -> Response:
-    """Run a turn: store the message, call the model, return its reply or stream it."""
+    """Run a turn: store the message, call the model, and return its reply or stream it."""
     mode = turn_responses.response_mode(headers.accepted, body)
     key = key_of(headers.idempotency_key, f"/conversations/{conversation_id}/messages", body)
     turn = await call.services.turns.accept(call.principal, str(conversation_id), body.turn(key))
@@ -86,6 +86,7 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Includ
 
 @router.post(
     "/{message_id}/regenerate",
+    summary="Regenerate a reply",
     status_code=201,
     response_model=TurnOut,
     responses=TURN_RESPONSES | refusals(*TURN, MessageNotFound, TurnUnfinished, CannotRegenerate),
@@ -93,7 +94,7 @@ async def post_message(conversation_id: UUID, body: NewMessageBody, call: Includ
 async def regenerate(
     conversation_id: UUID, message_id: UUID, body: RegenerateBody, call: IncludeCall, headers: Headers
 ) -> Response:
-    """Generate another reply to the last question; it supersedes the old one once it has text."""
+    """Generate another reply to the last question; once it has text, it replaces the old one."""
     mode = turn_responses.response_mode(headers.accepted, body)
     path = f"/conversations/{conversation_id}/messages/{message_id}/regenerate"
     new_reply = body.reply_to(str(message_id), key_of(headers.idempotency_key, path, body))
@@ -141,44 +142,56 @@ async def get_message(conversation_id: UUID, message_id: UUID, call: IncludeCall
     return json_response(shown)
 
 
-@router.get("/{message_id}/events", response_class=Response, responses=EVENTS | refusals(*ONE))
+@router.get(
+    "/{message_id}/events",
+    summary="Stream a message's events",
+    response_class=Response,
+    responses=EVENTS | refusals(*ONE),
+)
 async def resume(
     conversation_id: UUID,
     message_id: UUID,
     call: ResumeCall,
-    last_event_id: Annotated[LastEventId, Header()] = "",
+    last_event_id: Annotated[LastEventId, Header(description="Id of the last event received.")] = "",
 ) -> Response:
-    """Stream a message's events from any character on: stored text, then live text, then the final event.
+    """Stream a message's events from any character on: stored text, then new text, then the last event.
 
-    `Last-Event-ID` wins over `starting_after`; both count the characters already received. After the id of the last
-    event the response is 204.
+    `Last-Event-ID` wins over `starting_after`; both count the characters already received. With the id of the last
+    event the response is 204: there is nothing more.
     """
     turn = await call.services.turns.follow(call.principal, str(conversation_id), str(message_id))
     if last_event_id.endswith(turn_responses.END):
         if turn.reply.status.terminal:
             return nothing_more()
-        raise InvalidRequest("The message has not ended.", pointer="header/last-event-id")
+        raise InvalidRequest(
+            "The message has not ended; send the number of characters received, without `-end`.",
+            pointer="header/last-event-id",
+        )
     return EventStream(turn_responses.turn_events(turn, int(last_event_id or call.query.starting_after)))
 
 
 @router.post(
-    "/{message_id}/cancel", status_code=202, response_model=MessageOut, responses=refusals(*ONE, AlreadyFinished)
+    "/{message_id}/cancel",
+    summary="Cancel a reply",
+    status_code=202,
+    response_model=MessageOut,
+    responses=refusals(*ONE, AlreadyFinished),
 )
 async def cancel(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
-    """Cancel a reply within a second, in whichever process it runs; the text so far is kept."""
+    """Cancel a reply within a second, in any process; its text so far is kept."""
     message = await call.services.turns.cancel(call.principal, str(conversation_id), str(message_id))
     return json_response(message_json(message), 202)
 
 
 @router.put("/{message_id}", response_model=MessageOut, responses=refusals(*ONE, TurnUnfinished, MessageTooLong))
 async def edit_message(conversation_id: UUID, message_id: UUID, body: EditBody, call: Call) -> Response:
-    """Edit a user's message; models get the new text from the next turn on."""
+    """Edit a user's message; models receive the new text from the next turn on."""
     message = await call.services.messages.edit(call.principal, str(conversation_id), str(message_id), body.content)
     return json_response(message_json(message))
 
 
 @router.delete("/{message_id}", response_model=Deleted, responses=refusals(*ONE, TurnUnfinished))
 async def delete_message(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
-    """Delete a message from all lists and from future prompts; its sequence number is not reused."""
+    """Delete a message from lists and later prompts; its sequence number is not reused."""
     await call.services.messages.delete(call.principal, str(conversation_id), str(message_id))
     return json_response({"detail": f"Message {message_id} deleted successfully"})

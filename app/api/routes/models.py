@@ -13,5 +13,5 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", response_model=list[ModelOut], responses=refusals())
 async def list_models(call: Call) -> Response:
-    """List the known models. Providers over HTTP accept any other model that they have, too."""
+    """List the models known by name; providers over HTTP accept their other models too."""
     return json_response([model_json(each) for each in await call.services.models.list_models()])

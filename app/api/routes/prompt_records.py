@@ -16,10 +16,11 @@ router = APIRouter(tags=["messages"])
 
 @router.get(
     "/conversations/{conversation_id}/messages/{message_id}/context",
+    summary="Get a reply's prompt record",
     response_model=ContextOut,
     responses=refusals(ConversationNotFound, MessageNotFound, DatabaseUnavailable),
 )
 async def get_context(conversation_id: UUID, message_id: UUID, call: Call) -> Response:
-    """Get the prompt record of a reply: what was sent to the model, and what was omitted and why."""
+    """Get a reply's prompt record: the messages sent to the model, and those omitted with the reason."""
     record = await call.services.prompt_records.get(call.principal, str(conversation_id), str(message_id))
     return json_response(prompt_record_json(record))

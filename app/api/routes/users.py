@@ -40,7 +40,7 @@ CREATED: Responses = {
     responses=CREATED | refusals(UserNotFound, DatabaseUnavailable),
 )
 async def create_user(body: NewUserBody, call: Call) -> Response:
-    """Create a user; 200 if it exists already. Users named in other requests are created implicitly."""
+    """Create a user, or return the existing one. A user named in another POST is created by it."""
     user_id = call.principal.user_id if body.user_id is None else call.body_user_id(body.user_id)
     user, created = await call.services.users.create(user_id, body.name)
     headers = {"Location": f"/users/{quote(user.user_id, safe='')}"}
@@ -61,6 +61,6 @@ async def rename_user(user_id: UserPath, body: UserChanges, call: Call) -> Respo
 
 @router.delete("/users/{user_id:text}", status_code=204, responses=ONE)
 async def erase_user(user_id: UserPath, call: Call) -> Response:
-    """Erase a user with all conversations, messages and documents."""
+    """Delete a user with all conversations, messages and documents."""
     await call.services.users.erase(call.principal, user_id)
     return Response(status_code=204)

@@ -25,7 +25,7 @@ WITHOUT_TURN: JsonObject = {"properties": {"stream": {"const": False}, "backgrou
 
 
 class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
-    """A new conversation, optionally with its first message."""
+    """A new conversation, with or without a first message."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,13 +34,19 @@ class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
         }
     )
 
-    user_id: BodyUserId
-    message: MessageText | None = None
-    mode: Mode = Mode.OPEN
-    title: Title | None = None
-    system_prompt: SystemPrompt | None = None
-    document_ids: DocumentIds | None = None
-    metadata: Metadata = Field(default_factory=dict)
+    user_id: BodyUserId = Field(description="Your own id of the user; the user is created if there is none.")
+    message: MessageText | None = Field(None, description="The first message; without it no turn runs.")
+    mode: Mode = Field(
+        Mode.OPEN, description="`open`: reply freely; `rag`: reply from the user's documents, with citations."
+    )
+    title: Title | None = Field(None, description="Title; by default the beginning of the first message.")
+    system_prompt: SystemPrompt | None = Field(
+        None, description="Instructions for the model, sent before all messages."
+    )
+    document_ids: DocumentIds | None = Field(
+        None, description="Documents to search in rag mode; null for all of the user's."
+    )
+    metadata: Metadata = Field(default_factory=dict, description="Up to 16 texts of your own, by name.")
 
     def conversation(self) -> NewConversation:
         return NewConversation(
@@ -54,15 +60,21 @@ class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
 
 
 class ConversationChanges(SamplingBody):
-    """Changed fields of a conversation; null resets a field."""
+    """Changed fields of a conversation; fields that are absent stay as they are."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Capitals"}]})
 
-    title: Title | None = None
-    mode: Mode = Mode.OPEN
-    system_prompt: SystemPrompt | None = None
-    document_ids: DocumentIds | None = None
-    metadata: Metadata = Field(default_factory=dict)
+    title: Title | None = Field(None, description="New title; null for none.")
+    mode: Mode = Field(Mode.OPEN, description="`open` or `rag`; cannot be null.")
+    system_prompt: SystemPrompt | None = Field(
+        None, description="New system prompt, from the next turn on; null for none."
+    )
+    document_ids: DocumentIds | None = Field(
+        None, description="Documents to search in rag mode; null for all of the user's."
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="New metadata in place of all of the old; cannot be null."
+    )
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that the body sets, null included."""
@@ -77,19 +89,21 @@ class ConversationOut(Output):
 
     conversation_id: Id
     user_id: str
-    title: str | None
-    title_source: TitleSource | None
+    title: str | None = Field(description="Null until the first message.")
+    title_source: TitleSource | None = Field(
+        description="Origin of the title: the first message, a model, or a client."
+    )
     mode: Mode
     system_prompt: str | None
-    provider: str | None
-    model: str | None
-    temperature: float | None
-    max_tokens: int | None
-    document_ids: list[Id] | None
+    provider: str | None = Field(description="Provider of its turns; null for the deployment's default.")
+    model: str | None = Field(description="Model of its turns; null for the provider's default.")
+    temperature: float | None = Field(description="Temperature of its turns; null for the provider's default.")
+    max_tokens: int | None = Field(description="Maximum tokens of a reply; null for the provider's default.")
+    document_ids: list[Id] | None = Field(description="Documents that rag mode searches; null for all of the user's.")
     metadata: dict[str, str]
-    message_count: int
+    message_count: int = Field(description="Number of messages, deleted ones not counted.")
     created_at: Moment
-    updated_at: Moment
+    updated_at: Moment = Field(description="Last change, start or end of a turn.")
 
 
 class ConversationWithMessages(ConversationOut):
@@ -101,7 +115,7 @@ class ConversationWithMessages(ConversationOut):
 class CreatedConversation(ConversationWithMessages):
     """A new conversation with its first reply; null without a message or while the turn is unfinished."""
 
-    assistant_reply: str | None
+    assistant_reply: str | None = Field(description="Text of the first reply.")
 
 
 def conversation_json(conversation: Conversation) -> JsonObject:

@@ -19,21 +19,21 @@ from app.domain.documents import Document, DocumentStatus, Passage, Stage
 
 
 class SearchBody(Input):
-    """A query over a user's documents, or over those in `document_ids`."""
+    """A search in a user's documents."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada", "query": "days of leave"}]})
 
-    user_id: BodyUserId
-    query: SearchText
-    limit: BodyLimit = 8
-    document_ids: DocumentIds | None = None
+    user_id: BodyUserId = Field(description="User whose documents are searched.")
+    query: SearchText = Field(description="Question or keywords.")
+    limit: BodyLimit = Field(8, description="Maximum number of passages, 1 to 100.")
+    document_ids: DocumentIds | None = Field(None, description="Documents to search; null for all of the user's.")
 
 
 class DocumentFailureOut(Output):
     """Reason why the ingestion of a document failed."""
 
-    code: str
-    detail: str
+    code: str = Field(description="Stable code of the failure.")
+    detail: str = Field(description="The cause, and what to do about it.")
     retryable: bool = Field(description="True if another upload of the same bytes may succeed.")
 
 
@@ -41,32 +41,32 @@ class DocumentOut(Output):
     """A document."""
 
     document_id: Id
-    name: str
-    media_type: str
-    bytes: int
+    name: str = Field(description="File name of the upload.")
+    media_type: str = Field(description="Media type, detected from the content.")
+    bytes: int = Field(description="Size of the upload.")
     sha256: Sha256
     status: DocumentStatus
-    stage: Stage | None
-    done: int
-    total: int
-    error: DocumentFailureOut | None
-    page_count: int | None
-    textless_pages: list[int]
-    chunk_count: int | None
+    stage: Stage | None = Field(description="Current step of ingestion; null before and after it.")
+    done: int = Field(description="Finished units of the current stage.")
+    total: int = Field(description="Units of the current stage in total; 0 while unknown.")
+    error: DocumentFailureOut | None = Field(description="Reason why ingestion failed.")
+    page_count: int | None = Field(description="Number of pages; null if the document has none.")
+    textless_pages: list[int] = Field(description="The first 100 pages without text, such as scans.")
+    chunk_count: int | None = Field(description="Number of searchable chunks; null until ingestion ends.")
     created_at: Moment
 
 
 class PassageOut(Output):
-    """A retrieved chunk; `text` is the document's text from `start` to `end`."""
+    """A passage that matches the query; `text` is the document's text from `start` to `end`."""
 
     document_id: Id
     document_name: str
     chunk_id: str
-    page: int | None
-    start: int
-    end: int
+    page: int | None = Field(description="Page number; null if the document has no pages.")
+    start: int = Field(description="Position of the first character in the document's text.")
+    end: int = Field(description="Position after the last character.")
     text: str
-    score: float
+    score: float = Field(description="Relevance to the query; higher is better.")
 
 
 def document_json(document: Document) -> JsonObject:

@@ -45,7 +45,7 @@ class MessageEnded(Output):
 
 
 class StreamClosing(Output):
-    """`event: stream.closing`: this process shuts down; the turn goes on, resume its events elsewhere."""
+    """`event: stream.closing`: this process shuts down; the turn continues; reconnect with the last id."""
 
     message_id: Id
 
@@ -57,7 +57,7 @@ class DocumentSeen(Output):
 
 
 class DocumentStreamClosing(Output):
-    """`event: stream.closing`: this process shuts down; follow the document elsewhere."""
+    """`event: stream.closing`: this process shuts down; reconnect to follow the document."""
 
     document_id: Id
 

@@ -28,7 +28,7 @@ MAX_INTEGER = 2**31 - 1
 def storable(value: str) -> str:
     """Validate that both databases can store a text: PostgreSQL rejects NUL and lone surrogates."""
     if unstorable(value):
-        raise PydanticCustomError("unstorable", "Text must not hold NUL characters or lone surrogates")
+        raise PydanticCustomError("unstorable", "Text must not contain NUL characters or lone surrogates")
     return value
 
 
@@ -42,7 +42,7 @@ def not_blank(value: str) -> str:
 def not_too_long(value: str) -> str:
     """Validate a message's length; the error has a code of its own."""
     if len(value) > MAX_MESSAGE:
-        raise PydanticCustomError("message_too_long", "A message has at most 32,000 characters")
+        raise PydanticCustomError("message_too_long", "A message has at most 32,000 characters; shorten it")
     return value
 
 
@@ -54,7 +54,7 @@ def integral(value: object) -> object:
 def not_dots(value: str) -> str:
     """Validate that a name can stand in a path: clients remove segments of one or two dots, even escaped ones."""
     if value in {".", ".."}:
-        raise PydanticCustomError("dots", "Must not be . or .., which no path can name")
+        raise PydanticCustomError("dots", "Must not be . or .., which cannot stand in a path")
     return value
 
 

@@ -14,9 +14,11 @@ class TurnHeaders(BaseModel):
 
     # Not in the OpenAPI document, where the media types of the responses describe it.
     accept: list[str] = []
-    prefer: str = Field("", description="`return=minimal`: return only the messages of this turn (RFC 7240).")
+    prefer: str = Field("", description="`return=minimal`: return only the two messages of this turn (RFC 7240).")
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=FIELD_VALUE)] | None = (
-        Field(None, description="A key chosen by the client: the same request with the same key returns the same turn.")
+        Field(
+            None, description="Key of your own: a retry of the request with the same key returns the first one's turn."
+        )
     )
 
     @property

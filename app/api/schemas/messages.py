@@ -27,10 +27,12 @@ from app.domain.turns import NewReply, NewTurn, OnBusy
 class SamplingBody(Input):
     """Model and sampling parameters; defaults come from the conversation, then from the deployment."""
 
-    provider: ProviderName | None = None
-    model: ProviderName | None = None
-    temperature: Temperature | None = None
-    max_tokens: MaxTokens | None = None
+    provider: ProviderName | None = Field(None, description="Provider, by a name that `GET /models` lists.")
+    model: ProviderName | None = Field(None, description="Model of the provider.")
+    temperature: Temperature | None = Field(
+        None, description="Sampling temperature, 0 to 2; low values make replies more alike."
+    )
+    max_tokens: MaxTokens | None = Field(None, description="Maximum tokens of the reply.")
 
     def sampling(self) -> Sampling:
         return Sampling(self.provider, self.model, self.temperature, self.max_tokens)
@@ -46,24 +48,31 @@ NOT_BOTH: JsonObject = {
 
 
 class ResponseModeBody(Input):
-    """Mode of the response: JSON at the end, a stream of events, or an immediate 202 for a turn in the background."""
+    """Mode of the response: JSON at the end of the turn, a stream of events, or 202 at once."""
 
     model_config = ConfigDict(json_schema_extra={"allOf": [NOT_BOTH]})
 
-    stream: Flag = False
-    background: Flag = False
+    stream: Flag = Field(False, description="True: stream the turn's events. Without it the `Accept` header decides.")
+    background: Flag = Field(
+        False, description="True: respond with 202 at once; poll the reply at `Location` or follow its events."
+    )
 
 
 class RetrievalBody(Input):
     """Document search for this turn, in rag mode; no effect in open mode."""
 
-    retrieval: RetrievalMode = RetrievalMode.AUTO
+    retrieval: RetrievalMode = Field(
+        RetrievalMode.AUTO, description="`auto`: search if the message needs it; `always` or `never`."
+    )
 
 
 class BusyBody(Input):
     """Handling of a turn while an earlier one of its conversation is unfinished."""
 
-    on_busy: OnBusy = OnBusy.QUEUE
+    on_busy: OnBusy = Field(
+        OnBusy.QUEUE,
+        description="`queue`: wait; `reject`: 409 conversation-busy; `interrupt`: cancel the unfinished turns.",
+    )
 
 
 class NewMessageBody(SamplingBody, ResponseModeBody, BusyBody, RetrievalBody):
@@ -71,14 +80,14 @@ class NewMessageBody(SamplingBody, ResponseModeBody, BusyBody, RetrievalBody):
 
     model_config = ConfigDict(json_schema_extra={"allOf": [NOT_BOTH], "examples": [{"message": "And of Italy?"}]})
 
-    message: MessageText
+    message: MessageText = Field(description="The user's message.")
 
     def turn(self, key: IdempotencyKey | None) -> NewTurn:
         return NewTurn(self.message, self.sampling(), self.on_busy, key, self.retrieval)
 
 
 class RegenerateBody(SamplingBody, ResponseModeBody, BusyBody, RetrievalBody):
-    """Another reply to the same question."""
+    """Options for another reply to the same question."""
 
     model_config = ConfigDict(json_schema_extra={"allOf": [NOT_BOTH], "examples": [{"temperature": 0.5}]})
 
@@ -91,11 +100,11 @@ class EditBody(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"content": "And of Spain?"}]})
 
-    content: MessageText
+    content: MessageText = Field(description="The new text.")
 
 
 class UsageOut(Output):
-    """Tokens used; estimated from characters if the provider reported none."""
+    """Tokens used; estimated from the text if the provider reported none."""
 
     input_tokens: int
     output_tokens: int
@@ -105,26 +114,26 @@ class UsageOut(Output):
 class FailureOut(Output):
     """Error of a failed reply."""
 
-    code: str
-    detail: str
+    code: str = Field(description="Stable code, as of a problem document.")
+    detail: str = Field(description="The cause, and what to do about it.")
 
 
 class CitationOut(Output):
-    """Source of a statement; `marker` is the n of `[n]` in the text."""
+    """Source of a statement in a reply; `marker` is the n of `[n]` in its text."""
 
     marker: int
     document_id: Id
     document_name: str
-    chunk_id: str
-    page: int | None
-    start: int
-    end: int
+    chunk_id: str = Field(description="Id of the cited chunk.")
+    page: int | None = Field(description="Page number; null if the document has no pages.")
+    start: int = Field(description="Position of the quote's first character in the document's text.")
+    end: int = Field(description="Position after its last character.")
     quote: str
-    score: float
+    score: float = Field(description="Relevance to the question; higher is better.")
 
 
 class RetrievalOut(Output):
-    """Outcome of the document search: `degraded` is by words only, `skipped` is none."""
+    """Outcome of the document search: `degraded` searched by words only, `skipped` did not search."""
 
     status: RetrievalStatus
 
@@ -136,28 +145,30 @@ class MessageOut(Output):
     conversation_id: Id
     role: Literal[Role.USER, Role.ASSISTANT]
     content: str
-    sequence_number: int
+    sequence_number: int = Field(description="Position in the conversation: 1, 2, 3 …")
     status: Status
     provider: str | None
     model: str | None
-    finish_reason: FinishReason | None
+    finish_reason: FinishReason | None = Field(
+        description="Reason why a completed reply ended; null for other messages."
+    )
     usage: UsageOut | None
-    citations: list[CitationOut]
-    grounded: bool | None
-    error: FailureOut | None
+    citations: list[CitationOut] = Field(description="Sources of a reply in rag mode.")
+    grounded: bool | None = Field(description="True if the reply has citations; null outside of rag mode.")
+    error: FailureOut | None = Field(description="Reason why a reply failed.")
     created_at: Moment
     completed_at: Moment | None
-    edited_at: Moment | None
-    superseded_by: Id | None
-    reasoning: str | None = Field(None, description="Only with `include=reasoning`: the reasoning behind a reply.")
+    edited_at: Moment | None = Field(description="Time of the last edit.")
+    superseded_by: Id | None = Field(description="Reply that replaces this one, since it was regenerated.")
+    reasoning: str | None = Field(None, description="Reasoning behind a reply; only with `include=reasoning`.")
 
 
 class TurnOut(Output):
-    """A turn: its reply, null while it is unfinished, and the messages up to it."""
+    """A turn: its reply, which is null while unfinished, and the messages up to it."""
 
     conversation_id: Id
     title: str | None
-    assistant_reply: str | None
+    assistant_reply: str | None = Field(description="Text of the reply.")
     messages: list[MessageOut]
 
 

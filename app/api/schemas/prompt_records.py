@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from app.api.schemas.fields import JsonObject, Output
 from app.api.schemas.messages import CitationOut, RetrievalOut
 from app.domain.messages import Role
@@ -19,8 +21,8 @@ class SentMessageOut(Output):
 class SentSummaryOut(Output):
     """Summary sent in place of earlier messages; `content` is null if it was dropped since."""
 
-    first: int
-    last: int
+    first: int = Field(description="Sequence number of the first summarised message.")
+    last: int = Field(description="Sequence number of the last one.")
     content: str | None
     tokens: int
 
@@ -28,8 +30,8 @@ class SentSummaryOut(Output):
 class OmittedOut(Output):
     """Range of messages left out of the prompt, and the reason."""
 
-    first: int
-    last: int
+    first: int = Field(description="Sequence number of the first omitted message.")
+    last: int = Field(description="Sequence number of the last one.")
     reason: Literal["window", "summarised", "deleted", "superseded", "no-reply", "half-deleted"]
 
 
@@ -40,10 +42,10 @@ class ContextOut(Output):
     model: str | None
     messages: list[SentMessageOut]
     summary: SentSummaryOut | None
-    citations: list[CitationOut]
-    queries: list[str]
+    citations: list[CitationOut] = Field(description="Passages sent with the question.")
+    queries: list[str] = Field(description="Queries that the documents were searched for.")
     retrieval: RetrievalOut
-    estimated_tokens: int
+    estimated_tokens: int = Field(description="Estimated tokens of the whole prompt.")
     omitted: list[OmittedOut]
 
 

@@ -17,9 +17,9 @@ class AttemptOut(Output):
     provider: str
     model: str
     outcome: str
-    status_code: int | None
-    first_token_ms: int | None
-    total_ms: int
+    status_code: int | None = Field(description="HTTP status of the provider's response; null without one.")
+    first_token_ms: int | None = Field(description="Milliseconds to the first token; null if none came.")
+    total_ms: int = Field(description="Milliseconds of the whole call.")
     usage: UsageOut | None
     started_at: Moment
 
@@ -30,7 +30,7 @@ class DailyUsageOut(Output):
     day: Day
     provider: str
     model: str
-    turns: int
+    turns: int = Field(description="Turns that called this model.")
     input_tokens: int
     output_tokens: int
     estimated: bool

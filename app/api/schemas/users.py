@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from app.api.schemas.fields import BodyUserId, Input, JsonObject, Moment, Name, Output, rfc3339
 from app.domain.users import User
@@ -11,8 +11,8 @@ class NewUserBody(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "grace", "name": "Grace"}]})
 
-    user_id: BodyUserId | None = None
-    name: Name | None = None
+    user_id: BodyUserId | None = Field(None, description="Your own id of the user.")
+    name: Name | None = Field(None, description="Name to show.")
 
 
 class UserChanges(Input):
@@ -20,7 +20,7 @@ class UserChanges(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Grace H."}]})
 
-    name: Name | None
+    name: Name | None = Field(description="New name; null for none.")
 
 
 class UserOut(Output):

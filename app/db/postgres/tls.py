@@ -34,7 +34,9 @@ def tls_options(parameters: Mapping[str, str]) -> dict[str, Any]:
         try:
             return {"ssl": ssl_context(mode, parameters, files)}
         except ssl.SSLError as error:
-            raise ValueError(f"a certificate, key or list of DATABASE_URL cannot be used: {error}") from error
+            raise ValueError(
+                f"a certificate, key or revocation list of DATABASE_URL cannot be used: {error}"
+            ) from error
     lax = {name: value for name, value in parameters.items() if name not in {"sslcrldir", "sslrootcert", "sslcrl"}}
     return {"dsn": f"postgresql://?{urlencode(lax)}"} if lax else {}
 
@@ -72,7 +74,7 @@ def ssl_context(mode: str, parameters: Mapping[str, str], files: Mapping[str, st
     elif mode == "verify-full":
         context.load_default_certs()
     elif mode == "verify-ca":  # anyone can get a certificate that the system trusts
-        raise ValueError("sslmode=verify-ca needs sslrootcert, the file of a certificate")
+        raise ValueError("sslmode=verify-ca needs sslrootcert, the file of a CA certificate")
     else:
         context.verify_mode = ssl.CERT_NONE
     if "sslcrl" in files or "sslcrldir" in parameters:

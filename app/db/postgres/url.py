@@ -54,7 +54,7 @@ OTHERS = (
     "host", "port", "dbname", "database", "connect_timeout", "application_name", "fallback_application_name", "options"
 )  # fmt: skip
 REFUSED = {
-    "hostaddr": "write the address as the host",
+    "hostaddr": "use it as the host instead",
     "requirepeer": "it is not supported",
     "require_auth": "it is not supported",
     "sslkeylogfile": "it is not supported",
@@ -78,7 +78,7 @@ REFUSED = {
 }
 KNOWN = frozenset({*PASSED_ON, *TLS, *CHOICES, *IGNORED, *OTHERS, *REFUSED})
 
-ENCODED = "in names and passwords : / ? # @ are written %3A %2F %3F %23 %40"
+ENCODED = "in names and passwords write : / ? # @ as %3A %2F %3F %23 %40"
 
 
 class Server(NamedTuple):
@@ -121,12 +121,12 @@ def parse(url: str) -> PostgresUrl:
     """
     scheme = SCHEME.match(url)
     if scheme is None:
-        raise ValueError("has to be postgresql://…")
+        raise ValueError("must begin with postgresql://")
     location, _, query = url[scheme.end() :].partition("?")
     authority, _, database = location.partition("/")
     userinfo, at, hosts = authority.rpartition("@")
     if not at and "@" in database:
-        raise ValueError(f"has an @ behind the first /; {ENCODED}")
+        raise ValueError(f"has an @ after the first /; {ENCODED}")
     user, _, password = userinfo.partition(":")
     leading = {"dbname": decoded(database), "user": decoded(user), "password": decoded(password)}
     parameters = parse_parameters(query)
@@ -159,7 +159,7 @@ def parse_parameters(query: str) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         name = decoded(name)
         if not equals:
-            raise ValueError("has a parameter without a value")
+            raise ValueError("has a parameter without a value: write name=value")
         if name == "ssl":  # as JDBC, Node and asyncpg have it
             name, value = "sslmode", {"true": "require", "false": "disable"}.get(value, value)
         if name == "options":  # form encoding of blanks; elsewhere a + is a plus sign
@@ -177,13 +177,13 @@ def require_supported(parameters: dict[str, str], *, may_show_names: bool) -> No
     """
     if unknown := sorted(parameters.keys() - KNOWN):
         if not may_show_names:
-            raise ValueError(f"has an @ behind the first ?; {ENCODED}")
-        raise ValueError(f"has parameters that are not known: {', '.join(map(safe_name, unknown))}")
+            raise ValueError(f"has an @ after the first ?; {ENCODED}")
+        raise ValueError(f"has unknown parameters: {', '.join(map(safe_name, unknown))}")
     for name, value in parameters.items():
         if name in REFUSED:
             raise ValueError(f"has the parameter {name}: {REFUSED[name]}")
         if value and value not in CHOICES.get(name, (value,)):
-            raise ValueError(f"has to have {name} as one of {', '.join(CHOICES[name])}")
+            raise ValueError(f"must have {name} as one of {', '.join(CHOICES[name])}")
 
 
 def parse_servers(authority: str, hosts: str | None, ports: str | None) -> tuple[Server, ...]:
@@ -192,10 +192,10 @@ def parse_servers(authority: str, hosts: str | None, ports: str | None) -> tuple
     servers = [parse_server(each) for each in hosts.split(",")] if hosts else []
     servers = servers or [parse_server(each, decoded) for each in authority.split(",")]
     if len(servers) > 1 and any(each.host is None for each in servers):
-        raise ValueError("names several servers, one of them without a host")
+        raise ValueError("names several servers, one of them without a host: name a host for each")
     numbers = [parse_port(each) if each else None for each in (ports or "").split(",")]
     if len(numbers) not in {1, len(servers)}:
-        raise ValueError(f"names {len(servers)} hosts and {len(numbers)} ports")
+        raise ValueError(f"names {len(servers)} hosts and {len(numbers)} ports: name one port, or as many as hosts")
     numbers = numbers if len(numbers) == len(servers) else numbers * len(servers)
     return tuple(Server(host, port or own) for (host, own), port in zip(servers, numbers, strict=True))
 
@@ -207,7 +207,7 @@ def parse_server(text: str, decode: Callable[[str], str] = str) -> Server:
     address, closed, port = text[1:].partition("]") if text.startswith("[") else text.partition(":")
     if text.startswith("["):
         if not closed or not re.fullmatch(r"[0-9A-Fa-f:.]+(%\w+)?", decode(address)) or port[:1] not in {"", ":"}:
-            raise ValueError("has an IPv6 address that cannot be read: it is written [2001:db8::1]:5432")
+            raise ValueError("has an invalid IPv6 address: write it as [2001:db8::1]:5432")
         port = port[1:]
     return Server(decode(address) or None, parse_port(decode(port)) if port else None)
 
@@ -215,7 +215,7 @@ def parse_server(text: str, decode: Callable[[str], str] = str) -> Server:
 def parse_port(text: str) -> int:
     """Parse a port from 1 to 65535; the error message does not repeat it, since it may be part of a password."""
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65_536:
-        raise ValueError(f"has a port that is no number from 1 to 65535; {ENCODED}")
+        raise ValueError(f"has a port that is not a number from 1 to 65535; {ENCODED}")
     return int(text)
 
 
@@ -239,7 +239,7 @@ def parse_seconds(text: str) -> float | None:
     if not text:
         return None
     if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text):
-        raise ValueError("has to have connect_timeout as a number of whole seconds")
+        raise ValueError("must have connect_timeout in whole seconds")
     return float(text) if int(text) > 0 else None
 
 
@@ -267,7 +267,7 @@ def parse_options(text: str) -> tuple[str, dict[str, str]]:
             continue
         name, equals, value = setting.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
-            raise ValueError("has options that are not written -c name=value")
+            raise ValueError("has options in another form than -c name=value")
         settings[name.replace("-", "_").lower()] = value
     return " ".join(word.replace("\\", "\\\\").replace(" ", "\\ ") for word in rest), settings
 

@@ -92,4 +92,6 @@ def truncate_log(connection: sqlite3.Connection) -> None:
 
 def disk_full(reason: str) -> DatabaseUnavailable:
     """Build the error for bulk data that would fill the disk."""
-    return DatabaseUnavailable("The database has no disk space left for this.", reason=reason, transient=False)
+    return DatabaseUnavailable(
+        "The database's disk is full; the operator has to free space.", reason=reason, transient=False
+    )

@@ -41,7 +41,7 @@ OVERSIZED_TEXT = re.compile(
 )
 """A text in an event that was cut off within it; possessive, so that it never backtracks."""
 
-NOT_A_COMPLETION = "The provider sent no chat completion."
+NOT_A_COMPLETION = "The provider sent no chat completion; the operator should check its base URL."
 DONE = {b"[DONE]", b"[done]", b'"[DONE]"'}
 """The mark after the last event; also as JSON, from gateways that encode every payload."""
 

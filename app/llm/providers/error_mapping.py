@@ -205,7 +205,7 @@ def named_failure(refusal: Refusal, status: int | None) -> TurnFailed | None:
 
 def other_failure(refusal: Refusal, http_status: int | None) -> TurnFailed:
     """Return the failure for a general error: TurnFailed for the request's fault, ProviderFailed for the provider's."""
-    detail = f"The provider answered with status {http_status}." if http_status else None
+    detail = f"The provider responded with status {http_status}." if http_status else None
     status = http_status or refusal.status
     if status is None:
         return TurnFailed() if refusal.kinds & REQUEST_KINDS else ProviderFailed()

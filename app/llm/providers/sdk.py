@@ -38,7 +38,7 @@ from app.llm.providers.optional_parameters import (
 )
 
 CONNECT_SECONDS = 5.0
-TOO_MANY_FILES = "The service has reached its limit of open files and connections."
+TOO_MANY_FILES = "The service has reached its limit of open files and connections; retry later."
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class SdkModel(ABC):
         self._api_key = api_key
         self._base_url = base_url or self.own_base_url
         self._connect_seconds = connect_seconds
-        self._client = LazyClient(self._build_client)
+        self._client = LazyClient(self.build_client)
 
     def context_window(self, model: str) -> int:
         """Return the configured window for the default model, else the one known by the model's name."""
@@ -98,7 +98,7 @@ class SdkModel(ABC):
         await self._client.aclose()
 
     @abstractmethod
-    def _build_client(self) -> SdkClient:
+    def build_client(self) -> SdkClient:
         """Import the SDK and build its client; blocks."""
 
     async def _send(self, client: SdkClient, request: ChatRequest) -> Any:
@@ -196,7 +196,9 @@ def failure_of_connection(error: BaseException) -> TurnFailed:
         if kind in {"ConnectionTimeoutError", "ServerTimeoutError"}:
             return ProviderTimeout("connect")
         if kind in {"ClientHttpProxyError", "ClientProxyConnectionError"}:
-            return ProviderUnavailable("The proxy to the provider refuses the connection or is out of reach.")
+            return ProviderUnavailable(
+                "The proxy to the provider is unreachable or refuses the connection; the operator should check it."
+            )
         if kind == "ClientResponseError":
             return ProviderFailed(NOT_HTTP)
         cause = cause.__cause__
@@ -207,6 +209,8 @@ def certificate_failure(error: ssl.SSLCertVerificationError) -> TurnFailed:
     """Build the failure for a certificate that this machine does not trust: no retry helps, a fallback may."""
     reason = getattr(error, "certificate_error", error)  # aiohttp wraps it
     log.warning("a provider's certificate was refused", extra={"why": getattr(reason, "verify_message", "")})
-    failure = ProviderUnavailable("The provider's certificate was refused; the log says why.")
+    failure = ProviderUnavailable(
+        "The provider's certificate is not trusted; the operator finds the reason in the log."
+    )
     failure.transient, failure.fallback_at_once = False, True
     return failure

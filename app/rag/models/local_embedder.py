@@ -45,6 +45,11 @@ class LocalEmbedder:
         """Held while the child process works on a batch."""
         self._idle_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def process(self) -> Process | None:
+        """The child process; None before the first passages, and after it was ended."""
+        return self._process
+
     async def embed_query(self, text: str) -> Vector:
         """Embed a query, in some 5 ms."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed, text)

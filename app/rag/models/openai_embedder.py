@@ -8,7 +8,7 @@ from typing import Any
 from app.http.sdk_client import SdkClient
 from app.rag.lazy_numpy import numpy
 from app.rag.models.embedder import Vector
-from app.rag.models.remote_model import RemoteModel, failure
+from app.rag.models.remote_model import RemoteModel, failure, retry_delay
 
 BATCH_TEXTS = 64
 BATCH_CHARACTERS = 100_000
@@ -23,10 +23,16 @@ class OpenAIEmbedder:
 
     weight = 1.0
 
-    def __init__(self, provider: str, model: str, build_client: Callable[[], SdkClient]) -> None:
+    def __init__(
+        self,
+        provider: str,
+        model: str,
+        build_client: Callable[[], SdkClient],
+        retry_delay: Callable[[int, float | None], float] = retry_delay,
+    ) -> None:
         self.name = f"{provider}:{model}"
         self._model = model
-        self._remote = RemoteModel(build_client)
+        self._remote = RemoteModel(build_client, retry_delay)
         self._dimension: int | None = None
 
     async def embed_query(self, text: str) -> Vector:
@@ -57,12 +63,12 @@ class OpenAIEmbedder:
             matrix = np.array([each["embedding"] for each in entries], np.float64)
             complete = [each["index"] for each in entries] == list(range(count))
         except (KeyError, TypeError, ValueError):
-            raise failure("Its answer holds no vectors.") from None
+            raise failure("Its response contains no vectors.") from None
         if not complete or matrix.ndim != 2 or matrix.shape[1] != (self._dimension or matrix.shape[1]):
-            raise failure("Its answer holds other vectors than were requested.")
+            raise failure("Its response does not match the request.")
         lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise failure("Its answer holds vectors without a length.")
+            raise failure("Its response contains vectors of length zero.")
         self._dimension = matrix.shape[1]
         return [row.astype("<f4").tobytes() for row in matrix / lengths]
 

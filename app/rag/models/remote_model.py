@@ -28,14 +28,27 @@ class RemoteModelFailed(EmbeddingFailed):
     """Seconds before a retry that the server requests."""
 
 
+def retry_delay(attempt: int, requested: float | None) -> float:
+    """Return the seconds to wait after a failed attempt, numbered from 1.
+
+    The server's request up to a minute, else exponential backoff; both with jitter.
+    """
+    if requested is not None:
+        return min(requested, MAX_DELAY_SECONDS) + random.uniform(0, 1)  # noqa: S311  jitter needs no secrecy
+    return random.uniform(0.5, 1) * min(2.0 ** (attempt - 1), MAX_DELAY_SECONDS)  # noqa: S311  same here
+
+
 class RemoteModel:
     """An endpoint behind an OpenAI SDK's client.
 
     The server's own words in an error are dropped: they may hold the key.
     """
 
-    def __init__(self, build: Callable[[], SdkClient]) -> None:
+    def __init__(
+        self, build: Callable[[], SdkClient], retry_delay: Callable[[int, float | None], float] = retry_delay
+    ) -> None:
         self._client = LazyClient(build)
+        self._retry_delay = retry_delay
 
     async def request(self, path: str, body: dict[str, Any], seconds: float) -> Any:
         """Send one request; return the parsed JSON of the response.
@@ -56,16 +69,16 @@ class RemoteModel:
         except client.sdk.APIStatusError as error:
             raise refusal(error.status_code, error.response.headers.get("retry-after")) from None
         except TimeoutError as error:
-            raise failure("It does not answer in time.", transient=True) from error
+            raise failure("It did not respond in time.", transient=True) from error
         except client.connection_errors as error:
-            reason = "This process has too many open files." if out_of_files(error) else "It is out of reach."
+            reason = "The service has too many open files." if out_of_files(error) else "It is unreachable."
             raise failure(reason, transient=True) from None
         if len(content) > MAX_RESPONSE_BYTES:
-            raise failure("Its answer is too large.")
+            raise failure("Its response is too large.")
         try:
             return orjson.loads(content)
         except ValueError:
-            raise failure("Its answer is not JSON.") from None
+            raise failure("Its response is not JSON.") from None
 
     async def request_with_retries(self, path: str, body: dict[str, Any], seconds: float) -> Any:
         """Send a request up to `ATTEMPTS` times while errors are transient; `seconds` limits each attempt.
@@ -79,7 +92,7 @@ class RemoteModel:
             except RemoteModelFailed as error:
                 if not error.transient:
                     raise
-                await asyncio.sleep(retry_delay(attempt, error.requested_delay))
+                await asyncio.sleep(self._retry_delay(attempt, error.requested_delay))
         return await self.request(path, body, seconds)
 
     async def aclose(self) -> None:
@@ -88,7 +101,7 @@ class RemoteModel:
 
 def refusal(status: int, retry_after: str | None) -> RemoteModelFailed:
     """Build the error for a response's status and `Retry-After` header."""
-    error = failure(f"It answered with status {status}.", transient=status in {408, 429} or status >= 500)
+    error = failure(f"It responded with status {status}.", transient=status in {408, 429} or status >= 500)
     error.requested_delay = retry_after_seconds(retry_after)
     return error
 
@@ -97,13 +110,3 @@ def failure(reason: str, *, transient: bool = False) -> RemoteModelFailed:
     error = RemoteModelFailed(f"The embedding model cannot be used. {reason}")
     error.transient = transient
     return error
-
-
-def retry_delay(attempt: int, requested: float | None) -> float:
-    """Return the seconds to wait after a failed attempt, numbered from 1.
-
-    The server's request up to a minute, else exponential backoff; both with jitter.
-    """
-    if requested is not None:
-        return min(requested, MAX_DELAY_SECONDS) + random.uniform(0, 1)  # noqa: S311  jitter needs no secrecy
-    return random.uniform(0.5, 1) * min(2.0 ** (attempt - 1), MAX_DELAY_SECONDS)  # noqa: S311  same here

@@ -43,7 +43,7 @@ class RemoteReranker:
             score_by_index = {each["index"]: float(each["relevance_score"]) for each in response["results"]}
             return [score_by_index[index] for index in range(len(passages))]
         except (KeyError, TypeError, ValueError):
-            raise failure("Its answer holds no scores.") from None
+            raise failure("Its response contains no scores.") from None
 
     async def aclose(self) -> None:
         await self._remote.aclose()

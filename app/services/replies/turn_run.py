@@ -47,8 +47,9 @@ class TurnRun:
         """The status to end with, once the run is aborted."""
         self.started = False
         """True once the generation has begun."""
+        self.call: ModelCall | None = None
+        """The model call; None before it has started."""
         self._history = history
-        self._call: ModelCall | None = None
         self._generation: asyncio.Task[Outcome] | None = None
 
     @classmethod
@@ -70,17 +71,17 @@ class TurnRun:
     @property
     def target_used(self) -> Target | None:
         """The model that was called last; None before the first call."""
-        return self._call.target_used if self._call else None
+        return self.call.target_used if self.call else None
 
     @property
     def prompt(self) -> Prompt | None:
         """The prompt that was sent last; None before the first call."""
-        return self._call.prompt if self._call else None
+        return self.call.prompt if self.call else None
 
     @property
     def attempts(self) -> Sequence[Attempt]:
         """The provider calls that have ended."""
-        return self._call.attempts if self._call else ()
+        return self.call.attempts if self.call else ()
 
     @property
     def retrieval(self) -> RetrievalResult | None:
@@ -93,7 +94,7 @@ class TurnRun:
 
     def start_call(self, build_prompt: Callable[[Window], Prompt], sink: Sink, limits: CallLimits) -> ModelCall:
         """Make the model call of this run."""
-        self._call = ModelCall(
+        self.call = ModelCall(
             target=self.target,
             build_prompt=build_prompt,
             sink=sink,
@@ -101,26 +102,26 @@ class TurnRun:
             temperature=self.resolved.temperature,
             max_tokens=self.resolved.max_tokens,
         )
-        return self._call
+        return self.call
 
     def estimated_tokens(self) -> int:
         """Estimate the tokens of the prompt and of the text and reasoning so far."""
-        if self._call is None:
+        if self.call is None:
             return 0
-        sent = self._call.prompt.record.tokens if self._call.prompt else 0
-        return sent + whole_tokens(self._call.twentieths)
+        sent = self.call.prompt.record.tokens if self.call.prompt else 0
+        return sent + whole_tokens(self.call.twentieths)
 
     def record(self) -> TurnRecord:
         """Return the record of the retrieval and the model call so far."""
-        if self._call is None or self._call.target_used is None:
+        if self.call is None or self.call.target_used is None:
             return TurnRecord(retrieval=self.retrieval)
-        provider, model = self._call.target_used
+        provider, model = self.call.target_used
         return TurnRecord(
             provider,
             model,
             reasoning=self.stream.reasoning() or None,
-            prompt=self._call.prompt and self._call.prompt.record,
-            attempts=tuple(self._call.attempts),
+            prompt=self.call.prompt and self.call.prompt.record,
+            attempts=tuple(self.call.attempts),
             retrieval=self.retrieval,
         )
 

@@ -67,6 +67,10 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def unfinished(self) -> list[str]:
+        """Return the names of pollers that have not finished their last round: it runs, or has failed."""
+        return [poller.name for poller in self._unfinished_since]
+
     def not_running(self) -> list[str]:
         """Return the names of pollers that do not work now.
 

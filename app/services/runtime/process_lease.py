@@ -48,7 +48,7 @@ class ProcessLease:
             await self._database.write(process_leases.delete_earlier_boots, LEASE_MS)
         self._renewed_at = self._now()
         await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
-        self._grace_until = self._now() + self._timings.lease_grace
+        self.begin_grace_period(self._timings.lease_grace)
 
     async def renew(self) -> None:
         """Renew the lease; begin a grace period if that is so late that other leases may have expired too."""
@@ -56,13 +56,18 @@ class ProcessLease:
         held = await self._database.write(process_leases.heartbeat, self.process_id, LEASE_MS)
         gap = self._now() - self._renewed_at
         if not held:  # by the database's clock: it was set, or this host stood still, and others may have too
-            self._grace_until = self._now() + LEASE_MS / 1000
+            self.begin_grace_period(LEASE_MS / 1000)
         elif gap > 2 * self._timings.heartbeat:  # an outage: leases renewed earlier than this one have expired in it
-            self._grace_until = self._now() + gap
+            self.begin_grace_period(gap)
         self._renewed_at = began_at
+
+    def begin_grace_period(self, seconds: float) -> None:
+        """Recover no work of other processes for so many seconds, in which they can renew their leases."""
+        self._grace_until = self._now() + seconds
 
     async def release(self) -> None:
         """End the lease, so that other processes take over at once; log a failure, as it expires anyway."""
+        self._renewed_at = self._now() - LEASE_MS / 1000
         try:
             await self._database.write(process_leases.release, self.process_id)
         except Exception as error:  # this is the last thing that the process does, and not needed

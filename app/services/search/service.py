@@ -66,6 +66,11 @@ class DocumentSearch:
         self._large = large
         self._corpora = CorpusCache(database, embedder.name if embedder else None, cache_bytes, sample)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Size of the corpora in memory, in bytes."""
+        return self._corpora.size
+
     async def search(
         self, owner_id: str, queries: Sequence[str], limit: int, document_ids: Sequence[str] | None = None
     ) -> SearchResult:

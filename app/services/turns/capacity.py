@@ -30,6 +30,12 @@ class Capacity:
         # Transactions call from SQLite's thread while turns end in the event loop's.
         self._lock = threading.Lock()
 
+    @property
+    def is_idle(self) -> bool:
+        """True if no turn has a slot or a place in the queue."""
+        with self._lock:
+            return not (self._at_work.total() or self._waiting or self._waiting_of)
+
     def reserve(self) -> CapacityReservation:
         """Return a reservation for one more turn; it may be refused later, when its provider and user are known.
 

@@ -59,12 +59,12 @@ class TurnExecutor:
         self.on_turn_finished = [*on_turn_finished]
         """Called when a turn of this process has finished and is stored."""
         self.grounded = grounded
+        self.capacity = capacity
         self._on_drain = on_drain
         """Called when this process begins to drain."""
         self._database = database
         self._router = router
         self._remote_replies = remote_replies
-        self._capacity = capacity
         self._quota = quota
         self._lease = lease
         self._timings = timings
@@ -82,11 +82,11 @@ class TurnExecutor:
             raise Draining
         if self._lease.expired:
             raise DatabaseUnavailable
-        return self._capacity.reserve()
+        return self.capacity.reserve()
 
     def refusal(self, owner_id: str | None) -> AppError:
         """Return the error for a turn of this user (None: a new user) when the process has no room."""
-        return self._capacity.refusal(owner_id)
+        return self.capacity.refusal(owner_id)
 
     def start_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run the work in a task that is drained with the turns."""

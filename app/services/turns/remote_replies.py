@@ -26,6 +26,11 @@ class RemoteReplies:
         self._closed = False
         self._client_wait = ClientWait(timings)
 
+    @property
+    def followed(self) -> list[str]:
+        """Ids of the replies that readers of this process follow."""
+        return list(self._streams)
+
     def follow(self, message: Message) -> ReplyStream:
         """Return the stream of an unfinished reply of another process."""
         stream = self._streams.get(message.message_id) or ReplyStream(message)

@@ -225,7 +225,7 @@ def regenerable_question(owner: str | None, conversation_id: str, message_id: st
     if reply is None:
         raise MessageNotFound
     if reply.answers is None:
-        raise InvalidRequest("Only a reply can be regenerated.")
+        raise InvalidRequest("Only a reply can be regenerated; name the reply to this message.")
     if not reply.status.terminal:
         raise TurnUnfinished
     last = yield from messages.is_last_reply(reply)

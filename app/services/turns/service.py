@@ -56,9 +56,9 @@ class TurnService:
         timings: Timings,
     ) -> None:
         self.executor = executor
+        self.remote_replies = remote_replies
         self._database = database
         self._router = router
-        self._remote_replies = remote_replies
         self._reservations = reservations
         self._timings = timings
 
@@ -132,7 +132,7 @@ class TurnService:
         run = self.executor.runs.get(message.message_id)
         if run is not None:
             return run.stream
-        return ReplyStream.finished(message) if message.status.terminal else self._remote_replies.follow(message)
+        return ReplyStream.finished(message) if message.status.terminal else self.remote_replies.follow(message)
 
     async def _accept_or_replay(self, request: TurnRequest) -> Turn:
         """Accept a turn, or return the one that was accepted under its idempotency key."""

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from app.domain.ids import new_id
+from app.rag.ranking import bm25, terms
+from app.rag.ranking.bm25 import Candidate, Postings, Ranked, estimate_statistics, term_weight
+from app.rag.ranking.candidates import rare_term_clauses
+from app.rag.ranking.fusion import Ranking, fuse
+from app.rag.ranking.terms import stem
+
+OWNER, DOCUMENT = new_id(), new_id()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *(("caresses", "caress"), ("ponies", "poni"), ("agreed", "agre"), ("plastered", "plaster"), ("bled", "bled")),
+        *(("conflated", "conflat"), ("hopping", "hop"), ("falling", "fall"), ("filing", "file"), ("happy", "happi")),
+        *(("sky", "sky"), ("relational", "relat"), ("vietnamization", "vietnam"), ("hopefulness", "hope")),
+        *(("triplicate", "triplic"), ("electrical", "electr"), ("replacement", "replac"), ("adoption", "adopt")),
+        *(
+            ("probate", "probat"),
+            ("rate", "rate"),
+            ("cease", "ceas"),
+            ("controll", "control"),
+            ("generalizations", "gener"),
+        ),
+        *(("is", "is"), ("größe", "größe"), ("b12", "b12")),
+    ],
+)
+def test_stemming(word: str, expected: str) -> None:
+    """English endings are removed as in Porter's paper; other words are unchanged."""
+    assert stem(word) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("How do I reset the password?", ["reset", "password"]),
+        ("to be or not to be", ["to", "be", "or", "not"]),
+        ("Café crème", ["cafe", "creme"]),
+        ("maxRetries", ["maxretri", "max", "retri"]),
+        ("get_user_name ERR-1042", ["get", "user", "name", "err", "1042"]),
+        ("東京都", ["東京", "京都"]),
+        ("猫", ["猫"]),
+        ("हिन्दी", ["हिन्दी"]),
+        ('" * NEAR( :*', ["near"]),
+        ("", []),
+    ],
+)
+def test_query_stems(query: str, expected: list[str]) -> None:
+    """Stop words are dropped unless a query has no others; identifiers are searched whole and in parts."""
+    assert terms.query_stems(query) == expected
+
+
+def test_term_hashes_differ_by_owner() -> None:
+    """The same word has another hash for each owner, made of letters and digits alone."""
+    [mine], [theirs] = terms.term_hashes(OWNER, ["secret"]), terms.term_hashes(new_id(), ["secret"])
+    assert mine != theirs
+    assert mine.isalnum()
+    assert len(mine) == terms.HASH_LENGTH
+
+
+def test_indexed_chunk() -> None:
+    """A chunk is indexed as its document and its words with their counts: at most 255, twice for a heading's words."""
+    made = terms.index_chunk(OWNER, DOCUMENT, "cats cat dog " + "x " * 300, "Cat", "")
+    assert made.terms.split(" ") == [terms.document_hash(DOCUMENT), *terms.term_hashes(OWNER, ["cat", "dog", "x"])]
+    assert list(made.counts) == [0, 4, 1, 255]
+
+
+def candidates(*texts: str) -> list[Candidate]:
+    return [Candidate(place, *terms.index_chunk(OWNER, DOCUMENT, text)) for place, text in enumerate(texts)]
+
+
+def test_bm25_by_hand() -> None:
+    """Scores are those of BM25, computed by hand for one chunk of two words."""
+    found = candidates("rare word", "common words are there")
+    mark = terms.term_hashes(OWNER, ["rare"])[0]
+    known = estimate_statistics(2, found)
+    assert (known.mean_length, known.frequency(mark), known.complete) == (3.0, 1.0, True)
+    score = term_weight(1, 2) * (bm25.K1 + 1) / (1 + bm25.K1 * (1 - bm25.B + bm25.B * 2 / 3))
+    ranking = Postings(found).rank({mark: term_weight(1, 2)}, known.mean_length, 10)
+    assert [each.chunk_key for each in ranking] == [0]
+    assert ranking[0].score == pytest.approx(score)
+    assert Postings([]).rank({mark: 1.0}, 0, 10) == []
+
+
+def test_coverage() -> None:
+    """Coverage is the share of the query's words, by weight, that a chunk has."""
+    one, two = terms.term_hashes(OWNER, ["one", "two"])
+    assert bm25.coverage(f"{one} other", {one: 3.0, two: 1.0}) == 0.75
+    assert bm25.coverage(one, {}) == 0.0
+
+
+def test_rare_term_clauses() -> None:
+    """The rarest words select candidates alone while there is room; the others have to occur together."""
+    assert rare_term_clauses({"a": 1, "b": 50, "c": 400, "d": 500}, 1_000, room=100) == [["a"], ["b"], ["c", "d"]]
+    assert rare_term_clauses({"a": 5, "b": 7}, 10, room=100) == [["a"], ["b"]]
+    assert rare_term_clauses({"a": 900}, 1_000, room=100) == [["a"]]
+
+
+def test_fusion() -> None:
+    """A chunk that is best in every ranking scores 1; each ranking counts by its weight, an empty one as zero."""
+    lexical, dense = Ranking([Ranked(1, 8.0), Ranked(2, 4.0)]), Ranking([Ranked(2, 0.5), Ranked(1, 0.5)], 3.0)
+    assert fuse([lexical, dense]) == {1: pytest.approx(1.0), 2: pytest.approx(0.875)}
+    assert fuse([lexical, Ranking([], 1.0)]) == {1: 0.5, 2: 0.25}
+    assert fuse([Ranking([Ranked(1, -0.2)])]) == {1: 0.0}
+    assert fuse([]) == {}
