@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = max(file.stem.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-"""The newest revision that this release knows; read from the files' names, since importing Alembic takes half a second."""
+"""The newest revision that this release knows; from the files' names, since importing Alembic takes half a second."""
 ADVISORY_LOCK_KEY = 0x9A51E7
 LOCK_RETRY_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select
+from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select, text
 
 from app.db import schema
 from app.db.connect import connect
@@ -109,6 +110,24 @@ async def test_upgrade_unmarks_superseded(empty_database: Database) -> None:
 def test_head_is_newest() -> None:
     """The revision that a start expects, read from the names of files, is Alembic's last one."""
     assert REVISIONS[-1] == schema.HEAD
+
+
+async def test_newer_schema_is_refused(empty_database: Database) -> None:
+    """A database that this release does not know is not touched, and the message says why."""
+    await schema.upgrade(empty_database)
+    async with empty_database.write_session() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(schema.SchemaTooNew, match=r"schema 9999.*newer"):
+        await schema.upgrade(empty_database)
+
+
+async def test_concurrent_starts_migrate_once(tmp_path: Any) -> None:
+    """Processes that start together on an empty file all end with the schema up to date."""
+    databases = [connect(f"sqlite:///{tmp_path}/new.db", pool_size=1) for _ in range(4)]
+    await asyncio.gather(*(schema.upgrade(database) for database in databases))
+    assert [await database.read(schema.is_current) for database in databases] == [True] * 4
+    for database in databases:
+        await database.close()
 
 
 async def migrate_to(database: Database, revision: str) -> None:
