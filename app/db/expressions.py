@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -11,6 +12,7 @@ from sqlalchemy import (
     FromClause,
     FunctionElement,
     Join,
+    Select,
     Table,
     Text,
     bindparam,
@@ -48,11 +50,22 @@ def insert_into(table: type[Base], *names: str, **constants: Any) -> Insert:
     PostgreSQL's ON CONFLICT and RETURNING are SQLite's too.
     """
     given = names or tuple(each.key for each in columns_of(table) if each.key not in constants)
-    values = {name: parameter(getattr(table, name)) for name in given} | constants
+    return insert_values(table, {name: parameter(getattr(table, name)) for name in given} | constants)
+
+
+def insert_values(table: type[Base], *rows: Mapping[str, Any]) -> Insert:
+    """Return an INSERT of rows given by the attributes' names; the values of several rows have to be expressions."""
     columns = inspect(table).columns
+    named = [{columns[name].name: value for name, value in row.items()} for row in rows]
     # Into the table and not the mapped class: a session would take the parameters of the latter for rows to insert.
-    target = cast(Table, table.__table__)
-    return insert(target).values({columns[name].name: value for name, value in values.items()})
+    return insert(cast(Table, table.__table__)).values(named[0] if len(named) == 1 else named)
+
+
+def insert_rows_of(table: type[Base], query: Select[Any]) -> Insert:
+    """Return an INSERT of the rows of a query, whose columns have the names of the table's attributes."""
+    columns = inspect(table).columns
+    names = [columns[name].name for name, _column in query.selected_columns.items()]
+    return insert(cast(Table, table.__table__)).from_select(names, query, include_defaults=False)
 
 
 class DatabaseClock(FunctionElement[int]):
