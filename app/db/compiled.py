@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Dialect, Executable, Float,
 from sqlalchemy.sql import visitors
 
 FLOAT8 = 701
-"""PostgreSQL's type number of double precision, which asyncpg's converter of floats asks for."""
+"""PostgreSQL's type number of double precision, by which SQLAlchemy chooses asyncpg's converter of floats."""
 
 Convert = Callable[[Any], Any]
 

@@ -44,7 +44,7 @@ async def plan_of(
 
 @pytest.mark.parametrize("searched", ["words", "vectors"])
 async def test_plan_without_statistics(database: Database, searched: str) -> None:
-    """Before PostgreSQL has statistics it takes any table for small: it must not join all chunks with all documents."""
+    """Before PostgreSQL has statistics, no plan joins all chunks with all documents."""
     owner, embedder = await new_owner(database), Directions()
     await new_document(database, owner, "The cat sleeps.", embedder=embedder)
     transactions = {

@@ -31,8 +31,8 @@ class FakeEmbeddings(FakeProvider):
             "embedding_model": model,
         }
 
-    def _answer_to(self, call: Call) -> Answer:
-        answer = super()._answer_to(call)
+    def answer_to(self, call: Call) -> Answer:
+        answer = super().answer_to(call)
         if call.path != PATH:
             return answer
         data = [{"index": place, "embedding": numbers(text)} for place, text in enumerate(call.body["input"])]

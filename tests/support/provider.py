@@ -96,8 +96,8 @@ class FakeProvider:
         self._tls = tls
         self._queued: deque[Answer] = deque()
         self._arrival = asyncio.Event()
-        self._connections: set[_Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.open_connections: set[_Connection] = set()
+        self.answering: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
 
     async def __aenter__(self) -> Self:
@@ -109,10 +109,10 @@ class FakeProvider:
     async def __aexit__(self, *_: object) -> None:
         """Close all connections, and raise the exception of an answer."""
         self._server.close()
-        for connection in tuple(self._connections):
+        for connection in tuple(self.open_connections):
             connection.drop()
             await connection.lost.wait()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.answering, return_exceptions=True)
         await self._server.wait_closed()
         if self._failures:
             raise self._failures[0]
@@ -135,7 +135,7 @@ class FakeProvider:
     @property
     def connections(self) -> int:
         """Number of open connections, with idle ones."""
-        return len(self._connections)
+        return len(self.open_connections)
 
     def reply(self, *steps: Step, **options: Any) -> Reply:
         """Queue `Reply(steps, **options)`, and return it."""
@@ -169,7 +169,7 @@ class FakeProvider:
                 await self._arrival.wait()
         return self.calls[count - 1]
 
-    def _answer_to(self, call: Call) -> Answer:
+    def answer_to(self, call: Call) -> Answer:
         if call.method == "GET" and call.path.endswith("/models"):
             self.listed += 1
             return NOT_FOUND if self.models is None else listing(self.models)
@@ -182,8 +182,8 @@ class FakeProvider:
             return self._queued.popleft()
         return self.default(call) if callable(self.default) else self.default
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def finish(self, task: asyncio.Task[None]) -> None:
+        self.answering.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failures.append(failure)
 
@@ -200,13 +200,13 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._provider._connections.add(self)
+        self._provider.open_connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._provider._connections.discard(self)
+        self._provider.open_connections.discard(self)
         self.lost.set()
         if self._task is not None:
             self._task.cancel()
@@ -232,12 +232,12 @@ class _Connection(asyncio.Protocol):
         method = self._parser.get_method().decode()
         self._call = Call(method, self._url.decode(), self._headers, self._body)
         self._task = asyncio.create_task(self._serve(self._call, self._parser.should_keep_alive()))
-        self._provider._tasks.add(self._task)
-        self._task.add_done_callback(self._provider._forget)
+        self._provider.answering.add(self._task)
+        self._task.add_done_callback(self._provider.finish)
 
     async def _serve(self, call: Call, keep_alive: bool) -> None:
         try:
-            await self._send(self._provider._answer_to(call).parts(call.dialect or Dialect.OPENAI, call.body))
+            await self._send(self._provider.answer_to(call).parts(call.dialect or Dialect.OPENAI, call.body))
         except Exception:  # whatever a test's answer raises: its client must not wait for ever
             self.drop()
             raise

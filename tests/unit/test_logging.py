@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +28,7 @@ def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     root = logging.getLogger()
     before = root.level, root.handlers[:]
     opened = Stream(terminal=request.param)
-    monkeypatch.setattr("sys.stderr", opened)
+    monkeypatch.setattr(sys, "stderr", opened)
     monkeypatch.setenv("NO_COLOR", "1")
     configure_logging("info")
     yield opened
