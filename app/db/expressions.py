@@ -9,7 +9,9 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    FromClause,
     FunctionElement,
+    Join,
     Select,
     Table,
     Text,
@@ -126,7 +128,36 @@ def elements(name: str) -> TableValuedAlias:
     return JsonElements(bindparam(name, type_=Json)).table_valued(column("value", Json))
 
 
+def element_texts(name: str) -> TableValuedAlias:
+    """Return the elements of the list parameter of this name, each a text or a number, as a table.
+
+    Its column is `c.value`, of type text.
+    """
+    return JsonTexts(bindparam(name, type_=Json)).table_valued(column("value", Text))
+
+
 def is_among(attribute: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]:
     """Build the condition that a column's value is in the list parameter of this name; one parameter for any length."""
-    values = JsonTexts(bindparam(name, type_=Json)).table_valued(column("value", Text))
-    return attribute.in_(select(sql_cast(values.c.value, attribute.type)))
+    return attribute.in_(select(sql_cast(element_texts(name).c.value, attribute.type)))
+
+
+class OrderedJoin(Join):
+    """A join that SQLite, which has no statistics here, runs from left to right; PostgreSQL chooses the order."""
+
+    inherit_cache = True
+
+
+@compiles(OrderedJoin, "sqlite")
+def sqlite_ordered_join(join: OrderedJoin, compiler: SQLCompiler, **options: Any) -> str:
+    """Write CROSS JOIN, which differs from JOIN only in that its order is kept."""
+    options["asfrom"] = True
+    left, right = (compiler.process(each, **options) for each in (join.left, join.right))
+    condition = compiler.process(cast(ColumnElement[bool], join.onclause))
+    return f"{left} CROSS JOIN {right} ON {condition}"
+
+
+def join_in_order(left: FromClause, *others: tuple[type[Base], ColumnElement[bool]]) -> FromClause:
+    """Join a table with others, each with its condition, in this order."""
+    for table, condition in others:
+        left = OrderedJoin(left, inspect(table).selectable, condition)
+    return left

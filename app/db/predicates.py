@@ -11,6 +11,8 @@ from app.db.expressions import NOW, parameter
 from app.db.models import (
     UNFINISHED_STATUSES,
     VISIBLE_STATUSES,
+    ChunkRow,
+    ChunkVectorRow,
     ConversationRow,
     DocumentRow,
     MessageRow,
@@ -55,6 +57,24 @@ def claimed(status: DocumentStatus) -> ColumnElement[bool]:
         DocumentRow.attempt == bindparam("attempt"),
         DocumentRow.status == status,
     )
+
+
+def current(chunk: type[ChunkRow]) -> ColumnElement[bool]:
+    """Build the condition that a chunk, joined with its document, is of the current generation of a ready one."""
+    return and_(DocumentRow.status == DocumentStatus.READY, DocumentRow.generation == chunk.generation)
+
+
+def searchable(chunk: type[ChunkRow] | type[ChunkVectorRow]) -> ColumnElement[bool]:
+    """Build the condition that a chunk is of the current generation of a ready document of the user `owner_id`.
+
+    Not a join: before PostgreSQL has statistics of new tables, it would join each chunk with each document.
+    """
+    generation = select(DocumentRow.generation).where(
+        DocumentRow.document_id == chunk.document_id,
+        DocumentRow.owner_id == parameter(DocumentRow.owner_id),
+        DocumentRow.status == DocumentStatus.READY,
+    )
+    return chunk.generation == generation.scalar_subquery()
 
 
 def lease_is_live(process_id: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[bool]:
