@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, func, not_, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, not_, or_, select, tuple_, update
+from sqlalchemy.orm import aliased
 
 from app.db import vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION
 from app.db.expressions import parameter
 from app.db.ingestion import ClaimLost
-from app.db.models import ChunkRow, DocumentRow
+from app.db.models import ChunkRow, ChunkVectorRow, DocumentRow
 from app.db.predicates import claimed, stalled
-from app.db.transaction import Statement, Transaction, execute, fetch_one, fetch_value
+from app.db.transaction import Transaction, execute, fetch_one, fetch_value
 from app.domain.documents import DocumentStatus
 
 MAX_DEATHS = 3
@@ -88,10 +89,21 @@ ACTIVATE = (
     .values(embedding=bindparam("embedding"), deaths=0)
     .returning(DocumentRow.document_id)
 )
-DELETE_OTHER_VECTORS = """
-DELETE FROM chunk_vectors WHERE (chunk_key, embedder) IN (
-SELECT v.chunk_key, v.embedder FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key
-WHERE c.document_id = $1 AND v.embedder <> $2 LIMIT $3) RETURNING 1"""
+OTHER_VECTOR = aliased(ChunkVectorRow)
+OTHER_VECTORS = (
+    select(OTHER_VECTOR.chunk_key, OTHER_VECTOR.embedder)
+    .join(ChunkRow, ChunkRow.chunk_key == OTHER_VECTOR.chunk_key)
+    .where(
+        ChunkRow.document_id == bindparam("document_id"),
+        OTHER_VECTOR.embedder != bindparam("embedder"),
+    )
+    .limit(BATCH_CHUNKS)
+)
+DELETE_OTHER_VECTORS = (
+    delete(ChunkVectorRow)
+    .where(tuple_(ChunkVectorRow.chunk_key, ChunkVectorRow.embedder).in_(OTHER_VECTORS))
+    .returning(ChunkVectorRow.chunk_key)
+)
 RELEASE = update(DocumentRow).where(CLAIMED).values(process_id=None)
 
 
@@ -165,7 +177,7 @@ def activate(claim: ReembeddingClaim, embedder: str) -> Transaction[None]:
 def delete_other_vectors(claim: ReembeddingClaim, embedder: str | None) -> Transaction[bool]:
     """Delete a batch of the vectors of all other embedders; return True if none are left."""
     require_claim((yield from execute(LOCK, **claim.key)))
-    deleted = yield Statement(DELETE_OTHER_VECTORS, (claim.document_id, embedder or "", BATCH_CHUNKS))
+    deleted = yield from execute(DELETE_OTHER_VECTORS, document_id=claim.document_id, embedder=embedder or "")
     return len(deleted) < BATCH_CHUNKS
 
 
