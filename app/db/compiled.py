@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import BindParameter, Dialect, Executable, Float, literal_column, null
+from sqlalchemy import BindParameter, ColumnElement, Dialect, Executable, Float, literal_column, null
 from sqlalchemy.sql import visitors
 
 FLOAT8 = 701
@@ -25,10 +25,7 @@ class CompiledStatement:
     """
 
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
-        element = cast(Any, statement)  # of SQLAlchemy's types only this is common to all statements
-        compiled = visitors.replacement_traverse(element, {}, functools.partial(inline, dialect)).compile(
-            dialect=dialect
-        )
+        compiled = compile_inlined(statement, dialect)
         self.sql: str = compiled.string
         parameters = [(name, compiled.binds[name]) for name in compiled.positiontup or ()]
         converters = {name: each.type.dialect_impl(dialect).bind_processor(dialect) for name, each in parameters}
@@ -75,6 +72,16 @@ class CompiledStatement:
 def compile_statement(statement: Executable, dialect: Dialect) -> CompiledStatement:
     """Compile a statement, once: statements are module constants, and equal only to themselves."""
     return CompiledStatement(statement, dialect)
+
+
+def expression_sql(expression: ColumnElement[Any], dialect: Dialect) -> str:
+    """Write an expression without parameters, with the constants that it has in a compiled statement."""
+    return str(compile_inlined(expression, dialect))
+
+
+def compile_inlined(element: Any, dialect: Dialect) -> Any:
+    """Compile a statement or an expression with its constants as pieces of SQL."""
+    return visitors.replacement_traverse(element, {}, functools.partial(inline, dialect)).compile(dialect=dialect)
 
 
 def row_class(names: Sequence[str]) -> Convert:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    FromClause,
     FunctionElement,
+    Join,
+    Select,
     Table,
     Text,
     bindparam,
@@ -46,11 +50,22 @@ def insert_into(table: type[Base], *names: str, **constants: Any) -> Insert:
     PostgreSQL's ON CONFLICT and RETURNING are SQLite's too.
     """
     given = names or tuple(each.key for each in columns_of(table) if each.key not in constants)
-    values = {name: parameter(getattr(table, name)) for name in given} | constants
+    return insert_values(table, {name: parameter(getattr(table, name)) for name in given} | constants)
+
+
+def insert_values(table: type[Base], *rows: Mapping[str, Any]) -> Insert:
+    """Return an INSERT of rows given by the attributes' names; the values of several rows have to be expressions."""
     columns = inspect(table).columns
+    named = [{columns[name].name: value for name, value in row.items()} for row in rows]
     # Into the table and not the mapped class: a session would take the parameters of the latter for rows to insert.
-    target = cast(Table, table.__table__)
-    return insert(target).values({columns[name].name: value for name, value in values.items()})
+    return insert(cast(Table, table.__table__)).values(named[0] if len(named) == 1 else named)
+
+
+def insert_rows_of(table: type[Base], query: Select[Any]) -> Insert:
+    """Return an INSERT of the rows of a query, whose columns have the names of the table's attributes."""
+    columns = inspect(table).columns
+    names = [columns[name].name for name, _column in query.selected_columns.items()]
+    return insert(cast(Table, table.__table__)).from_select(names, query, include_defaults=False)
 
 
 class DatabaseClock(FunctionElement[int]):
@@ -113,7 +128,36 @@ def elements(name: str) -> TableValuedAlias:
     return JsonElements(bindparam(name, type_=Json)).table_valued(column("value", Json))
 
 
+def element_texts(name: str) -> TableValuedAlias:
+    """Return the elements of the list parameter of this name, each a text or a number, as a table.
+
+    Its column is `c.value`, of type text.
+    """
+    return JsonTexts(bindparam(name, type_=Json)).table_valued(column("value", Text))
+
+
 def is_among(attribute: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]:
     """Build the condition that a column's value is in the list parameter of this name; one parameter for any length."""
-    values = JsonTexts(bindparam(name, type_=Json)).table_valued(column("value", Text))
-    return attribute.in_(select(sql_cast(values.c.value, attribute.type)))
+    return attribute.in_(select(sql_cast(element_texts(name).c.value, attribute.type)))
+
+
+class OrderedJoin(Join):
+    """A join that SQLite, which has no statistics here, runs from left to right; PostgreSQL chooses the order."""
+
+    inherit_cache = True
+
+
+@compiles(OrderedJoin, "sqlite")
+def sqlite_ordered_join(join: OrderedJoin, compiler: SQLCompiler, **options: Any) -> str:
+    """Write CROSS JOIN, which differs from JOIN only in that its order is kept."""
+    options["asfrom"] = True
+    left, right = (compiler.process(each, **options) for each in (join.left, join.right))
+    condition = compiler.process(cast(ColumnElement[bool], join.onclause))
+    return f"{left} CROSS JOIN {right} ON {condition}"
+
+
+def join_in_order(left: FromClause, *others: tuple[type[Base], ColumnElement[bool]]) -> FromClause:
+    """Join a table with others, each with its condition, in this order."""
+    for table, condition in others:
+        left = OrderedJoin(left, inspect(table).selectable, condition)
+    return left

@@ -7,6 +7,7 @@ Statements have the same values on both databases (decision 0013).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
 
+from app.domain.documents import DocumentStatus
 from app.domain.messages import Status
 
 Id = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
@@ -33,11 +36,30 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 Key = BigInteger().with_variant(Integer, "sqlite")
 """Type of a generated integer key: SQLite generates values only for INTEGER."""
 UNFINISHED_STATUSES = (Status.QUEUED, Status.IN_PROGRESS)
-VISIBLE_STATUSES = ("queued", "processing", "ready", "failed")
-"""Statuses of a document that callers see: not `uploading` and `deleting`."""
+VISIBLE_STATUSES = tuple(DocumentStatus)
+"""Statuses of a document that callers see; the others are those of `HiddenStatus`."""
 UNFINISHED = column("status").in_(UNFINISHED_STATUSES)
 IN_PROGRESS = column("status") == Status.IN_PROGRESS
 VISIBLE = column("status").in_(VISIBLE_STATUSES)
+
+
+class HiddenStatus(StrEnum):
+    """Status of a document that callers do not see, in addition to those of `DocumentStatus`."""
+
+    UPLOADING = "uploading"
+    DELETING = "deleting"
+
+
+class HalfVector(UserDefinedType[bytes]):
+    """A vector of pgvector's 16-bit floats, of one dimension or (None) of any; on SQLite bytes of 32-bit floats."""
+
+    cache_ok = True
+
+    def __init__(self, dimension: int | None = None) -> None:
+        self.dimension = dimension
+
+    def get_col_spec(self, **_options: object) -> str:
+        return "halfvec" if self.dimension is None else f"halfvec({self.dimension})"
 
 
 class Base(DeclarativeBase):
@@ -291,6 +313,24 @@ class ChunkRow(Base):
     """Hashed search terms, as `app.rag.ranking.terms` builds them, each once, separated by spaces."""
     counts: Mapped[bytes] = mapped_column(LargeBinary)
     """Number of occurrences of each term."""
+
+
+class ChunkVectorRow(Base):
+    """The vector of a chunk by one embedder.
+
+    Outside the metadata that migrations are compared with: on PostgreSQL `app.db.vectors` creates the table once there
+    is the extension. Only there it has the three columns that are copies of the chunk's.
+    """
+
+    __tablename__ = "chunk_vectors"
+    metadata = MetaData()
+
+    chunk_key: Mapped[int] = mapped_column(Key, primary_key=True)
+    embedder: Mapped[str] = mapped_column(Text, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Id)
+    document_id: Mapped[str] = mapped_column(Id)
+    generation: Mapped[int]
+    vector: Mapped[bytes] = mapped_column(HalfVector)
 
 
 class IdempotencyKeyRow(Base):

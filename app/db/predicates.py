@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, not_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.expressions import NOW, parameter
 from app.db.models import (
     UNFINISHED_STATUSES,
     VISIBLE_STATUSES,
+    ChunkRow,
+    ChunkVectorRow,
     ConversationRow,
     DocumentRow,
     MessageRow,
     ProcessRow,
     UserRow,
 )
+from app.domain.documents import DocumentStatus
 
 MessageTable: TypeAlias = type[MessageRow]
 Worked: TypeAlias = type[MessageRow] | type[DocumentRow]
@@ -44,6 +47,34 @@ def readable(message: MessageTable = MessageRow) -> ColumnElement[bool]:
 def visible(document: type[DocumentRow] = DocumentRow) -> ColumnElement[bool]:
     """Build the condition that callers see a document: neither while it is uploaded nor once it is deleted."""
     return document.status.in_(VISIBLE_STATUSES)
+
+
+def claimed(status: DocumentStatus) -> ColumnElement[bool]:
+    """Build the condition that the process `holder` works on the document `document_id`, in its attempt `attempt`."""
+    return and_(
+        DocumentRow.document_id == bindparam("document_id"),
+        DocumentRow.process_id == bindparam("holder"),
+        DocumentRow.attempt == bindparam("attempt"),
+        DocumentRow.status == status,
+    )
+
+
+def current(chunk: type[ChunkRow]) -> ColumnElement[bool]:
+    """Build the condition that a chunk, joined with its document, is of the current generation of a ready one."""
+    return and_(DocumentRow.status == DocumentStatus.READY, DocumentRow.generation == chunk.generation)
+
+
+def searchable(chunk: type[ChunkRow] | type[ChunkVectorRow]) -> ColumnElement[bool]:
+    """Build the condition that a chunk is of the current generation of a ready document of the user `owner_id`.
+
+    Not a join: before PostgreSQL has statistics of new tables, it would join each chunk with each document.
+    """
+    generation = select(DocumentRow.generation).where(
+        DocumentRow.document_id == chunk.document_id,
+        DocumentRow.owner_id == parameter(DocumentRow.owner_id),
+        DocumentRow.status == DocumentStatus.READY,
+    )
+    return chunk.generation == generation.scalar_subquery()
 
 
 def lease_is_live(process_id: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[bool]:

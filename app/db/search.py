@@ -1,68 +1,136 @@
 """Transactions of search: a user's searchable documents, and the chunks with given terms or near vectors.
 
-Each query names the owner. Lists go to both databases as JSON; a query whose SQL differs is written twice.
+Each query names the owner. Rows that may be thousands are returned as they are: named tuples with the fields of the
+type that a function names.
 """
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Float, Select, Text, and_, bindparam, column, func, select, table
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from app.db.database import Kind
-from app.db.documents import VISIBLE
-from app.db.transaction import Statement, Transaction, first_row
+from app.db.expressions import element_texts, elements, is_among, join_in_order
+from app.db.models import ChunkRow, ChunkVectorRow, DocumentRow, HalfVector, UserRow
+from app.db.predicates import current, searchable, visible
+from app.db.transaction import Transaction, execute, fetch_value
 from app.db.vector_indexes import VectorIndex
 from app.db.vectors import vector_literal
+from app.domain.documents import DocumentStatus
 
-READY_CHUNK = "d.status = 'ready' AND d.generation = c.generation"
-# Not a join: before PostgreSQL has statistics of new tables, it would join each chunk with each document.
-READY_CHUNK_OF = (
-    "c.generation = (SELECT d.generation FROM documents d "
-    "WHERE d.document_id = c.document_id AND d.owner_id = {owner} AND d.status = 'ready')"
+OWNED = DocumentRow.owner_id == bindparam("owner_id")
+DOCUMENT_OF_CHUNK = DocumentRow.document_id == ChunkRow.document_id
+CORPUS_VERSION = select(UserRow.documents_version).where(UserRow.id == bindparam("owner_id"))
+DOCUMENT_IDS = select(DocumentRow.document_id).where(OWNED, visible())
+SEARCHABLE = (
+    select(
+        DocumentRow.document_id,
+        DocumentRow.generation,
+        func.coalesce(DocumentRow.chunk_count, 0).label("chunks"),
+        DocumentRow.embedding,
+    )
+    .where(OWNED, DocumentRow.status == DocumentStatus.READY)
+    .order_by(DocumentRow.document_id)
 )
-CORPUS_VERSION = "SELECT documents_version FROM users WHERE id = $1"
-DOCUMENT_IDS = f"SELECT document_id FROM documents WHERE owner_id = $1 AND {VISIBLE}"
-SEARCHABLE = """
-SELECT document_id, generation, chunk_count, embedding FROM documents
-WHERE owner_id = $1 AND status = 'ready' ORDER BY document_id"""
-TERMS_AT = {
-    "sqlite": """
-SELECT c.chunk_key, c.words, c.counts FROM json_each($1) place CROSS JOIN chunks c
-ON c.document_id = json_extract(place.value, '$[0]') AND c.generation = json_extract(place.value, '$[1]')
-AND c.position = json_extract(place.value, '$[2]')""",
-    "postgresql": """
-SELECT c.chunk_key, c.words, c.counts FROM jsonb_array_elements($1::jsonb) place JOIN chunks c
-ON c.document_id = (place->>0)::uuid AND c.generation = (place->>1)::int AND c.position = (place->>2)::int""",
+TERMS = select(ChunkRow.chunk_key, ChunkRow.words, ChunkRow.counts)
+POSITIONS = elements("positions")
+TERMS_AT = TERMS.select_from(
+    join_in_order(
+        POSITIONS,
+        (
+            ChunkRow,
+            and_(
+                ChunkRow.document_id == sql_cast(POSITIONS.c.value[0].as_string(), ChunkRow.document_id.type),
+                ChunkRow.generation == POSITIONS.c.value[1].as_integer(),
+                ChunkRow.position == POSITIONS.c.value[2].as_integer(),
+            ),
+        ),
+    )
+)
+CHUNK_WORDS = table("chunk_words", column("rowid"), column("chunk_words"))
+"""SQLite's full-text index; `MATCH` takes its column of the table's name."""
+MATCHING_TERMS: dict[Kind, Select[int, str, bytes]] = {
+    "sqlite": TERMS.select_from(
+        join_in_order(
+            CHUNK_WORDS, (ChunkRow, ChunkRow.chunk_key == CHUNK_WORDS.c.rowid), (DocumentRow, DOCUMENT_OF_CHUNK)
+        )
+    )
+    .where(CHUNK_WORDS.c.chunk_words.bool_op("MATCH")(bindparam("query", type_=Text)), OWNED, current(ChunkRow))
+    .limit(bindparam("limit")),
+    "postgresql": TERMS.where(
+        func.lexemes(ChunkRow.words).bool_op("@@")(
+            select(sql_cast(bindparam("query", type_=Text), TSQUERY)).scalar_subquery()
+        ),
+        searchable(ChunkRow),
+    ).limit(bindparam("limit")),
 }
-MATCHING_TERMS = {
-    "sqlite": f"""
-SELECT c.chunk_key, c.words, c.counts FROM chunk_words CROSS JOIN chunks c ON c.chunk_key = chunk_words.rowid
-CROSS JOIN documents d ON d.document_id = c.document_id
-WHERE chunk_words MATCH $1 AND d.owner_id = $2 AND {READY_CHUNK} LIMIT $3""",
-    "postgresql": f"""
-SELECT c.chunk_key, c.words, c.counts FROM chunks c
-WHERE lexemes(c.words) @@ (SELECT $1::text::tsquery) AND {READY_CHUNK_OF.format(owner="$2")} LIMIT $3""",
-}
-# A subquery is evaluated once; a cast in its place may be evaluated for each row.
-NEAREST = """
-SELECT c.chunk_key, -(c.vector{cast} <#> (SELECT $2::text::halfvec)) AS cosine
-FROM chunk_vectors c WHERE {predicate} AND {visible}{within}
-ORDER BY c.vector{cast} <#> (SELECT $2::text::halfvec) LIMIT $3"""
-WITHIN = " AND c.document_id IN (SELECT value::uuid FROM jsonb_array_elements_text($4::jsonb))"
-VECTORS = """
-SELECT v.chunk_key, v.vector FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key AND v.embedder = $3
-WHERE c.document_id = $1 AND c.generation = $2 ORDER BY c.position"""
-CHUNKS_BY_KEY = {
-    "sqlite": f"""
-SELECT c.chunk_key, c.document_id, c.position, d.name, c.page, c.start_at, c.end_at, c.content, c.heading, c.words
-FROM json_each($1) wanted CROSS JOIN chunks c ON c.chunk_key = wanted.value
-CROSS JOIN documents d ON d.document_id = c.document_id WHERE d.owner_id = $2 AND {READY_CHUNK}""",
-    "postgresql": f"""
-SELECT c.chunk_key, c.document_id, c.position, d.name, c.page, c.start_at, c.end_at, c.content, c.heading, c.words
-FROM jsonb_array_elements_text($1::jsonb) wanted JOIN chunks c ON c.chunk_key = wanted.value::bigint
-JOIN documents d ON d.document_id = c.document_id WHERE d.owner_id = $2 AND {READY_CHUNK}""",
-}
+
+
+def nearest_query(
+    of_embedder: ColumnElement[bool], *, dimension: int | None = None, within: bool = False
+) -> Select[int, float]:
+    """Select the chunks nearest to a vector, on PostgreSQL; the vectors are those of a user's embedder.
+
+    With their dimension it is the expression of a vector index. `within` are the documents of a list parameter.
+    """
+    # A subquery is evaluated once; a cast in its place may be evaluated for each row.
+    wanted = select(sql_cast(bindparam("vector", type_=Text), HalfVector)).scalar_subquery()
+    vector = ChunkVectorRow.vector if dimension is None else sql_cast(ChunkVectorRow.vector, HalfVector(dimension))
+    distance = vector.op("<#>", return_type=Float())(wanted)
+    query = select(ChunkVectorRow.chunk_key, (-distance).label("cosine")).where(of_embedder, searchable(ChunkVectorRow))
+    if within:
+        query = query.where(is_among(ChunkVectorRow.document_id, "document_ids"))
+    return query.order_by(distance).limit(bindparam("limit"))
+
+
+OF_EMBEDDER = and_(ChunkVectorRow.owner_id == bindparam("owner_id"), ChunkVectorRow.embedder == bindparam("embedder"))
+NEAREST = {within: nearest_query(OF_EMBEDDER, within=within) for within in (False, True)}
+
+
+@functools.lru_cache(maxsize=100)
+def nearest_in_index(index: VectorIndex, dimension: int) -> Select[int, float]:
+    """Select the nearest chunks through a vector index: with its constants, one statement for each large corpus."""
+    return nearest_query(index.condition, dimension=dimension)
+
+
+VECTORS = (
+    select(ChunkVectorRow.chunk_key, ChunkVectorRow.vector)
+    .join_from(
+        ChunkRow,
+        ChunkVectorRow,
+        and_(ChunkVectorRow.chunk_key == ChunkRow.chunk_key, ChunkVectorRow.embedder == bindparam("embedder")),
+    )
+    .where(ChunkRow.document_id == bindparam("document_id"), ChunkRow.generation == bindparam("generation"))
+    .order_by(ChunkRow.position)
+)
+CHUNK_KEYS = element_texts("chunk_keys")
+CHUNKS_BY_KEY = (
+    select(
+        ChunkRow.chunk_key,
+        ChunkRow.document_id,
+        ChunkRow.position,
+        DocumentRow.name,
+        ChunkRow.page,
+        ChunkRow.start_at,
+        ChunkRow.end_at,
+        ChunkRow.content,
+        ChunkRow.heading,
+        ChunkRow.words,
+    )
+    .select_from(
+        join_in_order(
+            CHUNK_KEYS,
+            (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
+            (DocumentRow, DOCUMENT_OF_CHUNK),
+        )
+    )
+    .where(OWNED, current(ChunkRow))
+)
 OPERATORS = {"sqlite": (" AND ", " OR ", '"{}"'), "postgresql": (" & ", " | ", "{}")}
 """AND, OR and the form of a term, in the language of each full-text index."""
 
@@ -116,26 +184,24 @@ class FoundChunk(NamedTuple):
 
 def document_ids_of(owner_id: str) -> Transaction[set[str]]:
     """Return the ids of a user's documents that callers see, in any status."""
-    rows = yield Statement(DOCUMENT_IDS, (owner_id,))
-    return {str(row[0]) for row in rows}
+    rows = yield from execute(DOCUMENT_IDS, owner_id=owner_id)
+    return {row.document_id for row in rows}
 
 
 def corpus_version(owner_id: str) -> Transaction[int]:
     """Return the user's corpus version, which is incremented with each change of the searchable documents."""
-    row = yield from first_row(Statement(CORPUS_VERSION, (owner_id,)))
-    return row[0] if row else 0
+    return (yield from fetch_value(CORPUS_VERSION, owner_id=owner_id)) or 0
 
 
-def searchable(owner_id: str) -> Transaction[list[SearchableDocument]]:
+def searchable_documents(owner_id: str) -> Transaction[list[SearchableDocument]]:
     """List a user's searchable documents, by id."""
-    rows = yield Statement(SEARCHABLE, (owner_id,))
-    return [SearchableDocument(str(row[0]), row[1], row[2] or 0, row[3]) for row in rows]
+    rows = yield from execute(SEARCHABLE, owner_id=owner_id)
+    return [SearchableDocument(*row) for row in rows]
 
 
-def terms_at(kind: Kind, positions: Sequence[tuple[str, int, int]]) -> Transaction[list[ChunkTerms]]:
+def terms_at(positions: Sequence[tuple[str, int, int]]) -> Transaction[list[ChunkTerms]]:
     """Return the terms of the chunks at positions: document, generation and position in it."""
-    rows = yield Statement(TERMS_AT[kind], (json.dumps(positions),))
-    return [ChunkTerms(*row) for row in rows]
+    return (yield from execute(TERMS_AT, positions=positions))
 
 
 def matching_terms(
@@ -151,8 +217,7 @@ def matching_terms(
         limit: Number of chunks at most.
     """
     query = match_expression(kind, clauses, documents)
-    rows = yield Statement(MATCHING_TERMS[kind], (query, owner_id, limit))
-    return [ChunkTerms(*row) for row in rows]
+    return (yield from execute(MATCHING_TERMS[kind], query=query, owner_id=owner_id, limit=limit))
 
 
 def match_expression(kind: Kind, clauses: Sequence[Sequence[str]], documents: Sequence[str]) -> str:
@@ -170,24 +235,23 @@ def nearest_chunks(
 
     `indexed` is for a user with a vector index, which covers all documents.
     """
-    sql = NEAREST.format(
-        cast=f"::halfvec({len(vector) // 4})" if indexed else "",
-        predicate=VectorIndex(owner_id, embedder).predicate("c."),
-        visible=READY_CHUNK_OF.format(owner="$1"),
-        within="" if document_ids is None else WITHIN,
-    )
-    within = () if document_ids is None else (json.dumps(list(document_ids)),)
-    rows = yield Statement(sql, (owner_id, vector_literal(vector), limit, *within))
-    return [ChunkSimilarity(*row) for row in rows]
+    values: dict[str, Any] = {"owner_id": owner_id, "vector": vector_literal(vector), "limit": limit}
+    if indexed and document_ids is None:
+        query = nearest_in_index(VectorIndex(owner_id, embedder), len(vector) // 4)
+        return (yield from execute(query, **values))
+    values["embedder"] = embedder
+    if document_ids is not None:
+        values["document_ids"] = list(document_ids)
+    return (yield from execute(NEAREST[document_ids is not None], **values))
 
 
 def document_vectors(document: SearchableDocument, embedder: str) -> Transaction[list[ChunkVector]]:
     """Return the vectors of a document's chunks, on SQLite."""
-    rows = yield Statement(VECTORS, (document.document_id, document.generation, embedder))
-    return [ChunkVector(*row) for row in rows]
+    document_id, generation = document.document_id, document.generation
+    return (yield from execute(VECTORS, document_id=document_id, generation=generation, embedder=embedder))
 
 
-def chunks_by_key(kind: Kind, owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, FoundChunk]]:
+def chunks_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, FoundChunk]]:
     """Return the user's chunks by key; those that are not searchable any more are left out."""
-    rows = yield Statement(CHUNKS_BY_KEY[kind], (json.dumps(chunk_keys), owner_id))
-    return {row[0]: FoundChunk(row[0], str(row[1]), *row[2:]) for row in rows}
+    rows = yield from execute(CHUNKS_BY_KEY, chunk_keys=chunk_keys, owner_id=owner_id)
+    return {row.chunk_key: FoundChunk(*row) for row in rows}

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple, cast
-from uuid import UUID
 
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Integer, Text, and_, bindparam, column, func, select, text
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from app.db.compiled import expression_sql
 from app.db.database import Database
-from app.db.transaction import Statement, Transaction
+from app.db.models import ChunkVectorRow, DocumentRow
+from app.db.transaction import Transaction, execute, fetch_value
+from app.domain.documents import DocumentStatus
 
 if TYPE_CHECKING:
     from app.db.postgres.database import PostgresDatabase
@@ -24,13 +29,23 @@ MAX_DIMENSION = 4_000
 """Of the vectors that HNSW supports; longer ones are compared one by one."""
 LOCK_KEY = 0x9A51E8
 PREFIX = "ix_chunk_vectors_of_"
-LARGE_CORPORA = """
-SELECT owner_id, embedding FROM documents WHERE status = 'ready' AND embedding IS NOT NULL
-GROUP BY owner_id, embedding HAVING SUM(chunk_count) > $1"""
-EXISTING_INDEXES = f"""
-SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = 'chunk_vectors'::regclass AND starts_with(c.relname, '{PREFIX}')"""
-DIMENSION = "SELECT vector_dims(vector) FROM chunk_vectors WHERE owner_id = $1 AND embedder = $2 LIMIT 1"
+DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's types lack it
+LARGE_CORPORA = (
+    select(DocumentRow.owner_id, DocumentRow.embedding)
+    .where(DocumentRow.status == DocumentStatus.READY, DocumentRow.embedding.is_not(None))
+    .group_by(DocumentRow.owner_id, DocumentRow.embedding)
+    .having(func.sum(DocumentRow.chunk_count) > bindparam("large", type_=BigInteger))
+)
+# Text, as it reads PostgreSQL's catalog.
+EXISTING_INDEXES = text(
+    "SELECT c.relname AS name, i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    f"WHERE i.indrelid = 'chunk_vectors'::regclass AND starts_with(c.relname, '{PREFIX}')"
+).columns(column("name", Text), column("valid", Boolean))
+DIMENSION = (
+    select(func.vector_dims(ChunkVectorRow.vector, type_=Integer))
+    .where(ChunkVectorRow.owner_id == bindparam("owner_id"), ChunkVectorRow.embedder == bindparam("embedder"))
+    .limit(1)
+)
 
 
 class VectorIndex(NamedTuple):
@@ -43,14 +58,10 @@ class VectorIndex(NamedTuple):
     def name(self) -> str:
         return f"{PREFIX}{hashlib.sha256(f'{self.owner_id} {self.embedder}'.encode()).hexdigest()[:32]}"
 
-    def predicate(self, table: str = "") -> str:
-        """Write the condition of its rows, with constants: PostgreSQL does not match bound values with an index."""
-        return f"{table}owner_id = '{UUID(self.owner_id)}' AND {table}embedder = {quoted(self.embedder)}"
-
-
-def quoted(value: str) -> str:
-    """Write a text as a constant of SQL."""
-    return "'" + value.replace("'", "''") + "'"
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """The condition of its rows, with constants: PostgreSQL does not match parameters with an index."""
+        return and_(ChunkVectorRow.owner_id == self.owner_id, ChunkVectorRow.embedder == self.embedder)
 
 
 async def update_vector_indexes(database: Database, large: int = LARGE) -> None:
@@ -98,23 +109,22 @@ def create_statement(index: VectorIndex, dimension: int) -> str:
     """Write the statement that builds an index while rows are written."""
     return (
         f"CREATE INDEX CONCURRENTLY {index.name} ON chunk_vectors "
-        f"USING hnsw ((vector::halfvec({dimension})) halfvec_ip_ops) WHERE {index.predicate()}"
+        f"USING hnsw ((vector::halfvec({dimension})) halfvec_ip_ops) WHERE {expression_sql(index.condition, DIALECT)}"
     )
 
 
 def large_corpora(large: int) -> Transaction[list[VectorIndex]]:
     """List the users and embedders with more than `large` vectors."""
-    rows = yield Statement(LARGE_CORPORA, (large,))
-    return [VectorIndex(str(row[0]), row[1]) for row in rows]
+    rows = yield from execute(LARGE_CORPORA, large=large)
+    return [VectorIndex(row.owner_id, row.embedding) for row in rows]
 
 
 def existing_indexes() -> Transaction[dict[str, bool]]:
     """Return the names of the existing indexes, and whether each is valid."""
-    rows = yield Statement(EXISTING_INDEXES)
-    return {row[0]: row[1] for row in rows}
+    rows = yield from execute(EXISTING_INDEXES)
+    return {row.name: row.valid for row in rows}
 
 
 def vector_dimension(index: VectorIndex) -> Transaction[int]:
     """Return the dimension of an index's vectors; 0 without vectors."""
-    rows = yield Statement(DIMENSION, tuple(index))
-    return rows[0][0] if rows else 0
+    return (yield from fetch_value(DIMENSION, owner_id=index.owner_id, embedder=index.embedder)) or 0

@@ -107,10 +107,10 @@ class CorpusCache:
         version = yield from search.corpus_version(owner_id)
         if known is not None and known.version == version:
             return known
-        documents = yield from search.searchable(owner_id)
+        documents = yield from search.searchable_documents(owner_id)
         sample = None
         if known is None or needs_recount(known.statistics, chunk_count(documents)):
-            sample = yield from search.terms_at(self._database.kind, list(sample_positions(documents, self._sample)))
+            sample = yield from search.terms_at(list(sample_positions(documents, self._sample)))
         matrix = yield from self._read_matrix(documents, known)
         return CorpusChange(version, documents, sample, matrix)
 

@@ -168,7 +168,7 @@ class DocumentSearch:
         rankings = [Ranking(each.ranking) for each in lexical]
         scores = fuse([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
         keys = list(scores)[:limit]
-        chunks = await self._database.read_snapshot(search.chunks_by_key, self._database.kind, scope.owner_id, keys)
+        chunks = await self._database.read_snapshot(search.chunks_by_key, scope.owner_id, keys)
         similarities = {key: cosine for ranking in reversed(nearest) for key, cosine in ranking}
         weights = [each.weights for each in lexical]
         return [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
-from sqlalchemy import Delete, Dialect, Executable, Insert, Select, TextClause, TextualSelect, Update
+from sqlalchemy import Delete, Executable, Insert, Select, TextClause, TextualSelect, Update
 from sqlalchemy.sql import visitors
 
 import app.db
@@ -17,43 +17,46 @@ from app.db.postgres.database import DIALECT as POSTGRES
 from app.db.sqlite.database import DIALECT as SQLITE
 
 DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRES}
+Case: TypeAlias = tuple[Executable, frozenset[str]]
+"""A statement and the names of the dialects that it is for."""
 
 
-def executables_in(value: Any) -> Iterator[Executable]:
-    """Yield the statements of a module's attribute: one, or those in a dict or a sequence."""
+def executables_in(value: Any, dialects: frozenset[str] = frozenset(DIALECTS)) -> Iterator[Case]:
+    """Yield the statements of a module's attribute: one, or those in a sequence or a dict, as one by dialect."""
     if isinstance(value, Select | Insert | Update | Delete | TextualSelect | TextClause):
-        yield value
+        yield value, dialects
     elif isinstance(value, dict):
-        yield from (each for element in value.values() for each in executables_in(element))
+        for key, element in value.items():
+            yield from executables_in(element, dialects & {key} if key in DIALECTS else dialects)
     elif isinstance(value, list | tuple):
-        yield from (each for element in value for each in executables_in(element))
+        yield from (each for element in value for each in executables_in(element, dialects))
 
 
-def statements() -> dict[str, Executable]:
+def statements() -> dict[str, Case]:
     """Return all statements in constants of `app.db`, each named by its first module and attribute."""
-    found: dict[int, tuple[str, Executable]] = {}
+    found: dict[int, tuple[str, Case]] = {}
     for info in pkgutil.walk_packages(app.db.__path__, "app.db."):
         if ".migrations" in info.name:
             continue
         for name, value in vars(importlib.import_module(info.name)).items():
             for number, each in enumerate(executables_in(value)):
-                found.setdefault(id(each), (f"{info.name.removeprefix('app.db.')}.{name}[{number}]", each))
+                found.setdefault(id(each[0]), (f"{info.name.removeprefix('app.db.')}.{name}[{number}]", each))
     return dict(found.values())
 
 
 STATEMENTS = statements()
 
 
-@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
-def test_statement_compiles(statement: Executable, dialect: Dialect) -> None:
-    """Each statement has SQL in both dialects, with named columns for its rows."""
-    compiled = CompiledStatement(statement, dialect)
-    assert compiled.sql
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(("statement", "dialects"), STATEMENTS.values(), ids=STATEMENTS)
+def test_statement_compiles(statement: Executable, dialects: frozenset[str], dialect: str) -> None:
+    """Each statement has SQL in both dialects, or in its own one, with named columns for its rows."""
+    if dialect in dialects:
+        assert CompiledStatement(statement, DIALECTS[dialect]).sql
 
 
-@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
-def test_returning_reads_no_outer_row(statement: Executable) -> None:
+@pytest.mark.parametrize(("statement", "_dialects"), STATEMENTS.values(), ids=STATEMENTS)
+def test_returning_reads_no_outer_row(statement: Executable, _dialects: frozenset[str]) -> None:
     """No subquery in RETURNING names a column of the changed table: SQLite would compare the column with itself."""
     if not isinstance(statement, Insert | Update | Delete):
         return
