@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import orjson
+from sqlalchemy import Select, and_, bindparam, func, select
+from sqlalchemy.orm import aliased
 
-from app.db.transaction import Row, Statement, Transaction
-from app.domain.documents import Passage
+from app.db.expressions import is_among, parameter
+from app.db.models import ChunkRow, DocumentRow
+from app.db.transaction import Row, Transaction, execute
+from app.domain.documents import DocumentStatus, Passage
 
-OPENINGS = """
-SELECT d.document_id, d.name, d.title, CAST(d.outline AS TEXT), c.position, c.page, c.start_at, c.end_at, c.content
-FROM documents d JOIN chunks c ON c.document_id = d.document_id AND c.generation = d.generation
-WHERE d.owner_id = $1 AND c.owner_id = $1 AND d.status = 'ready' AND c.position = (
-SELECT MIN(f.position) FROM chunks f WHERE f.document_id = d.document_id AND f.generation = d.generation)"""
-LATEST_FIRST = " ORDER BY d.document_id DESC LIMIT $2"
+FirstChunk = aliased(ChunkRow)
+
+
+def opening_query(*, among: bool) -> Select[Any]:
+    """Select the first chunks of a user's ready documents, of all or of those in the parameter `document_ids`."""
+    owner_id = parameter(DocumentRow.owner_id)
+    first = (
+        select(func.min(FirstChunk.position))
+        .where(FirstChunk.document_id == DocumentRow.document_id, FirstChunk.generation == DocumentRow.generation)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            DocumentRow.document_id,
+            DocumentRow.name,
+            DocumentRow.title,
+            DocumentRow.outline,
+            ChunkRow.position,
+            ChunkRow.page,
+            ChunkRow.start_at,
+            ChunkRow.end_at,
+            ChunkRow.content,
+        )
+        .join(
+            ChunkRow,
+            and_(ChunkRow.document_id == DocumentRow.document_id, ChunkRow.generation == DocumentRow.generation),
+        )
+        .where(
+            DocumentRow.owner_id == owner_id,
+            ChunkRow.owner_id == owner_id,
+            DocumentRow.status == DocumentStatus.READY,
+            ChunkRow.position == first,
+        )
+    )
+    if among:
+        query = query.where(is_among(DocumentRow.document_id, "document_ids"))
+    return query.order_by(DocumentRow.document_id.desc()).limit(bindparam("limit"))
+
+
+OPENINGS = {among: opening_query(among=among) for among in (False, True)}
 
 
 def openings(owner_id: str, document_ids: Sequence[str] | None, limit: int) -> Transaction[list[Passage]]:
@@ -27,29 +65,25 @@ def openings(owner_id: str, document_ids: Sequence[str] | None, limit: int) -> T
     """
     if document_ids is not None and not document_ids:
         return []
-    among = "" if document_ids is None else f" AND d.document_id IN {placeholders(document_ids, 3)}"
-    rows = yield Statement(OPENINGS + among + LATEST_FIRST, (owner_id, limit, *(document_ids or ())))
+    values: dict[str, Any] = {"owner_id": owner_id, "limit": limit}
+    if document_ids is not None:
+        values["document_ids"] = document_ids
+    rows = yield from execute(OPENINGS[document_ids is not None], **values)
     return [opening_of(row) for row in rows]
-
-
-def placeholders(values: Sequence[object], first: int) -> str:
-    """Return placeholders for values in SQL, numbered from `first` on: `($3, $4)`."""
-    return f"({', '.join(f'${number}' for number in range(first, first + len(values)))})"
 
 
 def opening_of(row: Row) -> Passage:
     """Build a passage from a row of `OPENINGS`."""
-    document_id, name, title, outline, position, page, start, end, content = row
-    headings = [text for _level, text, _start in (orjson.loads(outline) if outline else ())]
+    headings = [text for _level, text, _start in row.outline or ()]
     return Passage(
-        chunk_id=f"{document_id}:{position}",
-        document_id=str(document_id),
-        document_name=name,
-        page=page,
-        start=start,
-        end=end,
-        text=content,
+        chunk_id=f"{row.document_id}:{row.position}",
+        document_id=row.document_id,
+        document_name=row.name,
+        page=row.page,
+        start=row.start_at,
+        end=row.end_at,
+        text=row.content,
         score=1.0,
-        heading="; ".join(dict.fromkeys([*([title] if title else ()), *headings])),
+        heading="; ".join(dict.fromkeys([*([row.title] if row.title else ()), *headings])),
         coverage=1.0,
     )

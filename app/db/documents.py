@@ -8,71 +8,159 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import orjson
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, delete, select, update
 
 from app.db import users
-from app.db.messages import OWNED
-from app.db.models import DocumentRow
-from app.db.predicates import visible
-from app.db.transaction import Row, Statement, Transaction, execute, first_row
+from app.db.expressions import insert_into
+from app.db.models import ChunkRow, DocumentContentRow, DocumentRow, DocumentTextRow, HiddenStatus, UserRow
+from app.db.predicates import owned_by_caller, visible
+from app.db.transaction import Row, Transaction, execute, fetch_one, fetch_value
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
 from app.domain.ids import new_id
 from app.errors import DocumentNotFound, DocumentNotReady, Unavailable
 
-COLUMNS = (
-    "d.document_id, d.name, d.media_type, d.bytes, d.sha256, d.status, d.created_at, d.stage, d.done, d.total, "
-    "d.error_code, d.error_detail, d.retryable, d.page_count, CAST(d.textless_pages AS TEXT), d.chunk_count"
-)
-VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
 BATCH_PARTS = 4
 """Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
 BATCH_CHUNKS = 250
 """Rows of chunks or vectors that one transaction deletes."""
+VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
 
-INSERT_UPLOAD = """
-INSERT INTO documents (document_id, name, media_type, bytes, sha256, status, process_id, done, total, attempt, deaths,
-generation, created_at) VALUES ($1, '', '', 0, '', 'uploading', $2, 0, 0, 0, 0, 0, $3)"""
-ADD_BYTES = """
-UPDATE documents SET bytes = bytes + $3 WHERE document_id = $1 AND status = 'uploading' AND process_id = $2
-RETURNING 1"""
-INSERT_PART = "INSERT INTO document_contents (document_id, position, content) VALUES ($1, $2, $3)"
-LOCK_OWNER = "UPDATE users SET documents_version = documents_version WHERE id = $1 AND user_id IS NOT NULL RETURNING 1"
-SAME_BYTES = f"SELECT document_id FROM documents WHERE owner_id = $1 AND sha256 = $2 AND {VISIBLE}"
-QUEUE = """
-UPDATE documents SET owner_id = $3, name = $4, media_type = $5, sha256 = $6, status = 'queued', process_id = NULL
-WHERE document_id = $1 AND status = 'uploading' AND process_id = $2 RETURNING 1"""
-QUEUE_AGAIN = """
-UPDATE documents SET status = 'queued', stage = NULL, done = 0, total = 0, deaths = 0, error_code = NULL,
-error_detail = NULL, retryable = NULL WHERE document_id = $1 AND status = 'failed' RETURNING 1"""
-DISCARD = """
-UPDATE documents SET status = 'deleting' WHERE document_id = $1 AND status = 'uploading' AND process_id = $2"""
-BY_ID = f"SELECT {COLUMNS} FROM documents d WHERE d.document_id = $1 AND d.{VISIBLE}"
-GET = f"{BY_ID} AND d.{OWNED}"
-PAGE = f"""
-SELECT {COLUMNS} FROM documents d WHERE d.owner_id = (SELECT id FROM users WHERE user_id = $1) AND d.{VISIBLE}
-AND d.document_id < $2 ORDER BY d.document_id DESC LIMIT $3"""
-OF_OWNER = select(DocumentRow.document_id).where(
-    DocumentRow.document_id == bindparam("document_id"), DocumentRow.owner_id == bindparam("owner_id"), visible()
+BY_ID = DocumentRow.document_id == bindparam("document_id")
+OWN_UPLOAD = and_(BY_ID, DocumentRow.status == HiddenStatus.UPLOADING, DocumentRow.process_id == bindparam("receiver"))
+IS_DELETED = and_(BY_ID, DocumentRow.status == HiddenStatus.DELETING)
+DOCUMENT = select(
+    DocumentRow.document_id,
+    DocumentRow.name,
+    DocumentRow.media_type,
+    DocumentRow.bytes,
+    DocumentRow.sha256,
+    DocumentRow.status,
+    DocumentRow.created_at,
+    DocumentRow.stage,
+    DocumentRow.done,
+    DocumentRow.total,
+    DocumentRow.error_code,
+    DocumentRow.error_detail,
+    DocumentRow.retryable,
+    DocumentRow.page_count,
+    DocumentRow.textless_pages,
+    DocumentRow.chunk_count,
+).where(visible())
+
+INSERT_UPLOAD = insert_into(
+    DocumentRow,
+    "document_id",
+    "process_id",
+    "created_at",
+    name="",
+    media_type="",
+    bytes=0,
+    sha256="",
+    status=HiddenStatus.UPLOADING,
+    done=0,
+    total=0,
+    attempt=0,
+    deaths=0,
+    generation=0,
 )
-TEXT = "SELECT content FROM document_texts WHERE document_id = $1"
-PART = "SELECT content FROM document_contents WHERE document_id = $1 AND position = $2"
-BUMP_VERSION = """
-UPDATE users SET documents_version = documents_version + 1
-WHERE id = (SELECT owner_id FROM documents WHERE document_id = $1)"""
-MARK_DELETED = f"""
-UPDATE documents SET status = 'deleting', process_id = $3
-WHERE document_id = $1 AND {OWNED} AND {VISIBLE} RETURNING 1"""
-MARK_ALL_DELETED = """
-UPDATE documents SET status = 'deleting', process_id = $2 WHERE owner_id = $1 RETURNING document_id"""
-IS_DELETED = "SELECT 1 FROM documents WHERE document_id = $1 AND status = 'deleting'"
-DELETE_CHUNKS = """
-DELETE FROM chunks WHERE chunk_key IN (SELECT chunk_key FROM chunks WHERE document_id = $1 LIMIT $2) RETURNING 1"""
-DELETE_PARTS = """
-DELETE FROM document_contents WHERE document_id = $1 AND position IN (
-SELECT position FROM document_contents WHERE document_id = $1 LIMIT $2) RETURNING 1"""
-DELETE_TEXT = "DELETE FROM document_texts WHERE document_id = $1"
-DELETE = "DELETE FROM documents WHERE document_id = $1 AND status = 'deleting'"
+ADD_BYTES = (
+    update(DocumentRow)
+    .where(OWN_UPLOAD)
+    .values(bytes=DocumentRow.bytes + bindparam("size"))
+    .returning(DocumentRow.document_id)
+)
+INSERT_PART = insert_into(DocumentContentRow)
+LOCK_OWNER = (
+    update(UserRow)
+    .where(UserRow.id == bindparam("owner_id"), UserRow.user_id.is_not(None))
+    .values(documents_version=UserRow.documents_version)
+    .returning(UserRow.id)
+)
+SAME_BYTES = select(DocumentRow.document_id).where(
+    DocumentRow.owner_id == bindparam("owner_id"), DocumentRow.sha256 == bindparam("sha256"), visible()
+)
+QUEUE = (
+    update(DocumentRow)
+    .where(OWN_UPLOAD)
+    .values(
+        owner_id=bindparam("owner_id"),
+        name=bindparam("name"),
+        media_type=bindparam("media_type"),
+        sha256=bindparam("sha256"),
+        status=DocumentStatus.QUEUED,
+        process_id=None,
+    )
+    .returning(DocumentRow.document_id)
+)
+QUEUE_AGAIN = (
+    update(DocumentRow)
+    .where(BY_ID, DocumentRow.status == DocumentStatus.FAILED)
+    .values(
+        status=DocumentStatus.QUEUED,
+        stage=None,
+        done=0,
+        total=0,
+        deaths=0,
+        error_code=None,
+        error_detail=None,
+        retryable=None,
+    )
+    .returning(DocumentRow.document_id)
+)
+DISCARD = update(DocumentRow).where(OWN_UPLOAD).values(status=HiddenStatus.DELETING)
+OF_ANY_USER = DOCUMENT.where(BY_ID)
+OF_CALLER = OF_ANY_USER.where(owned_by_caller(DocumentRow))
+PAGE = (
+    DOCUMENT.where(
+        DocumentRow.owner_id == select(UserRow.id).where(UserRow.user_id == bindparam("user_id")).scalar_subquery(),
+        DocumentRow.document_id < bindparam("before"),
+    )
+    .order_by(DocumentRow.document_id.desc())
+    .limit(bindparam("limit"))
+)
+OF_OWNER = select(DocumentRow.document_id).where(BY_ID, DocumentRow.owner_id == bindparam("owner_id"), visible())
+TEXT = select(DocumentTextRow.content).where(DocumentTextRow.document_id == bindparam("document_id"))
+PART = select(DocumentContentRow.content).where(
+    DocumentContentRow.document_id == bindparam("document_id"), DocumentContentRow.position == bindparam("position")
+)
+BUMP_VERSION = (
+    update(UserRow)
+    .where(UserRow.id == select(DocumentRow.owner_id).where(BY_ID).scalar_subquery())
+    .values(documents_version=UserRow.documents_version + 1)
+)
+MARK_DELETED = (
+    update(DocumentRow)
+    .where(BY_ID, owned_by_caller(DocumentRow), visible())
+    .values(status=HiddenStatus.DELETING, process_id=bindparam("process_id"))
+    .returning(DocumentRow.document_id)
+)
+MARK_ALL_DELETED = (
+    update(DocumentRow)
+    .where(DocumentRow.owner_id == bindparam("owner_id"))
+    .values(status=HiddenStatus.DELETING, process_id=bindparam("process_id"))
+    .returning(DocumentRow.document_id)
+)
+MARKED_AS_DELETED = select(DocumentRow.document_id).where(IS_DELETED)
+DELETE_CHUNKS = (
+    delete(ChunkRow)
+    .where(
+        ChunkRow.chunk_key.in_(
+            select(ChunkRow.chunk_key).where(ChunkRow.document_id == bindparam("document_id")).limit(BATCH_CHUNKS)
+        )
+    )
+    .returning(ChunkRow.chunk_key)
+)
+OF_DOCUMENT = DocumentContentRow.document_id == bindparam("document_id")
+DELETE_PARTS = (
+    delete(DocumentContentRow)
+    .where(
+        OF_DOCUMENT,
+        DocumentContentRow.position.in_(select(DocumentContentRow.position).where(OF_DOCUMENT).limit(BATCH_PARTS)),
+    )
+    .returning(DocumentContentRow.position)
+)
+DELETE_TEXT = delete(DocumentTextRow).where(DocumentTextRow.document_id == bindparam("document_id"))
+DELETE = delete(DocumentRow).where(IS_DELETED)
 
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -89,29 +177,29 @@ class CompletedUpload(NamedTuple):
 
 
 def document_of(row: Row) -> Document:
-    """Build a document from the values of `COLUMNS`."""
-    error = None if row[10] is None else DocumentFailure(row[10], row[11], bool(row[12]))
+    """Build a document from a row of `DOCUMENT`."""
+    error = None if row.error_code is None else DocumentFailure(row.error_code, row.error_detail, row.retryable)
     return Document(
-        document_id=str(row[0]),
-        name=row[1],
-        media_type=row[2],
-        bytes=row[3],
-        sha256=row[4],
-        status=DocumentStatus(row[5]),
-        created_at=row[6],
-        stage=None if row[7] is None else Stage(row[7]),
-        done=row[8],
-        total=row[9],
+        document_id=row.document_id,
+        name=row.name,
+        media_type=row.media_type,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        status=DocumentStatus(row.status),
+        created_at=row.created_at,
+        stage=None if row.stage is None else Stage(row.stage),
+        done=row.done,
+        total=row.total,
         error=error,
-        page_count=row[13],
-        textless_pages=[] if row[14] is None else orjson.loads(row[14]),
-        chunk_count=row[15],
+        page_count=row.page_count,
+        textless_pages=row.textless_pages or [],
+        chunk_count=row.chunk_count,
     )
 
 
 def insert_upload(document_id: str, process_id: str, now: int) -> Transaction[None]:
     """Insert the hidden row of a document whose upload begins."""
-    yield Statement(INSERT_UPLOAD, (document_id, process_id, now))
+    yield from execute(INSERT_UPLOAD, document_id=document_id, process_id=process_id, created_at=now)
 
 
 def append_part(document_id: str, process_id: str, position: int, content: bytes) -> Transaction[None]:
@@ -120,9 +208,9 @@ def append_part(document_id: str, process_id: str, position: int, content: bytes
     Raises:
         Unavailable: the process has lost its lease meanwhile, and another one has discarded the upload.
     """
-    if not (yield Statement(ADD_BYTES, (document_id, process_id, len(content)))):
+    if not (yield from execute(ADD_BYTES, document_id=document_id, receiver=process_id, size=len(content))):
         raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
-    yield Statement(INSERT_PART, (document_id, position, content))
+    yield from execute(INSERT_PART, document_id=document_id, position=position, content=content)
 
 
 def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction[tuple[Document, bool]]:
@@ -137,13 +225,21 @@ def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction
         Unavailable: as `append_part`.
     """
     owner_id = yield from lock_owner(user_id, now)
-    same = yield from first_row(Statement(SAME_BYTES, (owner_id, upload.sha256)))
+    same = yield from fetch_value(SAME_BYTES, owner_id=owner_id, sha256=upload.sha256)
     if same is not None:
-        yield Statement(DISCARD, (upload.document_id, upload.process_id))
-        queued = yield Statement(QUEUE_AGAIN, (same[0],))
-        return (yield from by_id(str(same[0]))), bool(queued)
-    values = (upload.document_id, upload.process_id, owner_id, upload.name, upload.media_type, upload.sha256)
-    if not (yield Statement(QUEUE, values)):
+        yield from discard_upload(upload.document_id, upload.process_id)
+        queued = yield from execute(QUEUE_AGAIN, document_id=same)
+        return (yield from by_id(same)), bool(queued)
+    queued = yield from execute(
+        QUEUE,
+        document_id=upload.document_id,
+        receiver=upload.process_id,
+        owner_id=owner_id,
+        name=upload.name,
+        media_type=upload.media_type,
+        sha256=upload.sha256,
+    )
+    if not queued:
         raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
     return (yield from by_id(upload.document_id)), True
 
@@ -152,7 +248,7 @@ def lock_owner(user_id: str, now: int) -> Transaction[str]:
     """Lock a user's row, inserted if there is none, and return its id; parallel uploads of the user wait for it."""
     while True:
         owner_id, _ = yield from users.ensure(user_id, new_id(), now)
-        if (yield Statement(LOCK_OWNER, (owner_id,))):
+        if (yield from execute(LOCK_OWNER, owner_id=owner_id)):
             return owner_id
 
 
@@ -162,7 +258,7 @@ def by_id(document_id: str) -> Transaction[Document]:
     Raises:
         DocumentNotFound: there is no such document, or callers do not see it.
     """
-    row = yield from first_row(Statement(BY_ID, (document_id,)))
+    row = yield from fetch_one(OF_ANY_USER, document_id=document_id)
     if row is None:
         raise DocumentNotFound
     return document_of(row)
@@ -174,7 +270,7 @@ def get(owner: str | None, document_id: str) -> Transaction[Document]:
     Raises:
         DocumentNotFound: the owner has no such document.
     """
-    row = yield from first_row(Statement(GET, (document_id, owner)))
+    row = yield from fetch_one(OF_CALLER, document_id=document_id, owner=owner)
     if row is None:
         raise DocumentNotFound
     return document_of(row)
@@ -184,7 +280,7 @@ def by_ids(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
     """Return documents of any user by id; those that callers do not see are left out."""
     found = {}
     for document_id in document_ids:
-        row = yield from first_row(Statement(BY_ID, (document_id,)))
+        row = yield from fetch_one(OF_ANY_USER, document_id=document_id)
         if row is not None:
             found[document_id] = document_of(row)
     return found
@@ -192,7 +288,7 @@ def by_ids(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
 
 def page(user_id: str, after: str | None, limit: int) -> Transaction[list[Document]]:
     """List a user's documents, newest first, after the document of that id; from the newest where it is None."""
-    rows = yield Statement(PAGE, (user_id, after or LAST_ID, limit))
+    rows = yield from execute(PAGE, user_id=user_id, before=after or LAST_ID, limit=limit)
     return [document_of(row) for row in rows]
 
 
@@ -215,21 +311,20 @@ def text(owner: str | None, document_id: str) -> Transaction[str]:
         DocumentNotReady: it is not ready.
     """
     document = yield from get(owner, document_id)
-    row = yield from first_row(Statement(TEXT, (document_id,)))
-    if row is None or document.status is not DocumentStatus.READY:
+    content = yield from fetch_value(TEXT, document_id=document_id)
+    if content is None or document.status is not DocumentStatus.READY:
         raise DocumentNotReady
-    return str(row[0])
+    return content
 
 
 def part(document_id: str, position: int) -> Transaction[bytes | None]:
     """Return a part of a document's bytes; None after the last one."""
-    row = yield from first_row(Statement(PART, (document_id, position)))
-    return None if row is None else bytes(row[0])
+    return (yield from fetch_value(PART, document_id=document_id, position=position))
 
 
 def discard_upload(document_id: str, process_id: str) -> Transaction[None]:
     """Mark an unfinished upload of this process as deleted."""
-    yield Statement(DISCARD, (document_id, process_id))
+    yield from execute(DISCARD, document_id=document_id, receiver=process_id)
 
 
 def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transaction[None]:
@@ -238,24 +333,25 @@ def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transa
     Raises:
         DocumentNotFound: the owner has no such document.
     """
-    yield Statement(BUMP_VERSION, (document_id,))
-    if not (yield Statement(MARK_DELETED, (document_id, owner, process_id))):
+    yield from execute(BUMP_VERSION, document_id=document_id)
+    if not (yield from execute(MARK_DELETED, document_id=document_id, owner=owner, process_id=process_id)):
         raise DocumentNotFound
 
 
 def mark_all_deleted(owner_id: str, process_id: str) -> Transaction[list[str]]:
     """Mark all documents of an erased user as deleted, and return their ids."""
-    return [str(row[0]) for row in (yield Statement(MARK_ALL_DELETED, (owner_id, process_id)))]
+    rows = yield from execute(MARK_ALL_DELETED, owner_id=owner_id, process_id=process_id)
+    return [row.document_id for row in rows]
 
 
 def delete_batch(document_id: str) -> Transaction[bool]:
     """Delete a batch of the rows of a document marked as deleted; return True if none are left, or it is not marked."""
-    if not (yield Statement(IS_DELETED, (document_id,))):
+    if not (yield from execute(MARKED_AS_DELETED, document_id=document_id)):
         return True
-    if (yield Statement(DELETE_CHUNKS, (document_id, BATCH_CHUNKS))):
+    if (yield from execute(DELETE_CHUNKS, document_id=document_id)):
         return False
-    if (yield Statement(DELETE_PARTS, (document_id, BATCH_PARTS))):
+    if (yield from execute(DELETE_PARTS, document_id=document_id)):
         return False
-    yield Statement(DELETE_TEXT, (document_id,))
-    yield Statement(DELETE, (document_id,))
+    yield from execute(DELETE_TEXT, document_id=document_id)
+    yield from execute(DELETE, document_id=document_id)
     return True

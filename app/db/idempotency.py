@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import ScalarSelect, Select, bindparam, delete, select, update
+
 from app.db.expressions import insert_into
-from app.db.messages import OWNED
-from app.db.models import IdempotencyKeyRow
-from app.db.transaction import Statement, Transaction, execute, first_row
+from app.db.models import ConversationRow, IdempotencyKeyRow, MessageRow, UserRow
+from app.db.predicates import owned_by_caller, unfinished
+from app.db.transaction import Transaction, execute, fetch_one
 from app.domain.idempotency import RETENTION_MS, FirstResult, IdempotencyKey
 
 CLAIM = (
@@ -13,13 +15,29 @@ CLAIM = (
     .on_conflict_do_nothing(index_elements=[IdempotencyKeyRow.owner_id, IdempotencyKeyRow.key])
     .returning(IdempotencyKeyRow.key)
 )
-FIND = "SELECT k.fingerprint, k.conversation_id, k.message_id FROM idempotency_keys k WHERE k.key = $1 AND k.owner_id"
-FIND_OF_USER = f"{FIND} = (SELECT id FROM users WHERE user_id = $2)"
-FIND_OF_CONVERSATION = f"{FIND} = (SELECT owner_id FROM conversations WHERE conversation_id = $3 AND {OWNED})"
-SET_ENDED = """
-UPDATE idempotency_keys SET ended_at = $1 WHERE ended_at IS NULL AND NOT EXISTS (
-SELECT 1 FROM messages m WHERE m.message_id = idempotency_keys.message_id AND m.status IN ('queued', 'in_progress'))"""
-DELETE_EXPIRED = "DELETE FROM idempotency_keys WHERE ended_at < $1"
+
+
+def first_result_of(owner_id: ScalarSelect[str]) -> Select[str, str, str | None]:
+    """Select the first result under a key of the user whose row has this id."""
+    result = IdempotencyKeyRow.fingerprint, IdempotencyKeyRow.conversation_id, IdempotencyKeyRow.message_id
+    return select(*result).where(IdempotencyKeyRow.key == bindparam("key"), IdempotencyKeyRow.owner_id == owner_id)
+
+
+FIND_OF_USER = first_result_of(select(UserRow.id).where(UserRow.user_id == bindparam("owner")).scalar_subquery())
+FIND_OF_CONVERSATION = first_result_of(
+    select(ConversationRow.owner_id)
+    .where(ConversationRow.conversation_id == bindparam("conversation_id"), owned_by_caller(ConversationRow))
+    .scalar_subquery()
+)
+TURN_IS_UNFINISHED = (
+    select(MessageRow.message_id).where(MessageRow.message_id == IdempotencyKeyRow.message_id, unfinished()).exists()
+)
+SET_ENDED = (
+    update(IdempotencyKeyRow)
+    .where(IdempotencyKeyRow.ended_at.is_(None), ~TURN_IS_UNFINISHED)
+    .values(ended_at=bindparam("now"))
+)
+DELETE_EXPIRED = delete(IdempotencyKeyRow).where(IdempotencyKeyRow.ended_at < bindparam("before"))
 
 
 class KeyTaken(Exception):
@@ -50,10 +68,10 @@ def claim(
 def find(owner: str | None, conversation_id: str | None, key: str) -> Transaction[FirstResult | None]:
     """Return the result of the first request under a key of the user, or else of the conversation's user, if any."""
     if conversation_id is None:
-        row = yield from first_row(Statement(FIND_OF_USER, (key, owner)))
+        row = yield from fetch_one(FIND_OF_USER, key=key, owner=owner)
     else:
-        row = yield from first_row(Statement(FIND_OF_CONVERSATION, (key, owner, conversation_id)))
-    return None if row is None else FirstResult(row[0], str(row[1]), row[2] and str(row[2]))
+        row = yield from fetch_one(FIND_OF_CONVERSATION, key=key, owner=owner, conversation_id=conversation_id)
+    return None if row is None else FirstResult(row.fingerprint, row.conversation_id, row.message_id)
 
 
 def expire(now: int) -> Transaction[None]:
@@ -62,5 +80,5 @@ def expire(now: int) -> Transaction[None]:
     The end of a turn is stored here rather than when it ends, so that turns without a key do not pay for it: a key is
     kept a little longer, never shorter.
     """
-    yield Statement(SET_ENDED, (now,))
-    yield Statement(DELETE_EXPIRED, (now - RETENTION_MS,))
+    yield from execute(SET_ENDED, now=now)
+    yield from execute(DELETE_EXPIRED, before=now - RETENTION_MS)

@@ -1,6 +1,6 @@
 """Transactions of ingestion: a process claims a queued document, stores its chunks, and ends the claim.
 
-Each write is conditional on `process_id = me AND attempt = mine`: no row means that another process has the claim now,
+Each write is conditional on the claim (`predicates.claimed`): no row means that another process has the claim now,
 or that the document is gone. Chunks carry the attempt's number as their generation, which no search sees before
 `mark_ready` makes it the document's.
 """
@@ -8,53 +8,129 @@ or that the document is gone. Chunks carry the attempt's number as their generat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import orjson
+from sqlalchemy import Text, bindparam, cast, delete, func, select, update
 
 from app.db import vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION, DELETE_CHUNKS, DELETE_TEXT
-from app.db.process_leases import stalled
-from app.db.transaction import Statement, Transaction, first_row
-from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
+from app.db.expressions import columns_of, insert_into
+from app.db.models import ChunkRow, DocumentRow, DocumentTextRow, HiddenStatus
+from app.db.predicates import claimed, stalled
+from app.db.transaction import Transaction, execute, fetch_one
+from app.domain.documents import Chunk, DocumentFailure, DocumentStatus, ExtractedDocument, Stage
 
-QUEUED_USERS = """
-SELECT CAST(owner_id AS TEXT), MIN(CAST(document_id AS TEXT)) FROM documents WHERE status = 'queued'
-GROUP BY owner_id"""
-CLAIM = """
-UPDATE documents SET status = 'processing', stage = 'extracting', done = 0, total = 0, process_id = $2,
-attempt = attempt + 1 WHERE document_id = $1 AND status = 'queued'
-RETURNING document_id, owner_id, media_type, attempt, deaths"""
-CLAIMED = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'processing'"
-STORE_PROGRESS = f"UPDATE documents SET stage = $4, done = $5, total = $6 WHERE {CLAIMED} RETURNING 1"
-DELETE_OTHER_GENERATIONS = """
-DELETE FROM chunks WHERE chunk_key IN (
-SELECT chunk_key FROM chunks WHERE document_id = $1 AND generation <> $2 LIMIT $3) RETURNING 1"""
-INSERT_TEXT = "INSERT INTO document_texts (document_id, content) VALUES ($1, $2)"
-DELETE_POSITIONS = """
-DELETE FROM chunks WHERE document_id = $1 AND generation = $2 AND position >= $3 AND position < $4"""
-INSERT_CHUNK = """
-INSERT INTO chunks (document_id, owner_id, generation, position, start_at, end_at, page, content, heading, names,
-words, counts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING chunk_key"""
-MARK_READY = f"""
-UPDATE documents SET status = 'ready', stage = NULL, done = 0, total = 0, process_id = NULL, deaths = 0,
-generation = attempt, embedding = $4, title = $5, outline = $6, page_count = $7, textless_pages = $8, chunk_count = $9
-WHERE {CLAIMED} RETURNING 1"""
-IS_ENDED = "SELECT 1 FROM documents WHERE document_id = $1 AND attempt = $2 AND status IN ('ready', 'failed')"
-MARK_FAILED = f"""
-UPDATE documents SET status = 'failed', stage = NULL, done = 0, total = 0, process_id = NULL,
-error_code = $4, error_detail = $5, retryable = $6 WHERE {CLAIMED} RETURNING 1"""
-REQUEUE_OWN = """
-UPDATE documents SET status = 'queued', stage = NULL, done = 0, total = 0, process_id = NULL
-WHERE status = 'processing' AND process_id = $1"""
-REQUEUE_STALLED = f"""
-UPDATE documents AS d SET status = 'queued', stage = NULL, done = 0, total = 0, process_id = NULL, deaths = deaths + 1
-WHERE d.status = 'processing' AND {stalled("d", "$1")}"""
-DISCARD_STALLED = f"""
-UPDATE documents AS d SET status = 'deleting' WHERE d.status = 'uploading' AND {stalled("d", "$1")}"""
-PENDING_DELETIONS = f"""
-SELECT d.document_id FROM documents d WHERE d.status = 'deleting' AND {stalled("d", "$1")} LIMIT $2"""
+PROCESSING = DocumentRow.status == DocumentStatus.PROCESSING
+CLAIMED = claimed(DocumentStatus.PROCESSING)
+WITHOUT_PROCESS = {"stage": None, "done": 0, "total": 0, "process_id": None}
+"""Columns of a document that no process works on."""
+QUEUED_USERS = (
+    # As text, since PostgreSQL has no minimum of UUIDs.
+    select(DocumentRow.owner_id, func.min(cast(DocumentRow.document_id, Text)).label("document_id"))
+    .where(DocumentRow.status == DocumentStatus.QUEUED)
+    .group_by(DocumentRow.owner_id)
+)
+CLAIM = (
+    update(DocumentRow)
+    .where(DocumentRow.document_id == bindparam("document_id"), DocumentRow.status == DocumentStatus.QUEUED)
+    .values(
+        status=DocumentStatus.PROCESSING,
+        stage=Stage.EXTRACTING,
+        done=0,
+        total=0,
+        process_id=bindparam("process_id"),
+        attempt=DocumentRow.attempt + 1,
+    )
+    .returning(
+        DocumentRow.document_id,
+        DocumentRow.process_id,
+        DocumentRow.owner_id,
+        DocumentRow.media_type,
+        DocumentRow.attempt,
+        DocumentRow.deaths,
+    )
+)
+STORE_PROGRESS = (
+    update(DocumentRow)
+    .where(CLAIMED)
+    .values(stage=bindparam("stage"), done=bindparam("done"), total=bindparam("total"))
+    .returning(DocumentRow.document_id)
+)
+DELETE_OTHER_GENERATIONS = (
+    delete(ChunkRow)
+    .where(
+        ChunkRow.chunk_key.in_(
+            select(ChunkRow.chunk_key)
+            .where(ChunkRow.document_id == bindparam("document_id"), ChunkRow.generation != bindparam("generation"))
+            .limit(BATCH_CHUNKS)
+        )
+    )
+    .returning(ChunkRow.chunk_key)
+)
+INSERT_TEXT = insert_into(DocumentTextRow)
+DELETE_POSITIONS = delete(ChunkRow).where(
+    ChunkRow.document_id == bindparam("document_id"),
+    ChunkRow.generation == bindparam("generation"),
+    ChunkRow.position >= bindparam("first"),
+    ChunkRow.position < bindparam("end"),
+)
+CHUNK_COLUMNS = [each.key for each in columns_of(ChunkRow) if each.key != "chunk_key"]
+INSERT_CHUNK = insert_into(ChunkRow, *CHUNK_COLUMNS).returning(ChunkRow.chunk_key)
+MARK_READY = (
+    update(DocumentRow)
+    .where(CLAIMED)
+    .values(
+        **WITHOUT_PROCESS,
+        status=DocumentStatus.READY,
+        deaths=0,
+        generation=DocumentRow.attempt,
+        embedding=bindparam("embedding"),
+        title=bindparam("title"),
+        outline=bindparam("outline"),
+        page_count=bindparam("page_count"),
+        textless_pages=bindparam("textless_pages"),
+        chunk_count=bindparam("chunk_count"),
+    )
+    .returning(DocumentRow.document_id)
+)
+IS_ENDED = select(DocumentRow.document_id).where(
+    DocumentRow.document_id == bindparam("document_id"),
+    DocumentRow.attempt == bindparam("attempt"),
+    DocumentRow.status.in_((DocumentStatus.READY, DocumentStatus.FAILED)),
+)
+MARK_FAILED = (
+    update(DocumentRow)
+    .where(CLAIMED)
+    .values(
+        **WITHOUT_PROCESS,
+        status=DocumentStatus.FAILED,
+        error_code=bindparam("error_code"),
+        error_detail=bindparam("error_detail"),
+        retryable=bindparam("retryable"),
+    )
+    .returning(DocumentRow.document_id)
+)
+REQUEUE_OWN = (
+    update(DocumentRow)
+    .where(PROCESSING, DocumentRow.process_id == bindparam("holder"))
+    .values(**WITHOUT_PROCESS, status=DocumentStatus.QUEUED)
+)
+REQUEUE_STALLED = (
+    update(DocumentRow)
+    .where(PROCESSING, stalled(DocumentRow))
+    .values(**WITHOUT_PROCESS, status=DocumentStatus.QUEUED, deaths=DocumentRow.deaths + 1)
+)
+DISCARD_STALLED = (
+    update(DocumentRow)
+    .where(DocumentRow.status == HiddenStatus.UPLOADING, stalled(DocumentRow))
+    .values(status=HiddenStatus.DELETING)
+)
+PENDING_DELETIONS = (
+    select(DocumentRow.document_id)
+    .where(DocumentRow.status == HiddenStatus.DELETING, stalled(DocumentRow))
+    .limit(bindparam("limit"))
+)
 
 
 class IngestionClaim(NamedTuple):
@@ -69,9 +145,9 @@ class IngestionClaim(NamedTuple):
     """Processes that have died while they ingested it."""
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Document, process and attempt: the values of `CLAIMED`."""
-        return self.document_id, self.process_id, self.attempt
+    def key(self) -> dict[str, Any]:
+        """Document, process and attempt: the parameters of `predicates.claimed`."""
+        return {"document_id": self.document_id, "holder": self.process_id, "attempt": self.attempt}
 
 
 class ClaimLost(Exception):
@@ -108,21 +184,18 @@ class ChunkBatch(NamedTuple):
 
 def queued_users() -> Transaction[list[QueuedUser]]:
     """List the users with queued documents, in no order."""
-    return [QueuedUser(*row) for row in (yield Statement(QUEUED_USERS))]
+    return [QueuedUser(*row) for row in (yield from execute(QUEUED_USERS))]
 
 
 def claim_document(document_id: str, process_id: str) -> Transaction[IngestionClaim | None]:
     """Claim a queued document; None if another process was faster."""
-    claimed = yield from first_row(Statement(CLAIM, (document_id, process_id)))
-    if claimed is None:
-        return None
-    document_id, owner_id, *rest = claimed
-    return IngestionClaim(str(document_id), process_id, str(owner_id), *rest)
+    row = yield from fetch_one(CLAIM, document_id=document_id, process_id=process_id)
+    return None if row is None else IngestionClaim(*row)
 
 
 def requeue_own(process_id: str) -> Transaction[None]:
     """Queue the documents that this process has claimed."""
-    yield Statement(REQUEUE_OWN, (process_id,))
+    yield from execute(REQUEUE_OWN, holder=process_id)
 
 
 def store_progress(claim: IngestionClaim, progress: IngestionProgress) -> Transaction[None]:
@@ -131,79 +204,98 @@ def store_progress(claim: IngestionClaim, progress: IngestionProgress) -> Transa
     Raises:
         ClaimLost: as do all transactions here that take a claim.
     """
-    if not (yield Statement(STORE_PROGRESS, (*claim.key, progress.stage, progress.done, progress.total))):
+    if not (yield from execute(STORE_PROGRESS, **claim.key, **progress._asdict())):
         raise ClaimLost
 
 
 def delete_other_generations(claim: IngestionClaim, progress: IngestionProgress) -> Transaction[bool]:
     """Delete a batch of the chunks of earlier attempts; return True if none are left."""
     yield from store_progress(claim, progress)
-    deleted = yield Statement(DELETE_OTHER_GENERATIONS, (claim.document_id, claim.attempt, BATCH_CHUNKS))
+    deleted = yield from execute(DELETE_OTHER_GENERATIONS, document_id=claim.document_id, generation=claim.attempt)
     return len(deleted) < BATCH_CHUNKS
 
 
 def delete_text_and_chunks(claim: IngestionClaim, progress: IngestionProgress) -> Transaction[bool]:
     """Delete a document's text and a batch of its chunks; return True if none are left."""
     yield from store_progress(claim, progress)
-    yield Statement(DELETE_TEXT, (claim.document_id,))
-    deleted = yield Statement(DELETE_CHUNKS, (claim.document_id, BATCH_CHUNKS))
+    yield from execute(DELETE_TEXT, document_id=claim.document_id)
+    deleted = yield from execute(DELETE_CHUNKS, document_id=claim.document_id)
     return len(deleted) < BATCH_CHUNKS
 
 
 def store_text(claim: IngestionClaim, progress: IngestionProgress, content: str) -> Transaction[None]:
     """Store a document's text, in place of an earlier attempt's."""
     yield from store_progress(claim, progress)
-    yield Statement(DELETE_TEXT, (claim.document_id,))
-    yield Statement(INSERT_TEXT, (claim.document_id, content))
+    yield from execute(DELETE_TEXT, document_id=claim.document_id)
+    yield from execute(INSERT_TEXT, document_id=claim.document_id, content=content)
 
 
 def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: ChunkBatch) -> Transaction[None]:
     """Store chunks with their vectors, in place of those of an earlier try whose acknowledgement was lost."""
     yield from store_progress(claim, progress)
-    yield Statement(DELETE_POSITIONS, (claim.document_id, claim.attempt, batch.first, batch.first + len(batch.chunks)))
+    attempt: dict[str, Any] = {"document_id": claim.document_id, "generation": claim.attempt}
+    yield from execute(DELETE_POSITIONS, **attempt, first=batch.first, end=batch.first + len(batch.chunks))
     keys = []
     for position, (chunk, words, counts) in enumerate(batch.chunks, batch.first):
-        place = (position, chunk.start, chunk.end, chunk.page)
-        texts = (chunk.content, chunk.heading, chunk.names, words, counts)
-        rows = yield Statement(INSERT_CHUNK, (claim.document_id, claim.owner_id, claim.attempt, *place, *texts))
-        keys.append(int(rows[0][0]))
+        rows = yield from execute(
+            INSERT_CHUNK,
+            **attempt,
+            owner_id=claim.owner_id,
+            position=position,
+            start_at=chunk.start,
+            end_at=chunk.end,
+            page=chunk.page,
+            content=chunk.content,
+            heading=chunk.heading,
+            names=chunk.names,
+            words=words,
+            counts=counts,
+        )
+        keys.append(rows[0].chunk_key)
     if batch.embedder is not None:
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
 def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
     """End a claim: the document is ready, and searches find the attempt's chunks."""
-    yield Statement(BUMP_VERSION, (claim.document_id,))
-    outline = [[each.level, each.text, each.start] for each in extracted.outline]
-    values = (
-        embedding,
-        extracted.title,
-        orjson.dumps(outline).decode(),
-        extracted.page_count,
-        orjson.dumps(list(extracted.textless_pages)).decode(),
-        len(extracted.chunks),
+    yield from execute(BUMP_VERSION, document_id=claim.document_id)
+    rows = yield from execute(
+        MARK_READY,
+        **claim.key,
+        embedding=embedding,
+        title=extracted.title,
+        outline=[[each.level, each.text, each.start] for each in extracted.outline],
+        page_count=extracted.page_count,
+        textless_pages=list(extracted.textless_pages),
+        chunk_count=len(extracted.chunks),
     )
-    yield from require_ended(claim, (yield Statement(MARK_READY, (*claim.key, *values))))
+    yield from require_ended(claim, rows)
 
 
 def mark_failed(claim: IngestionClaim, failure: DocumentFailure) -> Transaction[None]:
     """End a claim: the document has failed."""
-    values = (failure.code, failure.detail, failure.retryable)
-    yield from require_ended(claim, (yield Statement(MARK_FAILED, (*claim.key, *values))))
+    rows = yield from execute(
+        MARK_FAILED,
+        **claim.key,
+        error_code=failure.code,
+        error_detail=failure.detail,
+        retryable=failure.retryable,
+    )
+    yield from require_ended(claim, rows)
 
 
 def require_ended(claim: IngestionClaim, rows: Sequence[object]) -> Transaction[None]:
     """Check that the attempt has ended: now, with these rows, or in an earlier try whose acknowledgement was lost."""
-    if not rows and not (yield Statement(IS_ENDED, (claim.document_id, claim.attempt))):
+    if not rows and not (yield from execute(IS_ENDED, document_id=claim.document_id, attempt=claim.attempt)):
         raise ClaimLost
 
 
 def requeue_stalled(process_id: str) -> Transaction[None]:
     """Queue the claimed documents of dead processes, and discard their uploads; this process is not among them."""
-    yield Statement(REQUEUE_STALLED, (process_id,))
-    yield Statement(DISCARD_STALLED, (process_id,))
+    yield from execute(REQUEUE_STALLED, observer=process_id)
+    yield from execute(DISCARD_STALLED, observer=process_id)
 
 
 def pending_deletions(process_id: str, limit: int) -> Transaction[list[str]]:
     """List documents that are marked as deleted and whose process is dead; this process is not among those."""
-    return [str(row[0]) for row in (yield Statement(PENDING_DELETIONS, (process_id, limit)))]
+    return [row.document_id for row in (yield from execute(PENDING_DELETIONS, observer=process_id, limit=limit))]

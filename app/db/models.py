@@ -7,6 +7,7 @@ Statements have the same values on both databases (decision 0013).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
+from app.domain.documents import DocumentStatus
 from app.domain.messages import Status
 
 Id = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
@@ -34,11 +36,18 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 Key = BigInteger().with_variant(Integer, "sqlite")
 """Type of a generated integer key: SQLite generates values only for INTEGER."""
 UNFINISHED_STATUSES = (Status.QUEUED, Status.IN_PROGRESS)
-VISIBLE_STATUSES = ("queued", "processing", "ready", "failed")
-"""Statuses of a document that callers see: not `uploading` and `deleting`."""
+VISIBLE_STATUSES = tuple(DocumentStatus)
+"""Statuses of a document that callers see; the others are those of `HiddenStatus`."""
 UNFINISHED = column("status").in_(UNFINISHED_STATUSES)
 IN_PROGRESS = column("status") == Status.IN_PROGRESS
 VISIBLE = column("status").in_(VISIBLE_STATUSES)
+
+
+class HiddenStatus(StrEnum):
+    """Status of a document that callers do not see, in addition to those of `DocumentStatus`."""
+
+    UPLOADING = "uploading"
+    DELETING = "deleting"
 
 
 class HalfVector(UserDefinedType[bytes]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, not_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.expressions import NOW, parameter
@@ -47,6 +47,16 @@ def readable(message: MessageTable = MessageRow) -> ColumnElement[bool]:
 def visible(document: type[DocumentRow] = DocumentRow) -> ColumnElement[bool]:
     """Build the condition that callers see a document: neither while it is uploaded nor once it is deleted."""
     return document.status.in_(VISIBLE_STATUSES)
+
+
+def claimed(status: DocumentStatus) -> ColumnElement[bool]:
+    """Build the condition that the process `holder` works on the document `document_id`, in its attempt `attempt`."""
+    return and_(
+        DocumentRow.document_id == bindparam("document_id"),
+        DocumentRow.process_id == bindparam("holder"),
+        DocumentRow.attempt == bindparam("attempt"),
+        DocumentRow.status == status,
+    )
 
 
 def current(chunk: type[ChunkRow]) -> ColumnElement[bool]:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import orjson
+from sqlalchemy import bindparam, select
 
 from app.db import summaries
-from app.db.transaction import Statement, Transaction, first_row
+from app.db.models import MessageRow
+from app.db.transaction import Transaction, execute, fetch_value
 from app.domain.messages import Message, Role
 from app.domain.prompt import PromptRecord
 from app.domain.prompt_record import NearbyMessage
 from app.domain.turn_outcome import TurnRecord
 from app.domain.turns import Summary
 
-RECORD = "SELECT CAST(context AS TEXT) FROM messages WHERE message_id = $1"
-NEARBY = """
-SELECT sequence_number, role, status, content, answers, deleted_at IS NOT NULL,
-superseded_by IS NOT NULL FROM messages
-WHERE conversation_id = $1 AND sequence_number > $2 AND sequence_number < $3 ORDER BY sequence_number"""
+RECORD = select(MessageRow.context).where(MessageRow.message_id == bindparam("message_id"))
+NEARBY = (
+    select(
+        MessageRow.sequence_number,
+        MessageRow.role,
+        MessageRow.status,
+        MessageRow.content,
+        MessageRow.answers,
+        MessageRow.deleted_at.is_not(None).label("deleted"),
+        MessageRow.superseded_by.is_not(None).label("superseded"),
+    )
+    .where(
+        MessageRow.conversation_id == bindparam("conversation_id"),
+        MessageRow.sequence_number > bindparam("after"),
+        MessageRow.sequence_number < bindparam("before"),
+    )
+    .order_by(MessageRow.sequence_number)
+)
 
 PROMPT_FIELDS = {
     "question": "question_number",
@@ -48,33 +63,30 @@ class RecordedPrompt(NamedTuple):
 
 def recorded_prompt(reply: Message) -> Transaction[RecordedPrompt | None]:
     """Read the prompt of a reply; None where no model was called."""
-    row = yield from first_row(Statement(RECORD, (reply.message_id,)))
-    record = parse_record(row[0]) if row else None
+    record = parse_record((yield from fetch_value(RECORD, message_id=reply.message_id)))
     if record is None or record.prompt is None:
         return None
     prompt = record.prompt
     summary = None if prompt.summary_id is None else (yield from summaries.summary_by_id(prompt.summary_id))
     after = max(prompt.dropped_up_to, prompt.summarised_up_to)
-    rows = yield Statement(NEARBY, (reply.conversation_id, after, reply.sequence_number))
-    nearby = [NearbyMessage(*(row[0], Role(row[1]), *row[2:5], bool(row[5]), bool(row[6]))) for row in rows]
+    rows = yield from execute(NEARBY, conversation_id=reply.conversation_id, after=after, before=reply.sequence_number)
+    nearby = [NearbyMessage(*row)._replace(role=Role(row.role)) for row in rows]
     return RecordedPrompt(record.provider, record.model, prompt, summary, nearby)
 
 
-def dump_record(record: TurnRecord) -> str | None:
-    """Serialise provider, model and prompt of a turn; None where no model was called."""
+def record_to_store(record: TurnRecord) -> dict[str, Any] | None:
+    """Return provider, model and prompt of a turn as the column's value; None where no model was called."""
     prompt = record.prompt
     if prompt is None:
         return None
     context = {key: getattr(prompt, field) for key, field in PROMPT_FIELDS.items()}
-    stored = {"provider": record.provider, "model": record.model, "context": context}
-    return orjson.dumps(stored).decode()
+    return {"provider": record.provider, "model": record.model, "context": context}
 
 
-def parse_record(stored: str | None) -> TurnRecord | None:
-    """Parse a stored record; None for none."""
+def parse_record(stored: Mapping[str, Any] | None) -> TurnRecord | None:
+    """Build provider, model and prompt of a turn from the column's value; None for none."""
     if stored is None:
         return None
-    record = orjson.loads(stored)
-    fields = {PROMPT_FIELDS[key]: value for key, value in record["context"].items()}
+    fields = {PROMPT_FIELDS[key]: value for key, value in stored["context"].items()}
     fields["sent"] = tuple((first, last) for first, last in fields["sent"])
-    return TurnRecord(record["provider"], record["model"], prompt=PromptRecord(**fields))
+    return TurnRecord(stored["provider"], stored["model"], prompt=PromptRecord(**fields))

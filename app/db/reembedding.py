@@ -8,42 +8,91 @@ one embedder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, bindparam, case, func, not_, or_, select, update
 
 from app.db import vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION
+from app.db.expressions import parameter
 from app.db.ingestion import ClaimLost
-from app.db.process_leases import stalled
-from app.db.transaction import Statement, Transaction, first_row
+from app.db.models import ChunkRow, DocumentRow
+from app.db.predicates import claimed, stalled
+from app.db.transaction import Statement, Transaction, execute, fetch_one, fetch_value
+from app.domain.documents import DocumentStatus
 
 MAX_DEATHS = 3
 """Processes that may die in a row while they re-embed a document, before it keeps the old vectors."""
 BATCH = 32
 """Chunks that are embedded together."""
 
-OUTDATED = f"""
-SELECT d.document_id FROM documents d WHERE d.status = 'ready' AND (
-(d.process_id IS NULL AND d.deaths < $2 AND CAST($1 AS TEXT) IS NOT NULL
-AND COALESCE(d.embedding, '') <> CAST($1 AS TEXT))
-OR (d.process_id IS NOT NULL AND (d.process_id = $3 OR {stalled("d", "$3")}))) ORDER BY d.document_id LIMIT 1"""
-CLAIM = f"""
-UPDATE documents AS d SET process_id = $2, attempt = attempt + 1,
-deaths = deaths + CASE WHEN d.process_id IS NULL OR d.process_id = $2 THEN 0 ELSE 1 END
-WHERE d.document_id = $1 AND d.status = 'ready' AND (d.process_id IS NULL OR d.process_id = $2 OR {stalled("d", "$2")})
-RETURNING document_id, attempt, generation, embedding, deaths"""
-CLAIMED = "document_id = $1 AND process_id = $2 AND attempt = $3 AND status = 'ready'"
-RESET_DEATHS = f"UPDATE documents SET deaths = 0 WHERE {CLAIMED} RETURNING 1"
-LOCK = f"UPDATE documents SET process_id = process_id WHERE {CLAIMED} RETURNING 1"
-NEXT_CHUNKS = """
-SELECT chunk_key, position, heading, content FROM chunks
-WHERE document_id = $1 AND generation = $2 AND position > $3 ORDER BY position LIMIT $4"""
-ACTIVATE = f"UPDATE documents SET embedding = $4, deaths = 0 WHERE {CLAIMED} RETURNING 1"
+CLAIMED = claimed(DocumentStatus.READY)
+READY = DocumentRow.status == DocumentStatus.READY
+UNCLAIMED = DocumentRow.process_id.is_(None)
+OBSERVER = parameter(DocumentRow.process_id, "observer")
+EMBEDDER = parameter(DocumentRow.embedding, "embedder")
+OUTDATED = (
+    select(DocumentRow.document_id)
+    .where(
+        READY,
+        or_(
+            and_(
+                UNCLAIMED,
+                DocumentRow.deaths < MAX_DEATHS,
+                EMBEDDER.is_not(None),
+                func.coalesce(DocumentRow.embedding, "") != EMBEDDER,
+            ),
+            and_(not_(UNCLAIMED), or_(DocumentRow.process_id == OBSERVER, stalled(DocumentRow))),
+        ),
+    )
+    .order_by(DocumentRow.document_id)
+    .limit(1)
+)
+CLAIM = (
+    update(DocumentRow)
+    .where(
+        DocumentRow.document_id == bindparam("document_id"),
+        READY,
+        or_(UNCLAIMED, DocumentRow.process_id == OBSERVER, stalled(DocumentRow)),
+    )
+    .values(
+        process_id=OBSERVER,
+        attempt=DocumentRow.attempt + 1,
+        deaths=DocumentRow.deaths + case((or_(UNCLAIMED, DocumentRow.process_id == OBSERVER), 0), else_=1),
+    )
+    .returning(
+        DocumentRow.document_id,
+        DocumentRow.process_id,
+        DocumentRow.attempt,
+        DocumentRow.generation,
+        DocumentRow.embedding,
+        DocumentRow.deaths,
+    )
+)
+RESET_DEATHS = update(DocumentRow).where(CLAIMED).values(deaths=0).returning(DocumentRow.document_id)
+LOCK = update(DocumentRow).where(CLAIMED).values(process_id=DocumentRow.process_id).returning(DocumentRow.document_id)
+NEXT_CHUNKS = (
+    select(ChunkRow.chunk_key, ChunkRow.position, ChunkRow.heading, ChunkRow.content)
+    .where(
+        ChunkRow.document_id == bindparam("document_id"),
+        ChunkRow.generation == bindparam("generation"),
+        ChunkRow.position > bindparam("position"),
+    )
+    .order_by(ChunkRow.position)
+    .limit(BATCH)
+)
+ACTIVATE = (
+    update(DocumentRow)
+    .where(CLAIMED)
+    .values(embedding=bindparam("embedding"), deaths=0)
+    .returning(DocumentRow.document_id)
+)
 DELETE_OTHER_VECTORS = """
 DELETE FROM chunk_vectors WHERE (chunk_key, embedder) IN (
 SELECT v.chunk_key, v.embedder FROM chunks c JOIN chunk_vectors v ON v.chunk_key = c.chunk_key
 WHERE c.document_id = $1 AND v.embedder <> $2 LIMIT $3) RETURNING 1"""
-RELEASE = f"UPDATE documents SET process_id = NULL WHERE {CLAIMED} RETURNING 1"
+RELEASE = update(DocumentRow).where(CLAIMED).values(process_id=None)
 
 
 class ReembeddingClaim(NamedTuple):
@@ -59,9 +108,9 @@ class ReembeddingClaim(NamedTuple):
     """Processes that have died in a row while they re-embedded it."""
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Document, process and attempt: the values of `CLAIMED`."""
-        return self.document_id, self.process_id, self.attempt
+    def key(self) -> dict[str, Any]:
+        """Document, process and attempt: the parameters of `predicates.claimed`."""
+        return {"document_id": self.document_id, "holder": self.process_id, "attempt": self.attempt}
 
 
 class ChunkTexts(NamedTuple):
@@ -76,20 +125,23 @@ class ChunkTexts(NamedTuple):
 
 def claim_next(process_id: str, embedder: str | None) -> Transaction[ReembeddingClaim | None]:
     """Claim a document whose vectors are another embedder's, or one of a dead process; None if there is none."""
-    row = yield from first_row(Statement(OUTDATED, (embedder, MAX_DEATHS, process_id)))
-    if row is None:
+    document_id = yield from fetch_value(OUTDATED, embedder=embedder, observer=process_id)
+    if document_id is None:
         return None
-    claimed = yield from first_row(Statement(CLAIM, (row[0], process_id)))
-    if claimed is None:
-        return None
-    document_id, attempt, generation, embedding, deaths = claimed
-    return ReembeddingClaim(str(document_id), process_id, attempt, generation, embedding, deaths)
+    row = yield from fetch_one(CLAIM, document_id=document_id, observer=process_id)
+    return None if row is None else ReembeddingClaim(*row)
 
 
 def next_chunks(claim: ReembeddingClaim, position: int) -> Transaction[ChunkTexts]:
     """Return the next chunks after a position, in order; without keys after the last one."""
-    rows = yield Statement(NEXT_CHUNKS, (claim.document_id, claim.generation, position, BATCH))
-    return ChunkTexts([row[0] for row in rows], [(row[2], row[3]) for row in rows], rows[-1][1] if rows else position)
+    rows = yield from execute(
+        NEXT_CHUNKS, document_id=claim.document_id, generation=claim.generation, position=position
+    )
+    return ChunkTexts(
+        [row.chunk_key for row in rows],
+        [(row.heading, row.content) for row in rows],
+        rows[-1].position if rows else position,
+    )
 
 
 def store_vectors(
@@ -100,26 +152,26 @@ def store_vectors(
     Raises:
         ClaimLost: as do `activate` and `delete_other_vectors`.
     """
-    require_claim((yield Statement(RESET_DEATHS, claim.key)))
+    require_claim((yield from execute(RESET_DEATHS, **claim.key)))
     yield from vectors.store_vectors(kind, keys, embedder, new_vectors)
 
 
 def activate(claim: ReembeddingClaim, embedder: str) -> Transaction[None]:
     """Make the new vectors those that searches use."""
-    yield Statement(BUMP_VERSION, (claim.document_id,))
-    require_claim((yield Statement(ACTIVATE, (*claim.key, embedder))))
+    yield from execute(BUMP_VERSION, document_id=claim.document_id)
+    require_claim((yield from execute(ACTIVATE, **claim.key, embedding=embedder)))
 
 
 def delete_other_vectors(claim: ReembeddingClaim, embedder: str | None) -> Transaction[bool]:
     """Delete a batch of the vectors of all other embedders; return True if none are left."""
-    require_claim((yield Statement(LOCK, claim.key)))
+    require_claim((yield from execute(LOCK, **claim.key)))
     deleted = yield Statement(DELETE_OTHER_VECTORS, (claim.document_id, embedder or "", BATCH_CHUNKS))
     return len(deleted) < BATCH_CHUNKS
 
 
 def release(claim: ReembeddingClaim) -> Transaction[None]:
     """End a claim; without effect if it was lost."""
-    yield Statement(RELEASE, claim.key)
+    yield from execute(RELEASE, **claim.key)
 
 
 def require_claim(rows: Sequence[object]) -> None:

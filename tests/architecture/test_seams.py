@@ -63,7 +63,7 @@ def test_callables_are_typed() -> None:
     assert not untyped, untyped
 
 
-def test_functions_that_run_functions_keep_their_types() -> None:
+def test_forwarded_arguments_are_typed() -> None:
     """No function of app/ takes another one together with `*args: object` or `*args: Any` for it."""
     untyped = []
     for path in sorted(APP.rglob("*.py")):

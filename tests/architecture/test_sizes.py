@@ -21,13 +21,13 @@ def functions() -> Iterator[tuple[str, int]]:
                 yield f"{path.relative_to(ROOT)}:{node.name}", node.end_lineno - node.lineno + 1
 
 
-def test_sizes_of_files() -> None:
+def test_file_sizes() -> None:
     """No file is over 400 lines, tests included; the median of the files with code in them is 60 to 150."""
     assert {name: size for name, size in lengths_of([*FILES, *TESTS]).items() if size > 400} == {}
     assert 60 <= statistics.median(size for size in lengths_of(FILES).values() if size) <= 150
 
 
-def test_sizes_of_functions() -> None:
+def test_function_sizes() -> None:
     """No function is over 60 lines; the ninth decile is 12 to 35, since a use case is read in one piece."""
     sizes = dict(functions())
     assert {name: size for name, size in sizes.items() if size > 60} == {}

@@ -87,8 +87,8 @@ def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_words_are_the_fields(room: str) -> None:
-    """No docstring, comment, text or name has a word of the list, in whose place the field has its own."""
+def test_no_banned_words(room: str) -> None:
+    """No docstring, comment, text or name has a word of the list, for which there is a standard term."""
     found = [
         f"{path.relative_to(ROOT)}:{line}: {match.group()!r} in {text.strip()[:60]!r}"
         for path in files_of(room)
@@ -100,7 +100,7 @@ def test_words_are_the_fields(room: str) -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_docstrings_begin_with_a_verb_or_a_noun(room: str) -> None:
+def test_docstring_openings(room: str) -> None:
     """No docstring begins with a relative clause; a function's does not begin with a verb in the third person."""
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0][:70]!r}"

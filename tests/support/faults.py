@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, Self
 
-from app.db import idempotency, process_leases, turns
+from app.db import idempotency, process_leases, turn_recovery, turns
 from app.db.database import Database
 from app.db.transaction import Row, Statement, Transaction
 from app.errors import DatabaseUnavailable
@@ -17,7 +17,7 @@ from app.llm.base import ChatRequest, Chunk
 PERIODIC = {
     process_leases.heartbeat,
     process_leases.delete_expired,
-    turns.stalled_turns,
+    turn_recovery.stalled_turns,
     turns.unfinished_of,
     turns.checkpoint,
     turns.progress,

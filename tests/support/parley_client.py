@@ -158,7 +158,7 @@ class ParleyClient:
     ) -> list[dict[str, Any]]:
         """Poll a conversation's messages until a condition holds for them, and return them."""
         async with asyncio.timeout(seconds):
-            while not condition(found := await self.get_messages(conversation)):  # noqa: ASYNC110  only polling tells
+            while not condition(found := await self.get_messages(conversation)):  # noqa: ASYNC110  only polling works
                 await asyncio.sleep(pause)
         return found
 

@@ -88,7 +88,7 @@ class Parley:
     async def wait_until_ready(self) -> None:
         """Poll readiness until it succeeds, as a load balancer does."""
         async with asyncio.timeout(READY_SECONDS):
-            while not await self.answers("/readyz"):  # noqa: ASYNC110  only polling tells
+            while not await self.answers("/readyz"):  # noqa: ASYNC110  only polling works
                 await asyncio.sleep(POLL_SECONDS)
 
     def terminate(self) -> None:

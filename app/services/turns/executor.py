@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from app.db import turns
+from app.db import turn_recovery, turns
 from app.db.database import Database
 from app.db.transaction import Transaction
-from app.db.turns import Adopted
+from app.db.turn_recovery import Adopted
 from app.domain.ids import now_ms
 from app.domain.messages import Message, Status
 from app.domain.prompt import build_prompt
@@ -240,7 +240,7 @@ def adopt(process_id: str, reply: Message, reservation: CapacityReservation) -> 
     Raises:
         Overloaded: the queue has no place left; the turn stays where it is.
     """
-    adopted = yield from turns.adopt(process_id, reply)
+    adopted = yield from turn_recovery.adopt(process_id, reply)
     if adopted is not None:
         reservation.enqueue(adopted.owner_id, adopted=True)
     return adopted

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 
-from app.db import process_leases, turns
+from app.db import process_leases, turn_recovery
 from app.db.database import Database
 from app.db.process_leases import LEASE_MS
 from app.domain.ids import now_ms
@@ -48,7 +48,7 @@ class TurnRecovery:
 
         A turn that cannot be recovered, as its conversation is locked or its row cannot be read, holds up no other.
         """
-        stalled = await self._database.read(turns.stalled_turns, self._lease.process_id, BATCH_TURNS)
+        stalled = await self._database.read(turn_recovery.stalled_turns, self._lease.process_id, BATCH_TURNS)
         parallel = asyncio.Semaphore(PARALLEL_TURNS)
         results = await asyncio.gather(
             *(self._try_recover(parallel, reply) for reply in stalled), return_exceptions=True
@@ -77,11 +77,11 @@ class TurnRecovery:
         args = self._lease.process_id, reply, now_ms()
         ids = {"conversation_id": reply.conversation_id, "message_id": reply.message_id}
         try:
-            interrupted = await self._database.write(turns.mark_interrupted, *args)
+            interrupted = await self._database.write(turn_recovery.mark_interrupted, *args)
         except DatabaseUnavailable:
             raise
         except Exception:  # a row of another release, perhaps
             log.exception("the record of a stalled turn cannot be read", extra=ids)
-            interrupted = await self._database.write(turns.mark_interrupted_without_usage, *args)
+            interrupted = await self._database.write(turn_recovery.mark_interrupted_without_usage, *args)
         if interrupted:
             log.warning("the turn of a dead process was interrupted", extra=ids)

@@ -161,13 +161,13 @@ async def test_downloads_never_run_in_browsers(client: ParleyClient) -> None:
 async def test_events_begin_with_current_state(client: ParleyClient) -> None:
     """A reader that connects late gets the final event and no others."""
     document = await client.upload(b"Some text.")
-    names = [each.name for each in parse_events(await events(client, document))]
+    names = [each.name for each in parse_events(await get_event_stream(client, document))]
     assert (set(names[:-1]), names[-1]) == ({"document.progress"}, "document.ready")
-    [end] = parse_events(await events(client, document))
+    [end] = parse_events(await get_event_stream(client, document))
     assert end == Event("document.ready", "end", {"document": await client.get_document(document)})
 
 
-async def events(client: ParleyClient, document: dict[str, Any]) -> str:
+async def get_event_stream(client: ParleyClient, document: dict[str, Any]) -> str:
     """Return the body of a document's event stream, read to its end."""
     response = await client.get(f"{document_path(document)}/events")
     assert response.headers["content-type"].startswith("text/event-stream")

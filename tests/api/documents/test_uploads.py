@@ -22,7 +22,7 @@ MEDIA_TYPE = "unsupported-media-type"
 KILOBYTE = b"All work and no play makes Jack a dull boy. Up and up he went. " * 16
 
 
-async def send(client: ParleyClient, body: Any, headers: dict[str, str] | None = None) -> httpx2.Response:
+async def post_form(client: ParleyClient, body: Any, headers: dict[str, str] | None = None) -> httpx2.Response:
     """Post a form as bytes, and return the answer."""
     return await client.post("/documents", content=body, headers=headers or FORM)
 
@@ -30,7 +30,7 @@ async def send(client: ParleyClient, body: Any, headers: dict[str, str] | None =
 @pytest.mark.parametrize("parts", [(file_part(), user_part()), (user_part(), file_part())])
 async def test_fields_in_any_order(client: ParleyClient, parts: tuple[bytes, ...]) -> None:
     """The user may come before or after the file."""
-    response = await send(client, form(*parts))
+    response = await post_form(client, form(*parts))
     assert response.status_code == 202, response.text
     assert response.headers["location"] == document_path(response.json())
     assert (await client.wait_until_read(response.json()))["chunk_count"] == 1
@@ -40,7 +40,7 @@ async def test_form_byte_by_byte(client: ParleyClient) -> None:
     """However a body is split on its way, the stored bytes are the file's."""
     content = b"--a1b2\r\n--a1b2c3d4e5f7\r\n\r\n--" * 10
     body = form(file_part(content), user_part())
-    response = await send(client, pieces(*(body[place : place + 1] for place in range(len(body)))))
+    response = await post_form(client, pieces(*(body[place : place + 1] for place in range(len(body)))))
     assert response.status_code == 202, response.text
     document = await client.wait_until_read(response.json())
     assert document["sha256"] == hashlib.sha256(content).hexdigest()
@@ -87,7 +87,7 @@ async def test_large_document_unchanged(service: Service) -> None:
 async def test_invalid_form_refused(service: Service, body: bytes, pointer: str) -> None:
     """An invalid form is a 422 with the wrong field, within a second of CPU, and leaves nothing."""
     before = time.process_time()
-    response = await send(service.client, body)
+    response = await post_form(service.client, body)
     problem = expect_problem(response, 422, "validation-error")
     assert time.process_time() - before < 1  # the limit for hostile input
     assert problem["errors"][0]["pointer"] == pointer
@@ -107,7 +107,9 @@ async def wait_until_empty(service: Service) -> None:
 )
 async def test_other_content_type_refused(client: ParleyClient, content_type: str) -> None:
     """A body that is not a form is a 415."""
-    expect_problem(await send(client, form(user_part(), file_part()), {"Content-Type": content_type}), 415, MEDIA_TYPE)
+    expect_problem(
+        await post_form(client, form(user_part(), file_part()), {"Content-Type": content_type}), 415, MEDIA_TYPE
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ async def test_other_content_type_refused(client: ParleyClient, content_type: st
 )
 async def test_form_without_boundary_refused(client: ParleyClient, content_type: str) -> None:
     """A form without a valid boundary is a 422."""
-    problem = expect_problem(await send(client, form(), {"Content-Type": content_type}), 422, "validation-error")
+    problem = expect_problem(await post_form(client, form(), {"Content-Type": content_type}), 422, "validation-error")
     assert problem["errors"][0]["pointer"] == "header/content-type"
 
 
@@ -161,7 +163,7 @@ async def test_unsupported_bytes_refused(service: Service, content: bytes, name:
 async def test_file_name_only_shown(client: ParleyClient, filename: str, shown: str) -> None:
     """A document is stored under an id, and shown with the last part of its file name."""
     file = part(f'Content-Disposition: form-data; name="file"; {filename}', b"Some text.")
-    response = await send(client, form(file, user_part()))
+    response = await post_form(client, form(file, user_part()))
     assert response.status_code == 202, response.text
     assert response.json()["name"] == shown
     await client.wait_until_read(response.json())
@@ -170,7 +172,7 @@ async def test_file_name_only_shown(client: ParleyClient, filename: str, shown: 
 async def test_latin_1_file_name(client: ParleyClient) -> None:
     """A file name that is not UTF-8 is read as Latin-1."""
     file = part(b'Content-Disposition: form-data; name="file"; filename="na\xefve.txt"', b"Some text.")
-    response = await send(client, form(file, user_part()))
+    response = await post_form(client, form(file, user_part()))
     assert (response.status_code, response.json()["name"]) == (202, "naïve.txt")
     await client.wait_until_read(response.json())
 
@@ -202,8 +204,8 @@ async def test_document_size_limit(database_url: str) -> None:
     async with serving(settings(database_url=database_url, max_document_bytes=SMALL)) as service:
         fits = (KILOBYTE * 600)[:SMALL]
         for body in (form(user_part(), file_part(fits + b"x" * 70_000)), form(file_part(fits + b"x"), user_part())):
-            expect_problem(await send(service.client, body), 413, "payload-too-large")
-            expect_problem(await send(service.client, pieces(body)), 413, "payload-too-large")
+            expect_problem(await post_form(service.client, body), 413, "payload-too-large")
+            expect_problem(await post_form(service.client, pieces(body)), 413, "payload-too-large")
         await wait_until_empty(service)
         document = await service.client.upload(fits)
         assert document["bytes"] == SMALL
@@ -246,7 +248,7 @@ async def test_abandoned_upload_leaves_nothing(service: Service) -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    sending = asyncio.create_task(send(service.client, until_left()))
+    sending = asyncio.create_task(post_form(service.client, until_left()))
     await begun.wait()
     async with asyncio.timeout(10):
         while (await counts(service.database))["document_contents"] == 0:

@@ -37,7 +37,7 @@ def url(sqlite_template: SqliteTemplate) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def service_with(url: str, provider: FakeProvider, **limits: float) -> AsyncIterator[Service]:
+async def serve_with_limits(url: str, provider: FakeProvider, **limits: float) -> AsyncIterator[Service]:
     """Start the service with some limits, and no others that matter."""
     far = {"header_seconds": LONG, "body_seconds": LONG, "keep_alive_seconds": LONG}
     async with serving(provider_settings(provider, database_url=url, **far | limits)) as service:
@@ -47,7 +47,7 @@ async def service_with(url: str, provider: FakeProvider, **limits: float) -> Asy
 @pytest.mark.parametrize("sent", HEADS.values(), ids=HEADS.keys())
 async def test_incomplete_head_times_out(url: str, provider: FakeProvider, sent: bytes) -> None:
     """A connection that sends nothing is closed silently; an incomplete head is answered with 408."""
-    async with service_with(url, provider, header_seconds=SHORT) as service:
+    async with serve_with_limits(url, provider, header_seconds=SHORT) as service:
         answers = await exchanged(service.url, sent)
     begun = bool(sent.strip())
     assert [(each.status, each.json()["code"]) for each in answers] == [(408, "request-timeout")] * begun
@@ -55,7 +55,7 @@ async def test_incomplete_head_times_out(url: str, provider: FakeProvider, sent:
 
 async def test_second_head_times_out(url: str, provider: FakeProvider) -> None:
     """The time for a further head runs from its first byte; empty lines do not begin one."""
-    async with service_with(url, provider, header_seconds=SHORT) as service:
+    async with serve_with_limits(url, provider, header_seconds=SHORT) as service:
         for begun, statuses in ((b"GET /", [200, 408]), (b"\r\n", [200])):
             async with connection(service.url) as (reader, writer):
                 writer.write(GET + b"\r\n")
@@ -69,7 +69,7 @@ async def test_second_head_times_out(url: str, provider: FakeProvider) -> None:
 async def test_slow_head_times_out(url: str, provider: FakeProvider) -> None:
     """Further bytes do not extend the time for a head."""
     async with (
-        service_with(url, provider, header_seconds=SHORT) as service,
+        serve_with_limits(url, provider, header_seconds=SHORT) as service,
         connection(service.url) as (reader, writer),
     ):
         writer.write(GET + b"X: ")
@@ -84,7 +84,7 @@ async def test_slow_head_times_out(url: str, provider: FakeProvider) -> None:
 @pytest.mark.parametrize("sent", BODIES.values(), ids=BODIES.keys())
 async def test_incomplete_body_times_out(url: str, provider: FakeProvider, sent: bytes) -> None:
     """A request whose body stops is answered with 408 and has no effect."""
-    async with service_with(url, provider, body_seconds=SHORT) as service:
+    async with serve_with_limits(url, provider, body_seconds=SHORT) as service:
         [answer] = await exchanged(service.url, sent)
         assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
         assert (answer.headers["connection"], answer.headers["content-type"]) == ("close", "application/problem+json")
@@ -96,7 +96,7 @@ async def test_stopped_upload_leaves_nothing(url: str, provider: FakeProvider) -
     part = (
         b'--b\r\nContent-Disposition: form-data; name="user_id"\r\n\r\nada\r\n--b\r\nContent-Disposition: form-data; '
     )
-    async with service_with(url, provider, body_seconds=SHORT) as service:
+    async with serve_with_limits(url, provider, body_seconds=SHORT) as service:
         [answer] = await exchanged(service.url, head + part + b'name="file"; filename="a.txt"\r\n\r\nSome')
         assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
         listed = await service.client.get("/documents", params={"user_id": "ada"})
@@ -105,7 +105,10 @@ async def test_stopped_upload_leaves_nothing(url: str, provider: FakeProvider) -
 
 async def test_endless_refused_body_closed(url: str, provider: FakeProvider) -> None:
     """The rest of a refused request is read for a limited time only."""
-    async with service_with(url, provider, body_seconds=SHORT) as service, connection(service.url) as (reader, writer):
+    async with (
+        serve_with_limits(url, provider, body_seconds=SHORT) as service,
+        connection(service.url) as (reader, writer),
+    ):
         writer.write(CHUNKED.replace(b"application/json", b"text/plain"))
         answer = await read_answer(reader)
         assert answer is not None and answer.status == 415
@@ -122,7 +125,7 @@ async def test_endless_refused_body_closed(url: str, provider: FakeProvider) -> 
 async def test_idle_connection_closed(url: str, provider: FakeProvider) -> None:
     """A connection without a further request is closed after KEEP_ALIVE_SECONDS."""
     async with (
-        service_with(url, provider, keep_alive_seconds=SHORT) as service,
+        serve_with_limits(url, provider, keep_alive_seconds=SHORT) as service,
         connection(service.url) as (reader, writer),
     ):
         writer.write(GET + b"\r\n")
@@ -136,7 +139,7 @@ async def test_timeouts_spare_answers(url: str, provider: FakeProvider) -> None:
     short = {"header_seconds": 0.5, "body_seconds": 0.5, "keep_alive_seconds": 0.5}
     gate = asyncio.Event()
     provider.reply("Half ", gate, "whole")
-    async with service_with(url, provider, **short) as service:
+    async with serve_with_limits(url, provider, **short) as service:
         made = [await service.client.create_conversation() for _ in range(2)]
         async with connection(service.url) as (reader, writer):
             writer.write(turn_request(made[0], stream=True))
@@ -155,7 +158,7 @@ async def test_timeouts_spare_answers(url: str, provider: FakeProvider) -> None:
 
 async def test_connection_limit(url: str, provider: FakeProvider) -> None:
     """Beyond MAX_CONNECTIONS a connection is refused with 503, and a closed one makes room."""
-    async with service_with(url, provider, max_connections=2) as service:
+    async with serve_with_limits(url, provider, max_connections=2) as service:
         async with connection(service.url), connection(service.url) as (reader, writer):
             writer.write(GET + b"\r\n")
             assert await read_answer(reader) is not None
@@ -169,7 +172,7 @@ async def test_connection_limit(url: str, provider: FakeProvider) -> None:
 
 async def test_every_excess_connection_refused(url: str, provider: FakeProvider) -> None:
     """Each excess connection gets its refusal, however many refused ones are still open."""
-    async with service_with(url, provider, max_connections=1) as service, contextlib.AsyncExitStack() as held:
+    async with serve_with_limits(url, provider, max_connections=1) as service, contextlib.AsyncExitStack() as held:
         readers = [(await held.enter_async_context(connection(service.url)))[0] for _ in range(2 * MAX_REFUSED)]
         answers = [await read_answer(reader) for reader in readers[1:]]
         assert {answer and answer.json()["code"] for answer in answers} == {"overloaded"}
@@ -177,7 +180,7 @@ async def test_every_excess_connection_refused(url: str, provider: FakeProvider)
 
 async def test_http_1_0_without_chunks(url: str, provider: FakeProvider) -> None:
     """To an HTTP/1.0 client an answer without a length ends with its connection, and no interim answer is sent."""
-    async with service_with(url, provider) as service:
+    async with serve_with_limits(url, provider) as service:
         conversation = await service.client.create_conversation()
         head, _, body = turn_request(conversation, stream=True).replace(b"HTTP/1.1", b"HTTP/1.0").partition(b"\r\n\r\n")
         async with connection(service.url) as (reader, writer):

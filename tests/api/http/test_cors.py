@@ -24,7 +24,7 @@ EXPOSED = "Link, Location, X-Request-ID, Retry-After, Idempotency-Replayed, Pref
 
 
 @contextlib.asynccontextmanager
-async def open_to(template: SqliteTemplate, *origins: str) -> AsyncIterator[Service]:
+async def serve_origins(template: SqliteTemplate, *origins: str) -> AsyncIterator[Service]:
     """Start the service with these origins."""
     with template.copy() as url:
         async with serving(settings(database_url=url, cors_origins=list(origins))) as started:
@@ -34,7 +34,7 @@ async def open_to(template: SqliteTemplate, *origins: str) -> AsyncIterator[Serv
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(sqlite_template: SqliteTemplate) -> AsyncIterator[Service]:
     """The service for pages of two origins."""
-    async with open_to(sqlite_template, "http://localhost:3000", ORIGIN) as started:
+    async with serve_origins(sqlite_template, "http://localhost:3000", ORIGIN) as started:
         yield started
 
 
@@ -46,7 +46,7 @@ async def preflight(client: ParleyClient, path: str, origin: str = ORIGIN, **req
     return await client.options(path, headers={"Origin": origin, "X-Request-ID": "mine"} | given)
 
 
-def listed(response: httpx2.Response, name: str) -> set[str]:
+def header_members(response: httpx2.Response, name: str) -> set[str]:
     """Return the members of a header that is a list."""
     return {each.strip() for each in response.headers[name].split(",")}
 
@@ -59,11 +59,11 @@ async def test_preflight_allowed(client: ParleyClient, method: str, path: str) -
     response = await preflight(client, path, method=method, headers=headers)
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == ORIGIN
-    assert method in listed(response, "access-control-allow-methods")
-    allowed = {each.lower() for each in listed(response, "access-control-allow-headers")}
+    assert method in header_members(response, "access-control-allow-methods")
+    allowed = {each.lower() for each in header_members(response, "access-control-allow-headers")}
     assert {each.strip() for each in headers.split(",")} <= allowed
     assert int(response.headers["access-control-max-age"]) > 0
-    assert "Origin" in listed(response, "vary")
+    assert "Origin" in header_members(response, "vary")
     assert response.headers["x-request-id"] == "mine"
     assert "access-control-allow-credentials" not in response.headers
 
@@ -85,7 +85,7 @@ async def test_preflight_refused(client: ParleyClient, origin: str, requested: d
     response = await preflight(client, "/conversations", origin, **requested)
     expect_problem(response, 400, "bad-request")
     assert "access-control-allow-origin" not in response.headers
-    assert "Origin" in listed(response, "vary")
+    assert "Origin" in header_members(response, "vary")
 
 
 async def test_page_reads_every_answer(service: Service) -> None:
@@ -113,7 +113,7 @@ async def test_page_reads_every_answer(service: Service) -> None:
         assert answer.status_code == status
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert answer.headers["access-control-expose-headers"] == EXPOSED
-        assert "Origin" in listed(answer, "vary")
+        assert "Origin" in header_members(answer, "vary")
 
 
 async def test_page_reads_server_errors(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,12 +140,12 @@ async def test_other_origins_read_nothing(client: ParleyClient) -> None:
         answer = await client.get("/livez", headers=headers)
         assert answer.status_code == 200
         assert "access-control-allow-origin" not in answer.headers
-        assert "Origin" in listed(answer, "vary")
+        assert "Origin" in header_members(answer, "vary")
 
 
 async def test_wildcard_allows_any_origin(sqlite_template: SqliteTemplate) -> None:
     """With `*` every origin may send requests, without credentials."""
-    async with open_to(sqlite_template, "*") as service:
+    async with serve_origins(sqlite_template, "*") as service:
         for answer in (
             await preflight(service.client, "/conversations", "https://anyone.example"),
             await service.client.get("/nothing", headers={"Origin": "null"}),
@@ -156,7 +156,7 @@ async def test_wildcard_allows_any_origin(sqlite_template: SqliteTemplate) -> No
 
 async def test_no_cors_by_default(sqlite_template: SqliteTemplate) -> None:
     """Without CORS_ORIGINS a preflight is a 405, and no answer has CORS headers."""
-    async with open_to(sqlite_template) as service:
+    async with serve_origins(sqlite_template) as service:
         conversation = await service.client.create_conversation()
         expect_problem(await preflight(service.client, "/conversations"), 405, "method-not-allowed")
         answer = await service.client.post_message(conversation, "Hello")

@@ -72,7 +72,7 @@ def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
         yield url
 
 
-def refused(answer: RawAnswer | None, status: int, request_id: str = "") -> None:
+def expect_refusal(answer: RawAnswer | None, status: int, request_id: str = "") -> None:
     """Check that an answer is a complete problem, and the last one of its connection."""
     assert answer is not None
     problem = answer.json()
@@ -88,14 +88,14 @@ def refused(answer: RawAnswer | None, status: int, request_id: str = "") -> None
 async def test_broken_http_refused(shared_service: Service, sent: bytes) -> None:
     """Bytes that are not a request of HTTP/1.1 are answered once with a problem, and the connection is closed."""
     [answer] = await exchanged(shared_service.url, sent)
-    refused(answer, 400)
+    expect_refusal(answer, 400)
 
 
 @pytest.mark.parametrize("sent", CUT.values(), ids=CUT.keys())
 async def test_truncated_request_refused(shared_service: Service, sent: bytes) -> None:
     """A client that shuts its side down in the middle of a request gets a 400."""
     [answer] = await exchanged(shared_service.url, sent, end=True)
-    refused(answer, 400)
+    expect_refusal(answer, 400)
 
 
 async def test_refusal_echoes_request_id(shared_service: Service) -> None:
@@ -104,7 +104,7 @@ async def test_refusal_echoes_request_id(shared_service: Service) -> None:
         [answer] = await exchanged(
             shared_service.url, b"POST /users HTTP/1.1\r\nX-Request-ID: mine\r\nHost: x\r\n" + rest
         )
-        refused(answer, 400, "mine")
+        expect_refusal(answer, 400, "mine")
 
 
 @pytest.mark.parametrize(("start", "more", "status"), ENDLESS.values(), ids=ENDLESS.keys())
@@ -117,7 +117,7 @@ async def test_endless_head_refused(shared_service: Service, start: bytes, more:
             writer.write(more)
             await writer.drain()
             await asyncio.sleep(0)
-        refused(await answer, status)
+        expect_refusal(await answer, status)
 
 
 async def test_head_size_limits(shared_service: Service) -> None:
@@ -130,7 +130,7 @@ async def test_head_size_limits(shared_service: Service) -> None:
             await exchanged(shared_service.url, head % (b"a" * (size + more))) for more in (-len(head), 1)
         ]
         assert long.status == 404
-        refused(too_long, status)
+        expect_refusal(too_long, status)
 
 
 UPGRADE = b"Connection: %b\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
@@ -149,7 +149,7 @@ async def test_upgrade_ignored(service: Service, protocol: bytes, body: bytes, p
     sent = GET + offered + b"\r\n" + POST + offered + b"X-Request-ID: mine\r\n" + body
     sent += GET + UPGRADE % (b"close, upgrade", protocol) + b"\r\n"
     async with connection(service.url) as (reader, writer):
-        for part in parts_of(sent, pieces):
+        for part in split(sent, pieces):
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0)
@@ -163,7 +163,7 @@ async def test_upgrade_ignored(service: Service, protocol: bytes, body: bytes, p
 async def test_broken_upgrade_refused(shared_service: Service, body: bytes) -> None:
     """A broken request is refused although it offers an upgrade."""
     [answer] = await exchanged(shared_service.url, POST + UPGRADE % (b"Upgrade", b"h2c") + body, end=True)
-    refused(answer, 400)
+    expect_refusal(answer, 400)
 
 
 async def test_connect_refused(shared_service: Service) -> None:
@@ -172,7 +172,7 @@ async def test_connect_refused(shared_service: Service) -> None:
     assert (answer.status, answer.headers["allow"], answer.headers["connection"]) == (405, "GET, HEAD", "close")
 
 
-def parts_of(sent: bytes, count: int) -> list[bytes]:
+def split(sent: bytes, count: int) -> list[bytes]:
     """Split bytes into about so many pieces."""
     size = max(1, len(sent) // count)
     return [sent[place : place + size] for place in range(0, len(sent), size)]
@@ -199,7 +199,7 @@ async def test_requests_before_broken_one_answered(openai_service: Service, prov
         gate.set()
         answers = [await read_answer(reader) for _ in range(4)]
     assert [each and each.status for each in answers] == [201, 200, 400, None]
-    refused(answers[2], 400)
+    expect_refusal(answers[2], 400)
 
 
 @pytest.mark.parametrize("behind", [b"", GET + b"\r\n", GET + b"\r\nnonsense\r\n\r\n"])

@@ -36,17 +36,17 @@ def shared_database_url(sqlite_template: SqliteTemplate) -> Iterator[str]:
         yield url
 
 
-def with_ids(path: str) -> str:
+def fill_ids(path: str) -> str:
     """Replace the parameters of a path by unknown ids."""
     return path.replace("{user_id}", "nobody").format(
         conversation_id=UNKNOWN_ID, message_id=UNKNOWN_ID, document_id=UNKNOWN_ID
     )
 
 
-async def sent(client: ParleyClient, method: str, path: str, query: str = "") -> httpx2.Response:
+async def send(client: ParleyClient, method: str, path: str, query: str = "") -> httpx2.Response:
     """Send a request, with an empty JSON object where a body is possible."""
     body: dict[str, Any] = {"json": {}} if method in {"POST", "PUT", "PATCH"} else {}
-    return await client.request(method, f"{with_ids(path)}{query}", **body)
+    return await client.request(method, f"{fill_ids(path)}{query}", **body)
 
 
 @EVERY_PATH
@@ -54,7 +54,7 @@ async def test_405_lists_allowed_methods(shared_client: ParleyClient, path: str)
     """A method that a path does not have is a 405 with all of the path's methods in `Allow`."""
     has = PATHS.get(path, {"GET"}) | ({"HEAD"} if "GET" in PATHS.get(path, {"GET"}) else set())
     for method in METHODS:
-        response = await sent(shared_client, method, path)
+        response = await send(shared_client, method, path)
         assert (response.status_code == 405) == (method not in has), method
         if response.status_code == 405:
             assert response.headers["allow"] == ", ".join(sorted(has))
@@ -81,7 +81,7 @@ async def test_repeated_parameter_refused(shared_service: Service, method: str, 
         ("user%5Fid=ada&user_id=eve", "user_id"),
         ("a%20b=1&a+b=2", "a b"),
     ):
-        problem = expect_problem(await sent(shared_service.client, method, path, f"?{query}"), 422, "validation-error")
+        problem = expect_problem(await send(shared_service.client, method, path, f"?{query}"), 422, "validation-error")
         assert problem["errors"] == [{"pointer": f"?{name}", "detail": "The parameter is repeated; send it once."}]
     assert await row_counts(shared_service) == before
 
@@ -90,7 +90,7 @@ async def test_repeated_parameter_refused(shared_service: Service, method: str, 
 async def test_empty_user_id_refused(shared_client: ParleyClient, method: str, path: str) -> None:
     """An empty `user_id` in the query, or one that no path can contain, is refused."""
     for query in ("?user_id=", "?user_id", "?user_id=.", "?user_id=%2E%2E"):
-        problem = expect_problem(await sent(shared_client, method, path, query), 422, "validation-error")
+        problem = expect_problem(await send(shared_client, method, path, query), 422, "validation-error")
         assert "?user_id" in {each["pointer"] for each in problem["errors"]}
 
 

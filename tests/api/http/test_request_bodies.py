@@ -99,7 +99,7 @@ async def nothing_stored(shared_service: Service) -> AsyncIterator[None]:
     assert await row_counts(shared_service) == before
 
 
-async def sent(client: ParleyClient, path: str, body: Any) -> Any:
+async def send(client: ParleyClient, path: str, body: Any) -> Any:
     """Send a body, as bytes or as JSON with escaped surrogates, and return the answer."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return await client.request(ROUTES[path][0], path, content=content, headers=JSON)
@@ -121,7 +121,7 @@ def pointers(problem: dict[str, Any]) -> list[str]:
 async def test_wrong_value_refused(shared_client: ParleyClient, path: str, field: str) -> None:
     """Every field refuses values of another type and beyond its limits, with a pointer to the field."""
     for value in WRONG[path][field]:
-        response = await sent(shared_client, path, ROUTES[path][1] | {field: value})
+        response = await send(shared_client, path, ROUTES[path][1] | {field: value})
         problem = expect_problem(response, 422, "validation-error")
         assert all(re.match(rf"#/{field}(/|$)", pointer) for pointer in pointers(problem)), value
 
@@ -130,7 +130,7 @@ async def test_wrong_value_refused(shared_client: ParleyClient, path: str, field
 @pytest.mark.parametrize("text", UNSTORABLE)
 async def test_unstorable_text_refused(shared_client: ParleyClient, path: str, field: str, text: str) -> None:
     """NUL and lone surrogates are refused in every text field."""
-    response = await sent(shared_client, path, ROUTES[path][1] | {field: text})
+    response = await send(shared_client, path, ROUTES[path][1] | {field: text})
     assert pointers(expect_problem(response, 422, "validation-error")) == [f"#/{field}"]
 
 
@@ -139,7 +139,7 @@ async def test_unstorable_text_refused(shared_client: ParleyClient, path: str, f
 async def test_unstorable_metadata_refused(shared_client: ParleyClient, path: str, text: str) -> None:
     """NUL and lone surrogates are refused in metadata, as keys and as values."""
     for metadata in ({"key": text}, {text: "value"}):
-        response = await sent(shared_client, path, ROUTES[path][1] | {"metadata": metadata})
+        response = await send(shared_client, path, ROUTES[path][1] | {"metadata": metadata})
         assert pointers(expect_problem(response, 422, "validation-error"))[0].startswith("#/metadata/")
 
 
@@ -156,7 +156,7 @@ async def test_unstorable_metadata_refused(shared_client: ParleyClient, path: st
 )
 async def test_unknown_field_refused(shared_client: ParleyClient, path: str, name: str, pointer: str) -> None:
     """An unknown field is refused with a JSON Pointer to it, whatever its name."""
-    response = await sent(shared_client, path, ROUTES[path][1] | {name: 1})
+    response = await send(shared_client, path, ROUTES[path][1] | {name: 1})
     assert pointers(expect_problem(response, 422, "validation-error")) == [pointer]
 
 
@@ -164,7 +164,7 @@ async def test_unknown_field_refused(shared_client: ParleyClient, path: str, nam
 async def test_service_owned_fields_refused(shared_client: ParleyClient, path: str) -> None:
     """A caller cannot set a message's role, sequence number, status, time or id."""
     own = dict.fromkeys(("role", "sequence_number", "status", "created_at", "message_id"), "x")
-    problem = expect_problem(await sent(shared_client, path, ROUTES[path][1] | own), 422, "validation-error")
+    problem = expect_problem(await send(shared_client, path, ROUTES[path][1] | own), 422, "validation-error")
     assert set(pointers(problem)) == {f"#/{name}" for name in own}
 
 
@@ -172,7 +172,7 @@ async def test_service_owned_fields_refused(shared_client: ParleyClient, path: s
 async def test_message_limit_in_characters(shared_client: ParleyClient, path: str, field: str) -> None:
     """A message of 32,001 characters is `message-too-long`, however many bytes a character has."""
     for character in ("a", "é", "😀"):
-        response = await sent(shared_client, path, ROUTES[path][1] | {field: character * 32_001})
+        response = await send(shared_client, path, ROUTES[path][1] | {field: character * 32_001})
         assert pointers(expect_problem(response, 422, "message-too-long")) == [f"#/{field}"]
 
 
@@ -197,14 +197,14 @@ async def test_message_limit_in_characters(shared_client: ParleyClient, path: st
 )
 async def test_invalid_json_refused(shared_client: ParleyClient, path: str, body: bytes) -> None:
     """Broken, missing, wrongly encoded and deeply nested JSON is a 422."""
-    expect_problem(await sent(shared_client, path, body), 422, "validation-error")
+    expect_problem(await send(shared_client, path, body), 422, "validation-error")
 
 
 @EVERY_ROUTE
 @pytest.mark.parametrize("body", [b"null", b"[]", b"[{}]", b"1", b'"text"', b"true", b"1e999", b"NaN", b"-Infinity"])
 async def test_json_without_object_refused(shared_client: ParleyClient, path: str, body: bytes) -> None:
     """JSON that is not an object is a 422."""
-    expect_problem(await sent(shared_client, path, body), 422, "validation-error")
+    expect_problem(await send(shared_client, path, body), 422, "validation-error")
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"NaN", b"Infinity", b"-Infinity", b"1" + b"0" * 400])
@@ -212,7 +212,7 @@ async def test_json_without_object_refused(shared_client: ParleyClient, path: st
 async def test_unbounded_number_refused(shared_client: ParleyClient, field: str, number: bytes) -> None:
     """NaN, infinities and numbers that no type can hold are refused in every field."""
     body = b'{"message": "Hello", "user_id": "eve", "%b": %b}' % (field.encode(), number)
-    problem = expect_problem(await sent(shared_client, CONVERSATIONS, body), 422, "validation-error")
+    problem = expect_problem(await send(shared_client, CONVERSATIONS, body), 422, "validation-error")
     assert pointers(problem) == [f"#/{field}"]
 
 
@@ -241,7 +241,7 @@ async def test_other_content_type_refused(shared_client: ParleyClient, path: str
 async def test_large_body_refused(shared_client: ParleyClient, path: str) -> None:
     """A body of more than 512 KB is a 413, before its JSON is parsed."""
     for body in (b"[" * 600_000, b" " * (512 * 1024 + 1)):
-        expect_problem(await sent(shared_client, path, body), 413, "payload-too-large")
+        expect_problem(await send(shared_client, path, body), 413, "payload-too-large")
 
 
 @EVERY_ROUTE

@@ -66,7 +66,7 @@ async def nothing_stored(shared_service: Service) -> AsyncIterator[None]:
     assert await row_counts(shared_service) == before
 
 
-async def sent(client: ParleyClient, route: tuple[str, str], path: str = "", **options: Any) -> httpx2.Response:
+async def send(client: ParleyClient, route: tuple[str, str], path: str = "", **options: Any) -> httpx2.Response:
     """Send a valid request of a route, to another path if one is given."""
     return await client.request(route[0], path or route[1], json=ROUTES[route], **options)
 
@@ -75,7 +75,7 @@ async def sent(client: ParleyClient, route: tuple[str, str], path: str = "", **o
 async def test_path_id_not_a_uuid_refused(shared_client: ParleyClient, bad: str) -> None:
     """A path id that is not a UUID is a 422 with a pointer to it, on every route."""
     for route in WITH_IDS:
-        response = await sent(shared_client, route, route[1].replace(UNKNOWN_ID, bad))
+        response = await send(shared_client, route, route[1].replace(UNKNOWN_ID, bad))
         problem = expect_problem(response, 422, "validation-error")
         assert problem["errors"][0]["pointer"] in {"path/conversation_id", "path/message_id", "path/document_id"}
 
@@ -99,7 +99,7 @@ async def test_list_requires_user(shared_client: ParleyClient) -> None:
 @EVERY_ROUTE
 async def test_unknown_parameter_refused(shared_client: ParleyClient, route: tuple[str, str]) -> None:
     """A query parameter that a route does not have is a 422 that names it."""
-    response = await sent(shared_client, route, params={"user_id": "eve", "nonsense": "1"})
+    response = await send(shared_client, route, params={"user_id": "eve", "nonsense": "1"})
     assert expect_problem(response, 422, "validation-error")["errors"][0]["pointer"] == "?nonsense"
 
 
@@ -107,7 +107,7 @@ async def test_unknown_parameter_refused(shared_client: ParleyClient, route: tup
 async def test_bad_user_id_in_query_refused(shared_client: ParleyClient, route: tuple[str, str]) -> None:
     """A `user_id` in the query follows the rules of the body's, on every route."""
     for user_id in ("", " ", "u" * 201, "a\x00b"):
-        response = await sent(shared_client, route, params={"user_id": user_id})
+        response = await send(shared_client, route, params={"user_id": user_id})
         assert expect_problem(response, 422, "validation-error")["errors"][0]["pointer"] == "?user_id"
 
 
@@ -115,7 +115,7 @@ async def test_bad_user_id_in_query_refused(shared_client: ParleyClient, route: 
 async def test_bad_user_id_in_path_refused(shared_client: ParleyClient, user_id: str) -> None:
     """A user's id in a path follows the same rules."""
     for method in ("GET", "PATCH", "DELETE"):
-        response = await sent(shared_client, (method, "/users/eve"), f"/users/{user_id}")
+        response = await send(shared_client, (method, "/users/eve"), f"/users/{user_id}")
         assert expect_problem(response, 422, "validation-error")["errors"][0]["pointer"] == "path/user_id"
 
 
@@ -153,7 +153,7 @@ async def test_enum_parameter_refused(shared_client: ParleyClient, path: str, na
     assert expect_problem(response, 422, "validation-error")["errors"][0]["pointer"] == f"?{name}"
 
 
-def made_up(place: bytes, checksum: bool = True) -> str:
+def encode_cursor(place: bytes, checksum: bool = True) -> str:
     """Encode a cursor of other bytes than a page gives."""
     data = place + zlib.crc32(place).to_bytes(4) if checksum else place
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
@@ -170,12 +170,12 @@ def made_up(place: bytes, checksum: bool = True) -> str:
         "é",
         "\x00",
         "' OR 1=1 --",
-        made_up(b""),
-        made_up(b"\x00" * 23),
-        made_up(b"\x00" * 28, checksum=False),
-        made_up(b"\xff" * 28, checksum=False),
-        made_up(b"\x00" * 24) + "=",
-        made_up(b"\x00" * 24)[:-1] + "B",
+        encode_cursor(b""),
+        encode_cursor(b"\x00" * 23),
+        encode_cursor(b"\x00" * 28, checksum=False),
+        encode_cursor(b"\xff" * 28, checksum=False),
+        encode_cursor(b"\x00" * 24) + "=",
+        encode_cursor(b"\x00" * 24)[:-1] + "B",
     ],
 )
 async def test_invalid_cursor_refused(shared_client: ParleyClient, cursor: str) -> None:
@@ -187,7 +187,7 @@ async def test_invalid_cursor_refused(shared_client: ParleyClient, cursor: str) 
 @pytest.mark.parametrize("place", [b"\x00" * 24, b"\x7f" + b"\xff" * 23, b"\x80" + b"\x00" * 23])
 async def test_forged_cursor_is_a_position(shared_client: ParleyClient, place: bytes) -> None:
     """A cursor with a valid checksum gives a page and never an error, at any position."""
-    response = await shared_client.get("/conversations", params={"user_id": "eve", "cursor": made_up(place)})
+    response = await shared_client.get("/conversations", params={"user_id": "eve", "cursor": encode_cursor(place)})
     assert (response.status_code, response.json()) == (200, [])
 
 
@@ -198,7 +198,7 @@ async def test_forged_cursor_is_a_position(shared_client: ParleyClient, place: b
 async def test_unknown_path_is_404(shared_client: ParleyClient, path: str) -> None:
     """An unknown path is a 404 problem, whatever the method and the body."""
     for route in (("GET", MESSAGE), ("POST", MESSAGES), ("DELETE", MESSAGE)):
-        expect_problem(await sent(shared_client, route, path), 404, "not-found")
+        expect_problem(await send(shared_client, route, path), 404, "not-found")
 
 
 @EVERY_ROUTE
@@ -235,7 +235,7 @@ async def test_trailing_slash_accepted(shared_client: ParleyClient) -> None:
         document = await shared_client.ingest(b"Foxes.", user_id="eve")
         path = route[1].replace(MESSAGE, message).replace(CONVERSATION, conversation_path(conversation))
         path = path.replace(UNKNOWN_ID, document["document_id"])
-        response = await sent(shared_client, route, f"{path}/", params={"user_id": "eve"})
+        response = await send(shared_client, route, f"{path}/", params={"user_id": "eve"})
         assert response.is_success, response.text
 
 

@@ -40,7 +40,7 @@ def with_root_path(app: ASGIApp, root_path: str) -> ASGIApp:
 
 
 @contextlib.asynccontextmanager
-async def client_of(url: str, way: str) -> AsyncIterator[httpx2.AsyncClient]:
+async def client_below(url: str, way: str) -> AsyncIterator[httpx2.AsyncClient]:
     """Start the service below /a/parley in one of these ways, and give a client."""
     root_path = "/a/parley" if "setting" in way else ""
     app = create_app(settings(database_url=url, root_path=root_path))
@@ -62,7 +62,7 @@ async def client_of(url: str, way: str) -> AsyncIterator[httpx2.AsyncClient]:
 @pytest.mark.parametrize("way", ["setting, taken away", "setting, left", "server", "mount"])
 async def test_prefix_in_headers(url: str, way: str) -> None:
     """Headers and the OpenAPI document have the prefix, and all paths are found below it."""
-    async with client_of(url, way) as client:
+    async with client_below(url, way) as client:
         made = [await client.post("/conversations/", json={"user_id": "ada"}) for _ in range(2)]
         conversation_id = made[0].json()["conversation_id"]
         assert made[0].headers["location"] == f"/a/parley/conversations/{conversation_id}"
@@ -83,7 +83,7 @@ async def test_prefix_in_headers(url: str, way: str) -> None:
 
 async def test_prefix_ends_at_a_slash(url: str) -> None:
     """A path that only begins with the same letters as the prefix is not found."""
-    async with client_of(url, "setting, taken away") as client:
+    async with client_below(url, "setting, taken away") as client:
         assert (await client.get("/a/parleylivez")).status_code == 404
 
 

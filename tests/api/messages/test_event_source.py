@@ -35,7 +35,7 @@ def events_path(message: dict[str, Any]) -> str:
     return f"{message_path(message)}/events"
 
 
-async def status_of(client: ParleyClient, path: str, last_event_id: str, **query: str) -> int:
+async def get_status(client: ParleyClient, path: str, last_event_id: str, **query: str) -> int:
     """Return the status of a request with a `Last-Event-ID`."""
     response = await client.get(path, headers={"Last-Event-ID": last_event_id}, params=query)
     return response.status_code
@@ -59,7 +59,7 @@ async def test_stops_for_user_message(client: ParleyClient) -> None:
     [events] = [each async for each in event_source(client, path)]
     assert events[-1].id == "5-end"
     await client.put(path.removesuffix("/events"), json={"content": "Hi"})
-    assert await status_of(client, path, "5-end") == 204
+    assert await get_status(client, path, "5-end") == 204
 
 
 async def test_last_event_sent_after_cut(client: ParleyClient) -> None:
@@ -88,12 +88,12 @@ async def test_any_end_id_is_204(client: ParleyClient, last_event_id: str) -> No
     """A `Last-Event-ID` that ends with `-end` is a 204 for any number, by GET and HEAD."""
     conversation = await client.create_conversation(message="Hello")
     path = events_path(conversation["messages"][1])
-    assert await status_of(client, path, last_event_id) == 204
-    assert await status_of(client, path, last_event_id, starting_after="1", user_id="ada") == 204
+    assert await get_status(client, path, last_event_id) == 204
+    assert await get_status(client, path, last_event_id, starting_after="1", user_id="ada") == 204
     assert (await client.head(path, headers={"Last-Event-ID": last_event_id})).status_code == 204
-    assert await status_of(client, path, last_event_id, user_id="eve") == 404
+    assert await get_status(client, path, last_event_id, user_id="eve") == 404
     await client.delete(path.removesuffix("/events"))
-    assert await status_of(client, path, last_event_id) == 404
+    assert await get_status(client, path, last_event_id) == 404
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ async def test_document_events_stop(client: ParleyClient) -> None:
     [events] = [each async for each in event_source(client, path)]
     assert [each.id for each in events] == [0] * (len(events) - 1) + ["end"]
     assert events[-1].name == "document.failed"
-    assert await status_of(client, path, "end", user_id="eve") == 404
+    assert await get_status(client, path, "end", user_id="eve") == 404
     for other in ("", "0", "5-end", "END", "nonsense"):
-        assert await status_of(client, path, other) == 200
+        assert await get_status(client, path, other) == 200
     await client.post_document(b"%PDF-1.7\nnothing")
     [*_, again] = [each async for each in event_source(client, path)]
     assert again[-1].id == "end"
     ready = await client.ingest(b"Some text.")
-    assert await status_of(client, f"{document_path(ready)}/events", "end") == 204
+    assert await get_status(client, f"{document_path(ready)}/events", "end") == 204
 
 
 async def test_each_reply_has_its_own_end(client: ParleyClient) -> None:

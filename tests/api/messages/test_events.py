@@ -28,7 +28,7 @@ def text_of(events: list[Event]) -> str:
     return "".join(event.data["delta"] for event in events if event.name == "message.delta")
 
 
-async def resumed(client: ParleyClient, path: str, **options: Any) -> list[Event]:
+async def resume(client: ParleyClient, path: str, **options: Any) -> list[Event]:
     """Read the events of a reply to their end, having checked the headers."""
     response = await client.get(path, **options)
     assert response.status_code == 200, response.text
@@ -37,7 +37,7 @@ async def resumed(client: ParleyClient, path: str, **options: Any) -> list[Event
     return parse_events(response.text)
 
 
-async def answered(client: ParleyClient, provider: FakeProvider, *steps: Any) -> tuple[str, list[Event]]:
+async def stream_reply(client: ParleyClient, provider: FakeProvider, *steps: Any) -> tuple[str, list[Event]]:
     """Stream a reply; return the path of its events, and all of them."""
     provider.reply(*steps)
     response = await client.post_message(await client.create_conversation(), "Hello", stream=True)
@@ -48,12 +48,12 @@ async def answered(client: ParleyClient, provider: FakeProvider, *steps: Any) ->
 
 async def test_resume_finished_reply(openai_client: ParleyClient, provider: FakeProvider) -> None:
     """From each character the rest of the text comes, by header and by query, then the last event."""
-    path, whole = await answered(openai_client, provider, *TEXT)
+    path, whole = await stream_reply(openai_client, provider, *TEXT)
     assert text_of(whole) == TEXT
     for k in range(len(TEXT) + 1):
         ways: list[dict[str, Any]] = [{"headers": {"Last-Event-ID": str(k)}}, {"params": {"starting_after": k}}]
         for options in ways:
-            events = await resumed(openai_client, path, **options)
+            events = await resume(openai_client, path, **options)
             assert text_of(events) == TEXT[k:]
             assert events[-1] == whole[-1]
             assert [event.id for event in events if event.name == "message.delta"] == [len(TEXT)] * (k < len(TEXT))
@@ -69,7 +69,7 @@ async def test_resume_running_reply(openai_client: ParleyClient, provider: FakeP
     readers = []
     for k, gate in enumerate(gates):
         seen = await read_until(openai_client, path, k)
-        readers.append(asyncio.create_task(resumed(openai_client, path, headers={"Last-Event-ID": str(k)})))
+        readers.append(asyncio.create_task(resume(openai_client, path, headers={"Last-Event-ID": str(k)})))
         assert seen == TEXT[:k]
         gate.set()
     for k, events in enumerate(await asyncio.gather(*readers)):
@@ -97,11 +97,11 @@ async def test_parts_equal_whole(
     openai_client: ParleyClient, provider: FakeProvider, pieces: list[str], places: list[int]
 ) -> None:
     """The parts of any text with any cuts add up to the stored text."""
-    path, whole = await answered(openai_client, provider, *pieces)
+    path, whole = await stream_reply(openai_client, provider, *pieces)
     text = text_of(whole)
     assert whole[-1].data["message"]["content"] == text == "".join(pieces)
     cuts = sorted({min(place, len(text)) for place in places} | {0})
-    parts = [text_of(await resumed(openai_client, path, params={"starting_after": cut})) for cut in cuts]
+    parts = [text_of(await resume(openai_client, path, params={"starting_after": cut})) for cut in cuts]
     assert all(part == text[cut:] for part, cut in zip(parts, cuts, strict=True))
 
 
@@ -109,7 +109,7 @@ async def test_header_wins_over_query(client: ParleyClient) -> None:
     """`Last-Event-ID` decides when both header and query are given."""
     reply = (await client.create_conversation(message="Hello"))["messages"][1]
     path = f"{message_path(reply)}/events"
-    events = await resumed(client, path, headers={"Last-Event-ID": "3"}, params={"starting_after": 1})
+    events = await resume(client, path, headers={"Last-Event-ID": "3"}, params={"starting_after": 1})
     assert text_of(events) == "lo"
 
 
@@ -118,7 +118,7 @@ async def test_reader_ahead_gets_last_event(client: ParleyClient, k: int) -> Non
     """A reader that has all of the text, or more, gets the last event only."""
     reply = (await client.create_conversation(message="Hello!"))["messages"][1]
     path = f"{message_path(reply)}/events"
-    [event] = await resumed(client, path, headers={"Last-Event-ID": str(k)})
+    [event] = await resume(client, path, headers={"Last-Event-ID": str(k)})
     assert (event.name, event.id, event.data["message"]) == ("message.completed", "6-end", reply)
 
 
@@ -138,7 +138,7 @@ async def test_invalid_position_refused(client: ParleyClient, where: str, k: str
 async def test_user_message_events(client: ParleyClient) -> None:
     """The events of a user's message are its text and `message.completed`."""
     question = (await client.create_conversation(message="Hello"))["messages"][0]
-    events = await resumed(client, f"{message_path(question)}/events")
+    events = await resume(client, f"{message_path(question)}/events")
     assert [event.name for event in events] == ["message.delta", "message.completed"]
     assert (text_of(events), events[-1].data["message"]) == ("Hello", question)
 
@@ -162,8 +162,8 @@ async def test_foreign_reply_not_found(client: ParleyClient) -> None:
 
 async def test_delta_size_limited(openai_client: ParleyClient, provider: FakeProvider) -> None:
     """A long text comes in events of bounded length."""
-    path, _ = await answered(openai_client, provider, "x" * (2 * MAX_DELTA + 1))
-    deltas = [event for event in await resumed(openai_client, path) if event.name == "message.delta"]
+    path, _ = await stream_reply(openai_client, provider, "x" * (2 * MAX_DELTA + 1))
+    deltas = [event for event in await resume(openai_client, path) if event.name == "message.delta"]
     assert [len(event.data["delta"]) for event in deltas] == [MAX_DELTA, MAX_DELTA, 1]
     assert [event.id for event in deltas] == [MAX_DELTA, 2 * MAX_DELTA, 2 * MAX_DELTA + 1]
 
@@ -172,7 +172,7 @@ async def test_first_event_shows_empty_reply(client: ParleyClient) -> None:
     """`turn.started` of a finished reply shows it as it was at the start, so that deltas can be added."""
     conversation = await client.create_conversation(message="Hello")
     reply = (await client.send(conversation, "Again"))["messages"][3]
-    started = (await resumed(client, f"{message_path(reply)}/events"))[0]
+    started = (await resume(client, f"{message_path(reply)}/events"))[0]
     assert started.data["user_message"]["content"] == "Again"
     assert (started.data["assistant_message"]["content"], started.data["assistant_message"]["status"]) == (
         "",

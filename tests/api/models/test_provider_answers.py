@@ -20,7 +20,7 @@ STATUSES = {"provider-error": 502, "provider-auth": 502, "context-too-long": 422
 async def test_recorded_answers(openai_client: ParleyClient, provider: FakeProvider) -> None:
     """Status, text, reasoning, finish reason and usage of each recorded answer are the expected ones."""
     provider.default = lambda call: GIVEN[call.body["model"]]
-    answers = await asyncio.gather(*(answered(openai_client, name) for name in GIVEN))
+    answers = await asyncio.gather(*(send_to_model(openai_client, name) for name in GIVEN))
     for (name, expected), (response, reply) in zip(EXPECTED_OF_GIVEN.items(), answers, strict=True):
         if not isinstance(expected, Made):
             expect_problem(response, STATUSES[expected.code], expected.code)
@@ -32,7 +32,7 @@ async def test_recorded_answers(openai_client: ParleyClient, provider: FakeProvi
         assert (name, reply["usage"]["estimated"]) == (name, expected.tokens is None)
 
 
-async def answered(client: ParleyClient, name: str) -> tuple[Any, dict[str, Any]]:
+async def send_to_model(client: ParleyClient, name: str) -> tuple[Any, dict[str, Any]]:
     """Send a message to the model of that name; return the answer, and the stored reply."""
     conversation = await client.create_conversation()
     response = await client.post_message(conversation, "hello", model=name)

@@ -17,7 +17,7 @@ from tests.support.service import Service, provider_settings, quiet, serving
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def sent(context: dict[str, Any]) -> list[tuple[int | None, str]]:
+def numbered_roles(context: dict[str, Any]) -> list[tuple[int | None, str]]:
     """Return the messages of a record as pairs of number and role."""
     return [(each["sequence_number"], each["role"]) for each in context["messages"]]
 
@@ -28,8 +28,10 @@ async def test_record_lists_messages(openai_client: ParleyClient, provider: Fake
     reply = (await openai_client.send(conversation, "Two"))["messages"][-1]
     context = await openai_client.get_prompt_record(reply)
     assert (context["provider"], context["model"]) == ("openai", "gpt-5-mini")
-    assert sent(context) == [(None, "system"), (1, "user"), (2, "assistant"), (3, "user")]
-    assert [message["role"] for message in provider.calls[1].body["messages"]] == [role for _, role in sent(context)]
+    assert numbered_roles(context) == [(None, "system"), (1, "user"), (2, "assistant"), (3, "user")]
+    assert [message["role"] for message in provider.calls[1].body["messages"]] == [
+        role for _, role in numbered_roles(context)
+    ]
     assert abs(sum(each["tokens"] for each in context["messages"]) - context["estimated_tokens"]) <= 2
     assert (context["summary"], context["citations"], context["queries"]) == (None, [], [])
     assert (context["retrieval"], context["omitted"]) == ({"status": "skipped"}, [])
@@ -46,7 +48,7 @@ async def test_record_lists_omissions(openai_client: ParleyClient, provider: Fak
     await openai_client.delete(message_path(fourth[-2]))
     last = (await openai_client.send(conversation, "Five"))["messages"][-1]  # 10, 11
     context = await openai_client.get_prompt_record(last)
-    assert sent(context) == [(1, "user"), (2, "assistant"), (5, "user"), (7, "assistant"), (10, "user")]
+    assert numbered_roles(context) == [(1, "user"), (2, "assistant"), (5, "user"), (7, "assistant"), (10, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [
         (3, 4, "no-reply"),
         (6, 6, "superseded"),
@@ -54,7 +56,7 @@ async def test_record_lists_omissions(openai_client: ParleyClient, provider: Fak
         (9, 9, "half-deleted"),
     ]
     regenerated = await openai_client.get_prompt_record(again.json()["messages"][-1])
-    assert sent(regenerated) == [(1, "user"), (2, "assistant"), (5, "user")]
+    assert numbered_roles(regenerated) == [(1, "user"), (2, "assistant"), (5, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in regenerated["omitted"]] == [
         (3, 4, "no-reply"),
         (6, 6, "superseded"),
@@ -71,10 +73,10 @@ async def test_failed_regeneration_omitted(openai_client: ParleyClient, provider
     last = (await openai_client.send(conversation, "Two"))["messages"]  # 5, 6
     assert [each["superseded_by"] for each in last] == [None] * 6
     context = await openai_client.get_prompt_record(last[-1])
-    assert sent(context) == [(1, "user"), (2, "assistant"), (5, "user")]
+    assert numbered_roles(context) == [(1, "user"), (2, "assistant"), (5, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [(3, 4, "no-reply")]
     context = await openai_client.get_prompt_record(last[3])
-    assert sent(context) == [(1, "user")]
+    assert numbered_roles(context) == [(1, "user")]
     assert [(each["first"], each["last"], each["reason"]) for each in context["omitted"]] == [(2, 3, "superseded")]
 
 
@@ -88,7 +90,7 @@ async def test_overflow_omitted_as_range(shared_database_url: str, provider: Fak
             await service.client.send(conversation, "w" * 150)
         reply = (await service.client.send(conversation, "Last"))["messages"][-1]
         context = await service.client.get_prompt_record(reply)
-        assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
+        assert numbered_roles(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
         assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
         assert context["estimated_tokens"] <= 200
 
@@ -103,7 +105,7 @@ async def test_oldest_history_omitted_by_turns(
         await openai_service.client.send(conversation, "Hello")
     reply = (await openai_service.client.send(conversation, "Last"))["messages"][-1]
     context = await openai_service.client.get_prompt_record(reply)
-    assert sent(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
+    assert numbered_roles(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
     assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
     await quiet(openai_service)
 

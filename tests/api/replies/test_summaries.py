@@ -31,26 +31,26 @@ def is_summary(call: Call) -> bool:
     return "keep the notes" in call.body["messages"][0]["content"]
 
 
-def summarising(answer: Answer) -> Callable[[Call], Answer]:
+def answer_summaries(answer: Answer) -> Callable[[Call], Answer]:
     """Return a provider's answers: this one for summaries, a long text otherwise."""
     return lambda call: answer if is_summary(call) else Reply(["w" * 100], usage=None)
 
 
 @contextlib.asynccontextmanager
-async def small(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[Service]:
+async def serve_small_window(url: str, provider: FakeProvider, **more: Any) -> AsyncIterator[Service]:
     """Start a service whose model has a small context window."""
     async with serving(provider_settings(provider, database_url=url, llm_context_window=WINDOW, **more)) as service:
         yield service
 
 
-async def summary_of(service: Service, conversation: dict[str, Any]) -> SummaryState:
+async def get_summary(service: Service, conversation: dict[str, Any]) -> SummaryState:
     """Return the state of a conversation's summary."""
     found: SummaryState | None = await service.database.read(summaries.summary_state, conversation["conversation_id"])
     assert found is not None
     return found
 
 
-async def grown(service: Service, provider: FakeProvider, turns: int = 6) -> dict[str, Any]:
+async def grow_conversation(service: Service, provider: FakeProvider, turns: int = 6) -> dict[str, Any]:
     """Create a conversation that has outgrown the window, and wait for its summaries."""
     conversation = await service.client.create_conversation(user_id="eve", system_prompt="Be kind.")
     for _ in range(turns):
@@ -61,10 +61,10 @@ async def grown(service: Service, provider: FakeProvider, turns: int = 6) -> dic
 
 async def test_overflow_summarised(shared_database_url: str, provider: FakeProvider) -> None:
     """A conversation that outgrows the window gets a summary, which is in the prompts from the next turn on."""
-    provider.default = summarising(Reply([SUMMARY], usage=(70, 7)))
-    async with small(shared_database_url, provider) as service:
-        conversation = await grown(service, provider, turns=4)
-        state = await summary_of(service, conversation)
+    provider.default = answer_summaries(Reply([SUMMARY], usage=(70, 7)))
+    async with serve_small_window(shared_database_url, provider) as service:
+        conversation = await grow_conversation(service, provider, turns=4)
+        state = await get_summary(service, conversation)
         assert state.summary is not None
         assert (state.summary.content, state.summary.last % 2) == (SUMMARY, 0)
         answer = await service.client.send(conversation, "Last")
@@ -86,15 +86,15 @@ async def test_overflow_summarised(shared_database_url: str, provider: FakeProvi
 
 async def test_summary_extended(shared_database_url: str, provider: FakeProvider) -> None:
     """The next summary is written from the last one and the messages since."""
-    provider.default = summarising(Reply([SUMMARY]))
-    async with small(shared_database_url, provider) as service:
-        conversation = await grown(service, provider, turns=14)
+    provider.default = answer_summaries(Reply([SUMMARY]))
+    async with serve_small_window(shared_database_url, provider) as service:
+        conversation = await grow_conversation(service, provider, turns=14)
         prompts = [call.body["messages"][1]["content"] for call in provider.calls if is_summary(call)]
         assert len(prompts) >= 2
         assert "(none)" in prompts[0]
         assert all(SUMMARY in each for each in prompts[1:])
         assert len(prompts) < 12  # each makes room for some turns to come
-        state = await summary_of(service, conversation)
+        state = await get_summary(service, conversation)
         assert state.summary is not None
         assert state.summary.last < 28
 
@@ -102,28 +102,28 @@ async def test_summary_extended(shared_database_url: str, provider: FakeProvider
 async def test_turns_do_not_wait_for_summary(shared_database_url: str, provider: FakeProvider) -> None:
     """All turns go on while a summary is being written, and only one is written at a time."""
     gate = asyncio.Event()
-    provider.default = summarising(Reply([gate, SUMMARY]))
-    async with small(shared_database_url, provider) as service:
+    provider.default = answer_summaries(Reply([gate, SUMMARY]))
+    async with serve_small_window(shared_database_url, provider) as service:
         conversation = await service.client.create_conversation(user_id="eve")
         for _ in range(8):
             await service.client.send(conversation, LONG)
         assert sum(map(is_summary, provider.calls)) == 1
         gate.set()
         await quiet(service)
-        assert (await summary_of(service, conversation)).summary is not None
+        assert (await get_summary(service, conversation)).summary is not None
 
 
 @pytest.mark.parametrize("change", ["edit", "delete"])
 async def test_summary_dropped_after_change(shared_database_url: str, provider: FakeProvider, change: str) -> None:
     """A summary is dropped when a message that it covers is edited or deleted."""
-    provider.default = summarising(Reply([SUMMARY]))
-    async with small(shared_database_url, provider) as service:
-        conversation = await grown(service, provider)
+    provider.default = answer_summaries(Reply([SUMMARY]))
+    async with serve_small_window(shared_database_url, provider) as service:
+        conversation = await grow_conversation(service, provider)
         first = (await service.client.get_messages(conversation, limit=1))[0]
         path = message_path(first)
         last = (await service.client.send(conversation, "Before"))["messages"][-1]
         await (service.client.put(path, json={"content": "v"}) if change == "edit" else service.client.delete(path))
-        assert (await summary_of(service, conversation)).summary is None
+        assert (await get_summary(service, conversation)).summary is None
         await service.client.send(conversation, "After")
         turn = next(call for call in reversed(provider.calls) if not is_summary(call))
         assert SUMMARY not in str(turn.body)
@@ -136,9 +136,9 @@ async def test_summary_dropped_after_supersession(shared_database_url: str, prov
     """A regeneration uses no summary of its own question; with text it drops that summary."""
     written = itertools.count(1)
     provider.default = lambda call: Reply([f"Notes {next(written)}." if is_summary(call) else "w" * 100], usage=None)
-    async with small(shared_database_url, provider) as service:
-        conversation = await grown(service, provider)
-        summary = (await summary_of(service, conversation)).summary
+    async with serve_small_window(shared_database_url, provider) as service:
+        conversation = await grow_conversation(service, provider)
+        summary = (await get_summary(service, conversation)).summary
         assert summary is not None
         messages = await service.client.get_messages(conversation)
         for each in messages[summary.last :]:
@@ -147,32 +147,32 @@ async def test_summary_dropped_after_supersession(shared_database_url: str, prov
         path = f"{message_path(reply)}/regenerate"
         provider.answer(context_too_long(), context_too_long())
         assert (await service.client.post(path, json={})).status_code == 422
-        assert (await summary_of(service, conversation)).summary == summary
-        revision = (await summary_of(service, conversation)).revision
+        assert (await get_summary(service, conversation)).summary == summary
+        revision = (await get_summary(service, conversation)).revision
         assert (await service.client.post(path, json={})).status_code == 201
         turn = next(call for call in reversed(provider.calls) if not is_summary(call))
         assert turn.body["messages"][-1]["content"] == messages[summary.last - 2]["content"]
         assert summary.content not in str(turn.body)
         await quiet(service)
-        assert (await summary_of(service, conversation)).revision > revision
+        assert (await get_summary(service, conversation)).revision > revision
         assert await service.database.read(summaries.summary_by_id, summary.summary_id) is None
 
 
 async def test_summary_kept_after_later_change(shared_database_url: str, provider: FakeProvider) -> None:
     """An edit of a message that the summary does not cover leaves it."""
-    provider.default = summarising(Reply([SUMMARY]))
-    async with small(shared_database_url, provider) as service:
-        conversation = await grown(service, provider)
+    provider.default = answer_summaries(Reply([SUMMARY]))
+    async with serve_small_window(shared_database_url, provider) as service:
+        conversation = await grow_conversation(service, provider)
         question = (await service.client.get_messages(conversation, order="desc", limit=2))[1]
         await service.client.put(message_path(question), json={"content": "v"})
-        assert (await summary_of(service, conversation)).summary is not None
+        assert (await get_summary(service, conversation)).summary is not None
 
 
 async def test_stale_summary_not_stored(shared_database_url: str, provider: FakeProvider) -> None:
     """A summary is not stored when one of its messages was deleted meanwhile."""
     gate = asyncio.Event()
-    provider.default = summarising(Reply([gate, SUMMARY]))
-    async with small(shared_database_url, provider) as service:
+    provider.default = answer_summaries(Reply([gate, SUMMARY]))
+    async with serve_small_window(shared_database_url, provider) as service:
         conversation = await service.client.create_conversation(user_id="eve")
         while not any(map(is_summary, provider.calls)):
             await service.client.send(conversation, LONG)
@@ -181,21 +181,21 @@ async def test_stale_summary_not_stored(shared_database_url: str, provider: Fake
         await service.client.delete(message_path(first))
         gate.set()
         await quiet(service)
-        assert (await summary_of(service, conversation)).summary is None
+        assert (await get_summary(service, conversation)).summary is None
 
 
 async def test_failed_summary_harmless(shared_database_url: str, provider: FakeProvider) -> None:
     """Without a summary the prompts have the newest messages, as before."""
-    provider.default = summarising(server_error())
-    async with small(shared_database_url, provider) as service:
-        conversation = await grown(service, provider, turns=5)
-        assert (await summary_of(service, conversation)).summary is None
+    provider.default = answer_summaries(server_error())
+    async with serve_small_window(shared_database_url, provider) as service:
+        conversation = await grow_conversation(service, provider, turns=5)
+        assert (await get_summary(service, conversation)).summary is None
         assert (await service.client.get_conversation(conversation))["message_count"] == 10
 
 
 async def test_summaries_disabled(shared_database_url: str, provider: FakeProvider) -> None:
     """With SUMMARIES=false no summary is written."""
-    provider.default = summarising(Reply([SUMMARY]))
-    async with small(shared_database_url, provider, summaries=False) as service:
-        await grown(service, provider, turns=5)
+    provider.default = answer_summaries(Reply([SUMMARY]))
+    async with serve_small_window(shared_database_url, provider, summaries=False) as service:
+        await grow_conversation(service, provider, turns=5)
         assert not any(map(is_summary, provider.calls))

@@ -21,7 +21,7 @@ def is_title(call: Call) -> bool:
     return "Write a title" in call.body["messages"][0]["content"]
 
 
-async def titled(service: Service, **body: Any) -> dict[str, Any]:
+async def create_titled_conversation(service: Service, **body: Any) -> dict[str, Any]:
     """Create a conversation, and return it after its title was written."""
     conversation = await service.client.create_conversation(user_id="eve", message="What is **so** special?", **body)
     await quiet(service)
@@ -29,17 +29,17 @@ async def titled(service: Service, **body: Any) -> dict[str, Any]:
     return found
 
 
-def titling(answer: Answer) -> Callable[[Call], Answer]:
+def answer_titles(answer: Answer) -> Callable[[Call], Answer]:
     """Return a provider's answers: this one for titles, an echo otherwise."""
     return lambda call: answer if is_title(call) else echo(call)
 
 
 async def test_model_titles_conversation(shared_database_url: str, provider: FakeProvider) -> None:
     """With TITLE_MODEL a model's title replaces the first one, without its thinking, marks and quotes."""
-    provider.default = titling(Reply([Thought("Hm."), '<think>So?</think>\n**Title:** "Something special".\n']))
+    provider.default = answer_titles(Reply([Thought("Hm."), '<think>So?</think>\n**Title:** "Something special".\n']))
     configured = provider_settings(provider, database_url=shared_database_url, title_model="groq:tiny")
     async with serving(configured) as service:
-        conversation = await titled(service)
+        conversation = await create_titled_conversation(service)
         assert (conversation["title"], conversation["title_source"]) == ("Something special", "model")
         [call] = [call for call in provider.calls if is_title(call)]
         assert (call.dialect is not None, call.body["model"]) == (True, "tiny")
@@ -51,7 +51,7 @@ async def test_model_titles_conversation(shared_database_url: str, provider: Fak
 async def test_user_title_not_overwritten(shared_database_url: str, provider: FakeProvider) -> None:
     """A title that the user has set stays, also when it was set while the model wrote another."""
     gate = asyncio.Event()
-    provider.default = titling(Reply([gate, "A model's"]))
+    provider.default = answer_titles(Reply([gate, "A model's"]))
     async with serving(provider_settings(provider, database_url=shared_database_url, title_model="tiny")) as service:
         given = await service.client.create_conversation(user_id="eve", message="Already titled", title="Mine")
         later, without = [await service.client.create_conversation(user_id="eve", message="Hello") for _ in range(2)]
@@ -83,9 +83,9 @@ async def test_user_title_not_overwritten(shared_database_url: str, provider: Fa
 )
 async def test_failed_title_keeps_first(shared_database_url: str, provider: FakeProvider, answer: Answer) -> None:
     """A model that fails, or returns nothing usable, leaves the title of the first message."""
-    provider.default = titling(answer)
+    provider.default = answer_titles(answer)
     async with serving(provider_settings(provider, database_url=shared_database_url, title_model="tiny")) as service:
-        conversation = await titled(service)
+        conversation = await create_titled_conversation(service)
         assert (conversation["title"], conversation["title_source"]) == ("What is so special?", "message")
 
 

@@ -22,7 +22,7 @@ STOP_SECONDS = 1.0
 RACES = 200
 
 
-async def at_work(service: Service, provider: FakeProvider, conversation: dict[str, Any]) -> dict[str, Any]:
+async def start_reply(service: Service, provider: FakeProvider, conversation: dict[str, Any]) -> dict[str, Any]:
     """Start a reply whose first half arrives and whose second half never does."""
     calls = len(provider.calls)
     provider.reply("Half ", asyncio.Event())
@@ -33,7 +33,7 @@ async def at_work(service: Service, provider: FakeProvider, conversation: dict[s
     return reply
 
 
-def cancel_of(reply: dict[str, Any]) -> str:
+def cancel_path(reply: dict[str, Any]) -> str:
     """Return the path that cancels a reply."""
     return f"{message_path(reply)}/cancel"
 
@@ -41,14 +41,14 @@ def cancel_of(reply: dict[str, Any]) -> str:
 async def test_cancel_closes_provider_keeps_text(openai_service: Service, provider: FakeProvider) -> None:
     """A cancel closes the provider's connection within a second and keeps the text so far."""
     conversation = await openai_service.client.create_conversation()
-    reply = await at_work(openai_service, provider, conversation)
-    response = await openai_service.client.post(cancel_of(reply))
+    reply = await start_reply(openai_service, provider, conversation)
+    response = await openai_service.client.post(cancel_path(reply))
     assert (response.status_code, response.json()["message_id"]) == (202, reply["message_id"])
     async with within(STOP_SECONDS):
         await provider.calls[-1].closed.wait()
     ended = await openai_service.client.wait_until_ended(conversation)
     assert (ended["status"], ended["content"], ended["finish_reason"]) == ("cancelled", "Half ", None)
-    expect_problem(await openai_service.client.post(cancel_of(reply)), 409, "already-finished")
+    expect_problem(await openai_service.client.post(cancel_path(reply)), 409, "already-finished")
 
 
 async def test_waiting_clients_get_partial_text(openai_service: Service, provider: FakeProvider) -> None:
@@ -59,8 +59,8 @@ async def test_waiting_clients_get_partial_text(openai_service: Service, provide
     await openai_service.client.wait_for_count(conversation, 2)
     reply = (await openai_service.client.get_messages(conversation))[1]
     await openai_service.services.turns.executor.runs[reply["message_id"]].stream.wait_beyond(0)
-    stream = asyncio.create_task(openai_service.client.get(cancel_of(reply).replace("cancel", "events")))
-    await openai_service.client.post(cancel_of(reply))
+    stream = asyncio.create_task(openai_service.client.get(cancel_path(reply).replace("cancel", "events")))
+    await openai_service.client.post(cancel_path(reply))
     answer = await post
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "Half ")
     assert parse_events((await stream).text)[-1].name == "message.cancelled"
@@ -69,17 +69,17 @@ async def test_waiting_clients_get_partial_text(openai_service: Service, provide
 async def test_queued_turn_cancelled(openai_service: Service, provider: FakeProvider) -> None:
     """A queued turn that is cancelled never reaches the provider, and the turn after it runs."""
     conversation = await openai_service.client.create_conversation()
-    first = await at_work(openai_service, provider, conversation)
+    first = await start_reply(openai_service, provider, conversation)
     second = asyncio.create_task(openai_service.client.post_message(conversation, "Second"))
     await openai_service.client.wait_for_count(conversation, 4)
     third = asyncio.create_task(openai_service.client.post_message(conversation, "Third"))
     await openai_service.client.wait_for_count(conversation, 6)
     waiting = (await openai_service.client.get_messages(conversation))[3]
-    response = await openai_service.client.post(cancel_of(waiting))
+    response = await openai_service.client.post(cancel_path(waiting))
     assert (response.status_code, response.json()["status"]) == (202, "cancelled")
     answer = await second
     assert (answer.status_code, answer.json()["assistant_reply"]) == (201, "")
-    await openai_service.client.post(cancel_of(first))
+    await openai_service.client.post(cancel_path(first))
     assert (await third).json()["assistant_reply"] == "Echo: Third"
     assert len(provider.calls) == 2
 
@@ -88,7 +88,7 @@ async def test_finished_message_not_cancelled(client: ParleyClient) -> None:
     """Cancelling a finished reply or a user's message is a 409 and changes nothing."""
     conversation = await client.create_conversation(message="Hello")
     for message in conversation["messages"]:
-        expect_problem(await client.post(cancel_of(message)), 409, "already-finished")
+        expect_problem(await client.post(cancel_path(message)), 409, "already-finished")
     assert await client.get_messages(conversation) == conversation["messages"]
 
 
@@ -98,11 +98,13 @@ async def test_cancel_races_with_end(openai_service: Service, provider: FakeProv
     chance, statuses = random.Random(seed), Counter[str]()
     conversation = await openai_service.client.create_conversation()
     for _ in range(RACES):
-        statuses[await raced(openai_service, provider, conversation, chance)] += 1
+        statuses[await race_cancel_with_end(openai_service, provider, conversation, chance)] += 1
     assert statuses.keys() == {"cancelled", "completed"}, f"seed {seed}: {statuses}"
 
 
-async def raced(service: Service, provider: FakeProvider, conversation: dict[str, Any], chance: random.Random) -> str:
+async def race_cancel_with_end(
+    service: Service, provider: FakeProvider, conversation: dict[str, Any], chance: random.Random
+) -> str:
     """Cancel a turn while its provider finishes, both after a random pause; return the final status."""
     gate, calls = asyncio.Event(), len(provider.calls)
     provider.reply("Half ", gate, "whole")

@@ -17,7 +17,7 @@ from tests.support.sse import parse_events
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def busy(service: Service, provider: FakeProvider, gate: asyncio.Event) -> dict[str, Any]:
+async def create_busy_conversation(service: Service, provider: FakeProvider, gate: asyncio.Event) -> dict[str, Any]:
     """Create a conversation with a turn that runs until the gate opens, and a queued one."""
     provider.reply("Half ", gate, "whole")
     conversation = await service.client.create_conversation()
@@ -32,7 +32,7 @@ async def busy(service: Service, provider: FakeProvider, gate: asyncio.Event) ->
 async def test_queued_turns_in_order(openai_service: Service, provider: FakeProvider) -> None:
     """By default a turn waits for the earlier ones, and its prompt has their messages."""
     gate = asyncio.Event()
-    conversation = await busy(openai_service, provider, gate)
+    conversation = await create_busy_conversation(openai_service, provider, gate)
     third = asyncio.create_task(openai_service.client.post_message(conversation, "Third", on_busy="queue", stream=True))
     await openai_service.client.wait_for_count(conversation, 6)
     gate.set()
@@ -46,7 +46,7 @@ async def test_queued_turns_in_order(openai_service: Service, provider: FakeProv
 async def test_client_leaves_queued_turn(openai_service: Service, provider: FakeProvider) -> None:
     """A queued turn runs although its client has disconnected."""
     gate = asyncio.Event()
-    conversation = await busy(openai_service, provider, gate)
+    conversation = await create_busy_conversation(openai_service, provider, gate)
     async with openai_service.client.stream(conversation, "Third") as events:
         await anext(events)
     gate.set()
@@ -56,7 +56,7 @@ async def test_client_leaves_queued_turn(openai_service: Service, provider: Fake
 async def test_reject_while_busy(openai_service: Service, provider: FakeProvider) -> None:
     """With `reject` a busy conversation answers 409 with the id of the running reply, and stores nothing."""
     gate = asyncio.Event()
-    conversation = await busy(openai_service, provider, gate)
+    conversation = await create_busy_conversation(openai_service, provider, gate)
     before = await row_counts(openai_service)
     problem = expect_problem(
         await openai_service.client.post_message(conversation, "No", on_busy="reject"), 409, "conversation-busy"
@@ -71,7 +71,7 @@ async def test_reject_while_busy(openai_service: Service, provider: FakeProvider
 
 async def test_interrupt_cancels_earlier_turns(openai_service: Service, provider: FakeProvider) -> None:
     """With `interrupt` the running reply is cancelled with its text, queued ones too, and the new turn runs."""
-    conversation = await busy(openai_service, provider, asyncio.Event())
+    conversation = await create_busy_conversation(openai_service, provider, asyncio.Event())
     answer = await openai_service.client.send(conversation, "Third", on_busy="interrupt")
     assert answer["assistant_reply"] == "Echo: Third"
     replies = [message for message in answer["messages"] if message["role"] == "assistant"]

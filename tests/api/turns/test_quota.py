@@ -108,7 +108,7 @@ async def test_queued_turn_refused(bounded_service: Service, provider: FakeProvi
     await bounded_service.client.post_message(conversation, "One", background=True)
     await provider.wait_calls(1)
     waiting = asyncio.create_task(bounded_service.client.post_message(conversation, "Two"))
-    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  only polling tells
+    while len(bounded_service.services.turns.executor.queue) == 0:  # noqa: ASYNC110  only polling works
         await asyncio.sleep(0)
     gate.set()
     expect_problem(await waiting, 429, "quota-exceeded")

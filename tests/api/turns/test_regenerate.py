@@ -21,7 +21,7 @@ from tests.support.sse import parse_events
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def regenerated(client: ParleyClient, reply: dict[str, Any], **body: Any) -> httpx2.Response:
+async def regenerate(client: ParleyClient, reply: dict[str, Any], **body: Any) -> httpx2.Response:
     """Regenerate a reply, and return the answer."""
     return await client.post(f"{message_path(reply)}/regenerate", json=body)
 
@@ -31,7 +31,7 @@ async def test_new_reply_supersedes_old(openai_client: ParleyClient, provider: F
     conversation = await openai_client.create_conversation(message="One")
     before = (await openai_client.send(conversation, "Two"))["messages"][3]
     provider.reply("Better")
-    response = await regenerated(openai_client, before)
+    response = await regenerate(openai_client, before)
     assert response.status_code == 201
     answer = response.json()
     after = answer["messages"][-1]
@@ -51,17 +51,17 @@ async def test_other_model_regenerates(client: ParleyClient) -> None:
     failed = await client.post_message(conversation := await client.create_conversation(), "Hello", model="fail-midway")
     assert failed.status_code == 502
     reply = (await client.get_messages(conversation))[1]
-    answer = (await regenerated(client, reply, model="echo", temperature=0.5, max_tokens=100)).json()
+    answer = (await regenerate(client, reply, model="echo", temperature=0.5, max_tokens=100)).json()
     assert (answer["messages"][-1]["model"], answer["assistant_reply"]) == ("echo", "Hello")
 
 
 async def test_repeated_regeneration(client: ParleyClient) -> None:
     """Each new reply can be regenerated; a superseded one cannot."""
     first = (await client.create_conversation(message="Hello"))["messages"][1]
-    second = (await regenerated(client, first)).json()["messages"][-1]
-    third = (await regenerated(client, second)).json()["messages"][-1]
+    second = (await regenerate(client, first)).json()["messages"][-1]
+    third = (await regenerate(client, second)).json()["messages"][-1]
     assert third["sequence_number"] == 4
-    expect_problem(await regenerated(client, first), 409, "cannot-regenerate")
+    expect_problem(await regenerate(client, first), 409, "cannot-regenerate")
 
 
 async def test_superseded_after_new_text(openai_client: ParleyClient, provider: FakeProvider) -> None:
@@ -70,8 +70,8 @@ async def test_superseded_after_new_text(openai_client: ParleyClient, provider: 
     gate = asyncio.Event()
     provider.reply("Half ", gate, "whole")
     path = message_path(old)
-    running = await regenerated(openai_client, old, background=True)
-    waiting = await regenerated(openai_client, old, background=True)
+    running = await regenerate(openai_client, old, background=True)
+    waiting = await regenerate(openai_client, old, background=True)
     await provider.wait_calls(2)
     assert await openai_client.get_json(path) == old
     later = asyncio.create_task(openai_client.post_message(old, "And?"))
@@ -91,7 +91,7 @@ async def test_failed_regeneration_keeps_old(openai_client: ParleyClient, provid
     old = (await openai_client.create_conversation(message="Hello"))["messages"][1]
     for _ in range(times):
         provider.answer(context_too_long())
-        expect_problem(await regenerated(openai_client, old), 422, "context-too-long")
+        expect_problem(await regenerate(openai_client, old), 422, "context-too-long")
     await openai_client.send(old, "And?")
     assert [message["content"] for message in provider.calls[-1].body["messages"]] == ["Hello", "Echo: Hello", "And?"]
     messages = await openai_client.get_messages(old)
@@ -99,8 +99,8 @@ async def test_failed_regeneration_keeps_old(openai_client: ParleyClient, provid
     for each in messages[-2:]:
         await openai_client.delete(message_path(each))
     provider.answer(context_too_long())
-    expect_problem(await regenerated(openai_client, messages[-3]), 422, "context-too-long")
-    after = (await regenerated(openai_client, old)).json()["messages"]
+    expect_problem(await regenerate(openai_client, messages[-3]), 422, "context-too-long")
+    after = (await regenerate(openai_client, old)).json()["messages"]
     assert {each["superseded_by"] for each in after[1:-1]} == {after[-1]["message_id"]}
 
 
@@ -108,10 +108,10 @@ async def test_partial_reply_supersedes(openai_service: Service, provider: FakeP
     """A new reply that failed or was cancelled after some text supersedes the old one."""
     first = (await openai_service.client.create_conversation(message="Hello"))["messages"][1]
     provider.reply("Cut", finish=None)
-    expect_problem(await regenerated(openai_service.client, first), 502, "provider-truncated")
+    expect_problem(await regenerate(openai_service.client, first), 502, "provider-truncated")
     cut = (await openai_service.client.get_messages(first))[-1]
     provider.reply("Stopped", asyncio.Event())
-    accepted = await regenerated(openai_service.client, cut, background=True)
+    accepted = await regenerate(openai_service.client, cut, background=True)
     where = accepted.headers["location"]
     await openai_service.services.turns.executor.runs[where.rpartition("/")[2]].stream.wait_beyond(0)
     await openai_service.client.post(f"{where}/cancel")
@@ -133,7 +133,7 @@ async def test_partial_reply_supersedes(openai_service: Service, provider: FakeP
 async def test_check_finds_wrong_supersession(service: Service, damage: str, finding: str) -> None:
     """`parley check` reports questions with several current replies, or with none."""
     old = (await service.client.create_conversation(message="Hello"))["messages"][1]
-    new = (await regenerated(service.client, old)).json()["messages"][-1]
+    new = (await regenerate(service.client, old)).json()["messages"][-1]
     assert await service.database.read(conversations.findings, service.database.kind) == []
     harmed = new if "content" in damage else old
 
@@ -154,10 +154,10 @@ async def test_regeneration_queued(openai_service: Service, provider: FakeProvid
     path = message_path(waiting)
     assert (await openai_service.client.post(f"{path}/cancel")).json()["status"] == "cancelled"
     before = await row_counts(openai_service)
-    busy = expect_problem(await regenerated(openai_service.client, waiting, on_busy="reject"), 409, "conversation-busy")
+    busy = expect_problem(await regenerate(openai_service.client, waiting, on_busy="reject"), 409, "conversation-busy")
     assert busy["message_id"] == (await openai_service.client.get_messages(waiting))[1]["message_id"]
     assert await row_counts(openai_service) == before
-    queued = asyncio.create_task(regenerated(openai_service.client, waiting, stream=True))
+    queued = asyncio.create_task(regenerate(openai_service.client, waiting, stream=True))
     await openai_service.client.wait_for_count(conversation, 5)
     gate.set()
     events = parse_events((await queued).text)
@@ -171,9 +171,9 @@ async def test_regeneration_interrupts(openai_service: Service, provider: FakePr
     """With `interrupt` another running regeneration is cancelled with its text and superseded."""
     old = (await openai_service.client.create_conversation(message="Hello"))["messages"][1]
     provider.reply("Half ", asyncio.Event())
-    running = (await regenerated(openai_service.client, old, background=True)).json()["messages"][1]
+    running = (await regenerate(openai_service.client, old, background=True)).json()["messages"][1]
     await openai_service.services.turns.executor.runs[running["message_id"]].stream.wait_beyond(0)
-    answer = (await regenerated(openai_service.client, old, on_busy="interrupt")).json()
+    answer = (await regenerate(openai_service.client, old, on_busy="interrupt")).json()
     replies = answer["messages"][1:]
     assert [(each["status"], each["content"], each["superseded_by"]) for each in replies] == [
         ("completed", "Echo: Hello", running["message_id"]),
@@ -188,9 +188,9 @@ async def test_regeneration_queue_limit(openai_service: Service, provider: FakeP
     old = (await openai_service.client.create_conversation(message="Hello"))["messages"][1]
     provider.reply(gate := asyncio.Event(), "Whole")
     for _ in range(64):
-        assert (await regenerated(openai_service.client, old, background=True)).status_code == 202
+        assert (await regenerate(openai_service.client, old, background=True)).status_code == 202
     before = await row_counts(openai_service)
-    expect_problem(await regenerated(openai_service.client, old), 409, "queue-full")
+    expect_problem(await regenerate(openai_service.client, old), 409, "queue-full")
     assert await row_counts(openai_service) == before
     waiting = list(openai_service.services.turns.executor.runs.values())
     for run in waiting[1:]:
@@ -223,10 +223,10 @@ async def test_regeneration_with_key(openai_client: ParleyClient, provider: Fake
 async def test_regeneration_forms(client: ParleyClient) -> None:
     """A regeneration can be streamed or run in the background."""
     reply = (await client.create_conversation(message="Hello"))["messages"][1]
-    events = parse_events((await regenerated(client, reply, stream=True)).text)
+    events = parse_events((await regenerate(client, reply, stream=True)).text)
     assert [event.name for event in events] == ["turn.started", "message.delta", "message.completed"]
     assert events[0].data["user_message"]["content"] == "Hello"
-    accepted = await regenerated(client, events[-1].data["message"], background=True)
+    accepted = await regenerate(client, events[-1].data["message"], background=True)
     assert accepted.status_code == 202
     assert [message["role"] for message in accepted.json()["messages"]] == ["user", "assistant"]
     ended = (await client.get_events(f"{accepted.headers['location']}/events"))[-1]
@@ -239,8 +239,8 @@ async def test_only_last_reply(service: Service) -> None:
     await service.client.send(conversation, "Two")
     question, first = conversation["messages"]
     before = await row_counts(service)
-    expect_problem(await regenerated(service.client, first), 409, "cannot-regenerate")
-    expect_problem(await regenerated(service.client, question), 422, "validation-error")
+    expect_problem(await regenerate(service.client, first), 409, "cannot-regenerate")
+    expect_problem(await regenerate(service.client, question), 422, "validation-error")
     assert await row_counts(service) == before
     assert (await service.client.send(conversation, "Three"))["messages"][-1]["sequence_number"] == 6
 
@@ -252,14 +252,14 @@ async def test_unfinished_reply_not_regenerated(openai_client: ParleyClient, pro
     reply = (
         await openai_client.post_message(await openai_client.create_conversation(), "Hello", background=True)
     ).json()["messages"][1]
-    expect_problem(await regenerated(openai_client, reply), 409, "turn-unfinished")
+    expect_problem(await regenerate(openai_client, reply), 409, "turn-unfinished")
     gate.set()
     await openai_client.get(f"{message_path(reply)}/events")
-    assert (await regenerated(openai_client, reply)).status_code == 201
+    assert (await regenerate(openai_client, reply)).status_code == 201
 
 
 async def test_orphaned_reply_not_regenerated(client: ParleyClient) -> None:
     """A reply whose question was deleted cannot be regenerated."""
     question, reply = (await client.create_conversation(message="Hello"))["messages"]
     await client.delete(message_path(question))
-    expect_problem(await regenerated(client, reply), 409, "cannot-regenerate")
+    expect_problem(await regenerate(client, reply), 409, "cannot-regenerate")

@@ -263,7 +263,7 @@ def check_talk(talk: Talk, *, prompts: bool) -> None:
         assert int(mark[1]) > called, "in sequence order"
         called = int(mark[1])
         if prompts and question in talk.listed:
-            assert talk.prompts[mark[0]] == [*earlier(talk, known, question, reply), question["content"]]
+            assert talk.prompts[mark[0]] == [*expected_prompt(talk, known, question, reply), question["content"]]
 
 
 def with_text(talk: Talk, known: list[dict[str, Any]], question: dict[str, Any]) -> list[dict[str, Any]]:
@@ -272,7 +272,7 @@ def with_text(talk: Talk, known: list[dict[str, Any]], question: dict[str, Any])
     return [each for each in of_it if each["content"].strip()]
 
 
-def earlier(
+def expected_prompt(
     talk: Talk, known: list[dict[str, Any]], question: dict[str, Any], reply: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the expected prompt before a question: each earlier one with its newest reply that has text."""

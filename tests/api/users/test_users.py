@@ -218,15 +218,15 @@ async def test_conversation_during_erasure(postgres_service: Service) -> None:
     async with postgres_service.database.engine.connect() as connection:
         await connection.execute(text("LOCK TABLE conversations IN SHARE MODE"))
         making = asyncio.create_task(postgres_service.client.create_conversation(message="Hello"))
-        await until_locked_out(connection, 1)
+        await wait_for_locks(connection, 1)
         erasing = asyncio.create_task(postgres_service.client.delete("/users/ada"))
-        await until_locked_out(connection, 2)
+        await wait_for_locks(connection, 2)
         await connection.rollback()
     assert ((await erasing).status_code, (await making)["message_count"]) == (204, 2)
     assert await row_counts(postgres_service) == {"users": 1, "conversations": 1, "messages": 2}
 
 
-async def until_locked_out(connection: AsyncConnection, sessions: int) -> None:
+async def wait_for_locks(connection: AsyncConnection, sessions: int) -> None:
     """Poll until so many sessions wait for a table's lock."""
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'")
     async with asyncio.timeout(10):

@@ -57,7 +57,7 @@ async def wait_until_deleted(path: Path, left: int) -> None:
     """Wait until the refused upload is deleted, no more than `left` parts remain and the log has shrunk."""
     log = path.with_name(f"{path.name}-wal")
     async with asyncio.timeout(CLEARED_SECONDS):
-        while count_parts(path) > left or log.stat().st_size > LOG_BYTES:  # noqa: ASYNC110  only polling tells
+        while count_parts(path) > left or log.stat().st_size > LOG_BYTES:  # noqa: ASYNC110  only polling works
             await asyncio.sleep(POLL_SECONDS)
 
 

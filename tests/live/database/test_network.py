@@ -86,7 +86,7 @@ async def far(
 async def wait_for_heartbeat(database_url: str) -> None:
     """Wait until the process with the running turn has just renewed its lease, which then lasts through a stall."""
     async with within(2 * Timings().heartbeat):
-        while (await execute(database_url, LEASE))[0][0] < now_ms() + LASTS_MS:  # noqa: ASYNC110  only polling tells
+        while (await execute(database_url, LEASE))[0][0] < now_ms() + LASTS_MS:  # noqa: ASYNC110  only polling works
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -91,7 +91,7 @@ async def test_two_processes_serve(tmp_path: Path, pooled: Pooled) -> None:
 
 
 async def test_concurrent_starts_migrate_once(pooled: Pooled) -> None:
-    """The migration lock belongs to a transaction, is held until the migration ends and by nobody afterwards."""
+    """The migration lock belongs to a transaction: it is held until the migration ends and released after it."""
     async with contextlib.AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(pooled.database(pool_size=1)) for _ in range(4)]
         await asyncio.gather(*map(schema.upgrade, databases))

@@ -84,7 +84,7 @@ async def kill_during_upload(parley: Parley, database_url: str) -> None:
 
     sending = asyncio.create_task(parley.client.post("/documents", content=half(), headers=FORM))
     async with asyncio.timeout(30):
-        while not await count_rows(database_url, DocumentContentRow):  # noqa: ASYNC110  only polling tells
+        while not await count_rows(database_url, DocumentContentRow):  # noqa: ASYNC110  only polling works
             await asyncio.sleep(POLL_SECONDS)
     parley.kill()
     sending.cancel()
@@ -124,7 +124,7 @@ async def wait_until_sound(directory: Path, database_url: str) -> None:
     database = connect(database_url, pool_size=1)
     try:
         async with asyncio.timeout(SOUND_SECONDS):
-            while await database.read(conversations.findings, database.kind):  # noqa: ASYNC110  only polling tells
+            while await database.read(conversations.findings, database.kind):  # noqa: ASYNC110  only polling works
                 await asyncio.sleep(POLL_SECONDS)
     finally:
         await database.close()
@@ -155,7 +155,7 @@ async def test_new_embedding_model_after_restart(tmp_path: Path, url: str) -> No
             document = await parley.client.wait_until_read(await parley.client.upload(TEXT, "a.md"))
         async with parley_process(tmp_path, **embeddings.settings("second"), database_url=url) as parley:
             async with asyncio.timeout(30):
-                while await execute(url, VECTORS) != [("fake:second", "fake:second")]:  # noqa: ASYNC110  only polling tells
+                while await execute(url, VECTORS) != [("fake:second", "fake:second")]:  # noqa: ASYNC110  only polling works
                     await asyncio.sleep(POLL_SECONDS)
             assert await parley.client.get_document(document) == document
 

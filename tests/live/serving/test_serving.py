@@ -55,7 +55,7 @@ async def test_silent_connections_expire(tmp_path: Path, url: str) -> None:
             for _ in range(OPEN_FILES[1] + 50):
                 await stack.enter_async_context(connection(parley.url))
             async with asyncio.timeout(20):
-                while not await parley.answers("/livez"):  # noqa: ASYNC110  only polling tells
+                while not await parley.answers("/livez"):  # noqa: ASYNC110  only polling works
                     await asyncio.sleep(POLL_SECONDS)
         events = [line["event"] for line in parley.log]
         assert not any("accept" in event for event in events)

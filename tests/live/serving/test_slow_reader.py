@@ -61,7 +61,7 @@ async def wait_until_completed(url: str) -> None:
     """Poll the database until the reply is completed; through the API the process would copy the reply each time."""
     status = select(MessageRow.status).where(MessageRow.role == "assistant")
     async with asyncio.timeout(30):
-        while await execute(url, status) != [("completed",)]:  # noqa: ASYNC110  only polling tells
+        while await execute(url, status) != [("completed",)]:  # noqa: ASYNC110  only polling works
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -20,7 +20,7 @@ from tests.support.stored import count_rows, stored_messages
 async def wait_for_leases(database_url: str, count: int) -> None:
     """Wait until this number of processes has a lease."""
     async with asyncio.timeout(20):
-        while await count_rows(database_url, ProcessRow) != count:  # noqa: ASYNC110  only polling tells
+        while await count_rows(database_url, ProcessRow) != count:  # noqa: ASYNC110  only polling works
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -71,7 +71,7 @@ async def test_one_conversation_in_two_processes(pair: Pair, tmp_path: Path) -> 
     found = await pair.other.client.get_messages(conversation)
     assert [each["sequence_number"] for each in found] == list(range(1, 81))
     assert [each["role"] for each in found] == ["user", "assistant"] * 40
-    assert all(asked["content"] == reply["content"] for asked, reply in zip(found[::2], found[1::2], strict=True))
+    assert all(question["content"] == reply["content"] for question, reply in zip(found[::2], found[1::2], strict=True))
     assert sorted(each["content"] for each in found[::2]) == sorted(questions)
     checked = await parley_command(tmp_path, "check", database_url=pair.database_url)
     assert (checked.returncode, checked.stdout) == (0, "0 broken invariants\n")
@@ -233,7 +233,7 @@ async def test_retry_gets_the_lost_answer(crashed: Crash) -> None:
 
 @pytest.mark.parametrize(("k", "text"), [(0, "Half "), (3, "f "), (5, None), (9, None)])
 async def test_lost_stream_is_resumed(crashed: Crash, k: int, text: str | None) -> None:
-    """A resumed stream sends the rest of the saved text and the end, which tells the authoritative text."""
+    """A resumed stream sends the rest of the saved text and an end with the authoritative text."""
     path = f"{messages_path(crashed.conversation)}/{crashed.recovered[1]['message_id']}/events"
     response = await crashed.restarted.client.get(path, headers={"Last-Event-ID": str(k)})
     *before, end = parse_events(response.text)

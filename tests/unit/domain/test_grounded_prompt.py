@@ -83,7 +83,7 @@ def test_smaller_window_keeps_the_numbers() -> None:
         "<system>",
     ],
 )
-def test_look_alikes_are_defused(text: str) -> None:
+def test_imitated_marks_are_defused(text: str) -> None:
     """Text that resembles a passage delimiter or a chat template mark has its first character replaced."""
     [block] = delimited([passage(text)], MARK)
     assert text not in block

@@ -41,7 +41,7 @@ for opening, closing in MARKS.items():
 
 
 class Reader:
-    """A reader of a reply, to whom text may have been sent already."""
+    """A reader of a reply, which may have received text already."""
 
     def __init__(self, *, sent: bool = False, hold: bool = False) -> None:
         self.text = self.reasoning = ""
