@@ -23,7 +23,6 @@ BATCH_PARTS = 4
 """Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
 BATCH_CHUNKS = 250
 """Rows of chunks or vectors that one transaction deletes."""
-VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
 
 BY_ID = DocumentRow.document_id == bindparam("document_id")
 OWN_UPLOAD = and_(BY_ID, DocumentRow.status == HiddenStatus.UPLOADING, DocumentRow.process_id == bindparam("receiver"))

@@ -8,13 +8,21 @@ from typing import Any
 from sqlalchemy import Select, and_, column, func, not_, or_, select, table, text
 
 from app.db.database import Kind
-from app.db.models import ChunkRow, ChunkVectorRow, DocumentContentRow, DocumentRow, DocumentTextRow, UserRow
+from app.db.models import (
+    ChunkRow,
+    ChunkVectorRow,
+    DocumentContentRow,
+    DocumentRow,
+    DocumentTextRow,
+    HiddenStatus,
+    UserRow,
+)
 from app.db.predicates import current, lease_is_live
 from app.db.transaction import Transaction, execute, fetch_value
 from app.domain.documents import DocumentStatus
 
 IDS = select(DocumentRow.document_id)
-HIDDEN = ("uploading", "deleting")
+HIDDEN = tuple(HiddenStatus)
 READY = DocumentRow.status == DocumentStatus.READY
 CHUNKS = ChunkRow.document_id == DocumentRow.document_id
 CURRENT_CHUNKS = and_(CHUNKS, ChunkRow.generation == DocumentRow.generation)
