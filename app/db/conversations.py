@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import documents
 from app.db.expressions import columns_of, insert_into, parameter
 from app.db.models import ConversationRow, UserRow
-from app.db.predicates import OWNER, owned_by_caller
+from app.db.predicates import OWNER, OWNER_ROW_ID, owned_by_caller
 from app.db.transaction import Row, Transaction, execute, fetch_one, fetch_value
 from app.domain.conversations import Conversation, NewConversation, TitleSource
 from app.domain.messages import Sampling
@@ -42,9 +42,7 @@ DELETE = (
 
 def page_query(*, of_mode: bool, after_position: bool) -> Select[Any]:
     """Select a page of a user's conversations, of one mode or of both, from the start or after a position."""
-    # By the id of the owner's row and not by a join: PostgreSQL would sort all of the user's conversations.
-    owner_id = select(UserRow.id).where(UserRow.user_id == bindparam("owner")).scalar_subquery()
-    query = select(*columns_of(ConversationRow)).where(ConversationRow.owner_id == owner_id)
+    query = select(*columns_of(ConversationRow)).where(ConversationRow.owner_id == OWNER_ROW_ID)
     if of_mode:
         query = query.where(ConversationRow.mode == bindparam("mode"))
     if after_position:  # in a form that an index can seek to

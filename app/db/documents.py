@@ -13,7 +13,7 @@ from sqlalchemy import and_, bindparam, delete, select, update
 from app.db import users
 from app.db.expressions import insert_into
 from app.db.models import ChunkRow, DocumentContentRow, DocumentRow, DocumentTextRow, HiddenStatus, UserRow
-from app.db.predicates import owned_by_caller, visible
+from app.db.predicates import OWNER_ROW_ID, owned_by_caller, visible
 from app.db.transaction import Row, Transaction, execute, fetch_one, fetch_value
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
 from app.domain.ids import new_id
@@ -111,7 +111,7 @@ OF_ANY_USER = DOCUMENT.where(BY_ID)
 OF_CALLER = OF_ANY_USER.where(owned_by_caller(DocumentRow))
 PAGE = (
     DOCUMENT.where(
-        DocumentRow.owner_id == select(UserRow.id).where(UserRow.user_id == bindparam("user_id")).scalar_subquery(),
+        DocumentRow.owner_id == OWNER_ROW_ID,
         DocumentRow.document_id < bindparam("before"),
     )
     .order_by(DocumentRow.document_id.desc())
@@ -287,7 +287,7 @@ def by_ids(document_ids: Sequence[str]) -> Transaction[dict[str, Document]]:
 
 def page(user_id: str, after: str | None, limit: int) -> Transaction[list[Document]]:
     """List a user's documents, newest first, after the document of that id; from the newest where it is None."""
-    rows = yield from execute(PAGE, user_id=user_id, before=after or LAST_ID, limit=limit)
+    rows = yield from execute(PAGE, owner=user_id, before=after or LAST_ID, limit=limit)
     return [document_of(row) for row in rows]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ScalarSelect, Select, bindparam, delete, select, update
 
 from app.db.expressions import insert_into
-from app.db.models import ConversationRow, IdempotencyKeyRow, MessageRow, UserRow
-from app.db.predicates import owned_by_caller, unfinished
+from app.db.models import ConversationRow, IdempotencyKeyRow, MessageRow
+from app.db.predicates import OWNER_ROW_ID, owned_by_caller, unfinished
 from app.db.transaction import Transaction, execute, fetch_one
 from app.domain.idempotency import RETENTION_MS, FirstResult, IdempotencyKey
 
@@ -23,7 +23,7 @@ def first_result_of(owner_id: ScalarSelect[str]) -> Select[str, str, str | None]
     return select(*result).where(IdempotencyKeyRow.key == bindparam("key"), IdempotencyKeyRow.owner_id == owner_id)
 
 
-FIND_OF_USER = first_result_of(select(UserRow.id).where(UserRow.user_id == bindparam("owner")).scalar_subquery())
+FIND_OF_USER = first_result_of(OWNER_ROW_ID)
 FIND_OF_CONVERSATION = first_result_of(
     select(ConversationRow.owner_id)
     .where(ConversationRow.conversation_id == bindparam("conversation_id"), owned_by_caller(ConversationRow))

@@ -27,6 +27,8 @@ Worked: TypeAlias = type[MessageRow] | type[DocumentRow]
 
 OWNER = UserRow.user_id == func.coalesce(parameter(UserRow.user_id, "owner"), UserRow.user_id)
 """The user's row is that of the user `owner`, or, where that is None, of any user who is not erased."""
+OWNER_ROW_ID = select(UserRow.id).where(UserRow.user_id == bindparam("owner")).scalar_subquery()
+"""Id of the row of the user `owner`; with a join in its place PostgreSQL would sort all rows of the user."""
 
 
 def owned_by_caller(table: type[ConversationRow] | type[DocumentRow]) -> ColumnElement[bool]:

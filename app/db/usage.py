@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.expressions import insert_rows_of, parameter
 from app.db.models import AttemptRow, UserRow
+from app.db.predicates import OWNER_ROW_ID
 from app.db.transaction import Row, Transaction, execute, fetch_value
 from app.domain.messages import Usage
 from app.domain.usage import Attempt, DailyUsage
@@ -59,7 +60,7 @@ BY_DAY = (
         (func.max(case((AttemptRow.estimated.is_(True), 1), else_=0)) == 1).label("estimated"),
     )
     .where(
-        AttemptRow.owner_id == select(UserRow.id).where(UserRow.user_id == bindparam("user_id")).scalar_subquery(),
+        AttemptRow.owner_id == OWNER_ROW_ID,
         AttemptRow.day >= bindparam("first"),
         AttemptRow.day <= bindparam("last"),
     )
@@ -104,7 +105,7 @@ def of_message(message_id: str) -> Transaction[list[Attempt]]:
 
 def by_day(user_id: str, first: str, last: str) -> Transaction[list[DailyUsage]]:
     """Sum a user's usage from one day to another by day, provider and model, the latest day first."""
-    rows = yield from execute(BY_DAY, user_id=user_id, first=first, last=last)
+    rows = yield from execute(BY_DAY, owner=user_id, first=first, last=last)
     return [DailyUsage(*row) for row in rows]
 
 

@@ -176,7 +176,7 @@ async def test_value_out_of_range_is_no_outage(wired: Wired) -> None:
     """A value that asyncpg refuses before the server gets it is raised as the driver's own error."""
 
     def too_large() -> Transaction[None]:
-        yield from run_sql("SELECT $1::integer", 2**40)
+        yield from run_sql("SELECT CAST($1 AS integer)", 2**40)
 
     with pytest.raises(asyncpg.DataError, match="int32"):
         await wired.through.read(too_large)

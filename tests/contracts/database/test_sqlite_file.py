@@ -227,7 +227,7 @@ async def test_unopenable_file_is_lasting_outage(tmp_path: Path) -> None:
     (tmp_path / "parley.db").mkdir()
     for use in (*USES, schema.upgrade):
         database = connect(f"sqlite:///{tmp_path}/parley.db", pool_size=1)
-        with pytest.raises(DatabaseUnavailable, match="unreachable") as caught:
+        with pytest.raises(DatabaseUnavailable, match="unavailable; retry later") as caught:
             await use(database)
         assert not caught.value.transient
         await database.close()
