@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
 
 import orjson
 from sqlalchemy import BindParameter, ColumnElement, Dialect, Executable, Float, literal_column, null
@@ -13,6 +14,9 @@ from sqlalchemy.sql import visitors
 
 FLOAT8 = 701
 """PostgreSQL's type number of double precision, by which SQLAlchemy chooses asyncpg's converter of floats."""
+
+MANY_ROWS = 10
+"""Number of rows from which on converting whole columns takes less time than converting each row."""
 
 Convert = Callable[[Any], Any]
 
@@ -35,8 +39,13 @@ class CompiledStatement:
             for name, each in parameters
             if not each.required
         }
-        self._parameters = [(name, None if name in self._constants else converters[name]) for name, _ in parameters]
         self._names = frozenset(converters) - self._constants.keys()
+        self._values_of = values_getter([name for name, _ in parameters])
+        self._writers = [
+            (position, write)
+            for position, (name, _) in enumerate(parameters)
+            if name in self._names and (write := converters[name]) is not None
+        ]
         columns = getattr(statement, "exported_columns", {})
         self._row = row_class(list(columns.keys())) if len(columns) else None
         readers = ((position, reader_of(column.type, dialect)) for position, column in enumerate(columns))
@@ -50,16 +59,23 @@ class CompiledStatement:
         """
         if len(values) != len(self._names):
             raise TypeError(f"the statement has the parameters {sorted(self._names)}, not {sorted(values)}")
-        given = {**self._constants, **values} if self._constants else values
-        return [given[name] if convert is None else convert(given[name]) for name, convert in self._parameters]
+        arguments = list(self._values_of({**self._constants, **values} if self._constants else values))
+        for position, write in self._writers:
+            arguments[position] = write(arguments[position])
+        return arguments
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Return the driver's rows as named tuples of Python's types; without named columns as they are."""
         if self._row is None:
             return list(rows)
         if not self._readers:
-            return [self._row(row) for row in rows]
-        return [self._row(self._converted(row)) for row in rows]
+            return list(map(self._row, rows))
+        if len(rows) < MANY_ROWS:
+            return [self._row(self._converted(row)) for row in rows]
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        for position, reader in self._readers:
+            columns[position] = map(reader, columns[position])
+        return list(map(self._row, zip(*columns, strict=True)))
 
     def _converted(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
@@ -87,7 +103,14 @@ def compile_inlined(element: Any, dialect: Dialect) -> Any:
 def row_class(names: Sequence[str]) -> Convert:
     """Return the function that makes a named tuple of the values of these columns."""
     row: Any = namedtuple("Row", names)  # type: ignore[misc]  # mypy knows only constant names
-    return cast(Convert, row._make)
+    return functools.partial(tuple.__new__, row)
+
+
+def values_getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Return the function that gets the values of these names from a mapping, in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: [values[name] for name in names]
 
 
 def reader_of(column_type: Any, dialect: Dialect) -> Convert | None:

@@ -36,8 +36,6 @@ COLUMNS = (
     MessageRow.superseded_by,
 )
 """The columns of `domain.messages.Message`."""
-OWNED = "owner_id IN (SELECT id FROM users WHERE user_id = COALESCE(CAST($2 AS TEXT), user_id))"
-"""Predicate: the row belongs to the user $2, or, if $2 is NULL, to any user that is not erased."""
 
 BY_ID = MessageRow.message_id == bindparam("message_id")
 OF_CONVERSATION = MessageRow.conversation_id == bindparam("conversation_id")

@@ -26,24 +26,6 @@ DELETE_EXPIRED = delete(ProcessRow).where(
 DELETE_EARLIER_BOOTS = delete(ProcessRow).where(ProcessRow.expires_at > NOW + LEASE)
 
 
-def leased(row: str) -> str:
-    """Return the predicate that the process of a row, given by its alias, holds its lease."""
-    return f"EXISTS (SELECT 1 FROM processes p WHERE p.process_id = {row}.process_id AND p.expires_at > {{now}})"
-
-
-def stalled(row: str, observer: str) -> str:
-    """Return the predicate that no living process works on a row (given by its alias), as another process sees it.
-
-    `observer` is the placeholder of that process's id. Its own rows are never stalled: its tasks are more reliable than
-    a clock. While its own lease is over no row is stalled: what ended that lease (an outage, a suspended host, a clock
-    that was set) may have ended all others.
-    """
-    return (
-        f"({row}.process_id IS NULL OR {row}.process_id <> {observer}) AND NOT {leased(row)} "
-        f"AND EXISTS (SELECT 1 FROM processes j WHERE j.process_id = {observer} AND j.expires_at > {{now}})"
-    )
-
-
 def heartbeat(process_id: str, lease_ms: int) -> Transaction[bool]:
     """Create or renew the lease of a process; return whether it held one."""
     held = yield from fetch_value(HOLDS, process_id=process_id)

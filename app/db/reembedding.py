@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, delete, func, not_, or_, select, tuple_, update
+from sqlalchemy.orm import aliased
 
 from app.db import vectors
 from app.db.database import Kind
@@ -88,14 +89,21 @@ ACTIVATE = (
     .values(embedding=bindparam("embedding"), deaths=0)
     .returning(DocumentRow.document_id)
 )
-VECTOR_KEY = tuple_(ChunkVectorRow.chunk_key, ChunkVectorRow.embedder)
+OTHER_VECTOR = aliased(ChunkVectorRow)
 OTHER_VECTORS = (
-    select(ChunkVectorRow.chunk_key, ChunkVectorRow.embedder)
-    .join_from(ChunkRow, ChunkVectorRow, ChunkVectorRow.chunk_key == ChunkRow.chunk_key)
-    .where(ChunkRow.document_id == bindparam("document_id"), ChunkVectorRow.embedder != bindparam("embedder"))
+    select(OTHER_VECTOR.chunk_key, OTHER_VECTOR.embedder)
+    .join(ChunkRow, ChunkRow.chunk_key == OTHER_VECTOR.chunk_key)
+    .where(
+        ChunkRow.document_id == bindparam("document_id"),
+        OTHER_VECTOR.embedder != bindparam("embedder"),
+    )
     .limit(BATCH_CHUNKS)
 )
-DELETE_OTHER_VECTORS = delete(ChunkVectorRow).where(VECTOR_KEY.in_(OTHER_VECTORS)).returning(ChunkVectorRow.chunk_key)
+DELETE_OTHER_VECTORS = (
+    delete(ChunkVectorRow)
+    .where(tuple_(ChunkVectorRow.chunk_key, ChunkVectorRow.embedder).in_(OTHER_VECTORS))
+    .returning(ChunkVectorRow.chunk_key)
+)
 RELEASE = update(DocumentRow).where(CLAIMED).values(process_id=None)
 
 

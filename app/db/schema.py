@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, exc, text
+from sqlalchemy import Connection, Text, column, exc, select, table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import vectors
 from app.db.database import MIGRATION_LOCK_SECONDS, STATEMENT_SECONDS, Database
 from app.db.outages import reason_of
-from app.db.transaction import Statement, Transaction, first_row
+from app.db.transaction import Transaction, fetch_value
 from app.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LOCK_RETRY_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"
 INVALID_SCHEMA_NAME = "3F000"
 """SQLSTATE of PostgreSQL when no schema of the search_path exists."""
-SELECT_REVISION = "SELECT version_num FROM alembic_version"
+SELECT_REVISION = select(column("version_num", Text)).select_from(table("alembic_version"))
 
 
 class SchemaError(Exception):
@@ -117,13 +117,12 @@ def read_revision(connection: Connection) -> str | None:
     """Read the database's revision; None if it is empty."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
-    return connection.execute(text(SELECT_REVISION)).scalar_one_or_none()
+    return connection.execute(SELECT_REVISION).scalar_one_or_none()
 
 
 def is_current() -> Transaction[bool]:
     """Return whether the schema is this release's."""
-    row = yield from first_row(Statement(SELECT_REVISION))
-    return row is not None and row[0] == HEAD
+    return (yield from fetch_value(SELECT_REVISION)) == HEAD
 
 
 def run_migrations(connection: Connection) -> None:

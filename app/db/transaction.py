@@ -7,7 +7,7 @@ can wait for nothing but SQL, since a generator function has no `await`.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -28,8 +28,8 @@ class Statement(NamedTuple):
     The statement is a module constant: it is compiled at its first use (`app.db.compiled`).
     """
 
-    executable: Any
-    values: Any = MappingProxyType({})
+    executable: Executable
+    values: Mapping[str, Any] = MappingProxyType({})
     locks: str | None = None
     """Id of the conversation whose row the statement locks, when it is the first of its transaction; None for no lock.
 
@@ -68,9 +68,3 @@ async def run_in_session(session: AsyncSession, transaction: Transaction[T]) -> 
             statement = transaction.send(compiled.rows(result.all()) if result.returns_rows else [])
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # StopIteration is not generic
-
-
-def first_row(statement: Statement) -> Transaction[Row | None]:
-    """Run a statement and return its first row; None without rows."""
-    rows = yield statement
-    return rows[0] if rows else None

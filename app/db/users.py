@@ -17,8 +17,8 @@ INSERT = (
     .returning(UserRow.id)
 )
 ROW_ID = select(UserRow.id).where(BY_USER_ID)
-# The lock that a row which refers to the user's takes anyway: an erasure waits for the transaction.
-SHARED_ROW_ID = ROW_ID.with_for_update(read=True, key_share=True)
+# The lock that a row which refers to the user's takes anyway.
+HELD_ROW_ID = ROW_ID.with_for_update(read=True, key_share=True)
 GET = select(UserRow).where(BY_USER_ID)
 LOCKED = GET.with_for_update()
 ERASED = select(UserRow.id).where(UserRow.user_id.is_(None))
@@ -42,13 +42,19 @@ DELETE_ATTEMPTS = (
 DELETE = delete(UserRow).where(UserRow.id == bindparam("row_id"))
 
 
-def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Transaction[tuple[str, bool]]:
-    """Insert a user's row if there is none; return the row's id, and True if it was inserted."""
+def ensure(
+    user_id: str, row_id: str, now: int, name: str | None = None, *, hold: bool = False
+) -> Transaction[tuple[str, bool]]:
+    """Insert a user's row if there is none; return the row's id, and True if it was inserted.
+
+    With `hold` an erasure of the user waits for the end of the transaction, as in a session, which is not run again
+    after a violated foreign key.
+    """
     if (yield from execute(INSERT, id=row_id, user_id=user_id, name=name, created_at=now)):
         return row_id, True
-    existing = yield from fetch_value(SHARED_ROW_ID, user_id=user_id)
+    existing = yield from fetch_value(HELD_ROW_ID if hold else ROW_ID, user_id=user_id)
     if existing is None:  # erased between the two statements
-        return (yield from ensure(user_id, row_id, now, name))
+        return (yield from ensure(user_id, row_id, now, name, hold=hold))
     return existing, False
 
 

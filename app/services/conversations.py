@@ -110,7 +110,7 @@ def create_conversation(
     user_id: str, conversation_id: str, new: NewConversation, key: IdempotencyKey | None, now: int
 ) -> Transaction[Conversation]:
     """Insert a conversation, and its user if new; claim the idempotency key."""
-    owner_id, _ = yield from users.ensure(user_id, new_id(), now)
+    owner_id, _ = yield from users.ensure(user_id, new_id(), now, hold=True)
     if key is not None:
         yield from idempotency.claim(owner_id, key, conversation_id, None, now)
     yield from conversations.insert(conversation_id, owner_id, new, now)

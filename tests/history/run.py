@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from app.db.checks import conversations
 from app.db.connect import connect
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from tests.history.check import LAST, ROWS, Row, Stored, findings
 from tests.history.clients import Client
 from tests.history.fleet import Fleet
 from tests.history.provider import SlowProvider
 from tests.history.record import Record
+from tests.support.sql import run_sql
 
 IDLE_SECONDS = 25
 """Seconds for the last turns to end: a lease, a recovery round and a reply."""
@@ -77,6 +78,6 @@ async def read_when_idle(database_url: str) -> tuple[Stored, list[str]]:
 
 def read() -> Transaction[Stored]:
     """Read all messages."""
-    rows = [Row(str(row[0]), str(row[1]), *row[2:]) for row in (yield Statement(ROWS))]
-    last = {str(conversation_id): number for conversation_id, number in (yield Statement(LAST))}
+    rows = [Row(str(row[0]), str(row[1]), *row[2:]) for row in (yield from run_sql(ROWS))]
+    last = {str(conversation_id): number for conversation_id, number in (yield from run_sql(LAST))}
     return Stored(rows, last)

@@ -9,8 +9,9 @@ import pytest
 
 from app.db import documents
 from app.db.database import Database
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.domain.documents import Document
+from tests.support.sql import run_sql
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it goes home to sleep. "
 TEXT = "".join(f"# Part {each}\n\n{SENTENCE * 8}\n\n" for each in range(100)).encode()
@@ -22,7 +23,7 @@ async def fetch_rows(database: Database, sql: str, *values: Any) -> list[tuple[A
     """Execute a statement and return its rows."""
 
     def transaction() -> Transaction[list[tuple[Any, ...]]]:
-        return [tuple(row) for row in (yield Statement(sql, values))]
+        return [tuple(row) for row in (yield from run_sql(sql, *values))]
 
     return await database.write(transaction)
 

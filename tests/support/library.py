@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from app.db.database import Database
 from app.db.models import DocumentRow, UserRow
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.db.vectors import store_vectors
 from app.domain.ids import new_id
 from app.errors import EmbeddingFailed
 from app.rag.ranking.terms import index_chunk
+from tests.support.sql import run_sql
 
 CHUNK = """
 INSERT INTO chunks
@@ -98,19 +99,19 @@ def chunks(
     for position, text in enumerate(texts):
         words, counts = index_chunk(owner_id, document_id, text)
         values = (document_id, owner_id, generation, position, len(text), text, "", words, counts)
-        rows = yield Statement(CHUNK, values)
+        rows = yield from run_sql(CHUNK, *values)
         keys.append(rows[0][0])
     if embedder is not None:
         yield from store_vectors(database.kind, keys, embedder.name, [direction(each) for each in texts])
-    yield Statement(CHANGED, (owner_id,))
+    yield from run_sql(CHANGED, owner_id)
 
 
 async def change_documents(database: Database, owner_id: str, sql: str, *values: object) -> None:
     """Execute a statement on a user's documents, and increment their version."""
 
     def transaction() -> Transaction[None]:
-        yield Statement(sql, values)
-        yield Statement(CHANGED, (owner_id,))
+        yield from run_sql(sql, *values)
+        yield from run_sql(CHANGED, owner_id)
 
     await database.write(transaction)
 
@@ -119,7 +120,7 @@ async def count_rows(database: Database, table: str) -> int:
     """Count the rows of a table."""
 
     def transaction() -> Transaction[int]:
-        rows = yield Statement(f"SELECT COUNT(*) FROM {table}")
+        rows = yield from run_sql(f"SELECT COUNT(*) FROM {table}")
         return int(rows[0][0])
 
     return await database.read(transaction)

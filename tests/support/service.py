@@ -46,16 +46,12 @@ def provider_settings(provider: FakeProvider, **overrides: Any) -> Settings:
     )
 
 
-asking = provider_settings
-"""Its former name."""
-
-
 def forget_failures(service: Service) -> None:
     """Close all circuit breakers and refill the retry budget, as if no provider had failed before."""
     service.services.resources.router.reset()
 
 
-async def quiet(service: Service) -> None:
+async def wait_for_writers(service: Service) -> None:
     """Wait until no titles and summaries are being written."""
     tasks = service.services.process.background_tasks
     while len(tasks):

@@ -9,8 +9,9 @@ from app.db import users
 from app.db.connect import connect
 from app.db.database import Database
 from app.db.models import DocumentRow
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.domain.ids import new_id
+from tests.support.sql import run_sql
 
 BOUNDARY = "a1b2c3d4e5f6"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -49,7 +50,7 @@ async def counts(database: Any) -> dict[str, int]:
     def transaction() -> Transaction[dict[str, int]]:
         found = {}
         for table in ("documents", "document_contents", "document_texts", "chunks"):
-            [(found[table],)] = yield Statement(f"SELECT COUNT(*) FROM {table}")
+            [(found[table],)] = yield from run_sql(f"SELECT COUNT(*) FROM {table}")
         return found
 
     if not isinstance(database, str):

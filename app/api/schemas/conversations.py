@@ -24,7 +24,28 @@ WITH_MESSAGE: JsonObject = {"required": ["message"], "properties": {"message": {
 WITHOUT_TURN: JsonObject = {"properties": {"stream": {"const": False}, "background": {"const": False}}}
 
 
-class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
+class ConversationFields(SamplingBody):
+    """The fields of a conversation that its creation and its changes have in common."""
+
+    title: Title | None = Field(
+        None, description="Title; without one a new conversation takes the beginning of its first message."
+    )
+    mode: Mode = Field(
+        Mode.OPEN,
+        description="`open`: reply freely; `rag`: reply from the user's documents, with citations. Cannot be null.",
+    )
+    system_prompt: SystemPrompt | None = Field(
+        None, description="Instructions for the model, sent before all messages from the next turn on."
+    )
+    document_ids: DocumentIds | None = Field(
+        None, description="Documents to search in rag mode; null for all of the user's."
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="Up to 16 texts of your own, by name; a change replaces them all."
+    )
+
+
+class NewConversationBody(ConversationFields, ResponseModeBody, RetrievalBody):
     """A new conversation, with or without a first message."""
 
     model_config = ConfigDict(
@@ -36,17 +57,6 @@ class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
 
     user_id: BodyUserId = Field(description="Your own id of the user; the user is created if there is none.")
     message: MessageText | None = Field(None, description="The first message; without it no turn runs.")
-    mode: Mode = Field(
-        Mode.OPEN, description="`open`: reply freely; `rag`: reply from the user's documents, with citations."
-    )
-    title: Title | None = Field(None, description="Title; by default the beginning of the first message.")
-    system_prompt: SystemPrompt | None = Field(
-        None, description="Instructions for the model, sent before all messages."
-    )
-    document_ids: DocumentIds | None = Field(
-        None, description="Documents to search in rag mode; null for all of the user's."
-    )
-    metadata: Metadata = Field(default_factory=dict, description="Up to 16 texts of your own, by name.")
 
     def conversation(self) -> NewConversation:
         return NewConversation(
@@ -59,22 +69,10 @@ class NewConversationBody(SamplingBody, ResponseModeBody, RetrievalBody):
         )
 
 
-class ConversationChanges(SamplingBody):
+class ConversationChanges(ConversationFields):
     """Changed fields of a conversation; fields that are absent stay as they are."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Capitals"}]})
-
-    title: Title | None = Field(None, description="New title; null for none.")
-    mode: Mode = Field(Mode.OPEN, description="`open` or `rag`; cannot be null.")
-    system_prompt: SystemPrompt | None = Field(
-        None, description="New system prompt, from the next turn on; null for none."
-    )
-    document_ids: DocumentIds | None = Field(
-        None, description="Documents to search in rag mode; null for all of the user's."
-    )
-    metadata: Metadata = Field(
-        default_factory=dict, description="New metadata in place of all of the old; cannot be null."
-    )
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that the body sets, null included."""

@@ -30,7 +30,7 @@ def has_text(message: type[MessageRow]) -> ColumnElement[bool]:
 
 
 def has_owner(row: Owned) -> ColumnElement[bool]:
-    """Build the condition that the user to whom a row belongs exists."""
+    """Build the condition that a row's user exists."""
     return select(UserRow.id).where(UserRow.id == row.owner_id).exists()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -27,7 +26,6 @@ from app.db.transaction import Statement, Transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
-CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 DIALECT = asyncpg_dialect.dialect(json_serializer=dump_json)  # type: ignore[no-untyped-call]  # SQLAlchemy's types lack it
 PREPARED_STATEMENTS = 100
 """Prepared statements cached by each connection for sessions."""
@@ -213,8 +211,6 @@ async def run(connection: asyncpg.Connection, transaction: Transaction[T], state
 
 async def rows_of(connection: asyncpg.Connection, statement: Statement) -> list[Any]:
     """Execute a statement and return its rows."""
-    if isinstance(statement.executable, str) or isinstance(statement.values, tuple):
-        return await connection.fetch(to_postgres(str(statement.executable)), *statement.values)  # type: ignore[no-any-return]  # asyncpg has no types
     compiled = compile_statement(statement.executable, DIALECT)
     return compiled.rows(await connection.fetch(compiled.sql, *compiled.arguments(statement.values)))
 
@@ -222,9 +218,3 @@ async def rows_of(connection: asyncpg.Connection, statement: Statement) -> list[
 def record_connect_time(_connection: object, record: Any) -> None:
     """Store the time at which a connection was opened in its pool record, in seconds of the monotonic clock."""
     record.info["connected_at"] = time.monotonic()
-
-
-@functools.lru_cache(maxsize=256)
-def to_postgres(sql: str) -> str:
-    """Translate a statement's clock to PostgreSQL's syntax."""
-    return sql.replace("{now}", CLOCK)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 import orjson
-from sqlalchemy import URL, event
+from sqlalchemy import URL, event, text
 from sqlalchemy.dialects.sqlite import aiosqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -26,14 +24,11 @@ from app.db.outages import Outage
 from app.db.sqlite.disk_space import DiskSpace, truncate_log
 from app.db.sqlite.errors import TRANSIENT, outage_of, primary_code
 from app.db.sqlite.file import DatabaseFile
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Statement, Transaction, execute
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
-# All processes are on one host and share its monotonic clock, which no setting of the wall clock moves; leases depend
-# on that. It restarts with the host.
-CLOCK = "monotonic_ms()"
 PRAGMAS = (
     f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
     "PRAGMA synchronous = FULL",
@@ -41,12 +36,12 @@ PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 4000",  # pages: a page written by many commits is copied into the file once
     "PRAGMA journal_size_limit = 16777216",  # bytes: a log that grew beyond that during a long read is cut
 )
+INTEGRITY_CHECK = text("PRAGMA integrity_check(20)")  # a pragma
 DIALECT = aiosqlite.dialect(json_serializer=dump_json, json_deserializer=orjson.loads)
 SNAPSHOT_READERS = 2
 """Threads for long reads, each of which keeps a core busy."""
 DISK_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 """Codes of a write without disk space, or one that would make a file larger than the system allows."""
-PLACEHOLDER = re.compile(r"\$(?=\d)")
 
 
 class SqliteDatabase(Database):
@@ -265,8 +260,6 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
 
 def rows_of(connection: sqlite3.Connection, statement: Statement) -> list[Any]:
     """Execute a statement and return its rows."""
-    if isinstance(statement.executable, str) or isinstance(statement.values, tuple):
-        return connection.execute(to_sqlite(str(statement.executable)), tuple(statement.values)).fetchall()
     compiled = compile_statement(statement.executable, DIALECT)
     return compiled.rows(connection.execute(compiled.sql, compiled.arguments(statement.values)).fetchall())
 
@@ -289,15 +282,9 @@ def read_snapshot_checked(connection: sqlite3.Connection, file: DatabaseFile, tr
 
 def integrity_check() -> Transaction[list[str]]:
     """Return the findings of SQLite's own check of all pages and indexes; empty if the file is intact."""
-    rows = yield Statement("PRAGMA integrity_check(20)")
+    rows = yield from execute(INTEGRITY_CHECK)
     lines = [line for row in rows for line in row[0].splitlines() if not line.startswith("*** ")]
     return [] if lines == ["ok"] else [f"the file is damaged: {line}" for line in lines]
-
-
-@functools.lru_cache(maxsize=256)
-def to_sqlite(sql: str) -> str:
-    """Translate a statement's placeholders and clock to SQLite's syntax."""
-    return PLACEHOLDER.sub("?", sql.replace("{now}", CLOCK))
 
 
 def set_pragmas(connection: Any, _record: object) -> None:

@@ -11,12 +11,13 @@ import pytest
 from app.db import process_leases
 from app.db.checks import conversations
 from app.db.process_leases import LEASE_MS
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.domain.ids import new_id
 from app.rag.sandbox import client as sandbox_client
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, document_path
 from tests.support.problems import expect_problem, without_request_id
 from tests.support.service import Service, serving, settings
+from tests.support.sql import run_sql
 from tests.support.sse import Event, parse_events
 from tests.support.uploads import NOTHING, counts
 
@@ -178,10 +179,11 @@ async def assign_elsewhere(service: Service, document: dict[str, Any]) -> None:
     """Assign a document to a process that does not ingest it."""
 
     def transaction() -> Transaction[None]:
-        yield Statement(
+        yield from run_sql(
             "UPDATE documents SET status = 'processing', stage = 'embedding', done = 1, total = 3, process_id = $2 "
             "WHERE document_id = $1",
-            (document["document_id"], idle),
+            document["document_id"],
+            idle,
         )
 
     idle = new_id()

@@ -12,7 +12,7 @@ from tests.support.parley_client import UNKNOWN_ID, ParleyClient, message_path, 
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply, Thought, context_too_long, server_error
-from tests.support.service import Service, provider_settings, quiet, serving
+from tests.support.service import Service, provider_settings, serving, wait_for_writers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -107,7 +107,7 @@ async def test_oldest_history_omitted_by_turns(
     context = await openai_service.client.get_prompt_record(reply)
     assert numbered_roles(context) == [(5, "user"), (6, "assistant"), (7, "user"), (8, "assistant"), (9, "user")]
     assert context["omitted"] == [{"first": 1, "last": 4, "reason": "window"}]
-    await quiet(openai_service)
+    await wait_for_writers(openai_service)
 
 
 async def test_oversized_message_refused(shared_database_url: str, provider: FakeProvider) -> None:

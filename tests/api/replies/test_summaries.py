@@ -15,7 +15,7 @@ from app.db.summaries import SummaryState
 from tests.support.parley_client import message_path
 from tests.support.provider import Call, FakeProvider
 from tests.support.replies import Answer, Reply, context_too_long, server_error
-from tests.support.service import Service, provider_settings, quiet, serving
+from tests.support.service import Service, provider_settings, serving, wait_for_writers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,7 +55,7 @@ async def grow_conversation(service: Service, provider: FakeProvider, turns: int
     conversation = await service.client.create_conversation(user_id="eve", system_prompt="Be kind.")
     for _ in range(turns):
         await service.client.send(conversation, LONG)
-        await quiet(service)
+        await wait_for_writers(service)
     return conversation
 
 
@@ -109,7 +109,7 @@ async def test_turns_do_not_wait_for_summary(shared_database_url: str, provider:
             await service.client.send(conversation, LONG)
         assert sum(map(is_summary, provider.calls)) == 1
         gate.set()
-        await quiet(service)
+        await wait_for_writers(service)
         assert (await get_summary(service, conversation)).summary is not None
 
 
@@ -129,7 +129,7 @@ async def test_summary_dropped_after_change(shared_database_url: str, provider: 
         assert SUMMARY not in str(turn.body)
         context = await service.client.get_prompt_record(last)
         assert context["summary"]["content"] is None
-        await quiet(service)
+        await wait_for_writers(service)
 
 
 async def test_summary_dropped_after_supersession(shared_database_url: str, provider: FakeProvider) -> None:
@@ -153,7 +153,7 @@ async def test_summary_dropped_after_supersession(shared_database_url: str, prov
         turn = next(call for call in reversed(provider.calls) if not is_summary(call))
         assert turn.body["messages"][-1]["content"] == messages[summary.last - 2]["content"]
         assert summary.content not in str(turn.body)
-        await quiet(service)
+        await wait_for_writers(service)
         assert (await get_summary(service, conversation)).revision > revision
         assert await service.database.read(summaries.summary_by_id, summary.summary_id) is None
 
@@ -180,7 +180,7 @@ async def test_stale_summary_not_stored(shared_database_url: str, provider: Fake
         first = (await service.client.get_messages(conversation, limit=1))[0]
         await service.client.delete(message_path(first))
         gate.set()
-        await quiet(service)
+        await wait_for_writers(service)
         assert (await get_summary(service, conversation)).summary is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.parley_client import ParleyClient, conversation_path
 from tests.support.provider import Call, FakeProvider, echo
 from tests.support.replies import Answer, Reply, Thought, server_error
-from tests.support.service import Service, provider_settings, quiet, serving
+from tests.support.service import Service, provider_settings, serving, wait_for_writers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -24,7 +24,7 @@ def is_title(call: Call) -> bool:
 async def create_titled_conversation(service: Service, **body: Any) -> dict[str, Any]:
     """Create a conversation, and return it after its title was written."""
     conversation = await service.client.create_conversation(user_id="eve", message="What is **so** special?", **body)
-    await quiet(service)
+    await wait_for_writers(service)
     found: dict[str, Any] = await service.client.get_conversation(conversation)
     return found
 
@@ -44,7 +44,7 @@ async def test_model_titles_conversation(shared_database_url: str, provider: Fak
         [call] = [call for call in provider.calls if is_title(call)]
         assert (call.dialect is not None, call.body["model"]) == (True, "tiny")
         await service.client.send(conversation, "More")
-        await quiet(service)
+        await wait_for_writers(service)
         assert sum(map(is_title, provider.calls)) == 1
 
 
@@ -58,7 +58,7 @@ async def test_user_title_not_overwritten(shared_database_url: str, provider: Fa
         await service.client.patch(conversation_path(later), json={"title": "Mine too"})
         await service.client.patch(conversation_path(without), json={"title": None})
         gate.set()
-        await quiet(service)
+        await wait_for_writers(service)
         assert [(await service.client.get_conversation(each))["title"] for each in (given, later, without)] == [
             "Mine",
             "Mine too",

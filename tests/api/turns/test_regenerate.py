@@ -9,13 +9,14 @@ import httpx2
 import pytest
 
 from app.db.checks import conversations
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from tests.support.parley_client import ParleyClient, message_path, messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import context_too_long
 from tests.support.rows import row_counts
 from tests.support.service import Service
+from tests.support.sql import run_sql
 from tests.support.sse import parse_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -138,7 +139,7 @@ async def test_check_finds_wrong_supersession(service: Service, damage: str, fin
     harmed = new if "content" in damage else old
 
     def harm() -> Transaction[list[str]]:
-        yield Statement(f"UPDATE messages SET {damage} WHERE message_id = $1", (harmed["message_id"],))
+        yield from run_sql(f"UPDATE messages SET {damage} WHERE message_id = $1", harmed["message_id"])
         return (yield from conversations.findings(service.database.kind))
 
     assert finding in str(await service.database.write(harm))

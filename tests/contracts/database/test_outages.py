@@ -15,11 +15,12 @@ from app.db.database import Database
 from app.db.outages import causes
 from app.db.postgres.database import PostgresDatabase
 from app.db.postgres.url import parse
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.postgres_wire import FATAL, PostgresWire, error_response
+from tests.support.sql import run_sql
 
 Use = Callable[[Database], Awaitable[Any]]
 
@@ -50,7 +51,7 @@ def with_port(url: str, port: int) -> str:
 
 
 def select_count() -> Transaction[int]:
-    rows = yield Statement("SELECT count(*) FROM users")
+    rows = yield from run_sql("SELECT count(*) FROM users")
     return int(rows[0][0])
 
 
@@ -175,7 +176,7 @@ async def test_value_out_of_range_is_no_outage(wired: Wired) -> None:
     """A value that asyncpg refuses before the server gets it is raised as the driver's own error."""
 
     def too_large() -> Transaction[None]:
-        yield Statement("SELECT $1::integer", (2**40,))
+        yield from run_sql("SELECT CAST($1 AS integer)", 2**40)
 
     with pytest.raises(asyncpg.DataError, match="int32"):
         await wired.through.read(too_large)

@@ -14,9 +14,10 @@ from sqlalchemy import text
 from app.db import process_leases, schema
 from app.db.connect import connect
 from app.db.database import Database
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import SqliteTemplate
+from tests.support.sql import run_sql
 
 Use = Callable[[Database], Awaitable[Any]]
 PROCESS = "01900000-0000-7000-8000-000000000000"
@@ -42,21 +43,21 @@ async def database(path: Path) -> AsyncIterator[Database]:
 
 
 def count() -> Transaction[int]:
-    rows = yield Statement("SELECT count(*) FROM processes")
+    rows = yield from run_sql("SELECT count(*) FROM processes")
     return int(rows[0][0])
 
 
 def pragma(setting: str) -> Transaction[int]:
     """Read or set a pragma of the connection that runs the transaction."""
-    rows = yield Statement(f"PRAGMA {setting}")
+    rows = yield from run_sql(f"PRAGMA {setting}")
     return int(rows[0][0])
 
 
 def fill(rows: int) -> Transaction[None]:
     """Store some kilobytes per row."""
     for number in range(rows):
-        yield Statement(
-            "INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $1, $2, 1)", (f"user{number}", "x" * 4_000)
+        yield from run_sql(
+            "INSERT INTO users (id, user_id, name, created_at) VALUES ($1, $1, $2, 1)", f"user{number}", "x" * 4_000
         )
 
 
@@ -226,7 +227,7 @@ async def test_unopenable_file_is_lasting_outage(tmp_path: Path) -> None:
     (tmp_path / "parley.db").mkdir()
     for use in (*USES, schema.upgrade):
         database = connect(f"sqlite:///{tmp_path}/parley.db", pool_size=1)
-        with pytest.raises(DatabaseUnavailable, match="unreachable") as caught:
+        with pytest.raises(DatabaseUnavailable, match="unavailable; retry later") as caught:
             await use(database)
         assert not caught.value.transient
         await database.close()
@@ -236,7 +237,7 @@ async def test_wrong_statement_is_no_outage(database: Database) -> None:
     """A statement that SQLite cannot parse is raised as the driver's own error."""
 
     def wrong() -> Transaction[None]:
-        yield Statement("SELECT nothing FROM nowhere")
+        yield from run_sql("SELECT nothing FROM nowhere")
 
     for run in (database.write, database.read, database.read_snapshot):
         with pytest.raises(sqlite3.OperationalError):

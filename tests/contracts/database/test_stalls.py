@@ -12,11 +12,12 @@ from app.db.connect import connect
 from app.db.database import Database
 from app.db.postgres.database import PostgresDatabase
 from app.db.postgres.url import parse
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.databases import PostgresTemplate
 from tests.support.postgres import PostgresCluster
 from tests.support.proxy import TcpProxy
+from tests.support.sql import run_sql
 
 STATEMENT_SECONDS = 0.2
 
@@ -36,12 +37,12 @@ class Stalled:
 
 def add_user(name: str) -> Transaction[None]:
     """Store a user."""
-    yield Statement("INSERT INTO users (id, user_id, created_at) VALUES (gen_random_uuid(), $1, 1)", (name,))
+    yield from run_sql("INSERT INTO users (id, user_id, created_at) VALUES (gen_random_uuid(), $1, 1)", name)
 
 
 def names() -> Transaction[list[str]]:
     """The ids of all users."""
-    return [row[0] for row in (yield Statement("SELECT user_id FROM users ORDER BY user_id"))]
+    return [row[0] for row in (yield from run_sql("SELECT user_id FROM users ORDER BY user_id"))]
 
 
 @pytest.fixture

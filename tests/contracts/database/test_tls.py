@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pytest
 
 from app.db.connect import connect
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.certificates import Authority, Pair, server_context
 from tests.support.postgres import PostgresCluster
 from tests.support.postgres_tls import PostgresTls
+from tests.support.sql import run_sql
 
 
 class Files(NamedTuple):
@@ -78,7 +79,7 @@ class TlsServer(NamedTuple):
 
 
 def one() -> Transaction[int]:
-    return int((yield Statement("SELECT 1"))[0][0])
+    return int((yield from run_sql("SELECT 1"))[0][0])
 
 
 @contextlib.asynccontextmanager

@@ -9,15 +9,16 @@ from urllib.parse import quote
 import pytest
 
 from app.db.connect import connect
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.errors import DatabaseUnavailable
 from tests.support.postgres import PostgresCluster
+from tests.support.sql import run_sql
 
 PASSWORD = "p@ss/w:rd?#%&= '\"\\é"
 
 
 def value(sql: str) -> Transaction[str]:
-    return str((yield Statement(sql))[0][0])
+    return str((yield from run_sql(sql))[0][0])
 
 
 async def query(url: str, sql: str) -> str:

@@ -15,13 +15,14 @@ from app.db import schema
 from app.db.connect import connect
 from app.db.database import Database
 from app.db.models import UserRow
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.db.vector_indexes import existing_indexes, update_vector_indexes
 from app.domain.ids import new_id
 from tests.support.library import Directions, count_rows, new_document, new_owner
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import PostgresCluster
 from tests.support.process import parley_command, parley_process
+from tests.support.sql import run_sql
 
 MODES = ("session", "transaction")
 OURS = {"statement_timeout": "5s", "hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
@@ -63,14 +64,15 @@ def pooled(cluster: PostgresCluster, pooler: tuple[str, int], tmp_path: Path) ->
 
 
 def setting(name: str) -> Transaction[str]:
-    return str((yield Statement("SELECT current_setting($1)", (name,)))[0][0])
+    return str((yield from run_sql("SELECT current_setting($1)", name))[0][0])
 
 
 def backend(pause: float) -> Transaction[list[int]]:
     """Return the backends in which two statements of one transaction run."""
-    statement = Statement("SELECT pg_backend_pid() FROM pg_sleep($1)", (pause,))
-    one, other = (yield statement), (yield statement)
-    return [one[0][0], other[0][0]]
+    rows = []
+    for _ in range(2):
+        rows += yield from run_sql("SELECT pg_backend_pid() FROM pg_sleep($1)", pause)
+    return [row[0] for row in rows]
 
 
 async def test_two_processes_serve(tmp_path: Path, pooled: Pooled) -> None:

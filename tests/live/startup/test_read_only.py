@@ -35,6 +35,6 @@ async def test_unwritable_data_dir_is_named(installation: Installation) -> None:
     """If DATA_DIR cannot be made the start ends with a line that names it."""
     command = (str(installation.command), "serve", "--port", "0")
     directory = installation.command.parent
-    with pytest.raises(DidNotStart, match=r"exit status 2, logged:\nparley: .*Permission denied: 'data'$"):
+    with pytest.raises(DidNotStart, match=r"exit status 2, logged:\nparley: Cannot use data: Permission denied"):
         async with parley_process(directory, command, account=installation.account, **installation.variables):
             pass

@@ -10,9 +10,10 @@ import pytest_asyncio
 from app.db import process_leases
 from app.db.checks import conversations
 from app.db.process_leases import LEASE_MS
-from app.db.transaction import Statement, Transaction
+from app.db.transaction import Transaction
 from app.domain.ids import new_id
 from tests.support.service import Service, serving, settings
+from tests.support.sql import run_sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +38,7 @@ async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
     found: list[str] = []
 
     def harm() -> Transaction[None]:
-        yield Statement(sql, values)
+        yield from run_sql(sql, *values)
         found.extend((yield from conversations.findings(service.database.kind)))
         raise RolledBack
 
@@ -90,8 +91,8 @@ async def test_orphans_are_found(database_url: str) -> None:
 
         def harm() -> Transaction[list[str]]:
             for statement in UNTIED[service.database.kind]:
-                yield Statement(statement)
-            yield Statement(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
+                yield from run_sql(statement)
+            yield from run_sql(f"DELETE FROM documents WHERE document_id = '{document['document_id']}'")
             return (yield from conversations.findings(service.database.kind))
 
         found = await service.database.read(harm)

@@ -17,7 +17,7 @@ from tests.support.background import recover
 from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
 from tests.support.replies import rate_limited
-from tests.support.service import Service, asking, serving, settings
+from tests.support.service import Service, provider_settings, serving, settings
 from tests.support.shelf import Shelf
 from tests.support.turns import checkpoint_writer, dead_process, update_replies
 
@@ -47,7 +47,7 @@ async def start_reply(service: Service, provider: FakeProvider, *steps: Any) -> 
 
 async def test_retrieval_event_at_another_process(database_url: str, provider: FakeProvider) -> None:
     """A reader at another process gets the passages before the text."""
-    configured = asking(provider, database_url=database_url)
+    configured = provider_settings(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         gate = asyncio.Event()
         path = await start_reply(one, provider, gate, "So.")
@@ -105,7 +105,7 @@ async def test_endless_search_is_cancelled(
 
 async def test_fallback_gets_same_passages(database_url: str, provider: FakeProvider) -> None:
     """The fallback gets the same prompt, and its citations resolve."""
-    configured = asking(provider, database_url=database_url, llm_fallbacks="groq")
+    configured = provider_settings(provider, database_url=database_url, llm_fallbacks="groq")
     async with serving(configured) as service:
         conversation = await rag_conversation(service)
         provider.answer(rate_limited(60))

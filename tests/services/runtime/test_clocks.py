@@ -20,7 +20,7 @@ from tests.support.clock import WallClock
 from tests.support.databases import SqliteTemplate
 from tests.support.parley_client import messages_path
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving, settings
+from tests.support.service import Service, provider_settings, serving, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +46,7 @@ async def sqlite_pair(
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
     """Start two services on one database."""
-    configured = asking(provider, database_url=database_url)
+    configured = provider_settings(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         yield one, other
 

@@ -20,6 +20,7 @@ from app.errors import DocumentNotFound, EmbeddingFailed
 from app.services.search import service
 from app.services.search.service import DocumentSearch
 from tests.support.library import Directions, change_documents, chunks, count_rows, new_document, new_owner
+from tests.support.sql import run_sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -108,9 +109,7 @@ async def test_other_users_chunks_are_not_found(database: Database) -> None:
 
 def words_of_chunks():
     """Read the hashed terms of all chunks."""
-    from app.db.transaction import Statement
-
-    rows = yield Statement("SELECT words FROM chunks")
+    rows = yield from run_sql("SELECT words FROM chunks")
     return [row[0] for row in rows]
 
 

@@ -15,7 +15,7 @@ from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.rows import row_counts
-from tests.support.service import Service, asking, serving, settings
+from tests.support.service import Service, provider_settings, serving, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,7 +27,7 @@ WAITING = 2
 async def small_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """A service with three slots and a queue of two."""
     room = {"max_turns_at_work": AT_WORK, "max_turns_waiting": WAITING, "max_turns_waiting_per_user": WAITING + 1}
-    configured = asking(provider, database_url=database_url, **room)
+    configured = provider_settings(provider, database_url=database_url, **room)
     async with serving(configured) as started:
         yield started
 
@@ -85,7 +85,7 @@ async def test_capacity_without_queue(database_url: str, provider: FakeProvider)
     """With no place in the queue a turn runs if there is a slot, and is refused otherwise."""
     gate = asyncio.Event()
     provider.reply(gate, "Done")
-    configured = asking(provider, database_url=database_url, max_turns_at_work=1, max_turns_waiting=0)
+    configured = provider_settings(provider, database_url=database_url, max_turns_at_work=1, max_turns_waiting=0)
     async with serving(configured) as service:
         busy = await accept_first_turn(service)
         expect_problem(

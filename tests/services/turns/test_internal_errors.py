@@ -20,7 +20,7 @@ from tests.support.faults import Outage
 from tests.support.parley_client import messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
-from tests.support.service import HASTY, Service, asking, serving
+from tests.support.service import HASTY, Service, provider_settings, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -85,7 +85,7 @@ async def test_drain_answers_posts_of_failed_turns(
         raise RuntimeError("a bug")
 
     timings = dataclasses.replace(HASTY, last_commits=0.05)
-    async with serving(asking(provider, database_url=database_url), timings) as service:
+    async with serving(provider_settings(provider, database_url=database_url), timings) as service:
         executor = service.services.turns.executor
         conversation, first = await start_half_reply(service, provider, asyncio.Event())
         monkeypatch.setattr(executor.queue, "wait_for_start", broken)

@@ -22,7 +22,7 @@ from tests.support.background import (
 from tests.support.faults import Outage
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
-from tests.support.service import HASTY, Service, asking, serving
+from tests.support.service import HASTY, Service, provider_settings, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[tuple[Service, Service]]:
     """Start two services on one database."""
-    configured = asking(provider, database_url=database_url)
+    configured = provider_settings(provider, database_url=database_url)
     async with serving(configured, HASTY) as one, serving(configured, HASTY) as other:
         yield one, other
 
@@ -74,7 +74,7 @@ async def test_long_outage_hands_turns_over(database_url: str, provider: FakePro
 async def test_start_in_outage_interrupts_nothing(database_url: str, provider: FakeProvider) -> None:
     """A new process gives others the time to renew leases that expired in the outage."""
     gate = asyncio.Event()
-    configured = asking(provider, database_url=database_url)
+    configured = provider_settings(provider, database_url=database_url)
     async with serving(configured, HASTY) as one:
         conversation, post = await start_half_reply(one, provider, gate)
         with Outage(one.database, DatabaseUnavailable(), process_leases.heartbeat):

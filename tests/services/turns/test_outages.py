@@ -28,7 +28,7 @@ from tests.support.faults import Outage
 from tests.support.parley_client import messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
-from tests.support.service import HASTY, Service, asking, serving
+from tests.support.service import HASTY, Service, provider_settings, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 named = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -45,7 +45,7 @@ def timings() -> Timings:
 @pytest_asyncio.fixture(loop_scope="module")
 async def impatient_service(database_url: str, provider: FakeProvider) -> AsyncIterator[Service]:
     """A service whose clients wait for no retry."""
-    async with serving(asking(provider, database_url=database_url), WITHOUT_WAIT) as started:
+    async with serving(provider_settings(provider, database_url=database_url), WITHOUT_WAIT) as started:
         yield started
 
 
@@ -115,7 +115,7 @@ async def test_unstarted_turn_is_problem_with_id(
 async def test_unfollowed_reply_is_problem(database_url: str, provider: FakeProvider) -> None:
     """A retry that follows another process's turn gets an error, and later the reply."""
     gate, headers = asyncio.Event(), {"Idempotency-Key": "k"}
-    configured = asking(provider, database_url=database_url)
+    configured = provider_settings(provider, database_url=database_url)
     async with serving(configured, WITHOUT_WAIT) as one, serving(configured, WITHOUT_WAIT) as other:
         provider.reply("Half ", gate, "and half")
         path = messages_path(await one.client.create_conversation())

@@ -18,7 +18,7 @@ from tests.support.clock import within
 from tests.support.parley_client import messages_path
 from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.shared import empty
 from tests.support.sse import parse_events
 
@@ -37,7 +37,7 @@ class Pair(NamedTuple):
 @contextlib.asynccontextmanager
 async def pair_of(database_url: str, provider: FakeProvider) -> AsyncIterator[Pair]:
     """Start two services with the same database and provider."""
-    configured = asking(provider, database_url=database_url)
+    configured = provider_settings(provider, database_url=database_url)
     async with serving(configured) as one, serving(configured) as other:
         yield Pair(one, other)
 

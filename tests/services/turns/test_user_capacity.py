@@ -19,7 +19,7 @@ from tests.support.problems import expect_problem
 from tests.support.provider import FakeProvider
 from tests.support.replies import Reply
 from tests.support.rows import row_counts
-from tests.support.service import Service, asking, serving
+from tests.support.service import Service, provider_settings, serving
 from tests.support.turns import dead_process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,7 +68,7 @@ class Crowd:
 async def crowded(url: str, provider: FakeProvider, at_work: int, waiting: int, **more: int) -> AsyncIterator[Crowd]:
     """Start a service with so many slots and places for a crowd, and let all its turns end."""
     room = {"max_turns_at_work": at_work, "max_turns_waiting": waiting} | more
-    async with serving(asking(provider, database_url=url, **room)) as service:
+    async with serving(provider_settings(provider, database_url=url, **room)) as service:
         crowd = Crowd(service)
         provider.default = lambda _: Reply([crowd.gate, "Whole"])
         yield crowd
