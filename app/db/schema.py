@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Text, column, exc, select, table, text
+from sqlalchemy import Boolean, Connection, Text, column, exc, func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import vectors
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = max(file.stem.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 """The newest revision that this release knows; from the files' names, since importing Alembic takes half a second."""
-ADVISORY_LOCK_KEY = 0x9A51E7
+TAKE_ADVISORY_LOCK = select(func.pg_try_advisory_xact_lock(0x9A51E7, type_=Boolean).label("taken"))
 LOCK_RETRY_SECONDS = 0.2
 INSUFFICIENT_PRIVILEGE = "42501"
 INVALID_SCHEMA_NAME = "3F000"
@@ -182,7 +182,7 @@ async def migration_lock(database: Database) -> AsyncIterator[AsyncConnection]:
 async def take_advisory_lock(connection: AsyncConnection) -> None:
     """Poll for PostgreSQL's lock; waiting in one statement would exceed the statement's time limit."""
     for _ in range(int(MIGRATION_LOCK_SECONDS / LOCK_RETRY_SECONDS)):
-        if (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK_KEY})"))).scalar_one():
+        if (await connection.execute(TAKE_ADVISORY_LOCK)).scalar_one():
             return
         await asyncio.sleep(LOCK_RETRY_SECONDS)
     raise DatabaseUnavailable(

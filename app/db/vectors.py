@@ -26,6 +26,7 @@ CREATE TABLE chunk_vectors (
     vector halfvec NOT NULL,
     PRIMARY KEY (chunk_key, embedder)
 )""")
+CREATE_EXTENSION = text("CREATE EXTENSION IF NOT EXISTS vector")
 CREATE_INDEX = text("CREATE INDEX ix_chunk_vectors_owner_id_embedder ON chunk_vectors (owner_id, embedder)")
 
 
@@ -93,7 +94,7 @@ def create_table(connection: Connection) -> bool:
         return True
     try:
         with connection.begin_nested():
-            connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+            connection.execute(CREATE_EXTENSION)
             connection.execute(CREATE_TABLE)
             connection.execute(CREATE_INDEX)
     except exc.DBAPIError as error:
