@@ -65,9 +65,9 @@ class ConversationService:
             raise ConversationNotFound
         return conversation
 
-    async def latest_messages(self, conversation_id: str) -> list[Message]:
-        """Return the last 100 messages in sequence order; the caller has checked the conversation's owner."""
-        return await self._database.read(messages.latest, conversation_id, LATEST_MESSAGES)
+    async def get_with_messages(self, principal: Principal, conversation_id: str) -> tuple[Conversation, list[Message]]:
+        """Return a conversation with its last 100 messages in sequence order."""
+        return await self._database.read(conversation_with_messages, principal.user_id, conversation_id)
 
     async def page(
         self, user_id: str, mode: Mode | None, after: tuple[int, str] | None, limit: int
@@ -117,6 +117,20 @@ def create_conversation(
     created = yield from conversations.get(user_id, conversation_id)
     assert created is not None, "this transaction has inserted it"  # noqa: S101  for the types
     return created
+
+
+def conversation_with_messages(
+    owner: str | None, conversation_id: str
+) -> Transaction[tuple[Conversation, list[Message]]]:
+    """Read a conversation of its owner (None: any) with its last messages.
+
+    Raises:
+        ConversationNotFound: the owner has no such conversation.
+    """
+    conversation = yield from conversations.get(owner, conversation_id)
+    if conversation is None:
+        raise ConversationNotFound
+    return conversation, (yield from messages.latest(conversation_id, LATEST_MESSAGES))
 
 
 def changed_sampling(sampling: Sampling, changes: Mapping[str, Any]) -> Sampling:

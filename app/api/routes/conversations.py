@@ -101,8 +101,7 @@ async def list_conversations(request: Request, call: ListCall) -> Response:
 @router.get("/conversations/{conversation_id}", response_model=ConversationWithMessages, responses=refusals(*ONE))
 async def get_conversation(conversation_id: UUID, call: Call) -> Response:
     """Get a conversation with its latest 100 messages, the oldest first."""
-    conversation = await call.services.conversations.get(call.principal, str(conversation_id))
-    messages = await call.services.conversations.latest_messages(conversation.conversation_id)
+    conversation, messages = await call.services.conversations.get_with_messages(call.principal, str(conversation_id))
     return json_response(conversation_json(conversation) | {"messages": [message_json(each) for each in messages]})
 
 
