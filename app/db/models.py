@@ -38,9 +38,9 @@ Key = BigInteger().with_variant(Integer, "sqlite")
 UNFINISHED_STATUSES = (Status.QUEUED, Status.IN_PROGRESS)
 VISIBLE_STATUSES = tuple(DocumentStatus)
 """Statuses of a document that callers see; the others are those of `HiddenStatus`."""
-UNFINISHED = column("status").in_(UNFINISHED_STATUSES)
-IN_PROGRESS = column("status") == Status.IN_PROGRESS
-VISIBLE = column("status").in_(VISIBLE_STATUSES)
+UNFINISHED = column("status", Text).in_(UNFINISHED_STATUSES)
+IN_PROGRESS = column("status", Text) == Status.IN_PROGRESS
+VISIBLE = column("status", Text).in_(VISIBLE_STATUSES)
 
 
 class HiddenStatus(StrEnum):

@@ -99,9 +99,9 @@ async def erase_batch(session: AsyncSession, row_id: str, messages: int) -> Sequ
     conversations = (await session.scalars(CONVERSATIONS, {"owner_id": row_id})).all()
     if not conversations:
         return await erase_rest(session, row_id, messages)
+    chosen = take_within([(row.conversation_id, row.last_sequence) for row in conversations], messages)
     if conversations[0].last_sequence > messages:
         await delete_last_messages(session, conversations[0], messages)
-    chosen = take_within([(row.conversation_id, row.last_sequence) for row in conversations], messages)
     await session.execute(DELETE_CONVERSATIONS, {"conversation_ids": chosen})
     return chosen
 
