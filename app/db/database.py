@@ -11,7 +11,7 @@ from typing import Literal, ParamSpec, TypeAlias, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.db.outages import Outage, causes, common_outage
-from app.db.transaction import Transaction
+from app.db.transaction import Transaction, run_in_session
 from app.errors import AppError, DatabaseUnavailable
 
 P = ParamSpec("P")
@@ -55,6 +55,21 @@ class Database(ABC):
         with self.translate_errors(), forbid_nesting():
             async with self._write_lock(locks), self._session(writing=True) as session, session.begin():
                 yield session
+
+    async def write_in_session(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction in a writing session and return its result; retry it once after what `write` retries."""
+        try:
+            async with self.write_session() as session:
+                return await run_in_session(session, transaction(*args, **kwargs))
+        except Exception as error:
+            if not self.may_retry(error):
+                raise
+        async with self.write_session() as session:
+            return await run_in_session(session, transaction(*args, **kwargs))
+
+    def may_retry(self, _error: BaseException) -> bool:
+        """Return whether a transaction that failed with this error may succeed if it is run again at once."""
+        return False
 
     @abstractmethod
     async def prepare(self) -> None:

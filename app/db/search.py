@@ -92,7 +92,7 @@ OF_EMBEDDER = and_(ChunkVectorRow.owner_id == bindparam("owner_id"), ChunkVector
 NEAREST = {within: nearest_query(OF_EMBEDDER, within=within) for within in (False, True)}
 
 
-@functools.lru_cache(maxsize=100)
+@functools.lru_cache(maxsize=500)
 def nearest_in_index(index: VectorIndex, dimension: int) -> Select[int, float]:
     """Select the nearest chunks through a vector index: with its constants, one statement for each large corpus."""
     return nearest_query(index.condition, dimension=dimension)

@@ -17,13 +17,15 @@ INSERT = (
     .returning(UserRow.id)
 )
 ROW_ID = select(UserRow.id).where(BY_USER_ID)
-# The lock that a row which refers to the user's takes anyway.
-HELD_ROW_ID = ROW_ID.with_for_update(read=True, key_share=True)
 GET = select(UserRow).where(BY_USER_ID)
-LOCKED = GET.with_for_update()
+TO_RENAME = GET.with_for_update(key_share=True)  # FOR NO KEY UPDATE: the user's turns are not delayed
+TO_ERASE = GET.with_for_update()
 ERASED = select(UserRow.id).where(UserRow.user_id.is_(None))
 CONVERSATIONS = (
-    select(ConversationRow).where(ConversationRow.owner_id == bindparam("owner_id")).limit(100).with_for_update()
+    select(ConversationRow.conversation_id, ConversationRow.last_sequence)
+    .where(ConversationRow.owner_id == bindparam("owner_id"))
+    .limit(100)
+    .with_for_update()
 )
 DELETE_CONVERSATIONS = delete(ConversationRow).where(is_among(ConversationRow.conversation_id, "conversation_ids"))
 DELETE_MESSAGES_AFTER = delete(MessageRow).where(
@@ -42,19 +44,13 @@ DELETE_ATTEMPTS = (
 DELETE = delete(UserRow).where(UserRow.id == bindparam("row_id"))
 
 
-def ensure(
-    user_id: str, row_id: str, now: int, name: str | None = None, *, hold: bool = False
-) -> Transaction[tuple[str, bool]]:
-    """Insert a user's row if there is none; return the row's id, and True if it was inserted.
-
-    With `hold` an erasure of the user waits for the end of the transaction, as in a session, which is not run again
-    after a violated foreign key.
-    """
+def ensure(user_id: str, row_id: str, now: int, name: str | None = None) -> Transaction[tuple[str, bool]]:
+    """Insert a user's row if there is none; return the row's id, and True if it was inserted."""
     if (yield from execute(INSERT, id=row_id, user_id=user_id, name=name, created_at=now)):
         return row_id, True
-    existing = yield from fetch_value(HELD_ROW_ID if hold else ROW_ID, user_id=user_id)
+    existing = yield from fetch_value(ROW_ID, user_id=user_id)
     if existing is None:  # erased between the two statements
-        return (yield from ensure(user_id, row_id, now, name, hold=hold))
+        return (yield from ensure(user_id, row_id, now, name))
     return existing, False
 
 
@@ -70,7 +66,7 @@ async def get(session: AsyncSession, user_id: str) -> User | None:
 
 async def rename(session: AsyncSession, user_id: str, name: str | None) -> User | None:
     """Change a user's name; return the user, or None if there is none."""
-    row = await session.scalar(LOCKED, {"user_id": user_id})
+    row = await session.scalar(TO_RENAME, {"user_id": user_id})
     if row is None:
         return None
     row.name = name
@@ -79,7 +75,7 @@ async def rename(session: AsyncSession, user_id: str, name: str | None) -> User 
 
 async def mark_erased(session: AsyncSession, user_id: str) -> str | None:
     """Clear a user's id, which hides all their data at once; return the row's id, or None without such a user."""
-    row = await session.scalar(LOCKED, {"user_id": user_id})
+    row = await session.scalar(TO_ERASE, {"user_id": user_id})
     if row is None:
         return None
     row.user_id = None
@@ -96,12 +92,12 @@ async def erase_batch(session: AsyncSession, row_id: str, messages: int) -> Sequ
 
     Return the ids of the deleted conversations; None once nothing is left and the user's row is deleted too.
     """
-    conversations = (await session.scalars(CONVERSATIONS, {"owner_id": row_id})).all()
+    conversations = (await session.execute(CONVERSATIONS, {"owner_id": row_id})).all()
     if not conversations:
         return await erase_rest(session, row_id, messages)
     chosen = take_within([(row.conversation_id, row.last_sequence) for row in conversations], messages)
     if conversations[0].last_sequence > messages:
-        await delete_last_messages(session, conversations[0], messages)
+        await delete_last_messages(session, conversations[0].conversation_id, messages)
     await session.execute(DELETE_CONVERSATIONS, {"conversation_ids": chosen})
     return chosen
 
@@ -126,9 +122,10 @@ def take_within(sizes: Sequence[tuple[str, int]], limit: int) -> list[str]:
     return chosen
 
 
-async def delete_last_messages(session: AsyncSession, conversation: ConversationRow, messages: int) -> None:
+async def delete_last_messages(session: AsyncSession, conversation_id: str, messages: int) -> None:
     """Delete the last messages of a conversation that is too long for one transaction."""
+    conversation = await session.get_one(ConversationRow, conversation_id)
     conversation.last_sequence -= messages
     await session.flush()
-    last = {"conversation_id": conversation.conversation_id, "last_sequence": conversation.last_sequence}
+    last = {"conversation_id": conversation_id, "last_sequence": conversation.last_sequence}
     await session.execute(DELETE_MESSAGES_AFTER, last)

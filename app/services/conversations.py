@@ -44,12 +44,13 @@ class ConversationService:
         self._catalog.resolve(Sampling(), new.sampling)
         conversation_id = new_id()
         try:
-            async with self._database.write_session() as session:
-                creation = create_conversation(user_id, conversation_id, new, key, now_ms())
-                return await run_in_session(session, creation), False
+            created = await self._database.write_in_session(
+                create_conversation, user_id, conversation_id, new, key, now_ms()
+            )
         except KeyTaken:
             assert key is not None, "only a key can be taken"  # noqa: S101  for the types
             return await self._created_before(user_id, key), True
+        return created, False
 
     async def _created_before(self, user_id: str, key: IdempotencyKey) -> Conversation:
         first = await self._database.read(idempotency.find, user_id, None, key.key)
@@ -110,7 +111,7 @@ def create_conversation(
     user_id: str, conversation_id: str, new: NewConversation, key: IdempotencyKey | None, now: int
 ) -> Transaction[Conversation]:
     """Insert a conversation, and its user if new; claim the idempotency key."""
-    owner_id, _ = yield from users.ensure(user_id, new_id(), now, hold=True)
+    owner_id, _ = yield from users.ensure(user_id, new_id(), now)
     if key is not None:
         yield from idempotency.claim(owner_id, key, conversation_id, None, now)
     yield from conversations.insert(conversation_id, owner_id, new, now)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from app.db import users
 from app.db.database import Database
-from app.db.transaction import run_in_session
 from app.domain.ids import new_id, now_ms
 from app.domain.principals import Principal
 from app.domain.users import User
@@ -40,8 +39,7 @@ class UserService:
     async def create(self, user_id: str | None, name: str | None) -> tuple[User, bool]:
         """Create a user, with a generated id if none is given; return it, and True unless it existed already."""
         user_id = user_id or new_id()
-        async with self._database.write_session() as session:
-            _, created = await run_in_session(session, users.ensure(user_id, new_id(), now_ms(), name))
+        _, created = await self._database.write_in_session(users.ensure, user_id, new_id(), now_ms(), name)
         return await self.get(Principal(user_id), user_id), created
 
     async def get(self, principal: Principal, user_id: str) -> User:

@@ -133,6 +133,9 @@ class PostgresDatabase(Database):
             self._url, settings, transaction_pooling=self._transaction_pooling, command_seconds=command_seconds
         )
 
+    def may_retry(self, error: BaseException) -> bool:
+        return any(isinstance(each, RETRIED) for each in causes(error))
+
     def driver_outage(self, error: BaseException) -> Outage | None:
         return outage_of(error)
 

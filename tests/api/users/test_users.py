@@ -212,18 +212,20 @@ async def test_erasure_stops_turns(service: Service) -> None:
     assert set((await row_counts(service)).values()) == {0}
 
 
-async def test_conversation_during_erasure(postgres_service: Service) -> None:
-    """A conversation created while its user is erased belongs to a new user."""
+@pytest.mark.parametrize("body", [{"message": "Hello"}, {}])
+async def test_conversation_during_erasure(postgres_service: Service, body: dict[str, str]) -> None:
+    """A conversation created while its user is erased, with a message or without, belongs to a new user."""
     await postgres_service.client.post("/users", json={"user_id": "ada"})
     async with postgres_service.database.engine.connect() as connection:
         await connection.execute(text("LOCK TABLE conversations IN SHARE MODE"))
-        making = asyncio.create_task(postgres_service.client.create_conversation(message="Hello"))
+        making = asyncio.create_task(postgres_service.client.create_conversation(**body))
         await wait_for_locks(connection, 1)
         erasing = asyncio.create_task(postgres_service.client.delete("/users/ada"))
         await wait_for_locks(connection, 2)
         await connection.rollback()
-    assert ((await erasing).status_code, (await making)["message_count"]) == (204, 2)
-    assert await row_counts(postgres_service) == {"users": 1, "conversations": 1, "messages": 2}
+    messages = 2 * len(body)
+    assert ((await erasing).status_code, (await making)["message_count"]) == (204, messages)
+    assert await row_counts(postgres_service) == {"users": 1, "conversations": 1, "messages": messages}
 
 
 async def wait_for_locks(connection: AsyncConnection, sessions: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -57,6 +58,10 @@ def select_count() -> Transaction[int]:
 
 async def write(database: Database) -> None:
     await database.write(process_leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
+
+
+async def write_in_session(database: Database) -> None:
+    await database.write_in_session(process_leases.heartbeat, "01900000-0000-7000-8000-000000000000", 1)
 
 
 async def read(database: Database) -> None:
@@ -184,11 +189,11 @@ async def test_value_out_of_range_is_no_outage(wired: Wired) -> None:
 
 async def test_deadlock_is_retried_once(wired: Wired) -> None:
     """A transaction that was rolled back in favour of another is retried once before it fails."""
-    for code in ("40001", "40P01"):
-        await write(wired.through)
+    for use, code in itertools.product((write, write_in_session), ("40001", "40P01")):
+        await use(wired.through)
         wired.wire.refuse_statements(code)
         before = wired.wire.refused
-        await unavailable(write, wired.through)
+        await unavailable(use, wired.through)
         assert wired.wire.refused == before + 2
         wired.wire.release()
 
@@ -209,11 +214,12 @@ async def test_failover_replaces_all_connections(wired: Wired, cluster: Postgres
 async def test_failed_over_transaction_is_retried(wired: Wired, cluster: PostgresCluster, url: str) -> None:
     """A write on a connection to a server that has become read-only is retried at the primary."""
     name = make_url(url).database
-    await wired.through.close()
-    cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    await read(wired.through)
-    cluster.psql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
-    await write(wired.through)
+    for use in (write, write_in_session):
+        await wired.through.close()
+        cluster.psql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await read(wired.through)
+        cluster.psql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        await use(wired.through)
 
 
 async def test_primary_is_used_of_several_hosts(wired: Wired, cluster: PostgresCluster, url: str) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
-from sqlalchemy import Delete, Executable, Insert, Select, TextClause, TextualSelect, Update
+from sqlalchemy import Delete, Dialect, Executable, Insert, Select, TextClause, TextualSelect, Update
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import visitors
 
 import app.db
 from app.db.compiled import CompiledStatement
+from app.db.models import Base
 from app.db.postgres.database import DIALECT as POSTGRES
 from app.db.sqlite.database import DIALECT as SQLITE
 
@@ -65,3 +67,13 @@ def test_returning_reads_no_outer_row(statement: Executable, _dialects: frozense
             if isinstance(element, Select):
                 tables = {getattr(each, "table", None) for each in visitors.iterate(element)}
                 assert statement.table not in tables
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_tables_and_indexes_have_ddl(dialect: Dialect) -> None:
+    """Every table and every index of the models, partial ones too, can be written as DDL."""
+    for table in Base.metadata.tables.values():
+        assert str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            condition = index.dialect_options[dialect.name]["where"]
+            assert (" WHERE " in str(CreateIndex(index).compile(dialect=dialect))) == (condition is not None)
