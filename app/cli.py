@@ -24,7 +24,6 @@ from app.factories import database_of
 from app.http.outbound_guard import resolves_to_forbidden
 from app.http.proxies import proxy_for
 from app.logging import configure_logging
-from app.serving.server import serve
 from app.serving.sockets import bind
 from app.settings import Settings, misspelt_settings
 from app.signals import exit_on_signal
@@ -109,6 +108,8 @@ def run_server(settings: Settings) -> int:
     except OSError as error:
         return refuse([cannot_listen(settings, error)], CANNOT_LISTEN)
     run_interruptible(apply_migrations(settings))
+    from app.serving.server import serve  # the web framework, which the other commands do without
+
     try:
         serve(settings, sockets)
     except OSError as error:
