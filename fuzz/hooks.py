@@ -28,14 +28,14 @@ BEYOND_SCHEMA = {
 }
 """Codes of requests that are valid by their schema and refused because of stored data or installed models."""
 BEYOND_SCHEMA_DETAILS = {
-    "Only a reply can be regenerated.",
-    "Only a reply has a context.",
-    "Only a user's message can be edited.",
-    "The cursor is invalid: use the one of the `Link` header.",
-    "The message has not ended.",
-    "The range exceeds 366 days.",
-    "`from` is after `to`.",
-    "`user_id` differs between query and body.",
+    "Only a reply can be regenerated; name the reply to this message.",
+    "Only a reply has a context; request that of the next message.",
+    "Only a user's message can be edited; regenerate a reply instead.",
+    "The cursor is invalid; use the URL in the previous page's `Link` header as it is.",
+    "The message has not ended; send the number of characters received, without `-end`.",
+    "The range exceeds 366 days; request it in parts.",
+    "`from` is after `to`; exchange them.",
+    "`user_id` differs between query and body; send the same.",
 }
 """Details of other such problems: about stored data, and about two parameters together."""
 

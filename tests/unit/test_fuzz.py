@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,27 @@ def test_missing_program_fails_only_in_ci(tmp_path: Path, ci: dict[str, str], st
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == status
     assert "SKIPPED" in ended.stderr
+
+
+def texts_of(tree: ast.AST) -> Iterator[str]:
+    """Generate the longer texts of a module as patterns, with anything in place of an f-string's values."""
+    for node in ast.walk(tree):
+        pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [each.value for each in pieces if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if len("".join(texts)) > 20:
+            yield ".*".join(map(re.escape, texts))
+
+
+def test_expected_details_are_the_service_s() -> None:
+    """Each text by which fuzzing knows a refusal is one that the service gives."""
+    tree = ast.parse((ROOT / "fuzz" / "hooks.py").read_text())
+    [details] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BEYOND_SCHEMA_DETAILS"
+    ]
+    given = [text for path in (ROOT / "app").rglob("*.py") for text in texts_of(ast.parse(path.read_text()))]
+    assert [detail for detail in details if not any(re.fullmatch(text, detail) for text in given)] == []
 
 
 def test_all_operations_and_checks_are_on() -> None:
