@@ -17,7 +17,7 @@ from app.api.json_encoding import json_response
 from app.api.openapi_responses import Responses, with_headers
 from app.api.schemas.events import EVENTS_SCHEMA
 from app.api.schemas.fields import JsonObject, Output
-from app.api.schemas.messages import ResponseModeBody, message_json, messages_json
+from app.api.schemas.messages import ResponseModeBody, citations_json, message_json, messages_json
 from app.api.sse import MEDIA_TYPE, EventStream, event
 from app.domain.messages import Message, Role, Status
 from app.domain.retrieval import RetrievalResult
@@ -214,7 +214,7 @@ def started_json(turn: Turn) -> JsonObject:
 def retrieval_json(retrieval: RetrievalResult) -> JsonObject:
     """Data of `retrieval.completed`."""
     return {
-        "citations": retrieval.candidates,
+        "citations": citations_json(retrieval.candidates),
         "queries": retrieval.queries,
         "retrieval": {"status": retrieval.status},
     }

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from app.db.expressions import is_among, parameter
 from app.db.models import ChunkRow, DocumentRow
 from app.db.transaction import Row, Transaction, execute
-from app.domain.documents import DocumentStatus, Passage
+from app.domain.documents import DocumentStatus, Passage, page_starts
 
 FirstChunk = aliased(ChunkRow)
 
@@ -28,10 +28,12 @@ def opening_query(*, among: bool) -> Select[Any]:
         select(
             DocumentRow.document_id,
             DocumentRow.name,
+            DocumentRow.created_at,
             DocumentRow.title,
             DocumentRow.outline,
             ChunkRow.position,
             ChunkRow.page,
+            ChunkRow.later_pages,
             ChunkRow.start_at,
             ChunkRow.end_at,
             ChunkRow.content,
@@ -86,4 +88,6 @@ def opening_of(row: Row) -> Passage:
         score=1.0,
         heading="; ".join(dict.fromkeys([*([row.title] if row.title else ()), *headings])),
         coverage=1.0,
+        later_pages=page_starts(row.later_pages),
+        document_created_at=row.created_at,
     )

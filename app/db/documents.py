@@ -43,6 +43,9 @@ DOCUMENT = select(
     DocumentRow.retryable,
     DocumentRow.page_count,
     DocumentRow.textless_pages,
+    DocumentRow.truncated,
+    DocumentRow.language,
+    DocumentRow.seconds_left,
     DocumentRow.chunk_count,
 ).where(visible())
 
@@ -61,6 +64,8 @@ INSERT_UPLOAD = insert_into(
     attempt=0,
     deaths=0,
     generation=0,
+    analysis=0,
+    keep_links=False,
 )
 ADD_BYTES = (
     update(DocumentRow)
@@ -99,6 +104,7 @@ QUEUE_AGAIN = (
         stage=None,
         done=0,
         total=0,
+        seconds_left=None,
         deaths=0,
         error_code=None,
         error_detail=None,
@@ -192,6 +198,9 @@ def document_of(row: Row) -> Document:
         error=error,
         page_count=row.page_count,
         textless_pages=row.textless_pages or [],
+        truncated=row.truncated,
+        language=row.language,
+        seconds_left=row.seconds_left,
         chunk_count=row.chunk_count,
     )
 

@@ -23,7 +23,7 @@ from app.domain.documents import Chunk, DocumentFailure, DocumentStatus, Extract
 
 PROCESSING = DocumentRow.status == DocumentStatus.PROCESSING
 CLAIMED = claimed(DocumentStatus.PROCESSING)
-WITHOUT_PROCESS = {"stage": None, "done": 0, "total": 0, "process_id": None}
+WITHOUT_PROCESS = {"stage": None, "done": 0, "total": 0, "seconds_left": None, "process_id": None}
 """Columns of a document that no process works on."""
 QUEUED_USERS = (
     # As text, since PostgreSQL has no minimum of UUIDs.
@@ -90,6 +90,8 @@ MARK_READY = (
         outline=bindparam("outline"),
         page_count=bindparam("page_count"),
         textless_pages=bindparam("textless_pages"),
+        truncated=bindparam("truncated"),
+        language=bindparam("language"),
         chunk_count=bindparam("chunk_count"),
     )
     .returning(DocumentRow.document_id)
@@ -245,6 +247,7 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
             start_at=chunk.start,
             end_at=chunk.end,
             page=chunk.page,
+            later_pages=chunk.later_pages,
             content=chunk.content,
             heading=chunk.heading,
             names=chunk.names,
@@ -267,6 +270,8 @@ def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: s
         outline=[[each.level, each.text, each.start] for each in extracted.outline],
         page_count=extracted.page_count,
         textless_pages=list(extracted.textless_pages),
+        truncated=extracted.truncated,
+        language=extracted.language,
         chunk_count=len(extracted.chunks),
     )
     yield from require_ended(claim, rows)

@@ -10,6 +10,7 @@ from app.db import summaries
 from app.db.models import ConversationRow, MessageRow
 from app.db.predicates import owned_by_caller, unfinished
 from app.db.transaction import Row, Transaction, execute, fetch_one, fetch_value
+from app.domain.documents import Citation
 from app.domain.messages import NO_UPPER_BOUND, Failure, FinishReason, Message, Role, Status, Usage
 
 COLUMNS = (
@@ -117,7 +118,7 @@ def message_of(row: Row) -> Message:
         model=row.model,
         finish_reason=None if row.finish_reason is None else FinishReason(row.finish_reason),
         usage=usage,
-        citations=row.citations or [],
+        citations=[Citation(**each) for each in row.citations or ()],
         grounded=row.grounded,
         error=None if row.error_code is None else Failure(row.error_code, row.error_detail),
         completed_at=row.completed_at,

@@ -22,7 +22,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    and_,
     column,
+    false,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -41,6 +43,7 @@ VISIBLE_STATUSES = tuple(DocumentStatus)
 UNFINISHED = column("status", Text).in_(UNFINISHED_STATUSES)
 IN_PROGRESS = column("status", Text) == Status.IN_PROGRESS
 VISIBLE = column("status", Text).in_(VISIBLE_STATUSES)
+REPLACES_NONE = column("replaces", Text).is_(None)
 
 
 class HiddenStatus(StrEnum):
@@ -227,8 +230,8 @@ class DocumentRow(Base):
             "owner_id",
             "sha256",
             unique=True,
-            sqlite_where=VISIBLE,
-            postgresql_where=VISIBLE,
+            sqlite_where=and_(VISIBLE, REPLACES_NONE),
+            postgresql_where=and_(VISIBLE, REPLACES_NONE),
         ),
         Index("ix_documents_status", "status", "document_id"),
     )
@@ -243,6 +246,8 @@ class DocumentRow(Base):
     stage: Mapped[str | None] = mapped_column(Text)
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
+    seconds_left: Mapped[int | None]
+    """Estimated time to the end of the stage; None while it is unknown."""
     error_code: Mapped[str | None] = mapped_column(Text)
     error_detail: Mapped[str | None] = mapped_column(Text)
     retryable: Mapped[bool | None]
@@ -261,6 +266,16 @@ class DocumentRow(Base):
     """Headings, each as [level, text, start]; `start` is a position in the text, in characters."""
     page_count: Mapped[int | None]
     textless_pages: Mapped[list[int] | None] = mapped_column(Json)
+    truncated: Mapped[str | None] = mapped_column(Text)
+    """The sentence that says where reading stopped at a limit; None if the whole document was read."""
+    language: Mapped[str | None] = mapped_column(Text)
+    """ISO 639-1 code of its main language; None if it is unknown."""
+    analysis: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Version of the analysis that the search terms of its chunks are from; 0 for that of releases without versions."""
+    keep_links: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """True if the addresses of links are part of the text."""
+    replaces: Mapped[str | None] = mapped_column(Id)
+    """The document with the same bytes whose place it takes once it is ready; None for all others."""
     chunk_count: Mapped[int | None]
     created_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -306,6 +321,8 @@ class ChunkRow(Base):
     start_at: Mapped[int]
     end_at: Mapped[int]
     page: Mapped[int | None]
+    later_pages: Mapped[list[Any] | None] = mapped_column(Json)
+    """Pages that begin inside the chunk, each as [start, page]; None if they are not known."""
     content: Mapped[str] = mapped_column(Text)
     heading: Mapped[str] = mapped_column(Text)
     names: Mapped[str] = mapped_column(Text)

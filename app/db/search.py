@@ -115,7 +115,9 @@ CHUNKS_BY_KEY = (
         ChunkRow.document_id,
         ChunkRow.position,
         DocumentRow.name,
+        DocumentRow.created_at,
         ChunkRow.page,
+        ChunkRow.later_pages,
         ChunkRow.start_at,
         ChunkRow.end_at,
         ChunkRow.content,
@@ -174,7 +176,10 @@ class FoundChunk(NamedTuple):
     document_id: str
     position: int
     name: str
+    created_at: int
+    """Of the document, in ms since the epoch."""
     page: int | None
+    later_pages: Sequence[Sequence[int]] | None
     start: int
     end: int
     content: str

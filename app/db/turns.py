@@ -6,7 +6,7 @@ Lock order: a transaction that writes messages locks the row of their conversati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, Text, bindparam, case, func, or_, select, update
@@ -337,7 +337,7 @@ def settled(reply: Message, outcome: Outcome, now: int) -> Message:
         usage=outcome.usage,
         error=outcome.error,
         completed_at=now,
-        citations=[asdict(each) for each in outcome.citations],
+        citations=outcome.citations,
         grounded=None if reply.grounded is None else bool(outcome.citations),
         provider=outcome.record.provider or reply.provider,
         model=outcome.record.model or reply.model,

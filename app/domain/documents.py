@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DocumentStatus(StrEnum):
@@ -53,10 +54,16 @@ class Document:
     done: int = 0
     total: int = 0
     """Progress of `stage`: pages or chunks done, and their total; 0 where it is not known yet."""
+    seconds_left: int | None = None
+    """Estimated time to the end of `stage`; None where it is not known yet."""
     error: DocumentFailure | None = None
     page_count: int | None = None
     textless_pages: Sequence[int] = ()
     """Numbers of pages without text, such as scans, from 1 on: the first 100."""
+    truncated: str | None = None
+    """The sentence that says where reading stopped at a limit; None if the whole document was read."""
+    language: str | None = None
+    """ISO 639-1 code of its main language; None if it is unknown."""
     chunk_count: int | None = None
 
 
@@ -69,6 +76,20 @@ class Heading:
     text: str
     start: int
     """Offset in the document's text, in characters."""
+
+
+class PageStart(NamedTuple):
+    """The beginning of a page in a document's text."""
+
+    start: int
+    """Offset in the document's text, in characters."""
+    page: int
+    """From 1 on."""
+
+
+def page_starts(stored: Sequence[Sequence[int]] | None) -> Sequence[PageStart] | None:
+    """Build the page starts that are stored as pairs of offset and page."""
+    return None if stored is None else [PageStart(*each) for each in stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +107,8 @@ class Chunk:
     """The document's title and the headings above the chunk, and a table's own, outermost first, with ` > ` between."""
     names: str = ""
     """Further search terms, with spaces between: names that its code defines, and parts of its identifiers."""
+    later_pages: Sequence[PageStart] | None = None
+    """The pages that begin inside it, in order; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,10 @@ class ExtractedDocument:
     outline: Sequence[Heading] = ()
     page_count: int | None = None
     textless_pages: Sequence[int] = ()
+    truncated: str | None = None
+    """The sentence that says where reading stopped at a limit; None if the whole document was read."""
+    language: str | None = None
+    """ISO 639-1 code of its main language; None if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +146,19 @@ class Passage:
     """Cosine of query and chunk; None where vectors were not searched, or the chunk is not among the nearest."""
     coverage: float = 0.0
     """Share of the query's words in the passage, by their weight, from 0 to 1."""
+    later_pages: Sequence[PageStart] | None = None
+    """The pages that begin inside it, in order; None where they are not known."""
+    document_created_at: int | None = None
+    """Time of the upload, in milliseconds since the Unix epoch."""
+
+    @property
+    def page_end(self) -> int | None:
+        """Number of its last page; None where it is not known."""
+        return None if self.later_pages is None else self.page_at(self.end - 1)
+
+    def page_at(self, offset: int) -> int | None:
+        """Return the number of the page at an offset in the document's text; None where the format has no pages."""
+        return max((each.page for each in self.later_pages or () if each.start <= offset), default=self.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +176,7 @@ class Citation:
     quote: str
     """Exactly the document's text from `start` to `end`."""
     score: float
+    page_end: int | None = None
+    """Number of its last page; None where it is not known."""
+    document_created_at: int | None = None
+    """Time of the document's upload, which tells versions of one name apart; None in replies of older releases."""

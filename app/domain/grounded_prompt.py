@@ -125,6 +125,8 @@ def candidates_of(passages: Sequence[Passage]) -> list[Citation]:
             end=each.end,
             quote=each.text,
             score=each.score,
+            page_end=each.page_end,
+            document_created_at=each.document_created_at,
         )
         for number, each in enumerate(passages, 1)
     ]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from app.domain.documents import Citation
 
 NO_UPPER_BOUND = 2**31 - 1
 """More than any sequence number."""
@@ -108,7 +110,7 @@ class Message:
     model: str | None = None
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
-    citations: list[dict[str, Any]] = field(default_factory=list)
+    citations: Sequence[Citation] = ()
     grounded: bool | None = None
     error: Failure | None = None
     completed_at: int | None = None

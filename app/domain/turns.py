@@ -103,7 +103,7 @@ def as_accepted(reply: Message) -> Message:
         content="",
         finish_reason=None,
         usage=None,
-        citations=[],
+        citations=(),
         grounded=None if reply.grounded is None else False,
         error=None,
         completed_at=None,

@@ -49,9 +49,13 @@ class DocumentOut(Output):
     stage: Stage | None = Field(description="Current step of ingestion; null before and after it.")
     done: int = Field(description="Finished units of the current stage.")
     total: int = Field(description="Units of the current stage in total; 0 while unknown.")
+    seconds_left: int | None = Field(description="Estimated seconds to the end of the stage; null while unknown.")
     error: DocumentFailureOut | None = Field(description="Reason why ingestion failed.")
     page_count: int | None = Field(description="Number of pages; null if the document has none.")
     textless_pages: list[int] = Field(description="The first 100 pages without text, such as scans.")
+    truncated: bool = Field(description="True if reading stopped at a limit; what was read until then is searchable.")
+    truncated_detail: str | None = Field(description="Where reading stopped; null if the whole document was read.")
+    language: str | None = Field(description="ISO 639-1 code of the main language; null while unknown.")
     chunk_count: int | None = Field(description="Number of searchable chunks; null until ingestion ends.")
     created_at: Moment
 
@@ -62,7 +66,9 @@ class PassageOut(Output):
     document_id: Id
     document_name: str
     chunk_id: str
-    page: int | None = Field(description="Page number; null if the document has no pages.")
+    document_created_at: Moment
+    page: int | None = Field(description="First page; null if the document has no pages.")
+    page_end: int | None = Field(description="Last page; null if it is not known.")
     start: int = Field(description="Position of the first character in the document's text.")
     end: int = Field(description="Position after the last character.")
     text: str
@@ -81,9 +87,13 @@ def document_json(document: Document) -> JsonObject:
         "stage": document.stage,
         "done": document.done,
         "total": document.total,
+        "seconds_left": document.seconds_left,
         "error": error and {"code": error.code, "detail": error.detail, "retryable": error.retryable},
         "page_count": document.page_count,
         "textless_pages": list(document.textless_pages),
+        "truncated": document.truncated is not None,
+        "truncated_detail": document.truncated,
+        "language": document.language,
         "chunk_count": document.chunk_count,
         "created_at": rfc3339(document.created_at),
     }
@@ -94,7 +104,9 @@ def passage_json(passage: Passage) -> JsonObject:
         "document_id": passage.document_id,
         "document_name": passage.document_name,
         "chunk_id": passage.chunk_id,
+        "document_created_at": rfc3339(passage.document_created_at),
         "page": passage.page,
+        "page_end": passage.page_end,
         "start": passage.start,
         "end": passage.end,
         "text": passage.text,

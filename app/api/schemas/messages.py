@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -18,6 +19,7 @@ from app.api.schemas.fields import (
     Temperature,
     rfc3339,
 )
+from app.domain.documents import Citation
 from app.domain.idempotency import IdempotencyKey
 from app.domain.messages import FinishReason, Message, Role, Sampling, Status, Usage
 from app.domain.retrieval import RetrievalMode, RetrievalStatus
@@ -125,7 +127,11 @@ class CitationOut(Output):
     document_id: Id
     document_name: str
     chunk_id: str = Field(description="Id of the cited chunk.")
-    page: int | None = Field(description="Page number; null if the document has no pages.")
+    document_created_at: Moment | None = Field(
+        description="Upload of the document, which tells versions of one name apart; null in replies of older releases."
+    )
+    page: int | None = Field(description="First page; null if the document has no pages.")
+    page_end: int | None = Field(description="Last page; null if it is not known.")
     start: int = Field(description="Position of the quote's first character in the document's text.")
     end: int = Field(description="Position after its last character.")
     quote: str
@@ -182,6 +188,10 @@ def usage_json(usage: Usage | None) -> JsonObject | None:
     }
 
 
+def citations_json(citations: Sequence[Citation]) -> list[JsonObject]:
+    return [asdict(each) | {"document_created_at": rfc3339(each.document_created_at)} for each in citations]
+
+
 def messages_json(messages: Iterable[Message], reasoning: Mapping[str, str] | None) -> list[JsonObject]:
     """Build messages; with `reasoning`, by message id, each gets that member, which may be null."""
     if reasoning is None:
@@ -202,7 +212,7 @@ def message_json(message: Message) -> JsonObject:
         "model": message.model,
         "finish_reason": message.finish_reason,
         "usage": usage_json(usage),
-        "citations": message.citations,
+        "citations": citations_json(message.citations),
         "grounded": message.grounded,
         "error": error and {"code": error.code, "detail": error.detail},
         "created_at": rfc3339(message.created_at),

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from app.api.schemas.fields import JsonObject, Output
-from app.api.schemas.messages import CitationOut, RetrievalOut
+from app.api.schemas.messages import CitationOut, RetrievalOut, citations_json
 from app.domain.messages import Role
 from app.domain.prompt_record import SentPrompt
 
@@ -60,7 +60,7 @@ def prompt_record_json(record: SentPrompt) -> JsonObject:
         ],
         "summary": summary
         and {"first": summary.first, "last": summary.last, "content": summary.content, "tokens": summary.tokens},
-        "citations": record.retrieval.candidates,
+        "citations": citations_json(record.retrieval.candidates),
         "queries": record.retrieval.queries,
         "retrieval": {"status": record.retrieval.status},
         "estimated_tokens": record.estimated_tokens,

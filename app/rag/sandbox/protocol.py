@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import orjson
 
-from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Heading
+from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Heading, page_starts
 from app.domain.storable_text import storable
 from app.rag.child_process import FRAME_BYTES, frame
 from app.rag.chunking.headings import MAX_ENTRIES
@@ -42,9 +42,10 @@ def document_frames(document: ExtractedDocument) -> Iterator[bytes]:
         yield frame(HEADINGS, orjson.dumps(headings))
     for place in range(0, len(document.chunks), BATCH):
         batch = document.chunks[place : place + BATCH]
-        chunks = [(each.start, each.end, each.page, each.heading, each.names) for each in batch]
+        chunks = [(each.start, each.end, each.page, each.heading, each.names, each.later_pages) for each in batch]
         yield frame(CHUNKS, orjson.dumps(chunks))
-    yield frame(END, orjson.dumps([document.title, document.page_count, document.textless_pages]))
+    about = (document.title, document.page_count, document.textless_pages, document.truncated, document.language)
+    yield frame(END, orjson.dumps(about))
 
 
 def failure_frame(failure: DocumentFailure, cause: str = "") -> bytes:
@@ -90,9 +91,17 @@ class ResultReader:
         elif kind == CHUNKS:
             self._add_chunks(values)
         elif kind == END:
-            title, pages, textless = values
-            title = storable(title) if title is not None else None
-            self.document = ExtractedDocument(self._join_text(), self._chunks, title, self._headings, pages, textless)
+            title, pages, textless, truncated, language = values
+            self.document = ExtractedDocument(
+                self._join_text(),
+                self._chunks,
+                None if title is None else storable(title),
+                self._headings,
+                pages,
+                textless,
+                None if truncated is None else storable(truncated),
+                language,
+            )
         elif kind == FAILED:
             failure, cause = values
             if cause:
@@ -107,12 +116,13 @@ class ResultReader:
             raise ExtractionError(TOO_MUCH_TEXT)
         self._parts.append(storable(text))
 
-    def _add_chunks(self, values: list[tuple[int, int, int | None, str, str]]) -> None:
+    def _add_chunks(self, values: list[tuple[int, int, int | None, str, str, list[tuple[int, int]] | None]]) -> None:
         text = self._join_text()
-        for start, end, page, heading, names in values:
+        for start, end, page, heading, names, pages in values:
             if not (self._chunks[-1].end if self._chunks else 0) <= start < end <= len(text):
                 raise ValueError(start, end)  # repeating a span many times would fill this process's memory
-            self._chunks.append(Chunk(text[start:end], start, end, page, storable(heading), storable(names)))
+            later = page_starts(pages)
+            self._chunks.append(Chunk(text[start:end], start, end, page, storable(heading), storable(names), later))
             self._name_characters += len(names)
         if len(self._chunks) > self._limits.chunks:
             raise ExtractionError(TOO_MANY_CHUNKS)

@@ -10,7 +10,7 @@ from app.db import search, users
 from app.db.database import Database
 from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
 from app.db.vector_indexes import LARGE
-from app.domain.documents import Passage
+from app.domain.documents import Passage, page_starts
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.errors import DocumentNotFound, EmbeddingFailed
 from app.rag.models.embedder import Embedder
@@ -246,6 +246,8 @@ def passage_of(
         text=chunk.content,
         score=score,
         heading=chunk.heading,
+        later_pages=page_starts(chunk.later_pages),
+        document_created_at=chunk.created_at,
         similarity=similarity,
         coverage=max((coverage(chunk.words, each) for each in weights), default=0.0),
     )

@@ -45,6 +45,10 @@ async def test_document_states(client: ParleyClient) -> None:
         "error": None,
         "page_count": None,
         "textless_pages": [],
+        "truncated": False,
+        "truncated_detail": None,
+        "language": None,
+        "seconds_left": None,
         "chunk_count": None,
         "created_at": "",
     }

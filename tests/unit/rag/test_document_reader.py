@@ -237,7 +237,7 @@ def test_installed():
         (b"p", b"{"),
         (b"p", b"[1]"),
         (b"h", b"[[1]]"),
-        (b"c", b"[[0, 1, null, 5, 6]]"),
+        (b"c", b"[[0, 1, null, 5, 6, null]]"),
         (b"t", b"\xff"),
         (b"e", b"7"),
     ],
@@ -255,12 +255,12 @@ def test_oversized_results_are_refused():
         receiver.feed(b"t", b"x" * 11)
     receiver = ResultReader(Limits(characters=10))
     receiver.feed(b"t", b"0123456789")
-    receiver.feed(b"c", orjson.dumps([(0, 5, None, "", "")]))
+    receiver.feed(b"c", orjson.dumps([(0, 5, None, "", "", None)]))
     for start, end in ((0, 5), (4, 6), (6, 6), (6, 11)):
         with pytest.raises(ValueError):
-            receiver.feed(b"c", orjson.dumps([(start, end, None, "", "")]))
+            receiver.feed(b"c", orjson.dumps([(start, end, None, "", "", None)]))
     with pytest.raises(ValueError):
-        receiver.feed(b"c", orjson.dumps([(5, 6, None, "", "x" * 21)]))
+        receiver.feed(b"c", orjson.dumps([(5, 6, None, "", "x" * 21, None)]))
     with pytest.raises(ValueError):
         receiver.feed(b"h", orjson.dumps([(1, "x", 0)] * 1001))
     with pytest.raises(ValueError):

@@ -1,0 +1,39 @@
+"""Documents with what their reading says about them, and chunks with the pages that begin inside them."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+ID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
+JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+IN_PLACE = sa.text("status IN ('queued', 'processing', 'ready', 'failed') AND replaces IS NULL")
+
+
+def upgrade() -> None:
+    op.add_column("documents", sa.Column("truncated", sa.Text()))
+    op.add_column("documents", sa.Column("language", sa.Text()))
+    op.add_column("documents", sa.Column("analysis", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("documents", sa.Column("seconds_left", sa.Integer()))
+    op.add_column("documents", sa.Column("keep_links", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("documents", sa.Column("replaces", ID))
+    op.add_column("chunks", sa.Column("later_pages", JSON))
+    op.drop_index("uq_documents_owner_id_sha256", "documents")
+    op.create_index(
+        "uq_documents_owner_id_sha256",
+        "documents",
+        ["owner_id", "sha256"],
+        unique=True,
+        sqlite_where=IN_PLACE,
+        postgresql_where=IN_PLACE,
+    )
+    if op.get_bind().dialect.name == "sqlite":  # PostgreSQL's index follows by itself
+        op.execute(
+            "CREATE TRIGGER chunk_words_of_changed AFTER UPDATE OF words ON chunks BEGIN "
+            "INSERT INTO chunk_words (chunk_words, rowid, words) VALUES ('delete', old.chunk_key, old.words); "
+            "INSERT INTO chunk_words (rowid, words) VALUES (new.chunk_key, new.words); END"
+        )
