@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from app.rag.extraction import format as format_module
 from app.rag.extraction.media_types import detect_media_type
 from app.rag.extraction.registry import FORMATS, readable_extensions
 from tests.support.documents import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, zip_with

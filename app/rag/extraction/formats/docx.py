@@ -1,4 +1,4 @@
-"""DOCX: the text in the order of reading, with headers and footers where they first apply and notes after their text."""
+"""DOCX: the text in the order of reading, headers and footers once, notes and comments after what they refer to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, clean_title, single_line
 from app.rag.extraction.errors import ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, OfficePattern, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.office.drawing import alternative_text, signed, write_drawing
 from app.rag.extraction.office.package import RELATIONSHIP_ID, Element, OfficePackage, Part, whole_number
@@ -165,7 +165,7 @@ class WordReader:
         """Write a footnote after the text that refers to it first, and take it from those that remain."""
         note = self._footnote_by_id.pop(name, None)
         if note is not None:
-            self._footnotes.remove(note)
+            note.getparent().remove(note)
             self.read(note)
 
     def _write_comment(self, name: str | None) -> None:
@@ -207,5 +207,5 @@ FORMAT = Format(
     ("docx", "docm", "dotx", "dotm"),
     read_docx,
     libraries=("lxml.etree",),
-    office_folder="word",
+    office=OfficePattern.of("word", "wordprocessingml|ms-word"),
 )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
 from app.rag.extraction.errors import TOO_MANY_PAGES, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, OfficePattern, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.office.drawing import CHARTS, DIAGRAM, A, alternative_text, filled_row, signed, write_drawing
-from app.rag.extraction.office.package import OFFICE, RELATIONSHIP_ID, Element, OfficePackage, Part, whole_number
-from app.rag.extraction.office.slide_text import PARAGRAPH, frame_lines, frame_text
+from app.rag.extraction.office.package import OFFICE, RELATIONSHIP_ID, Element, OfficePackage, Part
+from app.rag.extraction.office.slide_text import frame_lines, frame_text
 from app.rag.extraction.zip_guard import xml_failure
 
 P = f"{{{OFFICE}/presentationml/2006/main}}"
@@ -75,7 +74,9 @@ class SlideReader:
         self._write_layout(slide, "slideLayout")
         for notes in slide.related("notesSlide"):
             for shape in shapes_of(notes):
-                if shape.tag == SHAPE and placeholder(shape) not in NO_TEXT | RUNNING:
+                if placeholder(shape) in RUNNING:
+                    self._write_once(frame_text(shape.find(FRAME)))
+                elif placeholder(shape) not in NO_TEXT:
                     self.writer.add(BlockKind.PARAGRAPH, frame_text(shape.find(FRAME)))
         for comments in slide.related("comments"):
             self._write_comments(comments)
@@ -162,5 +163,5 @@ FORMAT = Format(
     ("pptx", "pptm", "ppsx", "ppsm", "potx", "potm"),
     read_pptx,
     libraries=("lxml.etree",),
-    office_folder="ppt",
+    office=OfficePattern.of("ppt", "presentationml|ms-powerpoint"),
 )

@@ -68,7 +68,7 @@ COUNTERS: Mapping[str, Callable[[int], str]] = {
     "japaneseDigitalTenThousand": han,
     "taiwaneseCounting": han,
     "taiwaneseCountingThousand": han,
-    "none": lambda number: "",
+    "none": "".format,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, single_line
 from app.rag.extraction.office.package import OFFICE, RELATIONSHIP_ID, Element, Part, whole_number
@@ -16,7 +16,7 @@ D = f"{{{OFFICE}/drawingml/2006/diagram}}"
 DIAGRAM, CHARTS = f"{D}relIds", (f"{C}chart", f"{CX}chart")
 POINTS_MAX = 10_000
 """Points of a series that are read."""
-EPOCH = datetime(1899, 12, 30)
+EPOCH = date(1899, 12, 30)
 """Day 0 of Excel's dates."""
 SPAN_MAX = 100
 """Columns that a cell may span; no program makes tables of more."""
@@ -59,7 +59,7 @@ def chart_titles(root: Element) -> list[str]:
 
 def chart_rows(root: Element) -> list[list[str]]:
     """Return a chart's data as a table: a row for each category, a column for each series."""
-    names, rows = [""], {}
+    names, rows = [""], dict[tuple[int, str], list[str]]()
     for series in root.iter(f"{C}ser"):
         label = series.find(f"{C}tx")
         names.append("" if label is None else single_line(" ".join(each.text or "" for each in label.iter(f"{C}v"))))
@@ -102,7 +102,7 @@ def number_text(value: str, form: str) -> str:
     if "%" in form:
         return f"{number * 100:.10g}%"
     if "yy" in form.lower() and 0 < number < 100_000:
-        return (EPOCH + timedelta(days=number)).date().isoformat()
+        return (EPOCH + timedelta(days=number)).isoformat()
     return f"{number:.12g}" if "." in value else value
 
 

@@ -53,7 +53,8 @@ class OfficePackage:
     def title(self) -> str | None:
         """Return the title in the document's properties."""
         for part in Part(self, "").related("core-properties"):
-            return part.root.findtext("{http://purl.org/dc/elements/1.1/}title")
+            title: str | None = part.root.findtext("{http://purl.org/dc/elements/1.1/}title")
+            return title
         return None
 
 

@@ -17,9 +17,15 @@ RUN, FIELD, BREAK, TEXT, SYMBOL_FONT = f"{A}r", f"{A}fld", f"{A}br", f"{A}t", f"
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 SCHEME = re.compile("(arabic|roman|alpha|circleNum|ea1)(Lc|Uc|)")
 COUNTERS = {
-    **{"arabic": "decimal", "romanLc": "lowerRoman", "romanUc": "upperRoman", "circleNum": "decimalEnclosedCircle"},
-    **{"alphaLc": "lowerLetter", "alphaUc": "upperLetter", "ea1": "chineseCounting"},
+    "arabic": "decimal",
+    "romanLc": "lowerRoman",
+    "romanUc": "upperRoman",
+    "alphaLc": "lowerLetter",
+    "alphaUc": "upperLetter",
+    "circleNum": "decimalEnclosedCircle",
+    "ea1": "chineseCounting",
 }
+"""The formats of Word for those of PowerPoint, by the beginning of their name."""
 AROUND = (("ParenBoth", "({})"), ("ParenR", "{})"), ("Period", "{}."), ("Minus", "{} -"))
 
 
@@ -30,25 +36,36 @@ def frame_text(frame: Element | None) -> str:
 
 def frame_lines(frame: Element | None) -> Iterator[str]:
     """Yield a frame's paragraphs with their numbers, indented by their level."""
-    counts: dict[int, tuple[str, int]] = {}
-    """For each level the scheme of numbers that is being counted, and the last number."""
+    numbers = AutomaticNumbers()
     for paragraph in () if frame is None else frame.iterfind(PARAGRAPH):
-        properties = paragraph.find(PROPERTIES)
+        properties, lines = paragraph.find(PROPERTIES), paragraph_text(paragraph).strip().split("\n")
         level = 0 if properties is None else whole_number(properties.get("lvl"))
-        numbers, text = automatic_number(frame, properties, level), paragraph_text(paragraph)
-        if not text.strip():
+        if not lines[0]:
             yield ""
             continue
-        counts = {place: count for place, count in counts.items() if place < level or (place == level and numbers is not None)}
-        marker = ""
-        if numbers is not None:
-            scheme, start = numbers.get("type", ""), whole_number(numbers.get("startAt"), 1)
-            before = counts.get(level)
-            number = before[1] + 1 if before is not None and before[0] == scheme else start
-            counts[level] = scheme, number
-            marker = f"{numbered(scheme, number)} "
+        marker = numbers.marker(level, automatic_number(frame, properties, level))
         indent = "  " * level
-        yield indent + marker + f"\n{indent}  ".join(line.strip() for line in text.strip().split("\n"))
+        yield indent + marker + f"\n{indent}  ".join(map(str.strip, lines))
+
+
+class AutomaticNumbers:
+    """Counts the numbered paragraphs of a frame; others of the same level, or of one above, end a count."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, tuple[str, int]] = {}
+        """The scheme and the last number of each level."""
+
+    def marker(self, level: int, numbers: Element | None) -> str:
+        """Return the number of the next paragraph with a blank; empty if it has none."""
+        before = self._counts.get(level)
+        self._counts = {place: count for place, count in self._counts.items() if place < level}
+        if numbers is None:
+            return ""
+        scheme = numbers.get("type", "")
+        continues = before is not None and before[0] == scheme
+        number = before[1] + 1 if before and continues else whole_number(numbers.get("startAt"), 1)
+        self._counts[level] = scheme, number
+        return f"{numbered(scheme, number)} "
 
 
 def automatic_number(frame: Element, properties: Element | None, level: int) -> Element | None:
@@ -61,7 +78,7 @@ def automatic_number(frame: Element, properties: Element | None, level: int) -> 
 
 
 def numbered(scheme: str, number: int) -> str:
-    """Return a number in a scheme of ECMA-376, part 1, 20.1.10.61, such as `romanLcParenR`; digits for unlisted ones."""
+    """Return a number in a scheme of ECMA-376, part 1, 20.1.10.61, such as `romanLcParenR`; else in digits."""
     match = SCHEME.match(scheme)
     kind = "decimal" if match is None else COUNTERS.get(match[0], COUNTERS.get(match[1], "decimal"))
     around = next((form for ending, form in AROUND if scheme.endswith(ending)), "{}")

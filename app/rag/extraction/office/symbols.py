@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SYMBOL = {
-    **dict(
-        enumerate(
-            "!∀#∃%&∋()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_‾αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼", 0x21
-        )
-    ),
-    **dict(
-        enumerate(
-            "€ϒ′≤⁄∞ƒ♣♦♥♠↔←↑→↓°±″≥×∝∂•÷≠≡≈…⏐⎯↵ℵℑℜ℘⊗⊕∅∩∪⊃⊇⊄⊂⊆∈∉∠∇®©™∏√⋅¬∧∨⇔⇐⇑⇒⇓◊〈®©™∑⎛⎜⎝⎡⎢⎣⎧⎨⎩⎪ 〉∫⌠⎮⌡⎞⎟⎠⎤⎥⎦⎫⎬⎭", 0xA0
-        )
-    ),
-}
-WINGDINGS = {
-    **{0x28: "☎", 0x2A: "✉", 0x4A: "☺", 0x4C: "☹", 0x6C: "●", 0x6E: "■", 0x6F: "□", 0x71: "❑", 0x72: "❒", 0x75: "◆"},
-    **{0x76: "❖", 0x9F: "•", 0xA7: "▪", 0xA8: "☐", 0xD8: "➢", 0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xE8: "➔"},
-    **{0xEF: "⇦", 0xF0: "⇨", 0xF3: "⇔", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"},
-}
-WINGDINGS_2 = {0x4F: "✗", 0x50: "✓", 0x51: "☒", 0x52: "☑", 0x53: "☒", 0x54: "☒", 0xA3: "☐"}
+SYMBOL_LETTERS = "!∀#∃%&∋()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_‾αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼"  # noqa: RUF001
+SYMBOL_SIGNS = "€ϒ′≤⁄∞ƒ♣♦♥♠↔←↑→↓°±″≥×∝∂•÷≠≡≈…⏐⎯↵ℵℑℜ℘⊗⊕∅∩∪⊃⊇⊄⊂⊆∈∉∠∇®©™∏√⋅¬∧∨⇔⇐⇑⇒⇓◊〈®©™∑⎛⎜⎝⎡⎢⎣⎧⎨⎩⎪ 〉∫⌠⎮⌡⎞⎟⎠⎤⎥⎦⎫⎬⎭"  # noqa: RUF001
+SYMBOL = dict(enumerate(SYMBOL_LETTERS, 0x21)) | dict(enumerate(SYMBOL_SIGNS, 0xA0))
+WINGDINGS = dict(
+    zip(
+        bytes.fromhex("28 2a 4a 4c 6c 6e 6f 71 72 75 76 9f a7 a8 d8 df e0 e1 e2 e8 ef f0 f3 fb fc fd fe"),
+        "☎✉☺☹●■□❑❒◆❖•▪☐➢←→↑↓➔⇦⇨⇔✗✓☒☑",
+        strict=True,
+    )
+)
+WINGDINGS_2 = dict(zip(bytes.fromhex("4f 50 51 52 53 54 a3"), "✗✓☒☑☒☒☐", strict=True))
 FONTS: Mapping[str, Mapping[int, str]] = {"symbol": SYMBOL, "wingdings": WINGDINGS, "wingdings 2": WINGDINGS_2}
 
 PRIVATE = range(0xF000, 0xF100)
 """Where Office places the characters of such fonts in Unicode."""
+ASCII_MAX = 0x7F
 
 
 def symbol_text(text: str, font: str) -> str:
-    """Return the text of a run in a font; a picture that Unicode does not have, or that is not listed, is left out."""
-    table = FONTS.get(font.lower())
-    return "".join(symbol(ord(each), table) for each in text)
+    """Return the text of a run in a font.
+
+    Office keeps such characters in the private range, or one alone as a character that is no letter of English. Those
+    that Unicode does not have, or that are not listed, are left out.
+    """
+    table = FONTS.get(font.lower(), {})
+    if len(text.strip()) == 1:
+        text = "".join(table.get(ord(each), each) if ord(each) > ASCII_MAX else each for each in text)
+    return "".join(table.get(ord(each) - PRIVATE.start, "") if ord(each) in PRIVATE else each for each in text)
 
 
-def symbol(code: int, table: Mapping[int, str] | None) -> str:
-    private = code in PRIVATE
-    code -= PRIVATE.start if private else 0
-    if table is None:
-        return "" if private else chr(code)
-    return table.get(code, "" if private or code > 0x7F else chr(code))
+def symbol(code: int, font: str) -> str:
+    """Return the character with a number in a font, with or without the offset of the private range."""
+    picture = font.lower() in FONTS and code < len(PRIVATE)
+    return symbol_text(chr(PRIVATE.start + code if picture else code), font)

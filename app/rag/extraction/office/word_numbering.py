@@ -91,6 +91,7 @@ class Numbering:
         """Count an item; return its number, `BULLET`, nothing for a level without a sign, or None if it is in no list.
 
         Args:
+            number_id: the list, as paragraphs and styles name it.
             place: the item's level, 0 for the outermost.
         """
         levels = self._levels.get(number_id)

@@ -8,7 +8,7 @@ from app.rag.extraction.blocks import single_line
 from app.rag.extraction.office.drawing import CHARTS, DIAGRAM, A, filled_row
 from app.rag.extraction.office.math import FORMULA, M, math_text
 from app.rag.extraction.office.package import Element, is_on, whole_number
-from app.rag.extraction.office.symbols import symbol_text
+from app.rag.extraction.office.symbols import symbol, symbol_text
 from app.rag.extraction.office.word_numbering import BULLET, VALUE, W
 
 PARAGRAPH, TABLE, ROW, CELL, RUN = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}tc", f"{W}r"
@@ -79,7 +79,7 @@ class TextWalk:
             self._add(CHARACTERS[tag])
         elif tag == SYMBOL:
             code = element.get(f"{W}char", "")
-            self._add(chr(int(code, 16)) if is_character(code) else "", element.get(f"{W}font", ""))
+            self._add(symbol(int(code, 16), element.get(f"{W}font", "")) if is_character(code) else "")
         elif tag == FORMULA:
             self._add(math_text(element))
         elif tag == TABLE:
