@@ -24,6 +24,11 @@ def preload() -> None:
         importlib.import_module(library)
 
 
+def readable_media_types() -> list[str]:
+    """Return the media type of each format that is read, and not only recognised."""
+    return [each.media_type for each in FORMATS.values() if each.extensions]
+
+
 def readable_extensions() -> list[str]:
     """Return the usual file name extension of each format, with its dot."""
     return [f".{each.extensions[0]}" for each in FORMATS.values() if each.extensions]

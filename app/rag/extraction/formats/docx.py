@@ -33,7 +33,7 @@ HEADER, FOOTER = f"{W}headerReference", f"{W}footerReference"
 DELETED_MARK = f"{W}pPr/{W}rPr/{W}del"
 CODE_STYLE = re.compile(r"code|preformatted|verbatim|listing")
 CAPTIONS = {"caption", "table caption"}
-PAGE_NUMBER = re.compile(r"\W*\d*\W*")
+PAGE_NUMBER = re.compile(r"\W{0,9}\d{0,9}\W{0,9}")
 
 
 def read_docx(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
@@ -163,10 +163,12 @@ class WordReader:
 
     def _write_footnote(self, name: str | None) -> None:
         """Write a footnote after the text that refers to it first, and take it from those that remain."""
-        note = self._footnote_by_id.pop(name, None)
+        notes, self._footnote_by_id = self._footnote_by_id, {}  # Word has no footnotes within footnotes
+        note = notes.pop(name, None)
         if note is not None:
             note.getparent().remove(note)
             self.read(note)
+        self._footnote_by_id = notes
 
     def _write_comment(self, name: str | None) -> None:
         comment = self._comments.pop(name, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import islice
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, single_line
 from app.rag.extraction.office.package import OFFICE, RELATIONSHIP_ID, Element, Part, whole_number
@@ -14,8 +15,8 @@ C = f"{{{OFFICE}/drawingml/2006/chart}}"
 CX = "{http://schemas.microsoft.com/office/drawing/2014/chartex}"
 D = f"{{{OFFICE}/drawingml/2006/diagram}}"
 DIAGRAM, CHARTS = f"{D}relIds", (f"{C}chart", f"{CX}chart")
-POINTS_MAX = 10_000
-"""Points of a series that are read."""
+SERIES_MAX, POINTS_MAX = 255, 10_000
+"""Series of a chart, as many as Excel allows, and points of a series that are read."""
 EPOCH = date(1899, 12, 30)
 """Day 0 of Excel's dates."""
 SPAN_MAX = 100
@@ -60,7 +61,7 @@ def chart_titles(root: Element) -> list[str]:
 def chart_rows(root: Element) -> list[list[str]]:
     """Return a chart's data as a table: a row for each category, a column for each series."""
     names, rows = [""], dict[tuple[int, str], list[str]]()
-    for series in root.iter(f"{C}ser"):
+    for series in islice(root.iter(f"{C}ser"), SERIES_MAX):
         label = series.find(f"{C}tx")
         names.append("" if label is None else single_line(" ".join(each.text or "" for each in label.iter(f"{C}v"))))
         categories = points(first_of(series, f"{C}cat", f"{C}xVal"))
@@ -114,8 +115,7 @@ def diagram_lines(root: Element) -> Iterator[str]:
         if each.get("type", "parOf") == "parOf":
             order = whole_number(each.get("srcOrd"))
             below.setdefault(each.get("srcId"), []).append((order, each.get("destId")))
-    starts = [name for name, node in nodes.items() if node.get("type") == "doc"]
-    stack = [(name, -1) for name in reversed([*starts, *(name for name in nodes if name not in starts)])]
+    stack = [(name, -1) for name in sorted(nodes, key=lambda name: nodes[name].get("type") == "doc")]
     while stack:
         name, depth = stack.pop()
         node = nodes.pop(name, None)
@@ -132,18 +132,19 @@ def first(pair: tuple[int, str | None]) -> int:
     return pair[0]
 
 
-def filled_row(cells: Sequence[tuple[str, int, bool]], above: dict[int, str]) -> list[str]:
-    """Return a row's texts, one for each column of the table.
-
-    A cell over several columns stands in the first of them, one over several rows in each row.
+def filled_row(cells: Sequence[tuple[str, int, bool]], above: dict[int, str], *, columns: bool = True) -> list[str]:
+    """Return a row's texts. A cell over several rows stands in each of them.
 
     Args:
         cells: the text, the number of columns, and whether it continues the cell above.
         above: the texts of the row above by their column, changed to those of this row.
+        columns: return a text for each column; a cell over several stands in the first of them.
     """
     row: list[str] = []
+    place = 0
     for text, span, continues in cells:
-        value = above.get(len(row), "") if continues else text
-        above[len(row)] = value
-        row.extend([value, *[""] * (min(span, SPAN_MAX) - 1)])
+        above[place] = above.get(place, "") if continues else text
+        row.append(above[place])
+        place += min(max(span, 1), SPAN_MAX)
+        row.extend([""] * (place - len(row) if columns else 0))
     return row

@@ -151,15 +151,23 @@ def own_rows(table: Element) -> list[list[Element]]:
 
 
 def table_rows(table: Element, walk: TextWalk) -> Iterator[list[str]]:
-    """Yield the texts of a table's rows, one for each column."""
+    """Yield the texts of a table's rows, by column unless most of them have cells over several, as forms do."""
     above: dict[int, str] = {}
-    for cells in own_rows(table):
+    rows = own_rows(table)
+    columns = 2 * sum(any(span_of(cell) > 1 for cell in cells) for cells in rows) <= len(rows)
+    for cells in rows:
         row = []
         before = cells[0].getparent().find(f"{W}trPr/{W}gridBefore") if cells else None
-        if before is not None:
+        if before is not None and columns:
             row.append(("", whole_number(before.get(VALUE)), False))
         for cell in cells:
-            span, merged = cell.find(f"{W}tcPr/{W}gridSpan"), cell.find(f"{W}tcPr/{W}vMerge")
+            merged = cell.find(f"{W}tcPr/{W}vMerge")
             continues = merged is not None and merged.get(VALUE, "continue") == "continue"
-            row.append((walk.cell_text(cell), 1 if span is None else whole_number(span.get(VALUE), 1), continues))
-        yield filled_row(row, above)
+            row.append((walk.cell_text(cell), span_of(cell), continues))
+        yield filled_row(row, above, columns=columns)
+
+
+def span_of(cell: Element) -> int:
+    """Return the number of columns that a cell is over."""
+    found = cell.find(f"{W}tcPr/{W}gridSpan")
+    return 1 if found is None else whole_number(found.get(VALUE), 1)
