@@ -102,22 +102,21 @@ def deck_package(
     Args:
         slides: the shapes of each slide.
         parts: further parts by name, or others in the place of the slides'.
-        related: the relationships of parts by their name.
+        related: the relationships of parts by their name; of the package itself by an empty one.
         kind: the content type of its main part.
     """
     numbers = range(1, len(slides) + 1)
     main = "ppt/presentation.xml"
     targets = {f"s{number}": ("slide", f"slides/slide{number}.xml") for number in numbers}
     listed = "".join(f'<p:sldId id="{255 + number}" r:id="s{number}"/>' for number in numbers)
-    known = {main: targets, **(related or {})}
+    known = {"": {"r1": ("officeDocument", main)}, main: targets, **(related or {})}
     known[main] = targets | dict(known[main])
     return zip_with(
         {
             "[Content_Types].xml": content_types(main, kind),
-            "_rels/.rels": relations({"r1": ("officeDocument", main)}),
             main: root("p:presentation", f"<p:sldIdLst>{listed}</p:sldIdLst>"),
             **{f"ppt/slides/slide{number}.xml": slide(shapes) for number, shapes in zip(numbers, slides, strict=True)},
-            **{re.sub(r"([^/]+)$", r"_rels/\1.rels", name): relations(each) for name, each in known.items()},
+            **{re.sub(r"([^/]*)$", r"_rels/\1.rels", name, count=1): relations(each) for name, each in known.items()},
             **(parts or {}),
         }
     )

@@ -16,7 +16,7 @@ ReportProgress: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class OfficePattern:
-    """How a package of Office is recognised."""
+    """Patterns by which a package of Office is recognised."""
 
     content_type: re.Pattern[bytes]
     """Matches the content types that the package declares."""

@@ -46,6 +46,21 @@ def test_strict_presentation():
     assert pages(package) == [(1, "Plans"), (1, "One\nTwo")]
 
 
+@pytest.mark.parametrize(
+    ("given", "title"), [("Présentation PowerPoint", "Plans"), ("Budget", "Budget"), ("", "Plans")]
+)
+def test_title(given, title):
+    """The title is that of the properties, or the first slide's if PowerPoint has made one up."""
+    namespace = 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    core = f"<coreProperties {namespace}><dc:title>{given}</dc:title></coreProperties>".encode()
+    package = deck_package(
+        [shape("Plans", placeholder="title")],
+        {"docProps/core.xml": core},
+        {"": {"r1": ("officeDocument", MAIN), "r2": ("metadata/core-properties", "docProps/core.xml")}},
+    )
+    assert read(package).title == title
+
+
 def test_slides_in_order():
     """Slides come in the order of the presentation, hidden ones included; a missing one has a number and no text."""
     listed = "".join(f'<p:sldId r:id="{name}"/>' for name in ("s2", "gone", "s1"))

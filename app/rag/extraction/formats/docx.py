@@ -10,8 +10,8 @@ from app.rag.extraction.format import Format, OfficePattern, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.office.drawing import alternative_text, signed, write_drawing
 from app.rag.extraction.office.package import RELATIONSHIP_ID, Element, OfficePackage, Part, whole_number
-from app.rag.extraction.office.word_numbering import BULLET, LEVEL, NUMBER_ID, Numbering, W
-from app.rag.extraction.office.word_styles import Style, Styles, heading_level, list_value
+from app.rag.extraction.office.word_numbering import BULLET, LEVEL, Numbering, W, value_of
+from app.rag.extraction.office.word_styles import LIST, Style, Styles, heading_level, list_value
 from app.rag.extraction.office.word_text import (
     COMMENT,
     ENDNOTE,
@@ -109,7 +109,7 @@ class WordReader:
             self._write_item(text, BULLET if marker is None else marker, self._list_level(element, style))
         else:
             self.writer.add(BlockKind.PARAGRAPH, text, introduces=style.name in CAPTIONS)
-        self._write_asides(walk.asides)
+        self._write_anchored(walk.anchored)
         if element.find(SECTION_OF_PARAGRAPH) is not None:
             self._write_running(FOOTER)
             self._section = next(self._sections, None)
@@ -124,9 +124,11 @@ class WordReader:
 
     def _marker(self, element: Element) -> str | None:
         """Count a paragraph in its list; return its number there, None if it is in none."""
-        style = self._styles.of(element)
-        own = list_value(element, NUMBER_ID)
-        return self._numbering.marker(style.number_id if own is None else own, self._list_level(element, style))
+        style, own = self._styles.of(element), element.find(LIST)
+        number_id = None if own is None else value_of(own, "numId")
+        if number_id is None:
+            number_id = style.number_id
+        return self._numbering.marker(number_id, self._list_level(element, style)) if number_id else None
 
     def _list_level(self, element: Element, style: Style) -> int:
         own = list_value(element, LEVEL)
@@ -145,11 +147,11 @@ class WordReader:
             return
         walk = TextWalk(self._marker)
         self.writer.add_table(table_rows(element, walk))
-        self._write_asides(walk.asides)
+        self._write_anchored(walk.anchored)
 
-    def _write_asides(self, asides: list[Element]) -> None:
+    def _write_anchored(self, anchored: list[Element]) -> None:
         """Write what a paragraph or a table leads to: text boxes, footnotes, comments, pictures and charts."""
-        for each in asides:
+        for each in anchored:
             if each.tag == TEXT_BOX:
                 self.read(each)
             elif each.tag == FOOTNOTE:
@@ -185,7 +187,7 @@ class WordReader:
                 continue
             walk = TextWalk(lambda _: None)
             walk.read(part.root)
-            texts = [walk.text, *("".join(box.itertext()) for box in walk.asides)]
+            texts = [walk.text, *("".join(box.itertext()) for box in walk.anchored)]
             text = single_line(" ".join(texts))
             if text not in self._running and not PAGE_NUMBER.fullmatch(text):
                 self._running.add(text)

@@ -18,6 +18,7 @@ SLIDE_ID, TREE, PLACEHOLDER = f"{P}sldIdLst/{P}sldId", f"{P}cSld/{P}spTree", f"{
 SHAPE, PICTURE, TABLE, FRAME = f"{P}sp", f"{P}pic", f"{A}tbl", f"{P}txBody"
 PICTURE_PROPERTIES = f"{P}nvPicPr/{P}cNvPr"
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+GENERIC_TITLE_WORDS = 3
 TITLES, RUNNING, NO_TEXT = {"title", "ctrTitle"}, {"ftr", "dt", "hdr"}, {"sldNum", "sldImg"}
 """Kinds of placeholders: titles, those that say the same on each slide, and those without text of their own."""
 
@@ -30,11 +31,17 @@ def read_pptx(content: bytes, limits: Limits, report: ReportProgress) -> TextBlo
         package = OfficePackage(content, limits)
         reader = SlideReader(package.main_part("ppt/presentation.xml"), limits)
         reader.read_slides(report)
-        found = reader.writer.build(package.title())
+        found = reader.writer.build(own_title(package.title()))
     except LxmlError as error:
         raise ExtractionError(xml_failure(error)) from error
     found.page_count, found.textless_pages = reader.total, reader.textless
     return found
+
+
+def own_title(title: str | None) -> str | None:
+    """Return a title unless PowerPoint made it, which names itself and the kind of file in the author's language."""
+    made = title is not None and "powerpoint" in title.lower() and len(title.split()) <= GENERIC_TITLE_WORDS
+    return None if made else title
 
 
 class SlideReader:
@@ -50,7 +57,7 @@ class SlideReader:
         self._slides = [presentation.by_id(each) for each in identifiers]
         self._authors = authors_of(presentation)
         self._running: set[str] = set()
-        """What stands on several slides and is written: texts of footers, names of layouts and masters."""
+        """Written parts of several slides: the texts of footers, the names of layouts and masters."""
 
     def read_slides(self, report: ReportProgress) -> None:
         """Write the slides in their order, hidden ones included; one that is missing in the package has no text."""

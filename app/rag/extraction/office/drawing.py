@@ -115,7 +115,8 @@ def diagram_lines(root: Element) -> Iterator[str]:
         if each.get("type", "parOf") == "parOf":
             order = whole_number(each.get("srcOrd"))
             below.setdefault(each.get("srcId"), []).append((order, each.get("destId")))
-    stack = [(name, -1) for name in sorted(nodes, key=lambda name: nodes[name].get("type") == "doc")]
+    starts = sorted(nodes, key=lambda name: nodes[name].get("type") != "doc")
+    stack = [(name, -1) for name in reversed(starts)]
     while stack:
         name, depth = stack.pop()
         node = nodes.pop(name, None)

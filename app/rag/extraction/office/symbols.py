@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 SYMBOL_LETTERS = "!∀#∃%&∋()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_‾αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼"  # noqa: RUF001
@@ -17,9 +18,10 @@ WINGDINGS = dict(
 WINGDINGS_2 = dict(zip(bytes.fromhex("4f 50 51 52 53 54 a3"), "✗✓☒☑☒☒☐", strict=True))
 FONTS: Mapping[str, Mapping[int, str]] = {"symbol": SYMBOL, "wingdings": WINGDINGS, "wingdings 2": WINGDINGS_2}
 
-PRIVATE = range(0xF000, 0xF100)
-"""Where Office places the characters of such fonts in Unicode."""
-ASCII_MAX = 0x7F
+PRIVATE = 0xF000
+"""The first of the places in Unicode for the characters of such fonts."""
+PRIVATE_CHARACTER = re.compile("[\uf000-\uf0ff]")
+ASCII_MAX, FONT_MAX = 0x7F, 0xFF
 
 
 def symbol_text(text: str, font: str) -> str:
@@ -29,12 +31,12 @@ def symbol_text(text: str, font: str) -> str:
     that Unicode does not have, or that are not listed, are left out.
     """
     table = FONTS.get(font.lower(), {})
-    if len(text.strip()) == 1:
+    if table and len(text.strip()) == 1:
         text = "".join(table.get(ord(each), each) if ord(each) > ASCII_MAX else each for each in text)
-    return "".join(table.get(ord(each) - PRIVATE.start, "") if ord(each) in PRIVATE else each for each in text)
+    return PRIVATE_CHARACTER.sub(lambda match: table.get(ord(match[0]) - PRIVATE, ""), text)
 
 
 def symbol(code: int, font: str) -> str:
     """Return the character with a number in a font, with or without the offset of the private range."""
-    picture = font.lower() in FONTS and code < len(PRIVATE)
-    return symbol_text(chr(PRIVATE.start + code if picture else code), font)
+    picture = font.lower() in FONTS and code <= FONT_MAX
+    return symbol_text(chr(PRIVATE + code if picture else code), font)

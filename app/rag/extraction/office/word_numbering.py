@@ -18,7 +18,7 @@ LEVELS = 9
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How the items of one level of a list are numbered."""
+    """Numbers of the items of one level of a list."""
 
     start: int = 1
     form: str = "decimal"
@@ -51,7 +51,7 @@ def value_of(element: Element, name: str) -> str | None:
 
 
 class Numbering:
-    """The lists of a document; counts their items in the order in which it is asked for their numbers."""
+    """The lists of a document; counts their items in the order of the calls for their numbers."""
 
     def __init__(self, root: Element | None) -> None:
         self._lists: dict[str, Element] = {}

@@ -26,7 +26,7 @@ CHARACTERS = {
 TEXT_BOX, COMMENT = f"{W}txbxContent", f"{W}commentReference"
 FOOTNOTE, ENDNOTE = f"{W}footnoteReference", f"{W}endnoteReference"
 PICTURE = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}docPr"
-ASIDES = {TEXT_BOX, COMMENT, FOOTNOTE, ENDNOTE, PICTURE, DIAGRAM, *CHARTS}
+ANCHORS = {TEXT_BOX, COMMENT, FOOTNOTE, ENDNOTE, PICTURE, DIAGRAM, *CHARTS}
 """Elements within a paragraph that lead to blocks of their own."""
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 SKIPPED = {
@@ -46,7 +46,7 @@ class TextWalk:
         self._parts: list[str] = []
         self._fields: list[bool] = []
         """Fields that are open, from the outermost on; True where the result has begun."""
-        self.asides: list[Element] = []
+        self.anchored: list[Element] = []
 
     @property
     def text(self) -> str:
@@ -57,24 +57,27 @@ class TextWalk:
         stack = list(reversed(root))
         while stack:
             element = stack.pop()
-            if element.tag in SKIPPED or (element.tag == FALLBACK and element.getprevious() is not None):
+            tag = element.tag
+            if tag in SKIPPED or (tag == FALLBACK and element.getprevious() is not None):
                 continue
-            if element.tag in ASIDES:
-                self.asides.append(element)
-            elif element.tag == FIELD:
+            if tag in ANCHORS:
+                self.anchored.append(element)
+            elif tag == FIELD:
                 self._read_field(element)
-            elif not self._read_text(element):
-                if element.tag in {PARAGRAPH, DRAWN_PARAGRAPH}:
-                    self._begin_paragraph(element)
-                if element.tag != RUN or not is_on(element.find(HIDDEN), VALUE):
+            elif tag == RUN:
+                if not is_on(element.find(HIDDEN), VALUE):
                     stack.extend(reversed(element))
+            elif not self._read_text(element, tag):
+                if tag in {PARAGRAPH, DRAWN_PARAGRAPH}:
+                    self._begin_paragraph(element, tag)
+                stack.extend(reversed(element))
 
-    def _read_text(self, element: Element) -> bool:
+    def _read_text(self, element: Element, tag: str) -> bool:
         """Add the text that an element stands for; return False if it is that of the elements within it."""
-        tag = element.tag
         if tag in {TEXT, DRAWN_TEXT}:
-            font = element.getparent().find(FONT)
-            self._add(element.text or "", "" if font is None else font.get(f"{W}ascii", ""))
+            text = element.text or ""
+            font = None if text.isascii() else element.getparent().find(FONT)
+            self._add(text, "" if font is None else font.get(f"{W}ascii", ""))
         elif tag in CHARACTERS:
             self._add(CHARACTERS[tag])
         elif tag == SYMBOL:
@@ -92,9 +95,9 @@ class TextWalk:
         if all(self._fields):
             self._parts.append(symbol_text(text, font))
 
-    def _begin_paragraph(self, element: Element) -> None:
+    def _begin_paragraph(self, element: Element, tag: str) -> None:
         self._fields.clear()
-        marker = self._marker_of(element) if element.tag == PARAGRAPH else None
+        marker = self._marker_of(element) if tag == PARAGRAPH else None
         self._parts.append("\n" if self._parts else "")
         if marker and marker != BULLET:
             self._parts.append(f"{marker} ")
@@ -113,7 +116,7 @@ class TextWalk:
         """Return the text of a cell, its paragraphs on lines of their own; what leads to blocks is added to this."""
         walk = TextWalk(self._marker_of)
         walk.read(cell)
-        self.asides.extend(walk.asides)
+        self.anchored.extend(walk.anchored)
         return walk.text
 
 
@@ -153,21 +156,20 @@ def own_rows(table: Element) -> list[list[Element]]:
 def table_rows(table: Element, walk: TextWalk) -> Iterator[list[str]]:
     """Yield the texts of a table's rows, by column unless most of them have cells over several, as forms do."""
     above: dict[int, str] = {}
-    rows = own_rows(table)
-    columns = 2 * sum(any(span_of(cell) > 1 for cell in cells) for cells in rows) <= len(rows)
+    rows = [[(cell, *merging(cell)) for cell in cells] for cells in own_rows(table)]
+    columns = 2 * sum(any(span > 1 for _, span, _ in cells) for cells in rows) <= len(rows)
     for cells in rows:
-        row = []
-        before = cells[0].getparent().find(f"{W}trPr/{W}gridBefore") if cells else None
-        if before is not None and columns:
-            row.append(("", whole_number(before.get(VALUE)), False))
-        for cell in cells:
-            merged = cell.find(f"{W}tcPr/{W}vMerge")
-            continues = merged is not None and merged.get(VALUE, "continue") == "continue"
-            row.append((walk.cell_text(cell), span_of(cell), continues))
-        yield filled_row(row, above, columns=columns)
+        before = cells[0][0].getparent().find(f"{W}trPr/{W}gridBefore") if cells and columns else None
+        omitted = [] if before is None else [("", whole_number(before.get(VALUE)), False)]
+        texts = [(walk.cell_text(cell), span, continues) for cell, span, continues in cells]
+        yield filled_row([*omitted, *texts], above, columns=columns)
 
 
-def span_of(cell: Element) -> int:
-    """Return the number of columns that a cell is over."""
-    found = cell.find(f"{W}tcPr/{W}gridSpan")
-    return 1 if found is None else whole_number(found.get(VALUE), 1)
+def merging(cell: Element) -> tuple[int, bool]:
+    """Return the number of columns that a cell is over, and whether it continues the cell above."""
+    properties = cell.find(f"{W}tcPr")
+    if properties is None:
+        return 1, False
+    span, merged = properties.find(f"{W}gridSpan"), properties.find(f"{W}vMerge")
+    continues = merged is not None and merged.get(VALUE, "continue") == "continue"
+    return 1 if span is None else whole_number(span.get(VALUE), 1), continues
