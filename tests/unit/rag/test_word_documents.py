@@ -84,14 +84,17 @@ def test_title_after_a_header():
 
 
 def test_notes_and_comments():
-    """Footnotes and comments follow the paragraph that refers to them, endnotes the whole text."""
+    """Footnotes and comments follow the paragraph that refers to them; endnotes and other comments the whole text."""
     footnotes = root("w:footnotes", f'<w:footnote w:id="1">{paragraph("Foot")}</w:footnote>')
     endnotes = root("w:endnotes", f'<w:endnote w:id="1">{paragraph("End")}</w:endnote>')
-    comments = root("w:comments", f'<w:comment w:id="4" w:author="Ada">{paragraph("Why?")}</w:comment>')
+    remarks = (
+        f'<w:comment w:id="5">{paragraph("Last")}</w:comment><w:comment w:id="4" w:author="Ada">{paragraph("Why?")}'
+    )
+    comments = root("w:comments", f"{remarks}</w:comment>")
     marks = '<w:r><w:footnoteReference w:id="1"/><w:endnoteReference w:id="1"/><w:commentReference w:id="4"/></w:r>'
     body = paragraph("One", marks) + paragraph("Two")
     found = text(body, f=("footnotes", footnotes), e=("endnotes", endnotes), c=("comments", comments))
-    assert found == "One\n\nFoot\n\nAda: Why?\n\nTwo\n\nEnd"
+    assert found == "One\n\nFoot\n\nAda: Why?\n\nTwo\n\nEnd\n\nLast"
 
 
 def level(place: int, form: str, shape: str, more: str = "") -> str:

@@ -73,7 +73,7 @@ class WordReader:
         """The texts of headers and footers that are written."""
 
     def read_document(self) -> None:
-        """Write the text with its notes, and last the endnotes and the footnotes that nothing refers to."""
+        """Write the text with its notes, and last the endnotes, and footnotes and comments that nothing refers to."""
         self._write_running(HEADER)
         self.headers = len(self.writer.blocks)
         self.read(self._document.root)
@@ -81,6 +81,8 @@ class WordReader:
         for notes in (self._footnotes, self._endnotes):
             if notes is not None:
                 self.read(notes)
+        for name in list(self._comments):
+            self._write_comment(name)
 
     def read(self, root: Element) -> None:
         """Write the paragraphs and tables within an element, at any depth, as in content controls."""
