@@ -97,6 +97,14 @@ def test_notes_and_comments():
     assert found == "One\n\nFoot\n\nAda: Why?\n\nTwo\n\nEnd\n\nLast"
 
 
+def test_chain_of_footnotes():
+    """Footnotes that refer to each other, which Word does not write, are read one after the other."""
+    mark = '<w:r><w:footnoteReference w:id="{}"/></w:r>'.format
+    notes = "".join(f'<w:footnote w:id="{n}">{paragraph(f"Note {n}", mark(n + 1))}</w:footnote>' for n in range(500))
+    found = text(paragraph("Text", mark(0)), f=("footnotes", root("w:footnotes", notes)))
+    assert found.split("\n\n") == ["Text", *(f"Note {n}" for n in range(500))]
+
+
 def level(place: int, form: str, shape: str, more: str = "") -> str:
     start = "" if "w:start " in more else '<w:start w:val="1"/>'
     return f'<w:lvl w:ilvl="{place}">{start}<w:numFmt w:val="{form}"/><w:lvlText w:val="{shape}"/>{more}</w:lvl>'
@@ -131,6 +139,14 @@ def test_list_starts():
     again = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="10"/></w:lvlOverride>'
     body = item("a", 1) + item("b", 1, 1) + item("c", 2) + item("d", 3) + item("e", 3)
     assert text(body, n=numbering(levels, "", "", again)) == "3. a\n  - b\n4. c\n10. d\n11. e"
+
+
+def test_styles_of_lists():
+    """A style for items marks them also if their list is missing; one for text below an item does not."""
+    named = '<w:style w:styleId="{0}"><w:name w:val="List {0}"/></w:style>'
+    styles = root("w:styles", named.format("Bullet") + named.format("Paragraph"))
+    body = paragraph("a", style="Bullet") + paragraph("b", "<w:r><w:br/><w:t>c</w:t></w:r>", style="Paragraph")
+    assert text(body, s=("styles", styles)) == "- a\nb\n  c"
 
 
 def test_numbered_headings():

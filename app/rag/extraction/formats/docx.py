@@ -32,6 +32,8 @@ SECTION, SECTION_OF_PARAGRAPH = f"{W}sectPr", f"{W}pPr/{W}sectPr"
 HEADER, FOOTER = f"{W}headerReference", f"{W}footerReference"
 DELETED_MARK = f"{W}pPr/{W}rPr/{W}del"
 CODE_STYLE = re.compile(r"code|preformatted|verbatim|listing")
+MARKED_STYLES = ("list bullet", "list number")
+"""Styles of items that have a sign even if the list itself is missing, unlike those that are only indented."""
 CAPTIONS = {"caption", "table caption"}
 PAGE_NUMBER = re.compile(r"\W{0,9}\d{0,9}\W{0,9}")
 
@@ -78,6 +80,7 @@ class WordReader:
         self.headers = len(self.writer.blocks)
         self.read(self._document.root)
         self._write_running(FOOTER)
+        self._footnote_by_id.clear()
         for notes in (self._footnotes, self._endnotes):
             if notes is not None:
                 self.read(notes)
@@ -108,7 +111,8 @@ class WordReader:
         elif CODE_STYLE.search(style.name):
             self.writer.add(BlockKind.CODE, walk.text)
         elif marker is not None or style.name.startswith("list"):
-            self._write_item(text, BULLET if marker is None else marker, self._list_level(element, style))
+            unlisted = BULLET if style.name.startswith(MARKED_STYLES) else ""
+            self._write_item(text, unlisted if marker is None else marker, self._list_level(element, style))
         else:
             self.writer.add(BlockKind.PARAGRAPH, text, introduces=style.name in CAPTIONS)
         self._write_anchored(walk.anchored)
