@@ -13,6 +13,8 @@ PLAIN, MARKDOWN, HTML, CSV = "text/plain", "text/markdown", "text/html", "text/c
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+ENCRYPTED = "application/encrypted"
+"""An Office document with a password."""
 
 
 def pdf_of_objects(objects: Sequence[bytes], trailer: bytes = b"") -> bytes:

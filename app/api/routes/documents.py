@@ -29,7 +29,7 @@ from app.errors import (
     NotInstalled,
     Unavailable,
 )
-from app.rag.extraction.registry import FORMATS
+from app.rag.extraction.registry import FORMATS, readable_media_types
 from app.services.documents.progress import WatchedDocument
 
 router = APIRouter(tags=["documents"], prefix="/documents")
@@ -62,7 +62,7 @@ UPLOAD_FORM: dict[str, Any] = {
                     },
                 },
                 "example": {FILE: "You have 30 days of leave.", USER_ID: "ada"},
-                "encoding": {FILE: {"contentType": ", ".join(FORMATS)}},
+                "encoding": {FILE: {"contentType": ", ".join(readable_media_types())}},
             }
         },
     }

@@ -7,13 +7,14 @@ import re
 
 from app.rag.extraction.formats.html import PROLOGUE
 from app.rag.extraction.formats.plain import FORMAT as PLAIN_TEXT
+from app.rag.extraction.office.content_types import declared_types, directory_of
 from app.rag.extraction.registry import FORMATS
 
 WINDOW = 65536
 """Bytes at the beginning and at the end of a file that detection reads."""
 
 BY_SIGNATURE = [(each.signature, each.media_type) for each in FORMATS.values() if each.signature is not None]
-BY_FOLDER = {each.office_folder.encode(): each for each in FORMATS.values() if each.office_folder is not None}
+OFFICE = [(each.office, each.media_type) for each in FORMATS.values() if each.office is not None]
 BY_TEXT = [(each.matches_text, each.media_type) for each in FORMATS.values() if each.matches_text is not None]
 BY_EXTENSION = {
     extension: each.media_type
@@ -28,8 +29,6 @@ CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 START_OF_ZIP = b"PK\x03\x04"
-END_OF_ZIP = b"PK\x05\x06"
-MEMBER = re.compile(rb"PK\x01\x02.{42}(" + b"|".join(BY_FOLDER) + rb")/[^/]*\.xml", re.DOTALL)
 
 
 def detect_media_type(head: bytes, tail: bytes, name: str) -> str | None:
@@ -38,25 +37,21 @@ def detect_media_type(head: bytes, tail: bytes, name: str) -> str | None:
         if matches(head, tail):
             return media_type
     if head.startswith(START_OF_ZIP):
-        return office_media_type(tail)
+        return office_media_type(head, tail)
     text = start_of_text(head, tail)
     return None if text is None else text_media_type(text, name)
 
 
-def office_media_type(tail: bytes) -> str | None:
-    """Return the media type of an Office document by the ZIP directory at its end.
+def office_media_type(head: bytes, tail: bytes) -> str | None:
+    """Return the media type of an Office document by the content types that it declares, or else by its folders.
 
     Only the file's own directory counts, not those of archives within it.
     """
-    end = tail.rfind(END_OF_ZIP)
-    if end < 0:
-        return None
-    size = int.from_bytes(tail[end + 12 : end + 16], "little")
-    member = MEMBER.search(tail, max(0, end - size), end)
-    if member is None:
-        return None
-    found = BY_FOLDER[member[1]]
-    return found.media_type if found.available else None
+    types, place = declared_types(head, tail), directory_of(tail)
+    for office, media_type in OFFICE:
+        if office.content_type.search(types) or (place is not None and office.member.search(tail, *place)):
+            return media_type
+    return None
 
 
 def start_of_text(head: bytes, tail: bytes) -> str | None:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from app.rag.extraction.format import BASE_EXTRA, Format
-from app.rag.extraction.formats import csv, docx, html, markdown, pdf, plain, pptx
+from app.rag.extraction.format import Format
+from app.rag.extraction.formats import csv, docx, encrypted_office, html, markdown, pdf, plain, pptx
 
-FORMATS: Mapping[str, Format] = {
-    each.media_type: each
-    for each in (plain.FORMAT, markdown.FORMAT, html.FORMAT, csv.FORMAT, pdf.FORMAT, docx.FORMAT, pptx.FORMAT)
-}
+READERS = (plain, markdown, html, csv, pdf, docx, pptx, encrypted_office)
 """A new format is added here; the HTTP interface lists media types in this order."""
+FORMATS: Mapping[str, Format] = {each.FORMAT.media_type: each.FORMAT for each in READERS}
 
 
-def base_libraries() -> list[str]:
-    """Return the modules that formats of `BASE_EXTRA` are read with."""
-    return [library for each in FORMATS.values() if each.extra == BASE_EXTRA for library in each.libraries]
+def libraries() -> list[str]:
+    """Return the modules that the formats are read with, each once."""
+    return list(dict.fromkeys(library for each in FORMATS.values() for library in each.libraries))
 
 
 def preload() -> None:
-    """Import the libraries of `BASE_EXTRA`, so that processes forked from this one share them."""
-    for library in base_libraries():
+    """Import the libraries, so that processes forked from this one share them."""
+    for library in libraries():
         importlib.import_module(library)
 
 
+def readable_media_types() -> list[str]:
+    """Return the media type of each format that is read, and not only recognised."""
+    return [each.media_type for each in FORMATS.values() if each.extensions]
+
+
 def readable_extensions() -> list[str]:
-    """Return the usual file name extension of each available format, with its dot."""
-    return [f".{each.extensions[0]}" for each in FORMATS.values() if each.available]
+    """Return the usual file name extension of each format, with its dot."""
+    return [f".{each.extensions[0]}" for each in FORMATS.values() if each.extensions]

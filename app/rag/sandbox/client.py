@@ -23,10 +23,10 @@ from app.rag.child_process import import_path, module_command, read_frame
 from app.rag.extraction.errors import CORRUPT, INTERRUPTED, OUT_OF_CPU, OUT_OF_MEMORY, OUT_OF_TIME, ExtractionError
 from app.rag.extraction.format import ReportProgress
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.registry import base_libraries
+from app.rag.extraction.registry import libraries
 from app.rag.sandbox.protocol import EXIT, PROGRESS, REQUEST, ResultReader
 
-LIBRARIES = tuple(each.partition(".")[0] for each in (*base_libraries(), "numpy", "snowballstemmer", "tokenizers"))
+LIBRARIES = tuple(each.partition(".")[0] for each in (*libraries(), "numpy", "snowballstemmer", "tokenizers"))
 FORK_SERVER = "app.rag.sandbox.fork_server"
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 """Exit codes of a process that a library has ended, as it does if an allocation fails."""

@@ -15,7 +15,21 @@ from app.rag.extraction.blocks import BlockKind, TextBlocks
 from app.rag.extraction.errors import ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extract_document, read_blocks
-from tests.support.documents import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, pdf_of_streams, zip_with
+from tests.support.documents import (
+    CSV,
+    DOCX,
+    ENCRYPTED,
+    HTML,
+    MARKDOWN,
+    PDF,
+    PLAIN,
+    PPTX,
+    docx_of,
+    pdf,
+    pdf_of_streams,
+    zip_with,
+)
+from tests.support.office import compound_file
 
 
 def read(content: bytes | str, media_type: str, limits: Limits | None = None) -> ExtractedDocument:
@@ -251,6 +265,11 @@ def test_encrypted_pdf(algorithm):
     """A PDF that only restricts its use is read; one that needs a password is not."""
     assert read(encrypted("", algorithm), PDF).text == "Hidden text"
     assert failure(encrypted("secret", algorithm), PDF) == "document-encrypted"
+
+
+def test_encrypted_office_document():
+    """An Office document with a password is an encrypted document."""
+    assert failure(compound_file("EncryptionInfo", "EncryptedPackage"), ENCRYPTED) == "document-encrypted"
 
 
 @pytest.mark.parametrize("media_type", [PLAIN, MARKDOWN, HTML, CSV])

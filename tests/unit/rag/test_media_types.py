@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.rag.extraction import format as format_module
 from app.rag.extraction.media_types import detect_media_type
 from app.rag.extraction.registry import FORMATS, readable_extensions
-from tests.support.documents import CSV, DOCX, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, zip_with
+from tests.support.documents import CSV, DOCX, ENCRYPTED, HTML, MARKDOWN, PDF, PLAIN, PPTX, docx_of, pdf, zip_with
+from tests.support.office import WORD_TYPE, compound_file, content_types
 
 ROOT = Path(__file__).parents[3]
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -33,6 +33,23 @@ def test_content_decides_the_type():
     assert kind(b"\n\n" + pdf([[("Hello", 12)]]), "a") == PDF
     assert kind(docx_of("Hello"), "a.zip") == DOCX
     assert kind(zip_with({"ppt/presentation.xml": b"<p/>"}), "a.docx") == PPTX
+
+
+def test_content_types_decide():
+    """The content type of an Office package decides before its folders, also where other members come first."""
+    types = content_types("doc/main.xml", WORD_TYPE)
+    assert kind(zip_with({"ppt/a.xml": b"", "[Content_Types].xml": types}), "a") == DOCX
+    pictures = {f"media/{n}.png": bytes(range(256)) * 400 for n in range(3)}
+    assert kind(zip_with({**pictures, "[Content_Types].xml": types}), "a") == DOCX
+    assert kind(zip_with({"word/document.xml": b"", "[Content_Types].xml": b"<Types/>"}), "a") == DOCX
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.pptm", "a.xlsx", "a.doc", "a"])
+def test_office_files_with_a_password(name):
+    """A compound file with an encrypted document in it is recognised under any name, others are refused."""
+    assert kind(compound_file("EncryptionInfo", "EncryptedPackage"), name) == ENCRYPTED
+    assert kind(compound_file("WordDocument", "1Table"), name) is None
+    assert kind(compound_file("PowerPoint Document", "Current User"), name) is None
 
 
 def test_other_archives_are_refused():
@@ -97,23 +114,13 @@ def test_many_comments_are_scanned_once():
 
 def test_formats_are_declared_and_documented():
     """Each format has its own media type and extensions and a row in docs/documents.md."""
-    assert list(FORMATS) == [PLAIN, MARKDOWN, HTML, CSV, PDF, DOCX, PPTX]
+    assert list(FORMATS) == [PLAIN, MARKDOWN, HTML, CSV, PDF, DOCX, PPTX, ENCRYPTED]
     extensions = [extension for each in FORMATS.values() for extension in each.extensions]
     assert len(set(extensions)) == len(extensions)
     assert readable_extensions() == [".txt", ".md", ".html", ".csv", ".pdf", ".docx", ".pptx"]
     page = (ROOT / "docs" / "documents.md").read_text()
     for name in ("PDF", "DOCX", "PPTX", "HTML", "Markdown", "CSV", "text"):
         assert f"\n| {name} " in page
-
-
-def test_format_without_its_extra(monkeypatch):
-    """Presentations are refused without the extra `pptx`, and the list of readable formats leaves them out."""
-    presentation = FORMATS[PPTX]
-    monkeypatch.setattr(format_module, "find_spec", lambda _: None)
-    assert not presentation.available
-    assert kind(zip_with({"ppt/presentation.xml": b"<p/>"}), "a.pptx") is None
-    assert ".pptx" not in readable_extensions()
-    assert FORMATS[DOCX].available
 
 
 def test_declarations_import_no_library():
