@@ -38,9 +38,9 @@ lint: .venv/.installed-dev
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks
 
-# EVALS is a folder with sets of data; DATABASES, ONLY and LIMIT choose among what is measured.
+# The bundled sets, and those in the folder EVALS; DATABASES, ONLY and LIMIT choose among what is measured.
 eval: .venv/.installed-dev
-	$(BIN)/python -m evals $(EVALS) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ONLY),--only $(ONLY)) \
+	$(BIN)/python -m evals $(EVALS) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ONLY),--only '$(ONLY)') \
 	  $(if $(LIMIT),--limit $(LIMIT))
 
 # The locks differ in reach only: the small image, running, developing, what sends generated requests; and uv, which

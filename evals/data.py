@@ -59,6 +59,7 @@ class Question:
     question_id: str
     text: str
     passage_id: str
+    """The passage that answers it, or that it resembles; empty if it is about something else."""
     answers: Sequence[str]
     """Forms of the right answer; empty if the corpus has none."""
     unanswerable: bool
@@ -71,6 +72,11 @@ class PassageSet:
     name: str
     corpus: Sequence[Item]
     questions: Sequence[Question]
+
+    @property
+    def answerable(self) -> list[Question]:
+        """The questions that the corpus answers."""
+        return [each for each in self.questions if not each.unanswerable]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from evals.data import (
     SpanSet,
 )
 
+CORPUS = "corpus.jsonl"
 JUDGEMENTS = ("qrels.tsv", "qrels/test.tsv", "qrels/*.tsv", "*qrels*", "*.trec")
 
 
@@ -34,7 +35,7 @@ def ranked_set(folder: Path, name: str) -> RankedSet:
         NotReadable: there are no judgements.
     """
     grades = judgements(folder)
-    fields = {identity(each): each for each in lines(folder / "queries.jsonl")}
+    fields = {identity(each): each for each in asked(folder / "queries.jsonl")}
     queries = [query(key, each, grades[key]) for key, each in fields.items() if key in grades]
     return RankedSet(name, corpus(folder), queries)
 
@@ -48,15 +49,26 @@ def query(query_id: str, fields: Mapping[str, Any], grades: Mapping[str, float])
 
 def passage_set(folder: Path, name: str) -> PassageSet:
     """Read a corpus with questions, each about one passage."""
-    found = (each for path in sorted(folder.glob("*.jsonl")) for each in lines(path) if "passage_id" in each)
-    return PassageSet(name, corpus(folder), [question(each) for each in found])
+    items = corpus(folder)
+    known = {each.item_id for each in items}
+    files = (path for path in sorted(folder.glob("*.jsonl")) if path.name != CORPUS)
+    found = [question(each) for path in files for each in asked(path) if "passage_id" in each]
+    return PassageSet(name, items, [each for each in found if each.unanswerable or is_known(each, known)])
+
+
+def is_known(asking: Question, passages: Collection[str]) -> bool:
+    """Return whether the passage of a question is one of these; report it if not."""
+    if asking.passage_id in passages:
+        return True
+    print(f"PASSED OVER: question {asking.question_id}: its passage {asking.passage_id} is missing or empty")
+    return False
 
 
 def question(fields: Mapping[str, Any]) -> Question:
     """Return a question, which is unanswerable without answers."""
     answers = [str(each) for each in listed(fields.get("answers") or fields.get("answer"))]
     unanswerable = bool(fields.get("unanswerable", fields.get("is_impossible", not answers)))
-    return Question(identity(fields), question_text(fields), str(fields["passage_id"]), answers, unanswerable)
+    return Question(identity(fields), question_text(fields), str(fields["passage_id"] or ""), answers, unanswerable)
 
 
 def span_set(folder: Path, name: str) -> SpanSet:
@@ -68,10 +80,11 @@ def span_set(folder: Path, name: str) -> SpanSet:
     files = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
     questions = [
         SpanQuestion(identity(each), question_text(each), Path(each["doc"]).name, [span(one) for one in each["spans"]])
-        for each in lines(folder / "questions.jsonl")
+        for each in asked(folder / "questions.jsonl")
         if each.get("spans")
     ]
-    return SpanSet(name, of_names(files, {each.document for each in questions}), questions)
+    documents = of_names(files, {each.document for each in questions})
+    return SpanSet(name, documents, [each for each in questions if each.document in documents])
 
 
 def span(fields: Mapping[str, Any]) -> Span:
@@ -87,7 +100,7 @@ def format_set(folder: Path, name: str) -> FormatSet:
     """
     questions = [
         EvidenceQuestion(identity(each), question_text(each), Path(each["doc"]).name, str(each["evidence"]))
-        for each in lines(folder / "questions.jsonl")
+        for each in asked(folder / "questions.jsonl")
         if each.get("doc") and each.get("evidence")
     ]
     documents = {each.document for each in questions}
@@ -100,22 +113,41 @@ def format_set(folder: Path, name: str) -> FormatSet:
 
 def by_stem(folder: Path) -> dict[str, Path]:
     """Return a folder's files by their names without extension."""
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file() and has_content(path)}
 
 
 def of_names(files: Mapping[str, Path], names: set[str]) -> dict[str, Path]:
     """Return the files with these names."""
     if missing := names - files.keys():
         raise NotReadable(f"missing documents: {', '.join(sorted(missing))}")
-    return {name: files[name] for name in sorted(names)}
+    return {name: files[name] for name in sorted(names) if has_content(files[name])}
+
+
+def has_content(path: Path) -> bool:
+    """Return whether a file is more than white space; report it if not."""
+    return has_text(path.read_bytes().decode(errors="replace"), path.name)
 
 
 def corpus(folder: Path) -> list[Item]:
-    """Return the items of corpus.jsonl; titles may be missing."""
-    return [
+    """Return the items of the corpus; titles may be missing, and items without any text are passed over."""
+    items = (
         Item(identity(each), str(each.get("title") or ""), str(each.get("text") or ""))
-        for each in lines(folder / "corpus.jsonl")
-    ]
+        for each in lines(folder / CORPUS)
+    )
+    return [each for each in items if has_text(f"{each.title}{each.text}", f"{folder.name}, document {each.item_id}")]
+
+
+def asked(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the queries or questions of a file; those without any text are passed over."""
+    return (each for each in lines(path) if has_text(question_text(each), f"{path.parent.name}, {path.name}"))
+
+
+def has_text(text: str, place: str) -> bool:
+    """Return whether a text is more than white space; report its place if not."""
+    if text.strip():
+        return True
+    print(f"PASSED OVER: {place} has no text")
+    return False
 
 
 def judgements(folder: Path) -> dict[str, dict[str, float]]:
@@ -159,7 +191,7 @@ def identity(fields: Mapping[str, Any]) -> str:
 
 def question_text(fields: Mapping[str, Any]) -> str:
     """Return the query or question of a line."""
-    return str(next(fields[name] for name in ("text", "question", "query") if fields.get(name)))
+    return str(next((fields[name] for name in ("text", "question", "query") if fields.get(name)), ""))
 
 
 def listed(value: Any) -> list[Any]:

@@ -90,11 +90,14 @@ class Report:
         self._earlier = earlier
         self._begun = dt.datetime.now(dt.UTC)
         self._kept: list[dict[str, Any]] = []
+        self.lines: list[Line] = []
+        """The lines so far."""
 
     def add(self, line: Line) -> None:
         """Print and keep a line."""
         earlier = next((each for each in self._earlier if line in each), None)
         differs = earlier.difference(line) if earlier else None
+        self.lines.append(line)
         print(line_as_text(line), flush=True)
         if earlier and differs:
             print(f"    {difference_as_text(line.main or '', differs)} vs {earlier.name}", flush=True)

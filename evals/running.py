@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +21,13 @@ from evals.service import serving
 from evals.sets import EvalSet
 from evals.vectors import CachedEmbedder
 
-NO_MODEL: dict[str, Any] = {"llm_provider": "scripted", "llm_model": None, "llm_context_window": None}
+SCRIPTED: dict[str, Any] = {
+    "llm_provider": "scripted",
+    "llm_model": None,
+    "llm_context_window": None,
+    "llm_fallbacks": None,
+}
+WORDS_ALONE: dict[str, Any] = {"embedding_provider": "none", "embedding_model": None, "rerank_model": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Options:
         return {
             "llm_provider": settings.effective_provider,
             "llm_model": settings.llm_model,
-            "embedding_provider": settings.embedding_provider,
+            "embedding_provider": settings.effective_embedding_provider,
             "embedding_model": settings.embedding_model,
             "rerank_model": settings.rerank_model,
             "limit": self.limit,
@@ -51,19 +58,26 @@ class Options:
 
 async def measure(data: EvalSet, database: str, url: str, options: Options, report: Report) -> None:
     """Measure a set with a service of its own on an empty database."""
-    settings = settings_for(data, url)
+    # Replies are judged in sets of passages alone; for others the scripted model replies.
+    async with serve({} if isinstance(data, PassageSet) else SCRIPTED, database, url, options) as bench:
+        async for line in lines(bench, data):
+            report.add(line)
+    if isinstance(data, PassageSet):
+        async with serve(WORDS_ALONE | SCRIPTED, database, url, options) as bench:
+            report.add(await passages.measure_words_alone(bench, data))
+        async with serve(SCRIPTED, database, url, options) as bench:
+            report.add(await passages.measure_prompts(bench, data))
+
+
+@contextlib.asynccontextmanager
+async def serve(changes: dict[str, Any], database: str, url: str, options: Options) -> AsyncIterator[Bench]:
+    """Run a service with the deployment's settings and these changes within the block."""
+    ours: dict[str, Any] = {"database_url": url, "log_level": LogLevel.ERROR, "title_model": None, "drain_seconds": 1}
+    settings = Settings(**ours, **changes)
     embedder = embedder_of(settings)
     vectors = CachedEmbedder(embedder, options.cache / "vectors.db") if embedder else None
     async with serving(create_app(settings, vectors)) as client:
-        async for line in lines(Bench(client, database, vectors, options.limit, options.turns), data):
-            report.add(line)
-
-
-def settings_for(data: EvalSet, url: str) -> Settings:
-    """Return the deployment's settings, with the scripted model for sets whose replies are not judged."""
-    ours: dict[str, Any] = {"database_url": url, "log_level": LogLevel.ERROR, "title_model": None, "drain_seconds": 1}
-    replies = {} if isinstance(data, PassageSet) else NO_MODEL | {"llm_fallbacks": None}
-    return Settings(**ours, **replies)
+        yield Bench(client, database, vectors, options.limit, options.turns)
 
 
 def lines(bench: Bench, data: EvalSet) -> AsyncIterator[Line]:

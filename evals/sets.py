@@ -13,6 +13,8 @@ from evals.reading import format_set, passage_set, ranked_set, span_set
 EvalSet: TypeAlias = RankedSet | PassageSet | SpanSet | FormatSet
 Reader: TypeAlias = Callable[[Path, str], EvalSet]
 
+BUNDLED = Path(__file__).parent
+"""The folder of the sets that belong to this repository."""
 DEPTH = 3
 """Depth to which folders are searched for sets."""
 
@@ -20,8 +22,14 @@ DEPTH = 3
 def sets(root: Path) -> Iterator[tuple[Path, str, Reader | None]]:
     """Yield each folder that may be a set, its name, and its reader; None if its files are of no known kind."""
     for folder in folders(root, DEPTH):
-        name = folder.relative_to(root).as_posix() if folder != root else folder.name
-        yield folder, name, reader_of(folder)
+        yield folder, name_of(folder.resolve(), root.resolve()), reader_of(folder)
+
+
+def name_of(folder: Path, root: Path) -> str:
+    """Return the name of a set; a bundled one has the same however it is reached."""
+    if folder.is_relative_to(BUNDLED):
+        return folder.relative_to(BUNDLED).as_posix()
+    return folder.relative_to(root).as_posix() if folder != root else folder.name
 
 
 def folders(folder: Path, depth: int) -> Iterator[Path]:

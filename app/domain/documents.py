@@ -179,4 +179,4 @@ class Citation:
     page_end: int | None = None
     """Number of its last page; None where it is not known."""
     document_created_at: int | None = None
-    """Time of the document's upload, which tells versions of one name apart; None in replies of older releases."""
+    """Time of the document's upload, in milliseconds since the Unix epoch; None in replies of older releases."""

@@ -128,7 +128,7 @@ class CitationOut(Output):
     document_name: str
     chunk_id: str = Field(description="Id of the cited chunk.")
     document_created_at: Moment | None = Field(
-        description="Upload of the document, which tells versions of one name apart; null in replies of older releases."
+        description="Upload of the document: versions of one name differ in it; null in replies of older releases."
     )
     page: int | None = Field(description="First page; null if the document has no pages.")
     page_end: int | None = Field(description="Last page; null if it is not known.")

@@ -37,12 +37,23 @@ async def test_list_bounds_and_order(client: ParleyClient) -> None:
 
 
 async def test_citations_listed(service: Service) -> None:
-    """Stored citations are returned with their reply."""
+    """Stored citations are returned with their reply; what an older release did not store is null."""
     conversation = await service.client.create_conversation(message="Hello")
-    citation = {"marker": 1, "document_name": "a.pdf", "page": None, "score": 0.5}
+    citation = {
+        "marker": 1,
+        "document_id": "doc_1",
+        "document_name": "a.pdf",
+        "chunk_id": "chk_1",
+        "page": None,
+        "start": 0,
+        "end": 5,
+        "quote": "Hello",
+        "score": 0.5,
+    }
     async with service.database.write_session() as session:
         await session.execute(update(MessageRow).where(MessageRow.role == "assistant").values(citations=[citation]))
-    assert [each["citations"] for each in await service.client.get_messages(conversation)] == [[], [citation]]
+    citations = [each["citations"] for each in await service.client.get_messages(conversation)]
+    assert citations == [[], [{**citation, "page_end": None, "document_created_at": None}]]
 
 
 async def test_message_equals_list_entry(client: ParleyClient) -> None:

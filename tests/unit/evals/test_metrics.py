@@ -98,8 +98,9 @@ def test_document_ranks_by_its_best_passage() -> None:
 
 
 def test_passage_scores() -> None:
-    """The relevant passage is second: MRR 0.5, recall 0 at 1 and 1 at 5."""
-    assert passage_scores(["x", "a"], "a") == {"MRR": 0.5, "recall@1": 0, "recall@5": 1}
+    """The relevant passage is second: MRR 0.5, recall 0 at 1 and 1 at greater depths."""
+    recalls = {"recall@1": 0, "recall@3": 1, "recall@5": 1, "recall@10": 1}
+    assert passage_scores(["x", "a"], "a") == {"MRR": 0.5, **recalls}
 
 
 def test_reply_scores() -> None:

@@ -125,7 +125,7 @@ def test_format_set(tmp_path: Path) -> None:
     write(tmp_path / "questions.jsonl", question, {"_id": "u", "question": "?", "doc": None, "evidence": None})
     for path in ("docx/page.docx", "md/page.md", "other/note.txt"):
         (tmp_path / path).parent.mkdir()
-        (tmp_path / path).touch()
+        (tmp_path / path).write_text("It is 32 TB.")
     (found,) = read(tmp_path).values()
     assert isinstance(found, FormatSet)
     assert list(found.formats) == ["docx", "md"]
@@ -143,3 +143,38 @@ def test_items_become_markdown_files() -> None:
     item = Item("d1", "A/B:\n the  case", "Text.")
     assert (item.name, item.content) == ("A B: the case.md", b"# A/B: the case\n\nText.")
     assert (Item("d1", "", "Text.").name, Item("d1", "", "Text.").content) == ("d1.md", b"Text.")
+
+
+def test_empty_items_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Documents and questions without text are reported and passed over, with the questions about such documents."""
+    write(tmp_path / "corpus.jsonl", {"_id": "p", "text": "In 1066."}, {"_id": "e", "title": " ", "text": "\n"})
+    questions = [{"_id": each, "question": "When?", "passage_id": each, "answers": ["1066"]} for each in "pe"]
+    write(tmp_path / "qa.jsonl", *questions, {"_id": "n", "question": " ", "passage_id": "p", "answers": ["1066"]})
+    (found,) = read(tmp_path).values()
+    assert [each.item_id for each in found.corpus] == ["p"]
+    assert [each.question_id for each in found.questions] == ["p"]
+    assert capsys.readouterr().out.count("PASSED OVER") == 3
+
+
+def test_empty_query_is_passed_over(tmp_path: Path) -> None:
+    """A query without text does not keep the others of its set from being measured."""
+    ranked(tmp_path, "q1\td1\t1\nq2\td1\t1\n")
+    write(tmp_path / "queries.jsonl", {"_id": "q1", "text": "one?"}, {"_id": "q2", "text": ""})
+    assert [each.query_id for each in ranked_set(tmp_path, "x").queries] == ["q1"]
+
+
+def test_empty_files_are_passed_over(tmp_path: Path) -> None:
+    """Empty files of a set are passed over with the questions about them."""
+    evidence = [{"_id": each, "question": "?", "doc": each, "evidence": "32 TB"} for each in ("page", "blank")]
+    write(tmp_path / "formats" / "questions.jsonl", *evidence)
+    span = {"start": 0, "end": 3, "content": "One"}
+    spans = [{"_id": each, "text": "?", "doc": f"{each}.md", "spans": [span]} for each in ("page", "blank")]
+    write(tmp_path / "spans" / "questions.jsonl", *spans)
+    for folder in ("formats", "spans"):
+        (tmp_path / folder / "md").mkdir()
+        (tmp_path / folder / "md" / "page.md").write_text("One has 32 TB.")
+        (tmp_path / folder / "md" / "blank.md").touch()
+    found = read(tmp_path)
+    assert list(found["formats"].formats["md"]) == ["page"]
+    assert list(found["spans"].documents) == ["page.md"]
+    assert [each.question_id for each in found["spans"].questions] == ["page"]
