@@ -45,6 +45,7 @@ GROUP = regex.compile(
     rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*){SPACE}{CLOSE}",
     regex.IGNORECASE | regex.VERSION1,
 )
+SINGLE = regex.compile(r"\[([1-9][0-9]{0,2})\]")
 PLAIN = regex.compile(r"\[[\d \t,;\[\]-]*\]")
 MATRIX = regex.compile(r"\[[ \t]*\[[^\]]*,")
 
@@ -77,6 +78,8 @@ def match_group(text: str, position: int) -> Group | None:
     Raises:
         IncompleteGroup: The text ends in what may become one.
     """
+    if single := SINGLE.match(text, position):  # the usual form is read without the whole grammar
+        return Group(single[0], (int(single[1]),))
     found = GROUP.match(text, position, position + GROUP_CHARACTERS, partial=True)
     if found is None:
         return None

@@ -6,15 +6,15 @@ import re
 from collections.abc import Collection, Sequence
 
 from app.domain.citation_contexts import LOOKAHEAD, is_index, is_operand, is_vector
-from app.domain.citation_groups import GROUP_CHARACTERS, OPENINGS, Group, IncompleteGroup, match_group
+from app.domain.citation_groups import GROUP, GROUP_CHARACTERS, OPENINGS, Group, IncompleteGroup, match_group
 from app.domain.documents import Citation
 from app.domain.reply_scanner import HELD_CHARACTERS, ReplyScanner, Step
 
 MAY_BE_MARK = re.compile(rf"[{re.escape(OPENINGS)}][^\]\n]{{0,{GROUP_CHARACTERS}}}\d")
-ADDRESS = r":[ \t]*(?:<[^<>\n]*>|[^\s<]\S*)(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?[ \t]*\r?$"
-"""The rest of a link reference definition behind its label (CommonMark 0.31, 4.7)."""
-LINK_DEFINITION = re.compile(ADDRESS, re.MULTILINE)
-DEFINITION = re.compile(rf"^ {{0,3}}\[(?:(?P<note>\^\d{{1,3}})\]:|(?P<link>\d{{1,3}})\]{ADDRESS})", re.MULTILINE)
+DEFINITION = re.compile(r"^ {0,3}\[(\^?\d{1,3})\]:(.*)$", re.MULTILINE)
+ADDRESS = re.compile(r"[ \t]*(?:<[^<>]*>|[^\s<]\S*)(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?[ \t]*\r?")
+"""The rest of the line of a link's definition behind its label (CommonMark 0.31, 4.7)."""
+UNFINISHED = re.compile(r"(?<!\\)[\[【\uff3b][\d\s,;]*$")
 LINK_TEXT = re.compile(r"\[[^\[\]\n]*[^\[\]\s\d][^\[\]\n]*\]$")
 
 
@@ -71,7 +71,8 @@ class CitationFilter(ReplyScanner):
         is_indexed = is_index(before, after)
         if not group.numbers or is_link or after[:1] == "{" or is_operand(before) or (is_indexed and group.is_plain):
             return group.text
-        if group.is_list and is_vector(before, after):
+        is_nested_deeply = after[:1] in ("]", "】") and UNFINISHED.search(before)
+        if is_nested_deeply or (group.is_list and is_vector(before, after)):
             return group.text
         is_definition = self._is_definition(group, text, end, final=final)
         label = definable_label(group, before)
@@ -82,7 +83,8 @@ class CitationFilter(ReplyScanner):
         known = [number for number in group.numbers if number in self._known]
         self.cited.update(known)
         if not known:
-            return " " if before.endswith("]") and after[:1] in ("(", ":", "{") else ""
+            joins = before.endswith("\\") or (before.endswith("]") and after[:1] in ("(", ":", "{"))
+            return " " if joins else ""
         would_be_read_otherwise = is_indexed or (label is None and LINK_TEXT.search(before))
         marks = "".join(f"[{number}]" for number in known)
         return f"{' ' if would_be_read_otherwise else ''}{marks}{' ' if after[:1] == '(' else ''}"
@@ -91,13 +93,13 @@ class CitationFilter(ReplyScanner):
         """Return whether a bracket begins the definition of a note or a link; None where more text is needed."""
         if text[end : end + 1] != ":" or self.markup.head.strip(" "):
             return False
-        limit = end + HELD_CHARACTERS
+        limit = end - len(group.text) + HELD_CHARACTERS
         if not group.is_footnote:
             newline = text.find("\n", end, limit)
-            if newline < 0 and not final:
+            if newline < 0 and (not final or len(text) > limit):
                 self.awaited = re.compile("\n")
                 return None if len(text) < limit else False
-            if not LINK_DEFINITION.match(text, end):
+            if not is_address(text[end + 1 : newline if newline >= 0 else len(text)]):
                 return False
         self._defined.add(group.text[1:-1])
         return True
@@ -109,7 +111,7 @@ class CitationFilter(ReplyScanner):
         """
         if label in self._defined or self._is_decided:
             return label in self._defined
-        limit = end + HELD_CHARACTERS
+        limit = end - len(f"[{label}]") + HELD_CHARACTERS
         is_open = not final and len(text) < limit
         self._add_definitions(text, end, len(text) if final and len(text) <= limit else text.rfind("\n", end, limit))
         if label in self._defined:
@@ -123,7 +125,13 @@ class CitationFilter(ReplyScanner):
     def _add_definitions(self, text: str, start: int, end: int) -> None:
         """Add the labels that whole lines of a text define."""
         for found in DEFINITION.finditer(text, start, max(start, end)):
-            self._defined.add(found["note"] or found["link"])
+            if found[1][0] == "^" or is_address(found[2]):
+                self._defined.add(found[1])
+
+
+def is_address(text: str) -> bool:
+    """Return whether a line is what a link can be defined by; marks in it do not count, since they may be removed."""
+    return ADDRESS.fullmatch(GROUP.sub("", text)) is not None
 
 
 def definable_label(group: Group, before: str) -> str | None:

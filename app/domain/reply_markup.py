@@ -17,6 +17,7 @@ BLOCK_CHARACTERS = 12
 
 LINE_START = re.compile(r"[ \t>]*(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]+)?[ \t]*")
 LIST_ITEM = re.compile(r"([ ]*)((?:[-*+]|[0-9]{1,9}[.)])[ ]{1,4})")
+HEADING = re.compile(r"[ ]{0,3}#{1,6}[ ]")
 BLOCK_START = re.compile(r"[ ]{0,9}(?:[-*+][ \t]|[0-9]{1,9}[.)][ \t]|#{1,6}[ \t]|\||>|`{3}|~{3})|[ \t]*\r?\n")
 TAG = re.compile(r"<(/?)(code|pre|kbd|samp|tt|script|style)(?:[ \t][^<>]*)?>$", re.IGNORECASE)
 
@@ -43,6 +44,9 @@ class ReplyMarkup:
         """Whether a code span of an earlier line may go on in the current one."""
         self._tag_in_block = False
         self._after_blank = True
+        """Whether no paragraph is open, so that an indented line is code."""
+        self._after_fence = False
+        """Whether the current line closes a code block."""
         self._after_indented = False
         self._items: list[int] = []
         """Columns at which the content of the enclosing list items begins."""
@@ -63,7 +67,12 @@ class ReplyMarkup:
     def close_fence(self) -> None:
         """End the code block at the line that is released next."""
         self.fence = ""
-        self.head = ""
+        self._after_fence = True
+
+    def open_fence(self, fence: str) -> None:
+        """Begin a code block with the line that is released next."""
+        self.fence = fence
+        self.span = self.formula = self.tag = ""
 
     def append(self, text: str) -> None:
         """Take over text that has been released."""
@@ -72,7 +81,7 @@ class ReplyMarkup:
         for line in rest:
             self._end_line()
             self._extend(line)
-        if text == ">":
+        if text == ">" and not self.fence and not self.span:
             self._update_tag()
 
     def _extend(self, text: str) -> None:
@@ -84,8 +93,8 @@ class ReplyMarkup:
         """Update the blocks at the end of a line."""
         head = self.head.expandtabs(4)
         self.head = self.tail = ""
-        if self.fence:
-            self._after_blank = self._after_indented = False
+        if self.fence or self._after_fence:
+            self._after_blank, self._after_fence, self._after_indented = True, False, False
             return
         if not head.strip(" >\r"):
             self._after_blank = True
@@ -95,7 +104,7 @@ class ReplyMarkup:
         self._after_indented = self._is_indented(head)
         if not self._after_indented:
             self._update_items(head)
-        self._after_blank = False
+        self._after_blank = HEADING.match(head) is not None
         if self.formula == "$":
             self.formula = ""
         self.is_carried = bool(self.span)

@@ -144,7 +144,7 @@ class ReplyScanner(ABC):
                 return None
             if (info is None and len(text) < limit) or (info is not None and info.group() == "\n"):
                 end = info.end() if info else len(text)
-                markup.fence, markup.span = run, ""
+                markup.open_fence(run)
                 return text[position:end], end
         if run[0] == "`" and markup.span in ("", run):
             markup.span, markup.is_carried = "" if markup.span else run, False

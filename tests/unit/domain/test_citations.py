@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.citations import CitationFilter, citations_in, without_marks
+from app.domain.reply_scanner import HELD_CHARACTERS
 from tests.support.citations import candidates
 
 GIVEN = (1, 2, 12)
@@ -102,3 +105,50 @@ def test_marks_of_earlier_replies_removed() -> None:
     """Markers are removed from earlier replies, whose numbers belong to other passages; code is unchanged."""
     assert without_marks("So [3]. And [12]: `a[1]`.") == "So . And : `a[1]`."
     assert without_marks("So [3]. And a[i].") == "So . And a[i]."
+
+
+@pytest.mark.parametrize("text", ["[^1] x", "$x [1]5", "[1, ", "[", "`", "[passage", "[1]: x"])
+def test_held_text_is_bounded(text: str) -> None:
+    """At most `HELD_CHARACTERS` are held back, whatever may follow."""
+    marks = CitationFilter(GIVEN)
+    released = 0
+    for fed, character in enumerate((text * 3_000)[:3_000], 1):
+        released += len(marks.feed(character))
+        assert fed - released <= HELD_CHARACTERS
+
+
+def test_footnotes_wait_once() -> None:
+    """A `[^1]` waits for its definition; after one that was not defined soon, others are marks at once."""
+    marks = CitationFilter(GIVEN)
+    assert marks.feed("Paris[^1]. ") == "Paris"
+    assert marks.feed("x" * HELD_CHARACTERS).startswith("[1]. x")
+    assert marks.feed(" Rome[^2], ") == " Rome[2], "
+    assert marks.feed("\n[^2]: A note.\n") == "\n[^2]: A note.\n"
+
+
+def work_of(run: Callable[[], object]) -> int:
+    """Return the number of calls of functions."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+HOSTILE = ["[", "[1, ", "[[1] ", "`", "` ", "$x [1] ", "$x[1]5$5 ", r"\( [1] ", "[^1] ", "[x][1] ", "【", "<code>"]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_work_is_linear(unit: str) -> None:
+    """Each character costs at most a hundred calls, of which none reads more than the held text."""
+    marks = CitationFilter(GIVEN)
+    text = (unit * 2_000)[:2_000]
+    assert work_of(lambda: [marks.feed(each) for each in text]) <= 100 * len(text)
