@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line, table_row
 from app.rag.extraction.errors import CORRUPT, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
 
@@ -23,7 +23,7 @@ SEPARATOR_GROWTH = 2
 Dialect: TypeAlias = csv.Dialect | type[csv.Dialect]
 
 
-def read_csv(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+def read_csv(content: bytes, limits: Limits, _report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     """Read a file of values with any common delimiter.
 
     Each row is written as `header: value; header: value`, or as its values if there is no header or the labels

@@ -8,7 +8,7 @@ from itertools import islice
 
 from app.rag.extraction.blocks import Block, BlockKind, TextBlocks, clean_title, heading_text
 from app.rag.extraction.errors import TOO_MANY_ELEMENTS, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
 
@@ -25,7 +25,7 @@ MARKUP_CHARACTERS = 200
 """Of a line that `MARKED_HEADING` is matched against."""
 
 
-def read_plain(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+def read_plain(content: bytes, limits: Limits, _report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     text = decode_text(content, limits)
     blocks = list(islice(blocks_of(text), limits.elements + 1))
     if len(blocks) > limits.elements:
