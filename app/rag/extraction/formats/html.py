@@ -49,7 +49,8 @@ CONTEXTS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "dt", "p", "dd"}
 
 
 def read_html(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
-    return read_page(decode_text(content, limits, declared=True), limits, keep_links=options.keep_links)
+    source = decode_text(content, limits, charset=options.charset, declared=True)
+    return read_page(source, limits, keep_links=options.keep_links)
 
 
 def read_page(source: str, limits: Limits, *, keep_links: bool = False) -> TextBlocks:

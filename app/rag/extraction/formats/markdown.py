@@ -29,9 +29,9 @@ INLINE_TAGS = frozenset(
 )
 
 
-def read_markdown(content: bytes, limits: Limits, _report: ReportProgress, _options: ReadOptions) -> TextBlocks:
+def read_markdown(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
     """Read CommonMark with tables. Front matter gives the title and is no text."""
-    source = decode_text(content, limits)
+    source = decode_text(content, limits, charset=options.charset)
     front = FRONT_MATTER.match(source)
     document = read_page(render(source[front.end() :] if front else source, limits), limits)
     title = FRONT_MATTER_TITLE.search(front[1]) if front else None
