@@ -65,6 +65,10 @@ class Document:
     language: str | None = None
     """ISO 639-1 code of its main language; None if it is unknown."""
     chunk_count: int | None = None
+    keep_links: bool = False
+    """True if the addresses of links are part of its text."""
+    replaces: str | None = None
+    """Id of the document with the same bytes whose place it takes once it is ready; None for all others."""
 
 
 @dataclass(frozen=True, slots=True)
