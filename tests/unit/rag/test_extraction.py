@@ -246,12 +246,6 @@ def test_pdf_hyphenation():
     assert read(content, PDF).text == "An example of well-known and soft"
 
 
-def test_pdf_running_lines():
-    """Lines at the top or bottom of most pages, numbers aside, are left out."""
-    pages = [[(f"Annual report {n}", 12), (f"Text {'abcdefg'[n]}.", 12), (f"{n} of 6", 12)] for n in range(6)]
-    assert "report" not in read(pdf(pages), PDF).text
-
-
 def encrypted(password: str, algorithm: str) -> bytes:
     writer = pypdf.PdfWriter(io.BytesIO(pdf([[("Hidden text", 12)]])))
     writer.encrypt(user_password=password, owner_password="owner", algorithm=algorithm)

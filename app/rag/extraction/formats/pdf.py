@@ -20,7 +20,8 @@ from app.rag.extraction.errors import (
 )
 from app.rag.extraction.format import Format, ReportProgress
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.page_layout import Line, blocks_of_pages
+from app.rag.extraction.page_layout import blocks_of_pages
+from app.rag.extraction.page_line import Line
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
