@@ -154,6 +154,8 @@ class Passage:
     """The pages that begin inside it, in order; None where they are not known."""
     document_created_at: int | None = None
     """Time of the upload, in milliseconds since the Unix epoch."""
+    version: int = 1
+    """1 for the newest of the searched documents with this name, 2 for the one before it, and so on."""
 
     @property
     def page_end(self) -> int | None:
