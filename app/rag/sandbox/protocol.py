@@ -43,7 +43,7 @@ def document_frames(document: ExtractedDocument) -> Iterator[bytes]:
     for place in range(0, len(document.chunks), BATCH):
         batch = document.chunks[place : place + BATCH]
         chunks = [(each.start, each.end, each.page, each.heading, each.names, each.later_pages) for each in batch]
-        yield frame(CHUNKS, orjson.dumps(chunks))
+        yield frame(CHUNKS, orjson.dumps(chunks, default=list))  # a named tuple is no tuple to orjson
     about = (document.title, document.page_count, document.textless_pages, document.truncated, document.language)
     yield frame(END, orjson.dumps(about))
 
