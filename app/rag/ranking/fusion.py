@@ -19,7 +19,7 @@ class Ranking(NamedTuple):
     weight: float = 1.0
 
 
-def fuse(rankings: Sequence[Ranking]) -> dict[int, float]:
+def fuse(rankings: Sequence[Ranking], depth: int = RANKING_DEPTH) -> dict[int, float]:
     """Return scores from 0 to 1 by chunk key, the best first; 1 is that of a chunk which leads every ranking.
 
     Scores count relative to the best of their ranking: ranks alone, as in reciprocal rank fusion, are less accurate
@@ -29,6 +29,6 @@ def fuse(rankings: Sequence[Ranking]) -> dict[int, float]:
     total = sum(each.weight for each in rankings)
     for chunks, weight in rankings:
         best = max((each.score for each in chunks[:1]), default=0.0)
-        for chunk_key, score in chunks[:RANKING_DEPTH]:
+        for chunk_key, score in chunks[:depth]:
             scores[chunk_key] += weight / total * max(score, 0.0) / best if best > 0 else 0.0
     return dict(sorted(scores.items(), key=lambda each: -each[1]))

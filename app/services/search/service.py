@@ -10,6 +10,7 @@ from app.db import search, users
 from app.db.database import Database
 from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
 from app.db.vector_indexes import LARGE
+from app.domain.document_versions import newest_versions
 from app.domain.documents import Passage, page_starts
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.errors import DocumentNotFound, EmbeddingFailed
@@ -24,6 +25,8 @@ from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, U
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
+MAX_VERSIONS = 10
+"""Versions of one name for which rankings are made longer."""
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -152,26 +155,39 @@ class DocumentSearch:
                 scope.owner_id,
                 embedder.name,
                 vector,
-                RANKING_DEPTH,
+                scope.depth,
                 document_ids,
                 indexed=indexed,
             )
             return [Ranked(*each) for each in chunks]
         if (matrix := scope.corpus.matrix) is None:
-            return await self._corpora.nearest(scope.documents, embedder.name, vector, RANKING_DEPTH)
-        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, document_ids)
+            return await self._corpora.nearest(scope.documents, embedder.name, vector, scope.depth)
+        return await asyncio.to_thread(matrix.nearest, vector, scope.depth, document_ids)
 
     async def _passages(
         self, scope: SearchScope, lexical: Sequence[LexicalResult], nearest: Sequence[Sequence[Ranked]], limit: int
     ) -> list[Passage]:
         vector_weight = self._embedder.weight if self._embedder else 0.0
         rankings = [Ranking(each.ranking) for each in lexical]
-        scores = fuse([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
-        keys = list(scores)[:limit]
+        scores = fuse([*rankings, *(Ranking(each, vector_weight) for each in nearest)], scope.depth)
+        keys = (await self._without_older_versions(scope, list(scores)))[:limit]
         chunks = await self._database.read_snapshot(search.chunks_by_key, scope.owner_id, keys)
         similarities = {key: cosine for ranking in reversed(nearest) for key, cosine in ranking}
         weights = [each.weights for each in lexical]
-        return [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
+        found = [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
+        return [replace(each, version=scope.versions.get(each.document_id, 1)) for each in found]
+
+    async def _without_older_versions(self, scope: SearchScope, keys: list[int]) -> list[int]:
+        """Leave out the chunks of documents of which a newer version, with the same name, is found as well."""
+        if not scope.versions:
+            return keys
+        found = await self._database.read_snapshot(search.names_by_key, scope.owner_id, keys)
+
+        def version_of(key: int) -> tuple[str, int]:
+            document_id, name = found[key]
+            return name, scope.versions.get(document_id, 1)
+
+        return newest_versions([each for each in keys if each in found], version_of)
 
     async def _rerank(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
         """Return the passages in the reranker's order; in their own if it fails."""
@@ -196,6 +212,13 @@ class SearchScope:
         self.whole = whole
         """True if it covers the whole corpus."""
         self.chunks = chunk_count(documents)
+        self.versions = {each.document_id: each.version for each in documents if whole and each.version > 1}
+        """Versions of the documents that are not the newest of their name; empty if the documents were named by id."""
+
+    @property
+    def depth(self) -> int:
+        """Number of chunks in each ranking: more if older versions, which may be left out, are among them."""
+        return RANKING_DEPTH * min(max(self.versions.values(), default=1), MAX_VERSIONS)
 
     @property
     def statistics(self) -> TermStatistics:
@@ -229,7 +252,7 @@ def lexical_ranking(
         if scope.whole and not statistics.complete and [term] in clauses and len(matches) < MAX_CANDIDATES:
             frequency = postings.chunks_with(term)  # exact, since all chunks with the term were found
         weights[term] = term_weight(frequency, statistics.chunks)
-    return LexicalResult(postings.rank(weights, statistics.mean_length, RANKING_DEPTH), weights)
+    return LexicalResult(postings.rank(weights, statistics.mean_length, scope.depth), weights)
 
 
 def passage_of(
