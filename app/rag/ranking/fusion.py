@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 from app.rag.models.calibration import Calibration
@@ -11,8 +12,9 @@ from app.rag.ranking.bm25 import Ranked
 
 RANKING_DEPTH = 250
 """Chunks of each ranking that are fused; one document may have several among the best."""
-FULL_CONTRAST = 0.8
-"""Share of an embedder's contrast by which the best chunk exceeds the mean where its ranking has its full weight."""
+NO_CONFIDENCE, FULL_CONFIDENCE = 0.4, 0.6
+"""Distances of the best chunk from the mean, in units of an embedder's contrast, between which its weight rises."""
+MIN_DISTANCE = 1e-6
 LONG_QUESTION = 40
 """Words of a question for which the ranking by words has half of its weight."""
 STEEPNESS = 4
@@ -45,23 +47,45 @@ def relative_to_best(chunks: Sequence[Ranked]) -> list[Ranked]:
     return [Ranked(each.chunk_key, each.score / best if best > 0 else 0.0) for each in chunks[:RANKING_DEPTH]]
 
 
-def relative_to_mean(chunks: Sequence[Ranked], calibration: Calibration) -> list[Ranked]:
+def relative_to_mean(chunks: Sequence[Ranked], calibration: Calibration, searched: int) -> list[Ranked]:
     """Return a ranking by cosine with scores for the distance from the mean, 0 for all below it.
 
-    The mean includes one unrelated text, so that a single chunk has a score. Where the best chunk hardly exceeds the
-    others, as in a language that the model does not know, all scores are low: the distance that scores 1 is at least
-    `FULL_CONTRAST` of that between related and unrelated texts.
+    Where the best of all `searched` chunks hardly exceeds their mean, as in a language that the model does not know,
+    the scores are lowered, to 0 in the end.
     """
     chunks = chunks[:RANKING_DEPTH]
     compared = [each.score for each in chunks if is_compared(each)]
     if not compared:
         return [Ranked(each.chunk_key, 0.0) for each in chunks]
-    mean = (sum(compared) + calibration.unrelated) / (len(compared) + 1)
-    scale = max(compared[0] - mean, FULL_CONTRAST * calibration.contrast)
+    mean = mean_with_unrelated(compared, calibration)
+    distance = compared[0] - mean
+    is_part = len(compared) == RANKING_DEPTH < searched
+    corpus_mean = mean_of_all(compared, searched) if is_part else mean
+    confidence = confidence_at((compared[0] - corpus_mean) / calibration.contrast if calibration.contrast > 0 else 1.0)
     return [
-        Ranked(each.chunk_key, max(each.score - mean, 0.0) / scale if is_compared(each) and scale > 0 else 0.0)
+        Ranked(each.chunk_key, confidence * max(each.score - mean, 0.0) / distance if is_compared(each) else 0.0)
         for each in chunks
     ]
+
+
+def mean_with_unrelated(cosines: Sequence[float], calibration: Calibration) -> float:
+    """Return the mean of cosines and of one unrelated text, so that a single chunk exceeds it."""
+    lowest = min(calibration.unrelated, cosines[0] - MIN_DISTANCE)
+    return (sum(cosines) + lowest) / (len(cosines) + 1)
+
+
+def mean_of_all(best: Sequence[float], count: int) -> float:
+    """Estimate the mean of `count` normally distributed cosines from the best of them, in descending order."""
+    normal, share = NormalDist(), len(best) / count
+    threshold = normal.inv_cdf(1 - share)
+    mean_beyond = normal.pdf(threshold) / share
+    deviation = (sum(best) / len(best) - best[-1]) / (mean_beyond - threshold)
+    return best[-1] - deviation * threshold
+
+
+def confidence_at(distance: float) -> float:
+    """Return the confidence in a ranking whose best chunk has this distance from the mean, in units of contrast."""
+    return min(1.0, max(0.0, (distance - NO_CONFIDENCE) / (FULL_CONFIDENCE - NO_CONFIDENCE)))
 
 
 def is_compared(chunk: Ranked) -> bool:

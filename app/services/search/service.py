@@ -212,7 +212,8 @@ class DocumentSearch:
         limit: int,
     ) -> list[Passage]:
         dense = nearest or [DenseResult((), None)] * len(queries)
-        scores = fuse([each for one in zip(queries, lexical, dense, strict=True) for each in rankings_of(*one)])
+        results = zip(queries, lexical, dense, strict=True)
+        scores = fuse([ranking for each in results for ranking in rankings_of(*each, scope.chunks)])
         keys = list(scores)[:limit]
         chunks = await self._database.read_snapshot(search.chunks_by_key, scope.owner_id, keys)
         similarities = {
@@ -267,12 +268,15 @@ class SearchScope:
         return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_TERMS])
 
 
-def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult) -> tuple[Ranking, Ranking]:
-    """Return the rankings of one query; that by vectors counts if the model knows the query's script."""
+def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: int) -> tuple[Ranking, Ranking]:
+    """Return the rankings of one query; that by vectors counts if the model knows the query's script.
+
+    `chunks` is the number of chunks that are searched.
+    """
     by_words = relative_to_best(lexical.ranking)
     if dense.calibration is None:
         return Ranking(by_words), Ranking(dense.ranking, 0.0)
-    by_vectors = relative_to_mean(dense.ranking, dense.calibration)
+    by_vectors = relative_to_mean(dense.ranking, dense.calibration, chunks)
     return Ranking(by_words, weight_of_words(query)), Ranking(by_vectors)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import pytest
 
 from app.domain.ids import new_id
@@ -7,7 +9,7 @@ from app.rag.models.calibration import Calibration
 from app.rag.ranking import bm25, terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, estimate_statistics, term_weight
 from app.rag.ranking.candidates import rare_term_clauses
-from app.rag.ranking.fusion import Ranking, fuse, relative_to_best, relative_to_mean, weight_of_words
+from app.rag.ranking.fusion import Ranking, fuse, mean_of_all, relative_to_best, relative_to_mean, weight_of_words
 from app.rag.ranking.terms import stem
 
 OWNER, DOCUMENT = new_id(), new_id()
@@ -126,26 +128,37 @@ def test_lexical_scores_are_relative_to_best() -> None:
 @pytest.mark.parametrize(
     ("cosines", "expected"),
     [
-        ([0.9, 0.3, 0.1, 0.1], [1.0, 0.0, 0.0, 0.0]),  # mean with one unrelated text: 0.3
-        ([0.5, 0.42, 0.4, 0.4], [0.365, 0.165, 0.115, 0.115]),  # mean 0.354, scale 0.4, since no chunk stands out
-        ([0.45], [0.5]),
-        ([0.45, 0.0, 0.0], [0.5, 0.0, 0.0]),  # no vectors, which do not count in the mean
+        ([0.9, 0.3, 0.1, 0.1], [1.0, 0.02, 0.0, 0.0]),  # mean with one unrelated text: 0.29
+        ([0.5, 0.22, 0.2, 0.2], [0.65, 0.0, 0.0, 0.0]),  # the best exceeds the mean by 0.53 of the contrast
+        ([0.5, 0.42, 0.4, 0.4], [0.0, 0.0, 0.0, 0.0]),  # no chunk stands out
+        ([0.65], [1.0]),
+        ([0.65, 0.0, 0.0], [1.0, 0.0, 0.0]),  # no vectors, which do not count in the mean
         ([0.0, 0.0], [0.0, 0.0]),
+        ([-0.2], [0.0]),
         ([], []),
     ],
 )
 def test_cosines_are_relative_to_mean(cosines: list[float], expected: list[float]) -> None:
-    """Scores are distances from the mean of those compared, in units of the best or of a part of the contrast."""
-    scored = relative_to_mean([Ranked(*each) for each in enumerate(cosines)], Calibration(0.55, 0.05))
+    """Scores are distances from the mean of those compared, less where the best hardly exceeds it."""
+    scored = relative_to_mean([Ranked(*each) for each in enumerate(cosines)], Calibration(0.55, 0.05), len(cosines))
     assert [each.score for each in scored] == pytest.approx(expected, abs=0.02)
     assert [each.chunk_key for each in scored] == list(range(len(cosines)))
+
+
+def test_large_corpus_lowers_no_confidence() -> None:
+    """Among the nearest of many chunks the best exceeds their mean less: the mean of all is what counts."""
+    normal, count = NormalDist(0.05, 0.1), 100_000
+    best = [normal.inv_cdf(1 - (place + 0.5) / count) for place in range(250)]
+    assert mean_of_all(best, count) == pytest.approx(0.05, abs=0.01)
+    scored = relative_to_mean([Ranked(*each) for each in enumerate(best)], Calibration(0.55, 0.05), count)
+    assert scored[0].score == 1.0
 
 
 def test_scale_of_cosines_changes_no_score() -> None:
     """A model whose cosines are all higher and nearer to each other ranks as one with the same order and distances."""
     low, high = ([Ranked(*each) for each in enumerate(cosines)] for cosines in ([0.6, 0.3, 0.1], [0.88, 0.82, 0.78]))
-    scores = [each.score for each in relative_to_mean(low, Calibration(0.5, 0.0))]
-    assert [each.score for each in relative_to_mean(high, Calibration(0.86, 0.76))] == pytest.approx(scores)
+    scores = [each.score for each in relative_to_mean(low, Calibration(0.5, 0.0), 3)]
+    assert [each.score for each in relative_to_mean(high, Calibration(0.86, 0.76), 3)] == pytest.approx(scores)
 
 
 def test_long_question_weighs_words_less() -> None:
