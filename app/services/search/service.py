@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from app.db import search, users
-from app.db.database import Database
+from app.db.database import Database, Kind
 from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
+from app.db.transaction import Transaction
 from app.db.vector_indexes import LARGE
 from app.domain.document_versions import newest_versions
 from app.domain.documents import Passage, page_starts
@@ -20,7 +21,7 @@ from app.rag.models.embedder import Embedder, Vector
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, TermStatistics, coverage, term_weight
-from app.rag.ranking.candidates import MAX_CANDIDATES, rare_term_clauses
+from app.rag.ranking.candidates import CANDIDATES, MAX_CANDIDATES, CandidateTerms, candidate_terms
 from app.rag.ranking.fusion import (
     RANKING_DEPTH,
     Ranking,
@@ -166,11 +167,9 @@ class DocumentSearch:
         kind, frequencies = self._database.kind, scope.frequencies(query)
         if not frequencies:
             return LexicalResult((), {})
-        clauses = rare_term_clauses(frequencies, scope.chunks)
-        matches = await self._database.read_snapshot(
-            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, MAX_CANDIDATES
-        )
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, matches)
+        by = candidate_terms(frequencies, scope.chunks)
+        matches = await self._database.read_snapshot(find_candidates, kind, scope.owner_id, by, scope.document_hashes)
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, by.clauses, matches)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[DenseResult] | None:
         """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
@@ -301,6 +300,20 @@ def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: 
         return Ranking(by_words), Ranking(dense.ranking, 0.0)
     by_vectors = relative_to_mean(dense.ranking, dense.calibration, chunks)
     return Ranking(by_words, weight_of_words(query)), Ranking(by_vectors)
+
+
+def find_candidates(
+    kind: Kind, owner_id: str, by: CandidateTerms, document_hashes: Sequence[str]
+) -> Transaction[list[ChunkTerms]]:
+    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms."""
+    found: list[ChunkTerms] = []
+    if by.clauses:
+        found = yield from search.matching_terms(kind, owner_id, by.clauses, document_hashes, MAX_CANDIDATES)
+    if by.common and len(found) < RANKING_DEPTH:
+        more = yield from search.matching_terms(kind, owner_id, [by.common], document_hashes, CANDIDATES)
+        known = {each.chunk_key for each in found}
+        found = [*found, *(each for each in more if each.chunk_key not in known)]
+    return found
 
 
 def lexical_ranking(
