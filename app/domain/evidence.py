@@ -21,8 +21,6 @@ class Evidence(NamedTuple):
 
     retrieval: RetrievalResult
     passages: Sequence[Passage] = ()
-    quote: str | None = None
-    """The sentence of the first passage to quote for a model that cannot cite; None to choose one by words."""
     canned_answer: str | None = None
     """The whole reply where no model is needed."""
 
@@ -41,7 +39,7 @@ LENIENT = Thresholds(similarity=0.25, coverage=0.5, coverage_alone=0.25)
 
 Measured with all-MiniLM-L6-v2 (decision 12): these thresholds refuse 0.4 % of the questions that documents answer,
 0.7 % of those that they only seem to answer, and 68 to 99 % of those on other subjects. The strict ones
-(`app.domain.extractive.STRICT`) refuse 8 %, 16 %, and 85 to 100 %.
+(`app.domain.extractive.MINILM_BARS`) refuse 8 %, 16 %, and 85 to 100 %.
 """
 
 
