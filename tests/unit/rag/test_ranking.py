@@ -41,7 +41,7 @@ def test_stemming(word: str, expected: str) -> None:
         ("to be or not to be", ["to", "be", "or", "not"]),
         ("Café crème", ["cafe", "creme"]),
         ("maxRetries", ["maxretri", "max", "retri"]),
-        ("get_user_name ERR-1042", ["get", "user", "name", "err", "1042"]),
+        ("get_user_name ERR-1042", ["get", "user", "name", "err", "1042", "err1042"]),
         ("東京都", ["東京", "京都"]),
         ("猫", ["猫"]),
         ("हिन्दी", ["हिन्दी"]),
