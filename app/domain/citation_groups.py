@@ -34,7 +34,7 @@ NUMBER = rf"{PREFIX}\^?\d{{1,20}}"
 RANGE = rf"{SPACE}(?:{DASH}|{GAP}(?:{any_of(RANGE_WORDS)}){GAP}){SPACE}"
 ITEM = rf"(?P<item>{NUMBER}(?:{RANGE}{NUMBER})?)"
 SOURCE = r"(?:(?::\d{1,4})?†[^\[\]【】［］\n]{0,80})?"
-"""What OpenAI's models write behind a number: `†source`, `:0†report.pdf`, `†L3-L9`."""
+"""The source that OpenAI's models write behind a number: `†source`, `:0†report.pdf`, `†L3-L9`."""
 CONJUNCTION = rf"(?:{GAP}(?:{any_of(CONJUNCTIONS)}){GAP}|{SPACE}[{ATTACHED}]{SPACE})"
 SEPARATOR = rf"(?:{SPACE}[,;、，；،؛・]{SPACE}(?:(?:and|und|et|y|e|и|و){SPACE})?|{CONJUNCTION})"
 PAGES = rf"(?:{SPACE},{SPACE}(?:{any_of(PAGE_LABELS)}){SPACE}\.?{SPACE}\d{{1,4}}(?:{DASH}\d{{1,4}})?)?"
@@ -59,12 +59,12 @@ class Group(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether code could have the same bracket: digits and commas alone."""
+        """True where code could have the same bracket: digits and separators alone."""
         return PLAIN.fullmatch(self.text) is not None
 
     @property
     def is_list(self) -> bool:
-        """Whether a vector could be written like this."""
+        """True where a vector could be written like this."""
         return self.is_plain and "," in self.text
 
     @property
