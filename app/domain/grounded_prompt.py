@@ -24,9 +24,6 @@ INSTRUCTION = (
 NAME_CHARACTERS = 200
 HEADING_CHARACTERS = 1_000
 
-NOTHING_FOUND = "The documents do not say anything about that."
-NOT_SEARCHED = "The documents could not be searched just now, so there is no answer from them. Please try again."
-
 CONTROL_TOKEN = re.compile(
     r"[<\uff1c\ufe64](?=\s*/?\s*(?:passages?\b|\||<?/?SYS\b|/?s>|(?:start|end)_of|(?:system|user|assistant|human|developer)\b))"
     r"|\[(?=/?INST\])",
