@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import regex
 
-from app.domain.citation_words import ATTACHED, CONJUNCTIONS, LABELS, PAGE_LABELS, RANGE_WORDS, SEE
+from app.domain.citation_words import ATTACHED, CONJUNCTIONS, LABELS, PAGE_LABELS, RANGE_WORDS, SEE, any_of
 
 OPENINGS = "[【［"
 GROUP_CHARACTERS = 120
@@ -15,11 +15,6 @@ MAX_DIGITS = 3
 """Digits of a passage's number; years and other longer numbers are none."""
 MAX_RANGE = 30
 """Numbers that `[1-30]` may stand for; a wider range is no mark."""
-
-
-def any_of(words: str) -> str:
-    """Return a pattern of words that are separated by white space."""
-    return "|".join(words.split())
 
 
 SPACE = "[ \t\u00a0\u2009\u202f\u3000]{0,2}"
@@ -42,7 +37,7 @@ LIST = rf"{ITEM}{SOURCE}(?:{SEPARATOR}{ITEM}{SOURCE})*{PAGES}"
 OPEN, CLOSE = r"[\[［【]", r"[\]］】]"
 NESTED = rf"{OPEN}{SPACE}{LIST}{SPACE}{CLOSE}"
 GROUP = regex.compile(
-    rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*){SPACE}{CLOSE}",
+    rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE}|{PREFIX})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*){SPACE}{CLOSE}",
     regex.IGNORECASE | regex.VERSION1,
 )
 SINGLE = regex.compile(r"\[([1-9][0-9]{0,2})\]")

@@ -56,6 +56,11 @@ class ReplyMarkup:
         """True where a block may begin."""
         return LINE_START.fullmatch(self.head) is not None
 
+    @property
+    def is_open(self) -> bool:
+        """True where code or a formula has begun and not ended."""
+        return bool(self.fence or self.span or self.tag or self.formula)
+
     def is_indented_code(self) -> bool:
         """Return whether the current line is a line of an indented code block."""
         if not (self._after_blank or self._after_indented):
