@@ -3,7 +3,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from app.rag.extraction.blocks import normalize_text
+from app.rag.extraction.blocks import leading_words, normalize_text
 from app.rag.extraction.errors import TOO_MUCH_TEXT, ExtractionError
 from app.rag.extraction.limits import Limits
 
@@ -26,17 +26,32 @@ def decode_text(content: bytes, limits: Limits, *, declared: bool = False) -> st
     Raises:
         ExtractionError: the text is longer than the limit.
     """
-    for encoding in candidate_encodings(content, declared=declared):
-        try:
-            text = content.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            continue
-        break
-    else:
-        text = content.decode("cp1252", "replace")
+    text = decoded(content, declared=declared)
     if len(text) > limits.characters:
         raise ExtractionError(TOO_MUCH_TEXT)
     return normalize_text(text)
+
+
+def within_limit(content: bytes, limits: Limits, *, declared: bool = False) -> bytes:
+    """Return a file's text up to the limit of characters, as UTF-8 with a byte order mark; all of it if it is within.
+
+    Args:
+        content: The file.
+        limits: The limits.
+        declared: As of `decode_text`.
+    """
+    if len(content) <= limits.characters or len(text := decoded(content, declared=declared)) <= limits.characters:
+        return content
+    return leading_words(text, limits.characters).encode("utf-8-sig", "replace")
+
+
+def decoded(content: bytes, *, declared: bool) -> str:
+    for encoding in candidate_encodings(content, declared=declared):
+        try:
+            return content.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return content.decode("cp1252", "replace")
 
 
 def candidate_encodings(content: bytes, *, declared: bool) -> list[str]:
