@@ -1,6 +1,5 @@
 """Encodings of texts: what is marked, declared or detected."""
 
-# ruff: noqa: RUF001  texts in other scripts
 from __future__ import annotations
 
 import unicodedata
