@@ -19,7 +19,14 @@ from app.db.expressions import columns_of, insert_into
 from app.db.models import ChunkRow, DocumentRow, DocumentTextRow, HiddenStatus
 from app.db.predicates import claimed, stalled
 from app.db.transaction import Transaction, execute, fetch_one
-from app.domain.documents import Chunk, DocumentFailure, DocumentStatus, ExtractedDocument, Stage
+from app.domain.documents import (
+    Chunk,
+    DocumentFailure,
+    DocumentStatus,
+    ExtractedDocument,
+    Stage,
+    stored_page_starts,
+)
 
 PROCESSING = DocumentRow.status == DocumentStatus.PROCESSING
 CLAIMED = claimed(DocumentStatus.PROCESSING)
@@ -259,7 +266,7 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
             start_at=chunk.start,
             end_at=chunk.end,
             page=chunk.page,
-            later_pages=chunk.later_pages,
+            later_pages=stored_page_starts(chunk.later_pages),
             content=chunk.content,
             heading=chunk.heading,
             names=chunk.names,

@@ -96,6 +96,11 @@ def page_starts(stored: Sequence[Sequence[int]] | None) -> Sequence[PageStart] |
     return None if stored is None else [PageStart(*each) for each in stored]
 
 
+def stored_page_starts(pages: Sequence[PageStart] | None) -> list[tuple[int, int]] | None:
+    """Return page starts as they are stored, the reverse of `page_starts`."""
+    return None if pages is None else [(each.start, each.page) for each in pages]
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A span of a document's text, the unit of search."""

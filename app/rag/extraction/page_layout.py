@@ -67,7 +67,7 @@ def grouped(lines: Sequence[Line], levels: dict[float, int], spacing: float) -> 
 
 def starts_group(above: Line, line: Line, levels: dict[float, int], spacing: float) -> bool:
     """Return whether a line starts a heading or paragraph; one higher than the last, as in a new column, does not."""
-    if levels.get(above.size) != levels.get(line.size):
+    if above.apart or line.apart or levels.get(above.size) != levels.get(line.size):
         return True
     return above.height - line.height > PARAGRAPH_SPACING_RATIO * spacing * max(above.size, line.size)
 

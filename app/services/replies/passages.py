@@ -82,6 +82,10 @@ class PassageSelector:
             )
             return Evidence(RetrievalResult(RetrievalStatus.FAILED, queries))
 
+    async def quote(self, evidence: Evidence) -> str:
+        """Return the reply of a model that cannot cite, from evidence that was selected for one that does."""
+        return await extractive.quote_from(self.search, evidence.retrieval.queries, evidence.passages)
+
     async def _queries(self, question: str, earlier: Sequence[str], history: History, run: TurnRun) -> list[str]:
         """Return the question and, for a follow-up, a query that stands alone: rewritten, or both last questions."""
         if not earlier or not is_follow_up(question):
