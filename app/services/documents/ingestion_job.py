@@ -101,7 +101,14 @@ class IngestionJob:
         parts: list[bytes] = []
         while (part := await self._part(len(parts))) is not None:
             parts.append(part)
-        return await self._reader.read(b"".join(parts), self._claim.media_type, self._note_pages)
+        return await self._reader.read(
+            b"".join(parts),
+            self._claim.media_type,
+            self._note_pages,
+            keep_links=self._claim.keep_links,
+            name=self._claim.name,
+            charset=self._claim.charset or "",
+        )
 
     async def _part(self, position: int) -> bytes | None:
         return await self._retry.write(documents.part, self._claim.document_id, position)

@@ -36,7 +36,7 @@ from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, U
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
-MAX_VERSIONS = 10
+MAX_VERSIONS = 4
 """Versions of one name for which rankings are made longer."""
 RERANKED = 32
 """Passages that are given to a reranker."""

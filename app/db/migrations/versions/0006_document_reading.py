@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column("documents", sa.Column("analysis", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("documents", sa.Column("seconds_left", sa.Integer()))
     op.add_column("documents", sa.Column("keep_links", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("documents", sa.Column("charset", sa.Text()))
     op.add_column("documents", sa.Column("replaces", ID))
     op.add_column("documents", sa.Column("uploaded_at", sa.BigInteger()))
     op.add_column("chunks", sa.Column("later_pages", JSON))
