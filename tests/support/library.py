@@ -70,16 +70,21 @@ async def new_owner(database: Database, user_id: str = "ada") -> str:
 
 
 async def new_document(
-    database: Database, owner_id: str, *texts: str, embedder: Directions | None = None, status: str = "ready"
+    database: Database,
+    owner_id: str,
+    *texts: str,
+    embedder: Directions | None = None,
+    status: str = "ready",
+    name: str | None = None,
 ) -> str:
-    """Store a document with these chunks, named after the first one, and return its id."""
+    """Store a document with these chunks, named after the first one if it has no name, and return its id."""
     document_id = new_id()
     async with database.write_session() as session:
         session.add(
             DocumentRow(
                 document_id=document_id,
                 owner_id=owner_id,
-                name=texts[0],
+                name=name or texts[0],
                 media_type="text/plain",
                 bytes=1,
                 sha256=document_id,

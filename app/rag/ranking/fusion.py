@@ -36,7 +36,7 @@ def fuse(rankings: Sequence[Ranking]) -> dict[int, float]:
     scores: dict[int, float] = defaultdict(float)
     total = sum(each.weight for each in rankings) or 1.0
     for chunks, weight in sorted(rankings, key=lambda each: -each.weight):
-        for chunk_key, score in chunks[:RANKING_DEPTH]:
+        for chunk_key, score in chunks:
             scores[chunk_key] += weight / total * score
     return dict(sorted(scores.items(), key=lambda each: -each[1]))
 
@@ -44,7 +44,7 @@ def fuse(rankings: Sequence[Ranking]) -> dict[int, float]:
 def relative_to_best(chunks: Sequence[Ranked]) -> list[Ranked]:
     """Return a lexical ranking with its scores divided by the best."""
     best = max((each.score for each in chunks[:1]), default=0.0)
-    return [Ranked(each.chunk_key, each.score / best if best > 0 else 0.0) for each in chunks[:RANKING_DEPTH]]
+    return [Ranked(each.chunk_key, each.score / best if best > 0 else 0.0) for each in chunks]
 
 
 def relative_to_mean(chunks: Sequence[Ranked], calibration: Calibration, searched: int) -> list[Ranked]:
@@ -53,8 +53,7 @@ def relative_to_mean(chunks: Sequence[Ranked], calibration: Calibration, searche
     Where the best of all `searched` chunks hardly exceeds their mean, as in a language that the model does not know,
     the scores are lowered, to 0 in the end.
     """
-    chunks = chunks[:RANKING_DEPTH]
-    compared = [each.score for each in chunks if is_compared(each)]
+    compared = [each.score for each in chunks[:RANKING_DEPTH] if is_compared(each)]
     if not compared:
         return [Ranked(each.chunk_key, 0.0) for each in chunks]
     mean = mean_with_unrelated(compared, calibration)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain.language import STOP_WORDS
-from app.rag.chunking.identifiers import identifier_parts
+from app.rag.chunking.identifiers import identifier_parts, joined_identifiers
 
 HASH_LENGTH = 8
 """Characters of a term hash: 40 bits, enough for the words of one owner not to collide."""
@@ -54,11 +54,11 @@ def index_chunk(owner_id: str, document_id: str, content: str, heading: str = ""
 
 
 def query_stems(query: str) -> list[str]:
-    """Return the stems to search for, each once: words that are no stop words, and the parts of identifiers."""
+    """Return the stems to search for, each once: words that are no stop words, and identifiers joined and in parts."""
     words = list(plain_words(query))
     significant = [each for each in words if each not in STOP_WORDS]
     parts = [each for each in identifier_parts(query) if each not in STOP_WORDS]
-    return list(dict.fromkeys(map(stem, [*(significant or words), *parts])))
+    return list(dict.fromkeys(map(stem, [*(significant or words), *joined_identifiers(query), *parts])))
 
 
 def term_hashes(owner_id: str, searched: Iterable[str]) -> list[str]:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from app.db import search, users
-from app.db.database import Database
+from app.db.database import Database, Kind
 from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
+from app.db.transaction import Transaction
 from app.db.vector_indexes import LARGE
+from app.domain.document_versions import newest_versions
 from app.domain.documents import Passage, page_starts
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.domain.similarity import SimilarityBars
@@ -19,7 +21,7 @@ from app.rag.models.embedder import Embedder, Vector
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, TermStatistics, coverage, term_weight
-from app.rag.ranking.candidates import MAX_CANDIDATES, rare_term_clauses
+from app.rag.ranking.candidates import CANDIDATES, MAX_CANDIDATES, CandidateTerms, candidate_terms
 from app.rag.ranking.fusion import (
     RANKING_DEPTH,
     Ranking,
@@ -34,6 +36,8 @@ from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, U
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
+MAX_VERSIONS = 10
+"""Versions of one name for which rankings are made longer."""
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -163,11 +167,9 @@ class DocumentSearch:
         kind, frequencies = self._database.kind, scope.frequencies(query)
         if not frequencies:
             return LexicalResult((), {})
-        clauses = rare_term_clauses(frequencies, scope.chunks)
-        matches = await self._database.read_snapshot(
-            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, MAX_CANDIDATES
-        )
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, matches)
+        by = candidate_terms(frequencies, scope.chunks)
+        matches = await self._database.read_snapshot(find_candidates, kind, scope.owner_id, by, scope.document_hashes)
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, by.clauses, matches)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[DenseResult] | None:
         """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
@@ -194,14 +196,14 @@ class DocumentSearch:
                 scope.owner_id,
                 embedder.name,
                 vector,
-                RANKING_DEPTH,
+                scope.depth,
                 document_ids,
                 indexed=indexed,
             )
             return [Ranked(*each) for each in chunks]
         if (matrix := scope.corpus.matrix) is None:
-            return await self._corpora.nearest(scope.documents, embedder.name, vector, RANKING_DEPTH)
-        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, document_ids)
+            return await self._corpora.nearest(scope.documents, embedder.name, vector, scope.depth)
+        return await asyncio.to_thread(matrix.nearest, vector, scope.depth, document_ids)
 
     async def _passages(
         self,
@@ -214,7 +216,7 @@ class DocumentSearch:
         dense = nearest or [DenseResult((), None)] * len(queries)
         results = zip(queries, lexical, dense, strict=True)
         scores = fuse([ranking for each in results for ranking in rankings_of(*each, scope.chunks)])
-        keys = list(scores)[:limit]
+        keys = (await self._without_older_versions(scope, list(scores)))[:limit]
         chunks = await self._database.read_snapshot(search.chunks_by_key, scope.owner_id, keys)
         similarities = {
             found.chunk_key: found.score
@@ -224,7 +226,20 @@ class DocumentSearch:
             if is_compared(found)
         }
         weights = [each.weights for each in lexical]
-        return [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
+        found = [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
+        return [replace(each, version=scope.versions.get(each.document_id, 1)) for each in found]
+
+    async def _without_older_versions(self, scope: SearchScope, keys: list[int]) -> list[int]:
+        """Leave out the chunks of documents of which a newer version, with the same name, is found as well."""
+        if not scope.versions:
+            return keys
+        found = await self._database.read_snapshot(search.names_by_key, scope.owner_id, keys)
+
+        def version_of(key: int) -> tuple[str, int]:
+            document_id, name = found[key]
+            return name, scope.versions.get(document_id, 1)
+
+        return newest_versions([each for each in keys if each in found], version_of)
 
     async def _rerank(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
         """Return the passages in the reranker's order; in their own if it fails."""
@@ -249,6 +264,13 @@ class SearchScope:
         self.whole = whole
         """True if it covers the whole corpus."""
         self.chunks = chunk_count(documents)
+        self.versions = {each.document_id: each.version for each in documents if whole and each.version > 1}
+        """Versions of the documents that are not the newest of their name; empty if the documents were named by id."""
+
+    @property
+    def depth(self) -> int:
+        """Number of chunks in each ranking: more if older versions, which may be left out, are among them."""
+        return RANKING_DEPTH * min(max(self.versions.values(), default=1), MAX_VERSIONS)
 
     @property
     def statistics(self) -> TermStatistics:
@@ -280,6 +302,20 @@ def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: 
     return Ranking(by_words, weight_of_words(query)), Ranking(by_vectors)
 
 
+def find_candidates(
+    kind: Kind, owner_id: str, by: CandidateTerms, document_hashes: Sequence[str]
+) -> Transaction[list[ChunkTerms]]:
+    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms."""
+    found: list[ChunkTerms] = []
+    if by.clauses:
+        found = yield from search.matching_terms(kind, owner_id, by.clauses, document_hashes, MAX_CANDIDATES)
+    if by.common and len(found) < RANKING_DEPTH:
+        more = yield from search.matching_terms(kind, owner_id, [by.common], document_hashes, CANDIDATES)
+        known = {each.chunk_key for each in found}
+        found = [*found, *(each for each in more if each.chunk_key not in known)]
+    return found
+
+
 def lexical_ranking(
     scope: SearchScope,
     frequencies: Mapping[str, float],
@@ -294,7 +330,7 @@ def lexical_ranking(
         if scope.whole and not statistics.complete and [term] in clauses and len(matches) < MAX_CANDIDATES:
             frequency = postings.chunks_with(term)  # exact, since all chunks with the term were found
         weights[term] = term_weight(frequency, statistics.chunks)
-    return LexicalResult(postings.rank(weights, statistics.mean_length, RANKING_DEPTH), weights)
+    return LexicalResult(postings.rank(weights, statistics.mean_length, scope.depth), weights)
 
 
 def passage_of(

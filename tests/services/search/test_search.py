@@ -172,6 +172,16 @@ async def test_failing_embedder_degrades_search(database: Database) -> None:
     assert (texts(result.passages), result.status) == (["a cat"], RetrievalStatus.DEGRADED)
 
 
+async def test_versions_leave_enough_passages(database: Database) -> None:
+    """Though passages of older versions match as well, as many of the newest are found as were wanted."""
+    owner, embedder = await new_owner(database), Directions()
+    for version in range(4):
+        rules = [f"Rule {each} of version {version}: pay for the car." for each in range(100)]
+        newest = await new_document(database, owner, *rules, name="rules.md", embedder=embedder)
+    passages = (await DocumentSearch(database, embedder).search(owner, ["pay for the car"], 100)).passages
+    assert [each.document_id for each in passages] == [newest] * 100
+
+
 async def test_search_without_documents(database: Database) -> None:
     """The result is empty, and the embedder is not called."""
     owner = await new_owner(database)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from statistics import NormalDist
 
 import pytest
@@ -8,7 +9,7 @@ from app.domain.ids import new_id
 from app.rag.models.calibration import Calibration
 from app.rag.ranking import bm25, terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, estimate_statistics, term_weight
-from app.rag.ranking.candidates import rare_term_clauses
+from app.rag.ranking.candidates import candidate_terms
 from app.rag.ranking.fusion import Ranking, fuse, mean_of_all, relative_to_best, relative_to_mean, weight_of_words
 from app.rag.ranking.terms import stem
 
@@ -44,7 +45,7 @@ def test_stemming(word: str, expected: str) -> None:
         ("to be or not to be", ["to", "be", "or", "not"]),
         ("Café crème", ["cafe", "creme"]),
         ("maxRetries", ["maxretri", "max", "retri"]),
-        ("get_user_name ERR-1042", ["get", "user", "name", "err", "1042"]),
+        ("get_user_name ERR-1042", ["get", "user", "name", "err", "1042", "err1042"]),
         ("東京都", ["東京", "京都"]),
         ("猫", ["猫"]),
         ("हिन्दी", ["हिन्दी"]),
@@ -87,6 +88,7 @@ def test_bm25_by_hand() -> None:
     assert [each.chunk_key for each in ranking] == [0]
     assert ranking[0].score == pytest.approx(score)
     assert Postings([]).rank({mark: 1.0}, 0, 10) == []
+    assert Postings(found).chunks_with(mark) == 1
 
 
 def test_coverage() -> None:
@@ -96,11 +98,18 @@ def test_coverage() -> None:
     assert bm25.coverage(one, {}) == 0.0
 
 
-def test_rare_term_clauses() -> None:
+def test_candidate_terms() -> None:
     """The rarest words select candidates alone while there is room; the others have to occur together."""
-    assert rare_term_clauses({"a": 1, "b": 50, "c": 400, "d": 500}, 1_000, room=100) == [["a"], ["b"], ["c", "d"]]
-    assert rare_term_clauses({"a": 5, "b": 7}, 10, room=100) == [["a"], ["b"]]
-    assert rare_term_clauses({"a": 900}, 1_000, room=100) == [["a"]]
+    terms_of = partial(candidate_terms, room=100)
+    assert terms_of({"a": 1, "b": 50, "c": 200, "d": 300}, 1_000) == ([["a"], ["b"], ["c", "d"]], ())
+    assert terms_of({"a": 5, "b": 7}, 10) == ([["a"], ["b"]], ())
+    assert terms_of({}, 10) == ([], ())
+
+
+def test_common_terms() -> None:
+    """Words that too many chunks have together are apart from those that select candidates."""
+    assert candidate_terms({"a": 900}, 1_000, room=100) == ([], ["a"])
+    assert candidate_terms({"a": 60, "b": 800, "c": 900}, 1_000, room=100) == ([["a"]], ["b", "c"])
 
 
 def test_fusion() -> None:
