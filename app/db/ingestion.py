@@ -92,6 +92,7 @@ MARK_READY = (
         textless_pages=bindparam("textless_pages"),
         truncated=bindparam("truncated"),
         language=bindparam("language"),
+        analysis=bindparam("analysis"),
         chunk_count=bindparam("chunk_count"),
     )
     .returning(DocumentRow.document_id)
@@ -259,8 +260,10 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks."""
+def mark_ready(
+    claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None, analysis: int
+) -> Transaction[None]:
+    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis."""
     yield from execute(BUMP_VERSION, document_id=claim.document_id)
     rows = yield from execute(
         MARK_READY,
@@ -272,6 +275,7 @@ def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: s
         textless_pages=list(extracted.textless_pages),
         truncated=extracted.truncated,
         language=extracted.language,
+        analysis=analysis,
         chunk_count=len(extracted.chunks),
     )
     yield from require_ended(claim, rows)
