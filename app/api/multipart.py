@@ -10,6 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
+from app.api.content_disposition import file_name, header_parameters
 from app.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
 CHUNK_BYTES = 256 * 1024
@@ -87,15 +88,14 @@ class FormParser:
 
     def _begin_field(self) -> None:
         disposition = disposition_of(self._headers)
-        name = disposition.get_param("name", header="content-disposition")
-        if name not in {FILE, USER_ID}:
+        self._name = disposition.get("name", "")
+        if self._name not in {FILE, USER_ID}:
             raise InvalidRequest("Send the fields `file` and `user_id`, and no others.", pointer="#")
-        self._name = str(name)
         if self._name in self.fields:
             raise InvalidRequest("The field is repeated; send it once.", pointer=f"#/{self._name}")
         self.fields[self._name] = bytearray()
         if self._name == FILE:
-            self.file_name = disposition.get_filename("").replace("%22", '"')  # as browsers write it (WHATWG HTML)
+            self.file_name = file_name(disposition)
 
     def _append(self, data: bytes, start: int, end: int) -> None:
         field = self.fields[self._name]
@@ -191,18 +191,7 @@ def boundary_of(content_type: str) -> bytes:
     return boundary
 
 
-def disposition_of(headers: list[tuple[bytearray, bytearray]]) -> Message:
-    """Parse a part's Content-Disposition; its parameters are quoted, encoded by RFC 2231, or raw UTF-8."""
-    message = Message()
-    for name, value in headers:
-        if name.lower() == b"content-disposition" and "content-disposition" not in message:
-            message["Content-Disposition"] = decode_header(value)
-    return message
-
-
-def decode_header(raw: bytearray) -> str:
-    """Decode a header as UTF-8, or as Latin-1 if it is not valid."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+def disposition_of(headers: list[tuple[bytearray, bytearray]]) -> dict[str, str]:
+    """Return the parameters of a part's Content-Disposition; empty without that header."""
+    values = (value for name, value in headers if name.lower() == b"content-disposition")
+    return header_parameters(next(values, bytearray()))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from app.domain.documents import Passage
+from app.domain.outline_questions import names_document
 from app.domain.retrieval import RetrievalResult
 
 CONSIDERED_PASSAGES = 3
@@ -36,15 +37,6 @@ class Thresholds(NamedTuple):
     """The minimum coverage where no passage was compared by meaning."""
 
 
-LENIENT = Thresholds(similarity=0.25, coverage=0.5, coverage_alone=0.25)
-"""For a model that says itself when passages do not hold the answer.
-
-Measured with all-MiniLM-L6-v2 (decision 12): these thresholds refuse 0.4 % of the questions that documents answer,
-0.7 % of those that they only seem to answer, and 68 to 99 % of those on other subjects. The strict ones
-(`app.domain.extractive.STRICT`) refuse 8 %, 16 %, and 85 to 100 %.
-"""
-
-
 def is_evidence(passages: Sequence[Passage], thresholds: Thresholds) -> bool:
     """Return whether one of the best passages reaches the thresholds by similarity or by coverage."""
     best = passages[:CONSIDERED_PASSAGES]
@@ -53,19 +45,13 @@ def is_evidence(passages: Sequence[Passage], thresholds: Thresholds) -> bool:
     return any(each.coverage >= thresholds.coverage or (each.similarity or 0) >= thresholds.similarity for each in best)
 
 
-def relevant_openings(question: str, openings: Sequence[Passage]) -> list[Passage]:
-    """Select the openings of the documents that a question names, or all where it names none.
+def select_openings(subject: str, openings: Sequence[Passage]) -> list[Passage]:
+    """Select the openings of the documents that an `outline_subject` names; all for a subject without a name.
 
     Several openings are each cut after a few sentences, so that all fit into a prompt.
     """
-    folded = question.casefold()
-    named = [each for each in openings if len(stem := stem_of(each.document_name)) > 2 and stem in folded] or openings
-    return list(named) if len(named) == 1 else [shortened_opening(each) for each in named]
-
-
-def stem_of(name: str) -> str:
-    """Return a file's name without its extension, case-folded."""
-    return name.casefold().rpartition(".")[0] or name.casefold()
+    selected = [each for each in openings if names_document(subject, each.document_name)] if subject else openings
+    return list(selected) if len(selected) == 1 else [shortened_opening(each) for each in selected]
 
 
 def shortened_opening(passage: Passage) -> Passage:

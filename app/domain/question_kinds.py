@@ -50,19 +50,6 @@ REPHRASE = re.compile(
     re.IGNORECASE,
 )
 
-FILES = r"(documents?|files?|texts?|papers?|reports?|books?|pdfs?|manuals?|uploads?)"
-PARTS = r"(documents?|files?|chapters?|sections?|topics?)"
-OUTLINE = re.compile(
-    r"\bsummar(y|ies|i[sz]e|i[sz]ation)\b|\boverview\b|\btable of contents\b|\boutline\b|\btl;?dr\b"
-    rf"|\b(list|name|enumerate|show( me)?|give me) (all|every|each|the {PARTS})\b"
-    rf"|\b(which|what|how many) (other )?{PARTS}\b"
-    rf"|\bwhat ?('s|is|are|does|do)\b.{{0,80}}\b{FILES}\b.{{0,40}}\b(about|cover|contain|deal with|say|discuss)"
-    rf"|\bwhat ?('s|is) in (the|this|that|these|my|our) {FILES}\b"
-    r"|\bzusammenfass|\bfasse?\b.{0,60}\bzusammen\b|\binhaltsverzeichnis\b|\b(worum geht|wovon handelt)\b"
-    r"|\b(résum|resum|riassu)|\btable des matières\b|\bde qué trata\b|\bde quoi (parle|traite)\b|\bíndice\b",
-    re.IGNORECASE,
-)
-
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text, case-folded and with straight apostrophes."""
@@ -95,8 +82,3 @@ def is_follow_up(question: str) -> bool:
         or CONTINUES.match(question.strip()) is not None
         or not BACK_REFERENCES.isdisjoint(words)
     )
-
-
-def wants_outline(question: str) -> bool:
-    """Return whether a question is about documents as a whole or lists all of something, which no passage answers."""
-    return OUTLINE.search(question) is not None

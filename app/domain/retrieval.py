@@ -21,7 +21,7 @@ class RetrievalStatus(StrEnum):
 
     OK = "ok"
     EMPTY = "empty"
-    """No passage was found, or none is good enough."""
+    """No passage was found, or, for a model that cannot cite, none is near enough."""
     DEGRADED = "degraded"
     """Searched by words alone, as vectors are missing."""
     FAILED = "failed"

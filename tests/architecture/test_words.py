@@ -37,8 +37,8 @@ THIRD_PERSON = re.compile(
 """Verbs of a function's docstring that are to be imperative."""
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
-DATA = {("language.py", "tell"), ("summaries.py", "anew")}
-"""Files and words that stand in data there: in the list of stop words and in a prompt that was measured."""
+DATA = {("language.py", "tell"), ("outline_phrases.py", "tell"), ("summaries.py", "anew")}
+"""Files and words that stand in data there: in lists of words and phrases and in a prompt that was measured."""
 
 ROOMS = sorted({path.relative_to(APP).parts[0] for path in APP.rglob("*.py")})
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlalchemy import delete, insert, update
 
 from app.db.models import ChunkRow, DocumentRow, UserRow
+from app.domain.documents import Passage
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
 from app.rag.ranking.terms import index_chunk
@@ -24,6 +25,8 @@ class Shelf(DocumentSearch):
         self.failure: Exception | None = None
         self.status: RetrievalStatus | None = None
         """The status of all searches; None for the real one."""
+        self.nearest: Sequence[Passage] = ()
+        """The passages of searches that find none by words, as if they were near by meaning."""
         super().__init__(service.database, embedder=None)
         passages = service.services.turns.executor.grounded.passages
         self._before = passages.search
@@ -76,6 +79,8 @@ class Shelf(DocumentSearch):
         if self.failure is not None:
             raise self.failure
         found = await super().search(owner_id, queries, limit, document_ids)
+        if not found.passages and self.nearest:
+            found = SearchResult(self.nearest, RetrievalStatus.OK)
         return replace(found, status=self.status or found.status)
 
     async def similarities(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:

@@ -6,14 +6,15 @@ chunk, and a small chunk. The minimum is found by dynamic programming, in time l
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
-from app.domain.documents import Chunk
+from app.domain.documents import Chunk, PageStart
 from app.rag.chunking.headings import Outline
 from app.rag.chunking.identifiers import searchable_names
 from app.rag.chunking.segments import MAX_TOKENS, Segment, segments_of
-from app.rag.extraction.blocks import TextBlocks
+from app.rag.extraction.blocks import Block, TextBlocks
 from app.rag.extraction.errors import TOO_MANY_CHUNKS, ExtractionError
 from app.rag.extraction.limits import Limits
 
@@ -33,7 +34,17 @@ def split_document(document: TextBlocks, outline: Outline, limits: Limits) -> li
     boundaries = cheapest_boundaries(segments)
     if len(boundaries) - 1 > limits.chunks:
         raise ExtractionError(TOO_MANY_CHUNKS)
-    return [build_chunk(document, segments[first:last], outline) for first, last in pairwise(boundaries)]
+    pages = page_starts_of(document.blocks)
+    return [build_chunk(document, segments[first:last], outline, pages) for first, last in pairwise(boundaries)]
+
+
+def page_starts_of(blocks: Sequence[Block]) -> list[PageStart]:
+    """Return where each page with text begins, in order; none for a format without pages."""
+    starts: list[PageStart] = []
+    for block in blocks:
+        if block.page is not None and (not starts or starts[-1].page != block.page):
+            starts.append(PageStart(block.start, block.page))
+    return starts
 
 
 def cheapest_boundaries(segments: Sequence[Segment]) -> list[int]:
@@ -72,8 +83,24 @@ def cheapest_last_chunk(segments: Sequence[Segment], costs: Sequence[float], end
     return least, start
 
 
-def build_chunk(document: TextBlocks, segments: Sequence[Segment], outline: Outline) -> Chunk:
+def build_chunk(
+    document: TextBlocks, segments: Sequence[Segment], outline: Outline, pages: Sequence[PageStart]
+) -> Chunk:
+    """Build the chunk of some consecutive segments; `pages` are the page starts of the document."""
     start, end, block = segments[0].start, segments[-1].end, segments[0].block
     content = document.text[start:end]
     header = block.header if start > block.start else ""
-    return Chunk(content, start, end, block.page, outline.heading_path(start, end, header), searchable_names(content))
+    first, last = bisect_right(pages, start, key=place_of), bisect_left(pages, end, key=place_of)
+    return Chunk(
+        content,
+        start,
+        end,
+        block.page,
+        outline.heading_path(start, end, header),
+        searchable_names(content),
+        None if block.page is None else pages[first:last],
+    )
+
+
+def place_of(page: PageStart) -> int:
+    return page.start

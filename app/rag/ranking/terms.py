@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from app.domain.language import STOP_WORDS, language_of, stop_words
-from app.rag.chunking.identifiers import identifier_parts
+from app.rag.chunking.identifiers import identifier_parts, joined_identifiers
 from app.rag.ranking.stemming import STEMMED_LANGUAGES, folded, porter, stems_of
 
 ANALYSIS = 1
@@ -75,7 +75,7 @@ def index_chunk(
 
 
 def query_forms(query: str, languages: Collection[str | None] = (None,), *, older: bool = False) -> list[Forms]:
-    """Return the words to search for, each once: those that are no stop words, and the parts of identifiers.
+    """Return the words to search for, each once: those that are no stop words, and identifiers joined and in parts.
 
     Args:
         query: The question or search words of a user.
@@ -93,7 +93,7 @@ def query_forms(query: str, languages: Collection[str | None] = (None,), *, olde
     words = list(plain_words(query))
     significant = [each for each in words if folded(each) not in stopped]
     parts = [each for each in identifier_parts(query) if each not in stopped]
-    searched = map(forms, [*(significant or words), *parts])
+    searched = map(forms, [*(significant or words), *joined_identifiers(query), *parts])
     return list(dict.fromkeys(each for each in searched if each))
 
 

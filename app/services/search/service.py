@@ -122,7 +122,7 @@ class DocumentSearch:
         return await asyncio.to_thread(max_cosines, vectors[: len(queries)], vectors[len(queries) :])
 
     async def _search_terms(self, scope: SearchScope, query: str) -> LexicalResult:
-        kind, frequencies = self._database.kind, scope.frequencies(query)
+        kind, frequencies = self._database.kind, await asyncio.to_thread(scope.frequencies, query)
         if not frequencies:
             return LexicalResult((), {})
         clauses = rare_term_clauses(frequencies, scope.chunks)
@@ -209,7 +209,10 @@ class SearchScope:
         return [] if self.whole else [terms.document_hash(each.document_id) for each in self.documents]
 
     def frequencies(self, query: str) -> dict[Forms, float]:
-        """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first."""
+        """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first.
+
+        Blocks for some milliseconds, for a pasted page longer.
+        """
         share = self.chunks / max(self.statistics.chunks, 1)
         languages = dict.fromkeys(each.language for each in self.documents)
         older = any(each.analysis < terms.ANALYSIS for each in self.documents)

@@ -156,7 +156,8 @@ async def test_unsupported_bytes_refused(service: Service, content: bytes, name:
         ('filename="say %22hi%22.txt"', 'say "hi".txt'),
         ('filename="naïve.txt"', "naïve.txt"),
         ("filename=plain.txt", "plain.txt"),
-        ("filename*=no-such-charset''a.txt", "a.txt"),
+        ("filename=\"=?utf-8?B?bmHDr3ZlLnR4dA==?=\"; filename*=UTF-8''na%C3%AFve2.txt", "naïve2.txt"),
+        ('filename="=?utf-8?Q?..=2Fna=C3=AFve=0A=2Etxt?="', "naïve .txt"),
         ('x="y"', "document"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,6 +176,30 @@ async def test_no_passages_no_model_call(openai_client: ParleyClient, provider: 
     assert (context["messages"], context["citations"]) == ([], [])
 
 
+async def test_far_passages_go_to_model(openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf) -> None:
+    """A model that cites gets whatever was found, and says itself that the documents do not hold the answer."""
+    conversation = await create_rag_conversation(openai_client, shelf)
+    provider.reply("Das steht nicht in den Dokumenten.")
+    events = await openai_client.stream_all(conversation, "Welcher Architekt hat 1952 das Rathaus von Paris entworfen?")
+    assert events[1].data["retrieval"] == {"status": "ok"}
+    assert TOWER in prompt_of(provider)[-1]["content"]
+    assert "in the language of the question" in prompt_of(provider)[0]["content"]
+    reply = events[-1].data["message"]
+    assert (reply["content"], reply["grounded"]) == ("Das steht nicht in den Dokumenten.", False)
+
+
+async def test_previous_question_joined(openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf) -> None:
+    """Before a refusal the previous question is searched for as well, once."""
+    conversation = await create_rag_conversation(openai_client, shelf)
+    await openai_client.send(conversation, QUESTION)
+    unlike = "Zebras, giraffes, lions or elephants?"
+    events = await openai_client.stream_all(conversation, unlike)
+    assert events[1].data["queries"] == [unlike, f"{QUESTION}\n{unlike}"]
+    assert events[1].data["retrieval"] == {"status": "ok"}
+    assert TOWER in prompt_of(provider)[-1]["content"]
+    assert [queries for _, queries, _ in shelf.searches[1:]] == [[unlike], [unlike, f"{QUESTION}\n{unlike}"]]
+
+
 async def test_failed_search_reported(openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf) -> None:
     """A failed search is reported instead of answered; a lexical search alone is marked `degraded`."""
     conversation = await create_rag_conversation(openai_client, shelf)
@@ -197,7 +222,7 @@ async def test_retrieval_option(openai_client: ParleyClient, provider: FakeProvi
     await openai_client.send(conversation, QUESTION, retrieval="never")
     assert (shelf.searches, prompt_of(provider)[-1]["content"]) == ([], QUESTION)
     always = await openai_client.stream_all(conversation, "Thanks!", retrieval="always")
-    assert (always[1].data["retrieval"], len(shelf.searches)) == ({"status": "empty"}, 1)
+    assert (always[1].data["retrieval"], len(shelf.searches)) == ({"status": "ok"}, 2)
     path = f"{message_path(always[-1].data['message'])}/regenerate"
     again = await openai_client.post(path, json={"retrieval": "never", "stream": True})
     assert parse_events(again.text)[1].data["retrieval"] == {"status": "skipped"}
@@ -253,6 +278,20 @@ async def test_overview_question_gets_openings(
     assert 'document="moon.md" section="The Moon">' in prompt_of(provider)[-1]["content"]
     events = await openai_client.stream_all(conversation, "Summarise zebra-notes please")
     assert [each["quote"] for each in events[1].data["citations"]] == ["Zebras eat grass."]
+
+
+async def test_whole_document_gets_leading_passages(
+    openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf
+) -> None:
+    """For one document as a whole the model gets its outline and leading passages, in a language without rules too."""
+    chunks = [f"Part {number} is on subject {number}." for number in range(12)]
+    conversation = await create_rag_conversation(openai_client, shelf, *chunks)
+    events = await openai_client.stream_all(conversation, "Summarise this")
+    assert [each["quote"] for each in events[1].data["citations"]] == chunks[:8]
+    [far] = await shelf.search_for_user("ada", "Part 9", 1)
+    shelf.nearest = [replace(far, coverage=0.0)]
+    events = await openai_client.stream_all(conversation, "Tiivistä tämä asiakirja!")
+    assert [each["quote"] for each in events[1].data["citations"]] == [chunks[9], *chunks[:8]]
 
 
 async def test_earlier_marks_not_in_prompt(openai_client: ParleyClient, provider: FakeProvider, shelf: Shelf) -> None:

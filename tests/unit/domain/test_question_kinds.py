@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.question_kinds import is_follow_up, is_small_talk, wants_outline, wants_rephrasing
+from app.domain.question_kinds import is_follow_up, is_small_talk, wants_rephrasing
 
 
 @pytest.mark.parametrize(
@@ -52,34 +52,3 @@ def test_follow_up(question: str) -> None:
 def test_complete_question_is_no_follow_up() -> None:
     """A question with names in place of pronouns is no follow-up."""
     assert not is_follow_up("When was the Eiffel Tower in Paris built?")
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        "What is this document about?",
-        "what's the report about",
-        "Summarise the manual",
-        "Please summarize.",
-        "list all chapters",
-        "List all fees",
-        "Which documents are there?",
-        "What files do I have?",
-        "Show me the table of contents",
-        "Give me an overview",
-        "What does the paper cover?",
-        "Worum geht es in dem Dokument?",
-        "Résume ce document",
-    ],
-)
-def test_outline_question(question: str) -> None:
-    """A question about a document as a whole is answered from outlines."""
-    assert wants_outline(question)
-
-
-@pytest.mark.parametrize(
-    "question", ["How long is the notice period?", "What is a document?", "Who wrote the report in 1999?"]
-)
-def test_factual_question_needs_no_outline(question: str) -> None:
-    """A question for a fact is answered from passages."""
-    assert not wants_outline(question)

@@ -1,6 +1,5 @@
 """Titles in the answers of models."""
 
-# ruff: noqa: RUF001  words and quotes of many scripts
 from __future__ import annotations
 
 import json
