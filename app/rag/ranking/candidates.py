@@ -35,9 +35,7 @@ def rare_term_clauses(
     return clauses
 
 
-def conjunction(
-    words: Sequence[Forms], frequencies: Mapping[Forms, float], chunks: int, room: float
-) -> list[Forms]:
+def conjunction(words: Sequence[Forms], frequencies: Mapping[Forms, float], chunks: int, room: float) -> list[Forms]:
     """Return as many words, in order, as it takes for at most `room` chunks to contain them all."""
     chosen: list[Forms] = []
     expected = float(chunks)

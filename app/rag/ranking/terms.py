@@ -24,7 +24,7 @@ from app.rag.ranking.stemming import STEMMED_LANGUAGES, folded, porter, stems_of
 ANALYSIS = 1
 """Version of the analysis, by which ready documents of older releases are analysed again in the background.
 
-It is incremented with each change of the terms of a text. `older_stems` then has to return those of all versions before.
+It is incremented with each change of the terms of a text; `older_stems` then returns those of all versions before.
 """
 HASH_LENGTH = 8
 """Characters of a term hash: 40 bits, enough for the words of one owner not to collide."""

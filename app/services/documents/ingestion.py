@@ -104,7 +104,9 @@ class IngestionWorker:
         if now() >= self._renewal_due_at:
             reanalysis = Reanalysis(self._database, self._process_id, self._timings, ingest_new)
             reembedding = Reembedding(self._database, self._embedder, self._process_id, self._timings, ingest_new)
-            while await reanalysis.run() or await reembedding.run():  # terms first, as they are made a hundred times faster
+            while (
+                await reanalysis.run() or await reembedding.run()
+            ):  # terms first, as they are made a hundred times faster
                 await ingest_new()
             self._renewal_due_at = now() + self._timings.renewal
 

@@ -177,9 +177,7 @@ class IngestionJob:
                 log.exception("cannot store the progress of a document")
 
 
-def with_terms(
-    claim: IngestionClaim, chunks: Sequence[Chunk], language: str | None
-) -> list[tuple[Chunk, str, bytes]]:
+def with_terms(claim: IngestionClaim, chunks: Sequence[Chunk], language: str | None) -> list[tuple[Chunk, str, bytes]]:
     """Return each chunk with its terms and their counts; blocks for about a millisecond."""
     of_document = claim.owner_id, claim.document_id
     return [(each, *index_chunk(*of_document, each.content, each.heading, each.names, language)) for each in chunks]
