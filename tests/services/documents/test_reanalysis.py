@@ -21,9 +21,8 @@ from tests.support.ingestion import fetch_rows
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RUSSIAN = "".join(
-    f"# Часть {n}\n\n{'Стороны подписали договор аренды на один год. ' * 12}\n\n" for n in range(40)
-).encode()
+SENTENCE = "Стороны подписали договоры аренды на один год. "
+RUSSIAN = "".join(f"# Часть {part}\n\n{SENTENCE * 12}\n\n" for part in range(40)).encode()
 QUERY = "договоров"
 STATE = "SELECT DISTINCT analysis, language, process_id FROM documents"
 
