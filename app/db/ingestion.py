@@ -12,14 +12,21 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Text, bindparam, cast, delete, func, select, update
 
-from app.db import vectors
+from app.db import document_replacement, vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION, DELETE_CHUNKS, DELETE_TEXT
 from app.db.expressions import columns_of, insert_into
 from app.db.models import ChunkRow, DocumentRow, DocumentTextRow, HiddenStatus
 from app.db.predicates import claimed, stalled
 from app.db.transaction import Transaction, execute, fetch_one
-from app.domain.documents import Chunk, DocumentFailure, DocumentStatus, ExtractedDocument, Stage
+from app.domain.documents import (
+    Chunk,
+    DocumentFailure,
+    DocumentStatus,
+    ExtractedDocument,
+    Stage,
+    stored_page_starts,
+)
 
 PROCESSING = DocumentRow.status == DocumentStatus.PROCESSING
 CLAIMED = claimed(DocumentStatus.PROCESSING)
@@ -49,6 +56,8 @@ CLAIM = (
         DocumentRow.media_type,
         DocumentRow.attempt,
         DocumentRow.deaths,
+        DocumentRow.keep_links,
+        DocumentRow.replaces,
     )
 )
 STORE_PROGRESS = (
@@ -94,6 +103,7 @@ MARK_READY = (
         language=bindparam("language"),
         analysis=bindparam("analysis"),
         chunk_count=bindparam("chunk_count"),
+        replaces=None,
     )
     .returning(DocumentRow.document_id)
 )
@@ -146,6 +156,10 @@ class IngestionClaim(NamedTuple):
     attempt: int
     deaths: int
     """Processes that have died while they ingested it."""
+    keep_links: bool = False
+    """True if the addresses of links are to be part of the text."""
+    replaces: str | None = None
+    """Id of the document whose place it takes."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -248,7 +262,7 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
             start_at=chunk.start,
             end_at=chunk.end,
             page=chunk.page,
-            later_pages=chunk.later_pages,
+            later_pages=stored_page_starts(chunk.later_pages),
             content=chunk.content,
             heading=chunk.heading,
             names=chunk.names,
@@ -263,8 +277,13 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
 def mark_ready(
     claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None, analysis: int
 ) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis."""
+    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis.
+
+    A document that it replaces is marked as deleted; its rows are still there.
+    """
     yield from execute(BUMP_VERSION, document_id=claim.document_id)
+    if claim.replaces is not None:
+        yield from document_replacement.replace(claim.replaces, claim.document_id, claim.process_id)
     rows = yield from execute(
         MARK_READY,
         **claim.key,

@@ -7,7 +7,7 @@ from app.rag.chunking.headings import Outline
 from app.rag.chunking.splitter import split_document
 from app.rag.extraction.blocks import TextBlocks
 from app.rag.extraction.errors import EMPTY, OUT_OF_MEMORY, TOO_DEEP, UNSUPPORTED, ExtractionError
-from app.rag.extraction.format import ReportProgress
+from app.rag.extraction.format import NO_OPTIONS, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.registry import FORMATS
 
@@ -15,14 +15,16 @@ TEXTLESS_PAGES = 100
 """Maximum number of pages without text that are listed."""
 
 
-def extract_document(content: bytes, media_type: str, limits: Limits, report: ReportProgress) -> ExtractedDocument:
+def extract_document(
+    content: bytes, media_type: str, limits: Limits, report: ReportProgress, options: ReadOptions = NO_OPTIONS
+) -> ExtractedDocument:
     """Extract a document's text and divide it into chunks.
 
     Raises:
         ExtractionError: it is unreadable, over a limit or empty.
     """
     try:
-        document = read_blocks(content, media_type, limits, report)
+        document = read_blocks(content, media_type, limits, report, options)
         outline = Outline(document)
         chunks = split_document(document, outline, limits)
     except MemoryError as error:
@@ -35,8 +37,10 @@ def extract_document(content: bytes, media_type: str, limits: Limits, report: Re
     return ExtractedDocument(document.text, chunks, document.title, outline.entries, document.page_count, textless)
 
 
-def read_blocks(content: bytes, media_type: str, limits: Limits, report: ReportProgress) -> TextBlocks:
+def read_blocks(
+    content: bytes, media_type: str, limits: Limits, report: ReportProgress, options: ReadOptions = NO_OPTIONS
+) -> TextBlocks:
     """Read a document of a media type that `detect_media_type` returns."""
     if (found := FORMATS.get(media_type)) is None:
         raise ExtractionError(UNSUPPORTED)
-    return found.read(content, limits, report)
+    return found.read(content, limits, report, options)

@@ -77,11 +77,15 @@ class Postings:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         np = numpy()
         layout: Any = {"names": ["hash"], "formats": ["<u8"], "offsets": [0], "itemsize": HASH_LENGTH + 1}
-        hashes = "".join(f"{each.terms} " for each in candidates).encode("ascii")
+        hashes = " ".join([*(each.terms for each in candidates), ""]).encode("ascii")
         self._keys = [each.chunk_key for each in candidates]
         self._hashes = np.ascontiguousarray(np.frombuffer(hashes, np.dtype(layout))["hash"])
-        self._counts = np.frombuffer(b"".join(each.counts for each in candidates), np.uint8)
-        self._rows = np.repeat(np.arange(len(candidates)), [len(each.counts) for each in candidates])
+        self._counts = np.frombuffer(b"".join([each.counts for each in candidates]), np.uint8)
+        sizes = np.fromiter((len(each.counts) for each in candidates), np.int64, len(candidates))
+        self._ends = np.cumsum(sizes)
+        self._starts = self._ends - sizes
+        self._places: dict[str, NDArray[Any]] = {}
+        """By term, its places in the arrays of all candidates."""
 
     def chunks_with(self, word: Forms) -> int:
         """Return the number of candidates that contain a word."""
@@ -90,7 +94,7 @@ class Postings:
     def rank(self, weights: Mapping[Forms, float], mean_length: float, limit: int) -> list[Ranked]:
         """Return the best candidates for words with weights, the best first; those without any word are left out."""
         np = numpy()
-        lengths = np.bincount(self._rows, self._counts, len(self._keys))
+        lengths = np.add.reduceat(self._counts, self._starts, dtype=np.int64)
         slack = K1 * (1 - B + B * lengths / max(mean_length, 1.0))
         scores = np.zeros(len(self._keys))
         for word, word_weight in weights.items():
@@ -102,14 +106,23 @@ class Postings:
     def _occurrences(self, word: Forms) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the candidates that contain a word, and the count of that of its terms which is there most often."""
         np = numpy()
-        places = [np.flatnonzero(self._hashes == hash_number(each)) for each in word]
-        if len(places) == 1:
-            return self._rows[places[0]], self._counts[places[0]].astype(float)
+        found = [self._occurrences_of(each) for each in word]
+        if len(found) == 1:
+            return found[0]
         counts = np.zeros(len(self._keys))
-        for each in places:
-            counts[self._rows[each]] = np.maximum(counts[self._rows[each]], self._counts[each])
+        for rows, of_term in found:
+            counts[rows] = np.maximum(counts[rows], of_term)
         rows = np.flatnonzero(counts)
         return rows, counts[rows]
+
+    def _occurrences_of(self, term: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        places = self._places_of(term)
+        return numpy().searchsorted(self._ends, places, side="right"), self._counts[places].astype(float)
+
+    def _places_of(self, term: str) -> NDArray[Any]:
+        if (places := self._places.get(term)) is None:
+            places = self._places[term] = numpy().flatnonzero(self._hashes == hash_number(term))
+        return places
 
 
 def hash_number(term: str) -> int:

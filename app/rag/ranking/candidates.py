@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from app.rag.ranking.terms import Forms
 
@@ -12,10 +13,17 @@ MAX_CANDIDATES = 4 * CANDIDATES
 """Related terms have more chunks in common than the estimate, which assumes that they are independent."""
 
 
-def rare_term_clauses(
-    frequencies: Mapping[Forms, float], chunks: int, room: int = CANDIDATES
-) -> Sequence[Sequence[Forms]]:
-    """Return clauses of words; a chunk that contains all words of any clause is a candidate.
+class CandidateTerms(NamedTuple):
+    """The words by which chunks become candidates."""
+
+    clauses: Sequence[Sequence[Forms]]
+    """A chunk that contains all words of any clause is a candidate."""
+    common: Sequence[Forms] = ()
+    """Words that too many chunks contain, even all together: needed only where the clauses find too few chunks."""
+
+
+def candidate_terms(frequencies: Mapping[Forms, float], chunks: int, room: int = CANDIDATES) -> CandidateTerms:
+    """Select the words that find the candidates of a query.
 
     The rarest words are clauses of their own, until some `room` chunks contain them; the remaining ones are combined.
 
@@ -29,14 +37,22 @@ def rare_term_clauses(
     left = float(room)
     for place, word in enumerate(rarest):
         if frequencies[word] > left:
-            return [*clauses, conjunction(rarest[place:], frequencies, chunks, left)]
+            together, expected = conjunction(rarest[place:], frequencies, chunks, left)
+            if expected > room:
+                return CandidateTerms(clauses, together)
+            return CandidateTerms([*clauses, together])
         clauses.append([word])
         left -= frequencies[word]
-    return clauses
+    return CandidateTerms(clauses)
 
 
-def conjunction(words: Sequence[Forms], frequencies: Mapping[Forms, float], chunks: int, room: float) -> list[Forms]:
-    """Return as many words, in order, as it takes for at most `room` chunks to contain them all."""
+def conjunction(
+    words: Sequence[Forms], frequencies: Mapping[Forms, float], chunks: int, room: float
+) -> tuple[list[Forms], float]:
+    """Combine words, in order, until at most `room` chunks contain them all; return them and that number of chunks.
+
+    The number exceeds `room` if all words together are not rare enough.
+    """
     chosen: list[Forms] = []
     expected = float(chunks)
     for word in words:
@@ -44,4 +60,4 @@ def conjunction(words: Sequence[Forms], frequencies: Mapping[Forms, float], chun
             break
         chosen.append(word)
         expected *= frequencies[word] / chunks
-    return chosen
+    return chosen, expected

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.rag.extraction.blocks import TextBlocks
 from app.rag.extraction.errors import (
@@ -18,12 +17,14 @@ from app.rag.extraction.errors import (
     TOO_MUCH_TEXT,
     ExtractionError,
 )
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
-from app.rag.extraction.page_layout import Line, blocks_of_pages
+from app.rag.extraction.page_layout import blocks_of_pages
+from app.rag.extraction.page_line import Line
+from app.rag.extraction.pdf_lines import lines_of
 
 if TYPE_CHECKING:
-    from pypdf import PageObject, PdfReader
+    from pypdf import PdfReader
 
 PAGE_OBJECT = re.compile(rb"/Type\s{0,9}/Page\b")
 GENERATED_TITLE = re.compile(
@@ -34,7 +35,7 @@ SIGNATURE_BYTES = 1024
 TRAILER_BYTES = 2048
 
 
-def read_pdf(content: bytes, limits: Limits, report: ReportProgress) -> TextBlocks:
+def read_pdf(content: bytes, limits: Limits, report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError, PyPdfError
 
@@ -85,35 +86,6 @@ def title_of(reader: PdfReader) -> str | None:
     """Return the title in the file's metadata; None without one, or for one that a program generated."""
     title = reader.metadata.title if reader.metadata is not None else None
     return None if not title or GENERATED_TITLE.search(title) else title
-
-
-def lines_of(page: PageObject) -> Iterator[Line]:
-    """Yield a page's lines with the size and position of their largest letters."""
-    fragments: list[tuple[str, float, float]] = []
-
-    def visit(text: str, matrix: Any, text_matrix: Any, _font: Any, size: float) -> None:
-        if text:
-            height = text_matrix[4] * matrix[1] + text_matrix[5] * matrix[3] + matrix[5]
-            fragments.append((text, scaled_size(size, matrix, text_matrix), height))
-
-    page.extract_text(visitor_text=visit)
-    text, size, height = "", 0.0, 0.0
-    for fragment, fragment_size, fragment_height in fragments:
-        for position, piece in enumerate(fragment.split("\n")):
-            if position:
-                yield Line.normalized(text, size, height)
-                text, size = "", 0.0
-            if piece.strip() and fragment_size > size:
-                size, height = fragment_size, fragment_height
-            text += piece
-    yield Line.normalized(text, size, height)
-
-
-def scaled_size(size: float, matrix: Any, text_matrix: Any) -> float:
-    """Return a font's size on the page, in points."""
-    inner = (text_matrix[2] ** 2 + text_matrix[3] ** 2) ** 0.5
-    outer = (matrix[2] ** 2 + matrix[3] ** 2) ** 0.5
-    return float(abs(size) * inner * outer)
 
 
 def is_pdf(head: bytes, tail: bytes) -> bool:
