@@ -103,6 +103,7 @@ MARK_READY = (
         textless_pages=bindparam("textless_pages"),
         truncated=bindparam("truncated"),
         language=bindparam("language"),
+        analysis=bindparam("analysis"),
         chunk_count=bindparam("chunk_count"),
         replaces=None,
     )
@@ -278,8 +279,10 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks.
+def mark_ready(
+    claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None, analysis: int
+) -> Transaction[None]:
+    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis.
 
     A document that it replaces is marked as deleted; its rows are still there.
     """
@@ -296,6 +299,7 @@ def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: s
         textless_pages=list(extracted.textless_pages),
         truncated=extracted.truncated,
         language=extracted.language,
+        analysis=analysis,
         chunk_count=len(extracted.chunks),
     )
     yield from require_ended(claim, rows)

@@ -35,6 +35,8 @@ SEARCHABLE = (
         DocumentRow.generation,
         func.coalesce(DocumentRow.chunk_count, 0).label("chunks"),
         DocumentRow.embedding,
+        DocumentRow.language,
+        DocumentRow.analysis,
     )
     .where(OWNED, DocumentRow.status == DocumentStatus.READY)
     .order_by(DocumentRow.document_id)
@@ -164,6 +166,10 @@ class SearchableDocument(NamedTuple):
     chunks: int
     embedding: str | None
     """The embedder of its vectors; None without vectors."""
+    language: str | None
+    """ISO 639-1 code of its main language; None if it is unknown."""
+    analysis: int
+    """Version of the analysis that its terms are from, or some of them while they are renewed."""
 
 
 class ChunkTerms(NamedTuple):
@@ -229,14 +235,14 @@ def terms_at(positions: Sequence[tuple[str, int, int]]) -> Transaction[list[Chun
 
 
 def matching_terms(
-    kind: Kind, owner_id: str, clauses: Sequence[Sequence[str]], documents: Sequence[str], limit: int
+    kind: Kind, owner_id: str, clauses: Sequence[Sequence[Sequence[str]]], documents: Sequence[str], limit: int
 ) -> Transaction[list[ChunkTerms]]:
     """Return the terms of chunks that match a query.
 
     Args:
         kind: The database's.
         owner_id: The user's row.
-        clauses: Hashed terms; a chunk has all of at least one clause.
+        clauses: Words, each as hashed terms; a chunk has a term of each word of at least one clause.
         documents: Hashed ids of documents, of which a chunk has one; empty for those of the user.
         limit: Number of chunks at most.
     """
@@ -244,11 +250,15 @@ def matching_terms(
     return (yield from execute(MATCHING_TERMS[kind], query=query, owner_id=owner_id, limit=limit))
 
 
-def match_expression(kind: Kind, clauses: Sequence[Sequence[str]], documents: Sequence[str]) -> str:
+def match_expression(kind: Kind, clauses: Sequence[Sequence[Sequence[str]]], documents: Sequence[str]) -> str:
     """Write a query in the language of the full-text index; hashed terms are letters and digits and need no escape."""
     both, either, term = OPERATORS[kind]
-    query = either.join(f"({both.join(term.format(each) for each in clause)})" for clause in clauses)
-    within = either.join(term.format(each) for each in documents)
+
+    def any_of(terms: Sequence[str]) -> str:
+        return either.join(map(term.format, terms))
+
+    query = either.join(f"({both.join(f'({any_of(word)})' for word in clause)})" for clause in clauses)
+    within = any_of(documents)
     return f"({query}){both}({within})" if documents else query
 
 

@@ -95,7 +95,7 @@ def series_of(values: Sequence[str]) -> tuple[bool, int] | None:
 
 
 def resembles_values(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a row without numbers is one of values: its words recur below, and no column of numbers has a name.
+    """Return whether a row without numbers is one of values: its words recur below, and it names no column of numbers.
 
     A name that stands over numbers is certain to be a name.
     """
