@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import AsyncIterator
-from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -62,7 +61,6 @@ async def database(postgres_template: PostgresTemplate) -> AsyncIterator[Databas
 
 async def test_small_owner_has_exact_recall(database: Database) -> None:
     """The nearest chunks of small owners are those of the exact scan, however large the table and its indexes are."""
-    nearest = partial(search.nearest_chunks, document_ids=None, indexed=False)
     async with database.engine.connect() as connection:
         owners = await connection.execute(text("SELECT id::text FROM users WHERE user_id LIKE 'small %' LIMIT 30"))
         for owner in owners.scalars().all():
