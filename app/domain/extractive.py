@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from app.domain.citations import without_marks
@@ -13,15 +13,11 @@ from app.domain.grounded_prompt import HEADING_CHARACTERS
 from app.domain.language import STOP_WORDS
 from app.domain.mentions import EvidenceText, Mentions, mentions_of
 from app.domain.question_kinds import words_of
+from app.domain.sentences import sentences
 
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
 
-ABBREVIATIONS = (r"[MDS][rst]\.", r"Mrs\.", r"Prof\.", r"No\.", r"vs\.", r"e\.g\.", r"i\.e\.", r"[A-Z]\.")
-NOT_ABBREVIATED = "".join(rf"(?<!\b{each})" for each in ABBREVIATIONS)
-SENTENCE_END = re.compile(
-    NOT_ABBREVIATED + r"(?<=[.!?\u3002\uff01\uff1f])[\"'\u201d\u2019)\]]*\s+|\n\s*\n|\n(?=\s*[-*•|\d])"
-)
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
 HEADING = re.compile(r"^#{1,6} | #+$")
@@ -147,13 +143,6 @@ def source_label(passage: Passage) -> str:
 def content_words(text: str) -> set[str]:
     """Return the first six letters of all words with content: endings differ between question and answer."""
     return {word[:6] for word in words_of(text) if word not in STOP_WORDS or word in RELATIONS}
-
-
-def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences and table rows of a text, stripped."""
-    for sentence in SENTENCE_END.split(text):
-        if sentence and (stripped := sentence.strip()):
-            yield stripped
 
 
 def best_sentence(text: str, wanted: Collection[str]) -> str:

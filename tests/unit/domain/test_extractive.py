@@ -10,8 +10,8 @@ from app.domain.extractive import (
     outline_answer,
     quoted_answer,
     quotes_of,
-    sentences,
 )
+from app.domain.sentences import sentences
 
 TEXT = "The tower was finished in 1889. It is 330 metres high!\n\nThe bridge was finished in 1900."
 PASSAGE = Passage("d:0", "d", "paris.txt", None, 0, len(TEXT), TEXT, 1.0)
@@ -28,16 +28,6 @@ def test_best_sentence() -> None:
     assert best_sentence("one  two\nthree", content_words("three")) == "one two three"
     assert best_sentence("word " * 200, ()).endswith("word …")
     assert best_sentence("", ()) == ""
-
-
-def test_abbreviations_end_no_sentence() -> None:
-    """Titles, initials and the like do not end a sentence."""
-    text = "Tickets are booked by Ms. Okafor. Ask Dr. J. Smith, e.g. by mail. Thanks!"
-    assert list(sentences(text)) == [
-        "Tickets are booked by Ms. Okafor.",
-        "Ask Dr. J. Smith, e.g. by mail.",
-        "Thanks!",
-    ]
 
 
 def test_closest_quote() -> None:
