@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Text, bindparam, cast, delete, func, select, update
 
-from app.db import vectors
+from app.db import document_replacement, vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION, DELETE_CHUNKS, DELETE_TEXT
 from app.db.expressions import columns_of, insert_into
@@ -56,6 +56,8 @@ CLAIM = (
         DocumentRow.media_type,
         DocumentRow.attempt,
         DocumentRow.deaths,
+        DocumentRow.keep_links,
+        DocumentRow.replaces,
     )
 )
 STORE_PROGRESS = (
@@ -100,6 +102,7 @@ MARK_READY = (
         truncated=bindparam("truncated"),
         language=bindparam("language"),
         chunk_count=bindparam("chunk_count"),
+        replaces=None,
     )
     .returning(DocumentRow.document_id)
 )
@@ -152,6 +155,10 @@ class IngestionClaim(NamedTuple):
     attempt: int
     deaths: int
     """Processes that have died while they ingested it."""
+    keep_links: bool = False
+    """True if the addresses of links are to be part of the text."""
+    replaces: str | None = None
+    """Id of the document whose place it takes."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -267,8 +274,13 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
 
 
 def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks."""
+    """End a claim: the document is ready, and searches find the attempt's chunks.
+
+    A document that it replaces is marked as deleted; its rows are still there.
+    """
     yield from execute(BUMP_VERSION, document_id=claim.document_id)
+    if claim.replaces is not None:
+        yield from document_replacement.replace(claim.replaces, claim.document_id, claim.process_id)
     rows = yield from execute(
         MARK_READY,
         **claim.key,

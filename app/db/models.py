@@ -44,6 +44,7 @@ UNFINISHED = column("status", Text).in_(UNFINISHED_STATUSES)
 IN_PROGRESS = column("status", Text) == Status.IN_PROGRESS
 VISIBLE = column("status", Text).in_(VISIBLE_STATUSES)
 REPLACES_NONE = column("replaces", Text).is_(None)
+REPLACES = column("replaces", Text).is_not(None)
 
 
 class HiddenStatus(StrEnum):
@@ -233,6 +234,13 @@ class DocumentRow(Base):
             sqlite_where=and_(VISIBLE, REPLACES_NONE),
             postgresql_where=and_(VISIBLE, REPLACES_NONE),
         ),
+        Index(
+            "uq_documents_replaces",
+            "replaces",
+            unique=True,
+            sqlite_where=and_(VISIBLE, REPLACES),
+            postgresql_where=and_(VISIBLE, REPLACES),
+        ),
         Index("ix_documents_status", "status", "document_id"),
     )
 
@@ -278,6 +286,8 @@ class DocumentRow(Base):
     """The document with the same bytes whose place it takes once it is ready; None for all others."""
     chunk_count: Mapped[int | None]
     created_at: Mapped[int] = mapped_column(BigInteger)
+    uploaded_at: Mapped[int | None] = mapped_column(BigInteger)
+    """Time when its bytes were last uploaded, which orders the versions of a name; None stands for `created_at`."""
 
 
 class DocumentContentRow(Base):

@@ -15,6 +15,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from app.db.database import Kind
+from app.db.document_versions import VERSION
 from app.db.expressions import element_texts, elements, is_among, join_in_order
 from app.db.models import ChunkRow, ChunkVectorRow, DocumentRow, HalfVector, UserRow
 from app.db.predicates import current, searchable, visible
@@ -30,6 +31,7 @@ DOCUMENT_IDS = select(DocumentRow.document_id).where(OWNED, visible())
 SEARCHABLE = (
     select(
         DocumentRow.document_id,
+        VERSION,
         DocumentRow.generation,
         func.coalesce(DocumentRow.chunk_count, 0).label("chunks"),
         DocumentRow.embedding,
@@ -109,6 +111,16 @@ VECTORS = (
     .order_by(ChunkRow.position)
 )
 CHUNK_KEYS = element_texts("chunk_keys")
+CHUNKS_WITH_KEY = join_in_order(
+    CHUNK_KEYS,
+    (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
+    (DocumentRow, DOCUMENT_OF_CHUNK),
+)
+NAMES_BY_KEY = (
+    select(ChunkRow.chunk_key, ChunkRow.document_id, DocumentRow.name)
+    .select_from(CHUNKS_WITH_KEY)
+    .where(OWNED, current(ChunkRow))
+)
 CHUNKS_BY_KEY = (
     select(
         ChunkRow.chunk_key,
@@ -124,13 +136,7 @@ CHUNKS_BY_KEY = (
         ChunkRow.heading,
         ChunkRow.words,
     )
-    .select_from(
-        join_in_order(
-            CHUNK_KEYS,
-            (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
-            (DocumentRow, DOCUMENT_OF_CHUNK),
-        )
-    )
+    .select_from(CHUNKS_WITH_KEY)
     .where(OWNED, current(ChunkRow))
 )
 OPERATORS = {"sqlite": (" AND ", " OR ", '"{}"'), "postgresql": (" & ", " | ", "{}")}
@@ -141,6 +147,8 @@ class SearchableDocument(NamedTuple):
     """A ready document in the generation that searches see."""
 
     document_id: str
+    version: int
+    """1 for the newest of its name, 2 for the one before it, and so on."""
     generation: int
     chunks: int
     embedding: str | None
@@ -254,6 +262,12 @@ def document_vectors(document: SearchableDocument, embedder: str) -> Transaction
     """Return the vectors of a document's chunks, on SQLite."""
     document_id, generation = document.document_id, document.generation
     return (yield from execute(VECTORS, document_id=document_id, generation=generation, embedder=embedder))
+
+
+def names_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, tuple[str, str]]]:
+    """Return id and name of the documents of a user's chunks by key; see `chunks_by_key`."""
+    rows = yield from execute(NAMES_BY_KEY, chunk_keys=chunk_keys, owner_id=owner_id)
+    return {row.chunk_key: (row.document_id, row.name) for row in rows}
 
 
 def chunks_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, FoundChunk]]:

@@ -16,7 +16,7 @@ from app.rag.extraction.errors import (
     ExtractionError,
     truncation,
 )
-from app.rag.extraction.format import ReportProgress
+from app.rag.extraction.format import NO_OPTIONS, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.registry import FORMATS
 from app.rag.extraction.text_decoding import within_limit
@@ -25,7 +25,9 @@ TEXTLESS_PAGES = 100
 """Maximum number of pages without text that are listed."""
 
 
-def extract_document(content: bytes, media_type: str, limits: Limits, report: ReportProgress) -> ExtractedDocument:
+def extract_document(
+    content: bytes, media_type: str, limits: Limits, report: ReportProgress, options: ReadOptions = NO_OPTIONS
+) -> ExtractedDocument:
     """Extract a document's text and divide it into chunks.
 
     Raises:
@@ -33,7 +35,7 @@ def extract_document(content: bytes, media_type: str, limits: Limits, report: Re
     """
     limits = limits.started()
     try:
-        document = read_blocks(content, media_type, limits, report)
+        document = read_blocks(content, media_type, limits, report, options)
         outline = Outline(document)
         chunks = split_document(document, outline, limits)
     except MemoryError as error:
@@ -62,13 +64,17 @@ def cut_document(document: TextBlocks, end: int) -> None:
     document.text, document.truncated = document.text[:end], truncation(place, TOO_MANY_CHUNKS)
 
 
-def read_blocks(content: bytes, media_type: str, limits: Limits, report: ReportProgress) -> TextBlocks:
+def read_blocks(
+    content: bytes, media_type: str, limits: Limits, report: ReportProgress, options: ReadOptions = NO_OPTIONS
+) -> TextBlocks:
     """Read a document of a media type that `detect_media_type` returns."""
     if (found := FORMATS.get(media_type)) is None:
         raise ExtractionError(UNSUPPORTED)
-    kept = within_limit(content, limits, declared=True) if found.is_text else content
+    kept = content
+    if found.is_text:
+        kept = within_limit(content, limits, charset=options.charset, declared=media_type == "text/html")
     try:
-        document = found.read(kept, limits, report)
+        document = found.read(kept, limits, report, options)
     except ReadingStopped as stopped:
         if not stopped.writer.blocks:
             raise

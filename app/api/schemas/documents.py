@@ -57,6 +57,10 @@ class DocumentOut(Output):
     truncated_detail: str | None = Field(description="Where reading stopped; null if the whole document was read.")
     language: str | None = Field(description="ISO 639-1 code of the main language; null while unknown.")
     chunk_count: int | None = Field(description="Number of searchable chunks; null until ingestion ends.")
+    links: bool = Field(description="True if it was uploaded with `?links=true`: link addresses are part of its text.")
+    replaces: Id | None = Field(
+        description="Document with the same bytes whose place it takes once it is ready; null for all others."
+    )
     created_at: Moment
 
 
@@ -95,6 +99,8 @@ def document_json(document: Document) -> JsonObject:
         "truncated_detail": document.truncated,
         "language": document.language,
         "chunk_count": document.chunk_count,
+        "links": document.keep_links,
+        "replaces": document.replaces,
         "created_at": rfc3339(document.created_at),
     }
 

@@ -26,7 +26,7 @@ TITLE_CHARACTERS = 200
 CUT_CHARACTERS = 1000
 """Before a limit, within which a text is cut at a blank."""
 
-CONTROLS_TO_BLANKS = {code: " " for code in (*range(1, 32), *range(127, 161), 0x2007, 0x202F) if code not in (9, 10)}
+CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\xa0\u2007\u202f]")
 """Control characters, which separate words for a reader but not for a tokenizer, and no-break spaces."""
 
 HEADING_MARKUP = re.compile(r"^(?:[#=] ?)+ |(?: ?=)+$| (?:={3,}|-{3,}|~{3,})$")
@@ -179,7 +179,7 @@ class BlockWriter:
 
 def normalize_text(text: str) -> str:
     """Return text that can be stored, with LF as its only newline and blanks in place of control characters."""
-    return storable(text.replace("\r\n", "\n").replace("\r", "\n").translate(CONTROLS_TO_BLANKS))
+    return storable(CONTROLS.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def leading_words(text: str, room: int) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from app.errors import EmbeddingFailed
 from app.rag.child_process import frame, import_path, module_command, read_frame
+from app.rag.models.calibration import Calibration, measured_calibration
 from app.rag.models.embedder import Vector
 from app.rag.models.embedding_worker import TEXTS, VECTORS
 from app.rag.models.minilm import DIMENSION, MiniLm
@@ -23,6 +24,8 @@ BATCH_TEXTS = 32
 ANSWER_SECONDS = 120.0
 IDLE_SECONDS = 60.0
 VECTOR_BYTES = 4 * DIMENSION
+NO_VECTOR: Vector = bytes(VECTOR_BYTES)
+"""The vector of a passage in an unknown script."""
 
 
 class LocalEmbedder:
@@ -33,12 +36,12 @@ class LocalEmbedder:
     """
 
     name = "local:all-MiniLM-L6-v2-int8"
-    weight = 1.0
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS, command: Sequence[str] | None = None) -> None:
         self._idle_seconds = idle_seconds
         self._command = command or module_command(WORKER)
         """Of the child process."""
+        self._calibration = measured_calibration(self.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
         self._process: Process | None = None
         self._lock = asyncio.Lock()
@@ -50,16 +53,24 @@ class LocalEmbedder:
         """The child process; None before the first passages, and after it was ended."""
         return self._process
 
+    async def calibration(self) -> Calibration:
+        """Return the calibration that was measured for this release."""
+        return self._calibration
+
     async def embed_query(self, text: str) -> Vector:
         """Embed a query, in some 5 ms."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed, text)
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
         """Embed passages, some ten of 200 tokens per second."""
-        vectors: list[Vector] = []
-        for start in range(0, len(texts), BATCH_TEXTS):
+        vectors = [NO_VECTOR] * len(texts)
+        known = [place for place, text in enumerate(texts) if self._calibration.knows(text)]
+        for start in range(0, len(known), BATCH_TEXTS):
+            batch = known[start : start + BATCH_TEXTS]
             async with self._lock:
-                vectors += await self._embed_batch(texts[start : start + BATCH_TEXTS])
+                embedded = await self._embed_batch([texts[place] for place in batch])
+            for place, vector in zip(batch, embedded, strict=True):
+                vectors[place] = vector
         return vectors
 
     async def aclose(self) -> None:

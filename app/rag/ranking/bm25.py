@@ -76,32 +76,36 @@ class Postings:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         np = numpy()
         layout: Any = {"names": ["hash"], "formats": ["<u8"], "offsets": [0], "itemsize": HASH_LENGTH + 1}
-        hashes = "".join(f"{each.terms} " for each in candidates).encode("ascii")
+        hashes = " ".join([*(each.terms for each in candidates), ""]).encode("ascii")
         self._keys = [each.chunk_key for each in candidates]
         self._hashes = np.ascontiguousarray(np.frombuffer(hashes, np.dtype(layout))["hash"])
-        self._counts = np.frombuffer(b"".join(each.counts for each in candidates), np.uint8)
-        self._rows = np.repeat(np.arange(len(candidates)), [len(each.counts) for each in candidates])
+        self._counts = np.frombuffer(b"".join([each.counts for each in candidates]), np.uint8)
+        sizes = np.fromiter((len(each.counts) for each in candidates), np.int64, len(candidates))
+        self._ends = np.cumsum(sizes)
+        self._starts = self._ends - sizes
+        self._places: dict[str, NDArray[Any]] = {}
+        """By term, its places in the arrays of all candidates."""
 
     def chunks_with(self, term: str) -> int:
         """Return the number of candidates that contain a term."""
-        return len(self._places(term))
+        return len(self._places_of(term))
 
     def rank(self, weights: Mapping[str, float], mean_length: float, limit: int) -> list[Ranked]:
         """Return the best candidates for terms with weights, the best first; those without any term are left out."""
         np = numpy()
-        lengths = np.bincount(self._rows, self._counts, len(self._keys))
+        lengths = np.add.reduceat(self._counts, self._starts, dtype=np.int64)
         slack = K1 * (1 - B + B * lengths / max(mean_length, 1.0))
         scores = np.zeros(len(self._keys))
         for term, term_weight in weights.items():
-            places = self._places(term)
-            count, row = self._counts[places].astype(float), self._rows[places]
+            places = self._places_of(term)
+            count, row = self._counts[places].astype(float), np.searchsorted(self._ends, places, side="right")
             scores[row] += term_weight * count * (K1 + 1) / (count + slack[row])
         order = np.argsort(-scores, kind="stable")[:limit]
         return [Ranked(self._keys[place], float(scores[place])) for place in order if scores[place] > 0]
 
-    def _places(self, term: str) -> NDArray[Any]:
-        np = numpy()
-        places: NDArray[Any] = np.flatnonzero(self._hashes == hash_number(term))
+    def _places_of(self, term: str) -> NDArray[Any]:
+        if (places := self._places.get(term)) is None:
+            places = self._places[term] = numpy().flatnonzero(self._hashes == hash_number(term))
         return places
 
 

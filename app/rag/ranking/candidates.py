@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 CANDIDATES = 1_000
 """Number of chunks to rank, about: on all test sets 500 of 10,000 rank as all do."""
@@ -10,8 +11,17 @@ MAX_CANDIDATES = 4 * CANDIDATES
 """Related terms have more chunks in common than the estimate, which assumes that they are independent."""
 
 
-def rare_term_clauses(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATES) -> Sequence[Sequence[str]]:
-    """Return clauses of terms; a chunk that contains all terms of any clause is a candidate.
+class CandidateTerms(NamedTuple):
+    """The terms by which chunks become candidates."""
+
+    clauses: Sequence[Sequence[str]]
+    """A chunk that contains all terms of any clause is a candidate."""
+    common: Sequence[str] = ()
+    """Terms that too many chunks contain, even all together: needed only where the clauses find too few chunks."""
+
+
+def candidate_terms(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATES) -> CandidateTerms:
+    """Select the terms that find the candidates of a query.
 
     The rarest terms are clauses of their own, until some `room` chunks contain them; the remaining ones are combined.
 
@@ -25,14 +35,22 @@ def rare_term_clauses(frequencies: Mapping[str, float], chunks: int, room: int =
     left = float(room)
     for place, term in enumerate(rarest):
         if frequencies[term] > left:
-            return [*clauses, conjunction(rarest[place:], frequencies, chunks, left)]
+            together, expected = conjunction(rarest[place:], frequencies, chunks, left)
+            if expected > room:
+                return CandidateTerms(clauses, together)
+            return CandidateTerms([*clauses, together])
         clauses.append([term])
         left -= frequencies[term]
-    return clauses
+    return CandidateTerms(clauses)
 
 
-def conjunction(terms: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float) -> list[str]:
-    """Return as many terms, in order, as it takes for at most `room` chunks to contain them all."""
+def conjunction(
+    terms: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float
+) -> tuple[list[str], float]:
+    """Combine terms, in order, until at most `room` chunks contain them all; return them and that number of chunks.
+
+    The number exceeds `room` if all terms together are not rare enough.
+    """
     chosen: list[str] = []
     expected = float(chunks)
     for term in terms:
@@ -40,4 +58,4 @@ def conjunction(terms: Sequence[str], frequencies: Mapping[str, float], chunks: 
             break
         chosen.append(term)
         expected *= frequencies[term] / chunks
-    return chosen
+    return chosen, expected

@@ -32,10 +32,12 @@ class IngestionWorker:
         database: Database,
         reader: DocumentReader | None,
         embedder: Embedder | None,
+        deleter: DocumentDeleter,
         process_id: str,
         timings: Timings,
     ) -> None:
         self._database = database
+        self._deleter = deleter
         self._reader = reader
         self._embedder = embedder if database.vectors_stored else None
         self._process_id = process_id
@@ -108,7 +110,11 @@ class IngestionWorker:
 
     async def _ingest_queued(self, reader: DocumentReader) -> None:
         while (claim := await self.claim_next()) is not None:
-            await IngestionJob(self._database, reader, self._embedder, claim, self._timings).run()
+            try:
+                await IngestionJob(self._database, reader, self._embedder, claim, self._timings).run()
+            finally:
+                if claim.replaces is not None:
+                    self._deleter.finish(claim.replaces)
 
     async def claim_next(self) -> IngestionClaim | None:
         """Claim the oldest document of the user whose turn it is; None if none is queued."""

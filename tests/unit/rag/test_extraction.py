@@ -13,6 +13,7 @@ from pptx.util import Inches
 from app.domain.documents import ExtractedDocument
 from app.rag.extraction.blocks import BlockKind, TextBlocks
 from app.rag.extraction.errors import ExtractionError
+from app.rag.extraction.format import ReadOptions
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extract_document, read_blocks
 from tests.support.documents import (
@@ -112,6 +113,25 @@ def test_html_without_navigation():
         (BlockKind.PARAGRAPH, "Litres a minute."),
     ]
     assert read(PAGE, HTML).title == "Pumps & valves"
+
+
+@pytest.mark.parametrize(
+    ("link", "text"),
+    [
+        ('<a href="https://a.example/x?y=1&amp;z=2">Terms</a>', "Terms (https://a.example/x?y=1&z=2)"),
+        ('<a href="/terms.html"><b>Terms</b></a>', "Terms (/terms.html)"),
+        ('<a href="https://a.example">https://a.example</a>', "https://a.example"),
+        ('<a href="mailto:a@b.example">a@b.example</a>', "a@b.example"),
+        ('<a href="#part">Part</a> <a href="javascript:x()">Run</a> <a name="x">Here</a>', "Part Run Here"),
+        ('<table><tr><td>A</td><td><a href="b.html">B</a></td></tr></table>', "A | B (b.html)"),
+    ],
+)
+def test_addresses_of_links(link, text):
+    """Addresses of links are read where that is wanted."""
+    content = f"<html><body>{link}</body></html>".encode()
+    options = ReadOptions(keep_links=True)
+    assert extract_document(content, HTML, Limits(), lambda done, total: None, options).text == text
+    assert "example)" not in read(content, HTML).text
 
 
 def test_html_in_a_footer_is_read():

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line, table_row
 from app.rag.extraction.errors import CORRUPT, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
 
@@ -23,14 +23,14 @@ SEPARATOR_GROWTH = 2
 Dialect: TypeAlias = csv.Dialect | type[csv.Dialect]
 
 
-def read_csv(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+def read_csv(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
     """Read a file of values with any common delimiter.
 
     Each row is written as `header: value; header: value`, or as its values if there is no header or the labels
     would fill the text. The rows are parsed twice, because all at once they take many times the file's memory.
     """
     csv.field_size_limit(limits.characters)
-    text = decode_text(content, limits)
+    text = decode_text(content, limits, charset=options.charset)
     dialect, writer = detect_dialect(text), BlockWriter(limits)
     first = list(islice(parse_rows(text, dialect), 2))
     header = [single_line(cell)[:LABEL_CHARACTERS] for cell in first[0]] if has_header(first) else []

@@ -24,7 +24,7 @@ from app.rag.extraction.errors import (
     ExtractionError,
     truncation,
 )
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.page_layout import blocks_of_pages
 from app.rag.extraction.page_line import Line
@@ -41,7 +41,7 @@ SIGNATURE_BYTES = 1024
 TRAILER_BYTES = 2048
 
 
-def read_pdf(content: bytes, limits: Limits, report: ReportProgress) -> TextBlocks:
+def read_pdf(content: bytes, limits: Limits, report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError, PyPdfError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
 from app.rag.extraction.errors import TOO_MANY_PAGES, ExtractionError
-from app.rag.extraction.format import Format, OfficePattern, ReportProgress
+from app.rag.extraction.format import Format, OfficePattern, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.office.drawing import CHARTS, DIAGRAM, A, alternative_text, filled_row, signed, write_drawing
 from app.rag.extraction.office.package import OFFICE, RELATIONSHIP_ID, Element, OfficePackage, Part
@@ -23,7 +23,7 @@ TITLES, RUNNING, NO_TEXT = {"title", "ctrTitle"}, {"ftr", "dt", "hdr"}, {"sldNum
 """Kinds of placeholders: titles, those that say the same on each slide, and those without text of their own."""
 
 
-def read_pptx(content: bytes, limits: Limits, report: ReportProgress) -> TextBlocks:
+def read_pptx(content: bytes, limits: Limits, report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     """Read a presentation, a slide show or a template, with macros or without, Transitional or Strict."""
     from lxml.etree import LxmlError
 
