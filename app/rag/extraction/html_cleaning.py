@@ -123,10 +123,10 @@ def description_of(picture: LexborNode) -> str:
 
 
 def write_addresses(page: LexborHTMLParser) -> None:
-    """Append to each link its address in parentheses, unless it is within the page or is the link's text."""
+    """Append to each link its address and title in parentheses, unless it is within the page or is the link's text."""
     for link in page.css("a[href]"):
         address = (link.attributes["href"] or "").strip()
         if address and len(address) <= MAX_ADDRESS and not NO_ADDRESS.match(address):
-            text, title = link.text(), single_line(link.attributes.get("data-title") or "")
+            text, title = link.text(), single_line(link.attributes.get("title") or "")
             if text.strip() and address.removeprefix("mailto:") not in text:
                 link.insert_child(f" ({address} \u201c{title}\u201d)" if title else f" ({address})")
