@@ -14,8 +14,10 @@ class Line:
     text: str
     size: float
     height: float
+    apart: bool = False
+    """Set for a line that is a paragraph of its own."""
 
     @classmethod
-    def normalized(cls, text: str, size: float, height: float) -> Line:
+    def normalized(cls, text: str, size: float, height: float, *, apart: bool = False) -> Line:
         """Build a line with ligatures split, single spaces, and its size rounded to half points."""
-        return cls(" ".join(text.translate(LIGATURES).split()), round(size * 2) / 2, height)
+        return cls(" ".join(text.translate(LIGATURES).split()), round(size * 2) / 2, height, apart)

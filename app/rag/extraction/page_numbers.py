@@ -1,6 +1,5 @@
 """Printed page numbers: lines that are the number of a page and nothing else, in many languages and digits."""
 
-# ruff: noqa: RUF001  words of other scripts
 from __future__ import annotations
 
 import re

@@ -1,6 +1,5 @@
 """Headers, footers and page numbers of printed pages: what goes, and what only resembles them and stays."""
 
-# ruff: noqa: RUF001  page numbers of other scripts
 from collections.abc import Sequence
 
 import pytest
