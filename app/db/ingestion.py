@@ -57,7 +57,9 @@ CLAIM = (
         DocumentRow.media_type,
         DocumentRow.attempt,
         DocumentRow.deaths,
+        DocumentRow.name,
         DocumentRow.keep_links,
+        DocumentRow.charset,
         DocumentRow.replaces,
     )
 )
@@ -162,8 +164,11 @@ class IngestionClaim(NamedTuple):
     attempt: int
     deaths: int
     """Processes that have died while they ingested it."""
+    name: str = ""
     keep_links: bool = False
     """True if the addresses of links are to be part of the text."""
+    charset: str | None = None
+    """Name of a text's encoding, if the client has given one."""
     replaces: str | None = None
     """Id of the document whose place it takes."""
 

@@ -39,7 +39,7 @@ class CitationFilter(ReplyScanner):
         self._defined: set[str] = set()
         """The labels of notes and links that the text defines, such as `^1`."""
         self._is_decided = whole is not None
-        """Whether a number without a definition so far is a mark at once."""
+        """True where a number without a definition so far is a mark at once."""
         self._add_definitions(whole or "", 0, len(whole or ""))
 
     def bracket(self, text: str, position: int, *, final: bool) -> Step:

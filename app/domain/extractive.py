@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from app.domain.citations import without_marks
+from app.domain.citation_imitations import citable, without_imitations
 from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
@@ -101,7 +101,7 @@ def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, bars:
 def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
     """Return a quote with the mark and the source of its passage."""
     number = passages.index(quote.passage) + 1
-    return f"“{without_marks(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
+    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
 
 
 def outline_answer(openings: Sequence[Passage]) -> str:
@@ -112,13 +112,13 @@ def outline_answer(openings: Sequence[Passage]) -> str:
 
 def outline_of(opening: Passage) -> str:
     """Return a document's headings, or its first sentence as a quote where it has none."""
-    return without_marks(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
+    return citable(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
 
 
 def source_label(passage: Passage) -> str:
     """Return document and page of a passage, for readers."""
     page = f", page {passage.page}" if passage.page is not None else ""
-    return f"{' '.join(passage.document_name.split())}{page}"
+    return f"{citable(without_imitations(' '.join(passage.document_name.split())))}{page}"
 
 
 def content_words(text: str) -> set[str]:

@@ -110,7 +110,14 @@ class IngestionJob:
         parts: list[bytes] = []
         while (part := await self._part(len(parts))) is not None:
             parts.append(part)
-        extracted = await self._reader.read(b"".join(parts), self._claim.media_type, self._note_pages)
+        extracted = await self._reader.read(
+            b"".join(parts),
+            self._claim.media_type,
+            self._note_pages,
+            keep_links=self._claim.keep_links,
+            name=self._claim.name,
+            charset=self._claim.charset or "",
+        )
         language = extracted.language or await asyncio.to_thread(language_of, extracted.text)
         return replace(extracted, language=language)
 

@@ -37,8 +37,10 @@ from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, U
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
-MAX_VERSIONS = 10
+MAX_VERSIONS = 4
 """Versions of one name for which rankings are made longer."""
+INDEXED_SHARE = 0.1
+"""Smaller shares of a large corpus are compared one by one: the index would pass over too many chunks of others."""
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -191,7 +193,7 @@ class DocumentSearch:
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: Vector) -> Sequence[Ranked]:
         document_ids = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            indexed = scope.whole and scope.chunks > self._large
+            indexed = scope.chunks > max(self._large, scope.statistics.chunks * INDEXED_SHARE)
             chunks = await self._database.read_snapshot(
                 search.nearest_chunks,
                 scope.owner_id,
