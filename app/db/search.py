@@ -15,6 +15,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from app.db.database import Kind
+from app.db.document_versions import VERSION
 from app.db.expressions import element_texts, elements, join_in_order, parameter
 from app.db.models import ChunkRow, ChunkVectorRow, DocumentRow, HalfVector, UserRow
 from app.db.predicates import current, is_of, searchable, visible
@@ -30,9 +31,12 @@ DOCUMENT_IDS = select(DocumentRow.document_id).where(OWNED, visible())
 SEARCHABLE = (
     select(
         DocumentRow.document_id,
+        VERSION,
         DocumentRow.generation,
         func.coalesce(DocumentRow.chunk_count, 0).label("chunks"),
         DocumentRow.embedding,
+        DocumentRow.language,
+        DocumentRow.analysis,
     )
     .where(OWNED, DocumentRow.status == DocumentStatus.READY)
     .order_by(DocumentRow.document_id)
@@ -120,6 +124,16 @@ VECTORS = (
     .order_by(ChunkRow.position)
 )
 CHUNK_KEYS = element_texts("chunk_keys")
+CHUNKS_WITH_KEY = join_in_order(
+    CHUNK_KEYS,
+    (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
+    (DocumentRow, DOCUMENT_OF_CHUNK),
+)
+NAMES_BY_KEY = (
+    select(ChunkRow.chunk_key, ChunkRow.document_id, DocumentRow.name)
+    .select_from(CHUNKS_WITH_KEY)
+    .where(OWNED, current(ChunkRow))
+)
 CHUNKS_BY_KEY = (
     select(
         ChunkRow.chunk_key,
@@ -135,13 +149,7 @@ CHUNKS_BY_KEY = (
         ChunkRow.heading,
         ChunkRow.words,
     )
-    .select_from(
-        join_in_order(
-            CHUNK_KEYS,
-            (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
-            (DocumentRow, DOCUMENT_OF_CHUNK),
-        )
-    )
+    .select_from(CHUNKS_WITH_KEY)
     .where(OWNED, current(ChunkRow))
 )
 OPERATORS = {"sqlite": (" AND ", " OR ", '"{}"'), "postgresql": (" & ", " | ", "{}")}
@@ -152,10 +160,16 @@ class SearchableDocument(NamedTuple):
     """A ready document in the generation that searches see."""
 
     document_id: str
+    version: int
+    """1 for the newest of its name, 2 for the one before it, and so on."""
     generation: int
     chunks: int
     embedding: str | None
     """The embedder of its vectors; None without vectors."""
+    language: str | None
+    """ISO 639-1 code of its main language; None if it is unknown."""
+    analysis: int
+    """Version of the analysis that its terms are from, or some of them while they are renewed."""
 
 
 class ChunkTerms(NamedTuple):
@@ -221,14 +235,14 @@ def terms_at(positions: Sequence[tuple[str, int, int]]) -> Transaction[list[Chun
 
 
 def matching_terms(
-    kind: Kind, owner_id: str, clauses: Sequence[Sequence[str]], documents: Sequence[str], limit: int
+    kind: Kind, owner_id: str, clauses: Sequence[Sequence[Sequence[str]]], documents: Sequence[str], limit: int
 ) -> Transaction[list[ChunkTerms]]:
     """Return the terms of chunks that match a query.
 
     Args:
         kind: The database's.
         owner_id: The user's row.
-        clauses: Hashed terms; a chunk has all of at least one clause.
+        clauses: Words, each as hashed terms; a chunk has a term of each word of at least one clause.
         documents: Hashed ids of documents, of which a chunk has one; empty for those of the user.
         limit: Number of chunks at most.
     """
@@ -236,11 +250,15 @@ def matching_terms(
     return (yield from execute(MATCHING_TERMS[kind], query=query, owner_id=owner_id, limit=limit))
 
 
-def match_expression(kind: Kind, clauses: Sequence[Sequence[str]], documents: Sequence[str]) -> str:
+def match_expression(kind: Kind, clauses: Sequence[Sequence[Sequence[str]]], documents: Sequence[str]) -> str:
     """Write a query in the language of the full-text index; hashed terms are letters and digits and need no escape."""
     both, either, term = OPERATORS[kind]
-    query = either.join(f"({both.join(term.format(each) for each in clause)})" for clause in clauses)
-    within = either.join(term.format(each) for each in documents)
+
+    def any_of(terms: Sequence[str]) -> str:
+        return either.join(map(term.format, terms))
+
+    query = either.join(f"({both.join(f'({any_of(word)})' for word in clause)})" for clause in clauses)
+    within = any_of(documents)
     return f"({query}){both}({within})" if documents else query
 
 
@@ -268,6 +286,12 @@ def document_vectors(document: SearchableDocument, embedder: str) -> Transaction
     """Return the vectors of a document's chunks, on SQLite."""
     document_id, generation = document.document_id, document.generation
     return (yield from execute(VECTORS, document_id=document_id, generation=generation, embedder=embedder))
+
+
+def names_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, tuple[str, str]]]:
+    """Return id and name of the documents of a user's chunks by key; see `chunks_by_key`."""
+    rows = yield from execute(NAMES_BY_KEY, chunk_keys=chunk_keys, owner_id=owner_id)
+    return {row.chunk_key: (row.document_id, row.name) for row in rows}
 
 
 def chunks_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, FoundChunk]]:

@@ -22,27 +22,8 @@ class Evidence(NamedTuple):
 
     retrieval: RetrievalResult
     passages: Sequence[Passage] = ()
-    quote: str | None = None
-    """The sentence of the first passage to quote for a model that cannot cite; None to choose one by words."""
     canned_answer: str | None = None
     """The whole reply where no model is needed."""
-
-
-class Thresholds(NamedTuple):
-    """Minimum similarity or coverage for a passage to count as evidence."""
-
-    similarity: float
-    coverage: float
-    coverage_alone: float
-    """The minimum coverage where no passage was compared by meaning."""
-
-
-def is_evidence(passages: Sequence[Passage], thresholds: Thresholds) -> bool:
-    """Return whether one of the best passages reaches the thresholds by similarity or by coverage."""
-    best = passages[:CONSIDERED_PASSAGES]
-    if all(each.similarity is None for each in best):
-        return any(each.coverage >= thresholds.coverage_alone for each in best)
-    return any(each.coverage >= thresholds.coverage or (each.similarity or 0) >= thresholds.similarity for each in best)
 
 
 def select_openings(subject: str, openings: Sequence[Passage]) -> list[Passage]:

@@ -1,35 +1,18 @@
-"""Extractive answers, for a model that can neither cite nor refuse: its reply is a draft, published with a quote."""
+"""Extractive answers, in the place of a model that can neither cite nor refuse: a sentence, or an outline."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-from app.domain.citations import without_marks
+from app.domain.citation_imitations import citable, without_imitations
 from app.domain.documents import Passage
-from app.domain.evidence import CONSIDERED_PASSAGES, Thresholds
-from app.domain.grounded_prompt import HEADING_CHARACTERS, NOTHING_FOUND, build_grounded_prompt
+from app.domain.evidence import CONSIDERED_PASSAGES
+from app.domain.grounded_prompt import HEADING_CHARACTERS
 from app.domain.language import STOP_WORDS
-from app.domain.prompt import Prompt, Window, question_text
 from app.domain.question_kinds import words_of
-from app.domain.turns import History, HistoryMessage
 
-INSTRUCTION = "Answer the question from the text in one short sentence."
-
-PROMPT_CHARACTERS = 1_000
-"""Characters of passages in the prompt: small models get lost in more."""
-
-STRICT = Thresholds(similarity=0.5, coverage=0.6, coverage_alone=0.6)
-"""Thresholds for passages, see `app.domain.evidence.LENIENT`."""
-
-NEAR_SENTENCE = 0.45
-"""Minimum cosine of question and sentence for the sentence to count as an answer.
-
-On SQuAD 2.0, among the sentences of the three nearest passages, 3 % of 150 answered questions stay below it, and all
-of 98 on other subjects; no threshold for whole passages separates them that well, since a passage has several subjects.
-"""
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
 
@@ -44,36 +27,33 @@ RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out
 """Stop words of a search that change what a sentence states: "before the holiday" does not support "after it"."""
 
 
+class Bars(NamedTuple):
+    """The least values for passages and sentences that may hold an answer; those of cosines belong to an embedder."""
+
+    sentence: float
+    """Cosine of question and sentence."""
+    similarity: float
+    """Cosine of question and passage, where sentences were not compared by meaning."""
+    coverage: float
+    """Share of the question's words in a passage, by their weight."""
+    coverage_alone: float
+    """The same where nothing was compared by meaning."""
+
+
+MINILM_BARS = Bars(sentence=0.45, similarity=0.5, coverage=0.6, coverage_alone=0.6)
+"""Bars for all-MiniLM-L6-v2.
+
+On SQuAD 2.0, among the sentences of the three nearest passages, 3 % of 150 answered questions stay below the bar for
+sentences, and all of 98 on other subjects; no bar for whole passages separates them that well, since a passage has
+several subjects.
+"""
+
+
 class Quote(NamedTuple):
     """A sentence that may hold the answer, on one line, with its passage."""
 
     passage: Passage
     sentence: str
-
-
-def build_extractive_prompt(
-    history: History, question_number: int, window: Window, passages: Sequence[Passage], nonce: str
-) -> Prompt:
-    """Build the prompt for a draft: few passages, the question and no history.
-
-    Args and exceptions as of `build_grounded_prompt`.
-    """
-    question = HistoryMessage(question_number, question_text(history, question_number), None)
-    alone = replace(history, messages=[question], summary=None, dropped_up_to=question_number - 1)
-    short = within_prompt_budget(passages)
-    return build_grounded_prompt(alone, question_number, window, short, nonce, INSTRUCTION)._replace(is_draft=True)
-
-
-def within_prompt_budget(passages: Sequence[Passage]) -> list[Passage]:
-    """Return the first passage, and the next ones as long as all together are short."""
-    chosen: list[Passage] = []
-    left = PROMPT_CHARACTERS
-    for passage in passages:
-        if chosen and len(passage.text) > left:
-            break
-        chosen.append(passage)
-        left -= len(passage.text)
-    return chosen
 
 
 def quotes_of(passages: Sequence[Passage]) -> list[Quote]:
@@ -86,54 +66,42 @@ def quotes_of(passages: Sequence[Passage]) -> list[Quote]:
     return quotes[:MAX_QUOTES]
 
 
-def closest_quote(quotes: Sequence[Quote], similarities: Sequence[float], question: str) -> Quote | None:
+def closest_quote(
+    quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: Bars = MINILM_BARS
+) -> Quote | None:
     """Return the quote closest to a question by meaning and words together; None where none is close enough.
 
     Args:
         quotes: The quotes to choose from.
-        similarities: The cosine of each quote and the question.
+        similarities: The cosine of each quote and the question; None where words alone decide.
         question: The question, for its words.
+        bars: The bars of the embedder.
     """
-    wanted = content_words(question)
-    coverages = [len(content_words(each.sentence) & wanted) / max(len(wanted), 1) for each in quotes]
-    is_near = max(similarities, default=0.0) >= NEAR_SENTENCE
-    if not is_near and all(each.passage.coverage < STRICT.coverage for each in quotes):
+    if not quotes or not is_near(quotes, similarities, bars):
         return None
-    scores = [sum(each) for each in zip(similarities, coverages, strict=True)]
+    wanted = content_words(question)
+    scores = [len(content_words(each.sentence) & wanted) / max(len(wanted), 1) for each in quotes]
+    if similarities is not None:
+        scores = [sum(each) for each in zip(similarities, scores, strict=True)]
     return quotes[scores.index(max(scores))]
 
 
-def quoted_answer(draft: str, question: str, passages: Sequence[Passage], sentence: str | None = None) -> str:
-    """Return a draft with a quote that supports it, or the quote alone where it does not support the draft.
-
-    Args:
-        draft: The model's reply, of which only the first line is used.
-        question: The question as the user wrote it.
-        passages: The passages of the prompt; without any the answer is `NOTHING_FOUND`.
-        sentence: The sentence of the first passage to quote; None for the one with most words of the question.
-    """
-    if not passages:
-        return NOTHING_FOUND
-    answer = draft.strip().partition("\n")[0]
-    number, quote = (1, sentence) if sentence else quote_by_words(question, passages)
-    cited = f"“{without_marks(quote)}” [{number}] ({source_label(passages[number - 1])})"
-    return f"{answer}\n\n{cited}" if is_supported(answer, question, quote) else cited
+def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, bars: Bars) -> bool:
+    """Return whether a sentence reaches the bar by meaning, or its passage one of its own."""
+    if similarities is not None:
+        near = max(similarities) >= bars.sentence
+        return near or any(each.passage.coverage >= bars.coverage for each in quotes)
+    if all(each.passage.similarity is None for each in quotes):
+        return any(each.passage.coverage >= bars.coverage_alone for each in quotes)
+    return any(
+        each.passage.coverage >= bars.coverage or (each.passage.similarity or 0) >= bars.similarity for each in quotes
+    )
 
 
-def quote_by_words(question: str, passages: Sequence[Passage]) -> tuple[int, str]:
-    """Return the sentence with most of a question's words, after the number of its passage (from 1)."""
-    wanted = content_words(question)
-    found = [(number, best_sentence(each.text, wanted)) for number, each in enumerate(passages, 1)]
-    return max(found, key=lambda each: len(content_words(each[1]) & wanted))
-
-
-def is_supported(answer: str, question: str, sentence: str) -> bool:
-    """Return whether a sentence has each number and content word that an answer adds to its question.
-
-    Of 80 answers of the embedded model to questions with known answers 31 were right; of the 10 with support, 9.
-    """
-    added = content_words(answer) - content_words(question)
-    return bool(added) and added <= content_words(sentence) and numbers(answer) <= numbers(f"{sentence} {question}")
+def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
+    """Return a quote with the mark and the source of its passage."""
+    number = passages.index(quote.passage) + 1
+    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
 
 
 def outline_answer(openings: Sequence[Passage]) -> str:
@@ -144,23 +112,18 @@ def outline_answer(openings: Sequence[Passage]) -> str:
 
 def outline_of(opening: Passage) -> str:
     """Return a document's headings, or its first sentence as a quote where it has none."""
-    return without_marks(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
+    return citable(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
 
 
 def source_label(passage: Passage) -> str:
     """Return document and page of a passage, for readers."""
     page = f", page {passage.page}" if passage.page is not None else ""
-    return f"{' '.join(passage.document_name.split())}{page}"
+    return f"{citable(without_imitations(' '.join(passage.document_name.split())))}{page}"
 
 
 def content_words(text: str) -> set[str]:
     """Return the first six letters of all words with content: endings differ between question and answer."""
     return {word[:6] for word in words_of(text) if word not in STOP_WORDS or word in RELATIONS}
-
-
-def numbers(text: str) -> set[str]:
-    """Return the words with digits."""
-    return {word for word in words_of(text) if any(map(str.isdecimal, word))}
 
 
 def sentences(text: str) -> Iterator[str]:

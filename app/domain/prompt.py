@@ -39,13 +39,11 @@ class Window:
     """Tokens reserved for the reply, at most half of the window."""
     correction: float = 1.0
     """Ratio of the model's own token count to our estimate."""
-    cites: bool = True
-    """True for a model that can cite passages and say that they do not hold the answer."""
 
     @classmethod
-    def of(cls, tokens: int, max_tokens: int | None, correction: float = 1.0, *, cites: bool = True) -> Window:
+    def of(cls, tokens: int, max_tokens: int | None, correction: float = 1.0) -> Window:
         """Build the window for a reply of at most `max_tokens`; None for the default."""
-        return cls(tokens, min(max_tokens or REPLY_TOKENS, tokens // 2), correction, cites)
+        return cls(tokens, min(max_tokens or REPLY_TOKENS, tokens // 2), correction)
 
     @property
     def prompt_budget(self) -> int:
@@ -105,8 +103,6 @@ class Prompt(NamedTuple):
     """Estimated tokens of the system prompt and the question, which cannot be left out."""
     question: str = ""
     """The question as the user wrote it, without passages."""
-    is_draft: bool = False
-    """True where the reply is a draft that is checked before it is published, see `app.domain.extractive`."""
 
 
 class FittedHistory(NamedTuple):

@@ -32,20 +32,21 @@ SPACED: dict[str, str] = {
         "toto on ona oni my vy já ne nebo ale že když aby jako také ještě už než jen"
     ),
     "da": (
-        "og i på at af til for med fra om ved efter under over mellem uden er var være bliver blev har "
-        "havde kan skal vil må den det de en et der som ikke hvad hvem hvor hvornår hvordan hvorfor "
-        "hvilken hvilket hvilke jeg du han hun vi mig dig os sig sin sit sine min din dette denne disse "
-        "men eller hvis også når så meget nogen noget nu"
+        "intet ingen og i på at af til for med fra om ved efter under over mellem uden er var være bliver "
+        "blev har havde kan skal vil må den det de en et der som ikke hvad hvem hvor hvornår hvordan "
+        "hvorfor hvilken hvilket hvilke jeg du han hun vi mig dig os sig sin sit sine min din dette denne "
+        "disse men eller hvis også når så meget nogen noget nu"
     ),
     "de": (
-        "der die das den dem des ein eine einen einem einer eines und oder aber denn sondern nicht kein "
-        "keine keinen keiner in im ins an am auf aus bei beim mit nach seit von vom zu zum zur über unter "
-        "vor hinter zwischen durch für gegen ohne um bis wie was wer wen wem wessen wann wo wohin woher "
-        "warum wieso weshalb wozu welche welcher welches welchen welchem wieviel ist sind war waren sei "
-        "wird werden wurde wurden worden hat haben hatte hatten kann können konnte muss müssen soll sollen "
-        "darf dürfen will wollen mag ich du er sie es wir ihr mich dich sich uns euch ihm ihn ihnen mein "
-        "dein sein seine seinen seiner ihre ihren ihrer unser dies diese dieser dieses diesen diesem man "
-        "als dass daß ob wenn weil auch noch nur schon sehr so mehr dann da hier dort alle alles etwas"
+        "dazu nichts dabei damit davon der die das den dem des ein eine einen einem einer eines und oder "
+        "aber denn sondern nicht kein keine keinen keiner in im ins an am auf aus bei beim mit nach seit "
+        "von vom zu zum zur über unter vor hinter zwischen durch für gegen ohne um bis wie was wer wen wem "
+        "wessen wann wo wohin woher warum wieso weshalb wozu welche welcher welches welchen welchem "
+        "wieviel ist sind war waren sei wird werden wurde wurden worden hat haben hatte hatten kann können "
+        "konnte muss müssen soll sollen darf dürfen will wollen mag ich du er sie es wir ihr mich dich "
+        "sich uns euch ihm ihn ihnen mein dein sein seine seinen seiner ihre ihren ihrer unser dies diese "
+        "dieser dieses diesen diesem man als dass daß ob wenn weil auch noch nur schon sehr so mehr dann "
+        "da hier dort alle alles etwas"
     ),
     "el": (
         "ο η το οι τα του της των τον την τους τις ένα ένας μια μία και ή να δεν μη μην θα σε στο στη στην "
@@ -66,10 +67,10 @@ SPACED: dict[str, str] = {
         "آیا من تو او ما شما آنها خود نیست باید دارد دارند کرد کرده کند شود اما اگر پس بر نیز یک های ها"
     ),
     "fi": (
-        "ja tai mutta että kun jos kuin niin myös ei en et emme eivät on ovat oli olivat olla ole mikä "
-        "mitä mitkä missä mistä mihin milloin kuka kenen kuinka miten miksi paljonko montako minä sinä hän "
-        "me te he se ne tämä tämän nämä joka jotka jossa jonka jota sen sitä hänen voi voivat pitää täytyy "
-        "vain ennen jälkeen aikana kanssa ilman"
+        "siitä mitään ja tai mutta että kun jos kuin niin myös ei en et emme eivät on ovat oli olivat olla "
+        "ole mikä mitä mitkä missä mistä mihin milloin kuka kenen kuinka miten miksi paljonko montako minä "
+        "sinä hän me te he se ne tämä tämän nämä joka jotka jossa jonka jota sen sitä hänen voi voivat "
+        "pitää täytyy vain ennen jälkeen aikana kanssa ilman"
     ),
     "fr": (
         "le la les l un une des de du d à au aux en dans sur sous par pour avec sans chez vers entre "
@@ -97,10 +98,10 @@ SPACED: dict[str, str] = {
         "ni ili ali ako da kao također samo još nego između prije poslije"
     ),
     "hu": (
-        "a az és vagy de hogy ha nem is ez az egy meg már csak mint van vannak volt voltak lesz mi mit "
-        "mikor hol hová honnan hogyan miért ki kit kinek milyen melyik mennyi hány mennyibe én te ő mi ti "
-        "ők ezt azt ezek azok aki ami amely ahol amikor után előtt alatt között nélkül szerint felett kell "
-        "lehet nincs"
+        "sem semmi semmit erről arról a az és vagy de hogy ha nem is ez az egy meg már csak mint van "
+        "vannak volt voltak lesz mi mit mikor hol hová honnan hogyan miért ki kit kinek milyen melyik "
+        "mennyi hány mennyibe én te ő mi ti ők ezt azt ezek azok aki ami amely ahol amikor után előtt "
+        "alatt között nélkül szerint felett kell lehet nincs"
     ),
     "id": (
         "yang dan di ke dari untuk dengan pada adalah ini itu tidak akan atau juga oleh sebagai dalam apa "
@@ -136,10 +137,10 @@ SPACED: dict[str, str] = {
         "zijn uw dit dat deze die er hier daar als dan ook nog al wel meer zo dus omdat alle elke"
     ),
     "no": (
-        "og i på at av til for med fra om ved etter under over mellom uten er var være blir ble har hadde "
-        "kan skal vil må den det de en et ei som ikke hva hvem hvor når hvordan hvorfor hvilken hvilket "
-        "hvilke jeg du han hun vi meg deg oss seg sin sitt sine min din dette denne disse men eller hvis "
-        "også så mye noen noe nå bare"
+        "ingenting ingen og i på at av til for med fra om ved etter under over mellom uten er var være "
+        "blir ble har hadde kan skal vil må den det de en et ei som ikke hva hvem hvor når hvordan hvorfor "
+        "hvilken hvilket hvilke jeg du han hun vi meg deg oss seg sin sitt sine min din dette denne disse "
+        "men eller hvis også så mye noen noe nå bare"
     ),
     "pl": (
         "i w we na do z ze o u po od dla przy za przed pod nad między przez bez jest są był była było były "
@@ -182,10 +183,10 @@ SPACED: dict[str, str] = {
         "се не или али ако да као овај то"
     ),
     "sv": (
-        "och i på att av till för med från om vid efter under över mellan utan är var vara blir blev har "
-        "hade kan ska skall vill måste den det de en ett som inte vad vem vilka vilken vilket när var hur "
-        "varför vart jag du han hon vi mig dig oss sig sin sitt sina min din detta denna dessa men eller "
-        "också så mycket någon något nu bara ej"
+        "inget ingen inga och i på att av till för med från om vid efter under över mellan utan är var "
+        "vara blir blev har hade kan ska skall vill måste den det de en ett som inte vad vem vilka vilken "
+        "vilket när var hur varför vart jag du han hon vi mig dig oss sig sin sitt sina min din detta "
+        "denna dessa men eller också så mycket någon något nu bara ej"
     ),
     "tr": (
         "ve veya ile bir bu şu o için gibi kadar göre sonra önce ama fakat ancak ki da de mi mı mu mü ne "

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -46,6 +46,8 @@ class ModelCall:
     limits: CallLimits
     temperature: float | None = None
     max_tokens: int | None = None
+    substitute: Callable[[], Awaitable[None]] | None = None
+    """Writes the reply in the place of a fallback that cannot cite; None to call that fallback."""
     attempts: list[Attempt] = field(default_factory=list)
     target_used: Target | None = None
     """The model that was called last; None before the first attempt."""

@@ -128,6 +128,9 @@ class Router:
             has_fallback = any(not self._breakers.is_open(each) for each in chain[index + 1 :])
             attempts_before = len(call.attempts)
             try:
+                if call.substitute is not None and not self.catalog[target.provider].cites:
+                    await call.substitute()
+                    return Completion(FinishReason.STOP, Usage(0, 0))
                 return await self._call_with_retries(target, call, has_fallback=has_fallback)
             except (TurnFailed, MessageTooLong) as error:
                 if index == 0:

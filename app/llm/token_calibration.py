@@ -54,7 +54,7 @@ class TokenCalibration:
         calibration = self._calibrations.get(target) or ModelCalibration()
         tokens = model.context_window(target.model)
         limit = min(tokens, calibration.limit or tokens)
-        return Window.of(limit, max_tokens, calibration.correction, cites=model.cites)
+        return Window.of(limit, max_tokens, calibration.correction)
 
     def observe(self, target: Target, prompt: Prompt, input_tokens: int) -> None:
         """Learn from a prompt's reported tokens; a report of zero is ignored."""

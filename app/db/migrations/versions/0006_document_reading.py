@@ -11,7 +11,9 @@ depends_on = None
 
 ID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
-IN_PLACE = sa.text("status IN ('queued', 'processing', 'ready', 'failed') AND replaces IS NULL")
+VISIBLE = "status IN ('queued', 'processing', 'ready', 'failed')"
+IN_PLACE = sa.text(f"{VISIBLE} AND replaces IS NULL")
+REPLACEMENT = sa.text(f"{VISIBLE} AND replaces IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -20,7 +22,9 @@ def upgrade() -> None:
     op.add_column("documents", sa.Column("analysis", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("documents", sa.Column("seconds_left", sa.Integer()))
     op.add_column("documents", sa.Column("keep_links", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("documents", sa.Column("charset", sa.Text()))
     op.add_column("documents", sa.Column("replaces", ID))
+    op.add_column("documents", sa.Column("uploaded_at", sa.BigInteger()))
     op.add_column("chunks", sa.Column("later_pages", JSON))
     op.drop_index("uq_documents_owner_id_sha256", "documents")
     op.create_index(
@@ -30,6 +34,14 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=IN_PLACE,
         postgresql_where=IN_PLACE,
+    )
+    op.create_index(
+        "uq_documents_replaces",
+        "documents",
+        ["replaces"],
+        unique=True,
+        sqlite_where=REPLACEMENT,
+        postgresql_where=REPLACEMENT,
     )
     if op.get_bind().dialect.name == "sqlite":  # PostgreSQL's index follows by itself
         op.execute(

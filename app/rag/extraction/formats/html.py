@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
 from app.rag.extraction.errors import OUT_OF_MEMORY, TOO_DEEP, TOO_MANY_ELEMENTS, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
 
@@ -42,14 +42,18 @@ BLOCKS = frozenset(
     figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
     tbody td tfoot th thead tr ul""".split()  # noqa: SIM905  one per line they would fill a page
 )
+NO_ADDRESS = re.compile(r"#|javascript:|data:|blob:", re.IGNORECASE)
+MAX_ADDRESS = 2000
+"""Characters of an address that is kept; longer ones carry data."""
 CONTEXTS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "dt", "p", "dd"})
 
 
-def read_html(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
-    return read_page(decode_text(content, limits, declared=True), limits)
+def read_html(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
+    source = decode_text(content, limits, charset=options.charset, declared=True)
+    return read_page(source, limits, keep_links=options.keep_links)
 
 
-def read_page(source: str, limits: Limits) -> TextBlocks:
+def read_page(source: str, limits: Limits, *, keep_links: bool = False) -> TextBlocks:
     """Read a page's content; if it has none, its navigation and the like are read instead."""
     for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
         page = parse(source, limits)
@@ -58,6 +62,8 @@ def read_page(source: str, limits: Limits) -> TextBlocks:
                 node.decompose()
         if LANDMARKS in selectors:
             remove_surroundings(page)
+        if keep_links:
+            write_addresses(page)
         document = PageReader(limits).read(page)
         if document.blocks:
             break
@@ -111,6 +117,16 @@ def remove_surroundings(page: LexborHTMLParser) -> None:
         names = f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}"
         if node.tag not in {"html", "body", "main", "article"} and SURROUNDINGS.search(names):
             node.decompose()
+
+
+def write_addresses(page: LexborHTMLParser) -> None:
+    """Append to each link its address in parentheses, unless it is within the page or is the link's text."""
+    for link in page.css("a[href]"):
+        address = (link.attributes["href"] or "").strip()
+        if address and len(address) <= MAX_ADDRESS and not NO_ADDRESS.match(address):
+            text = link.text()
+            if text.strip() and address.removeprefix("mailto:") not in text:
+                link.insert_child(f" ({address})")
 
 
 def is_within(node: LexborNode, *tags: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.rag.extraction.blocks import TextBlocks, clean_title
 from app.rag.extraction.errors import TOO_MANY_ELEMENTS, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.formats.html import read_page
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
@@ -29,9 +29,9 @@ INLINE_TAGS = frozenset(
 )
 
 
-def read_markdown(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+def read_markdown(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
     """Read CommonMark with tables. Front matter gives the title and is no text."""
-    source = decode_text(content, limits)
+    source = decode_text(content, limits, charset=options.charset)
     front = FRONT_MATTER.match(source)
     document = read_page(render(source[front.end() :] if front else source, limits), limits)
     title = FRONT_MATTER_TITLE.search(front[1]) if front else None
