@@ -58,7 +58,9 @@ def script_ranks(model: LocalModel, encoder: Encoder) -> Mapping[str, float]:
     np = numpy()
     data = [read(folder, name) for folder, name, read in sets(BUNDLED) if read and name.startswith("multilingual/")]
     texts = [(each.item_id, each.text) for one in data if isinstance(one, PassageSet) for each in one.corpus]
-    rows = np.stack([np.frombuffer(each, "<f4") for each in embed(encoder, model.passage_prefix, [t for _, t in texts])])
+    rows = np.stack(
+        [np.frombuffer(each, "<f4") for each in embed(encoder, model.passage_prefix, [t for _, t in texts])]
+    )
     ranks: defaultdict[str, list[float]] = defaultdict(list)
     for question in (each for one in data if isinstance(one, PassageSet) for each in one.answerable):
         [vector] = embed(encoder, model.query_prefix, [question.text])

@@ -12,6 +12,7 @@ from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
 from app.domain.language import STOP_WORDS
 from app.domain.question_kinds import words_of
+from app.domain.similarity import SimilarityBars
 
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
@@ -47,6 +48,13 @@ On SQuAD 2.0, among the sentences of the three nearest passages, 3 % of 150 answ
 sentences, and all of 98 on other subjects; no bar for whole passages separates them that well, since a passage has
 several subjects.
 """
+
+
+def bars_of(measured: SimilarityBars | None) -> Bars:
+    """Return the bars with the cosines that were measured for an embedder; None where nothing is compared."""
+    if measured is None:
+        return MINILM_BARS
+    return MINILM_BARS._replace(sentence=measured.sentence, similarity=measured.passage)
 
 
 class Quote(NamedTuple):
