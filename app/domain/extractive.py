@@ -14,6 +14,7 @@ from app.domain.language import STOP_WORDS
 from app.domain.mentions import EvidenceText, Mentions, mentions_of
 from app.domain.question_kinds import words_of
 from app.domain.sentences import sentences
+from app.domain.similarity import SimilarityBars
 
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
@@ -48,6 +49,13 @@ On SQuAD 2.0, among the sentences of the three nearest passages, 2 of 60 answere
 sentences, and 78 of 80 on other subjects; no bar for whole passages separates them that well, since a passage has
 several subjects.
 """
+
+
+def bars_of(measured: SimilarityBars | None) -> Bars:
+    """Return the bars with the cosines that were measured for an embedder; None where nothing is compared."""
+    if measured is None:
+        return MINILM_BARS
+    return MINILM_BARS._replace(sentence=measured.sentence, similarity=measured.passage)
 
 
 class Quote(NamedTuple):
