@@ -71,7 +71,7 @@ class CitationFilter(ReplyScanner):
         """Return a bracket as it is to be released; None where more text is needed to decide."""
         before, after = self.markup.tail, text[end : end + LOOKAHEAD].partition("\n")[0]
         is_link = group.text[0] == "[" and after[:1] == "("
-        is_indexed = is_index(before, after) or (group.numbers == (0,) and before[-1:].isalnum())
+        is_indexed = is_index(before, after) or (group.numbers == (0,) and "a" <= before[-1:] <= "z")
         if not group.numbers or is_link or after[:1] == "{" or is_operand(before) or (is_indexed and group.is_plain):
             return group.text
         is_nested_deeply = after[:1] in ("]", "】") and UNFINISHED.search(before)
