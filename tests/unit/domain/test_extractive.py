@@ -74,5 +74,5 @@ def test_outline_answer() -> None:
 def test_quote_leaves_its_mark_readable(text: str) -> None:
     """A quote and a document's name that begin code cite nothing themselves, and leave the mark behind them one."""
     found = passage(text, document_name=f"{text} $ [4].txt")
-    for reply in (quoted_answer(quotes_of([found], "")[0], [found]), outline_answer([found])):
+    for reply in (quoted_answer(quotes_of([found], "When?")[0], [found]), outline_answer([found])):
         assert [each.marker for each in citations_in(reply, candidates(9))] == [1]
