@@ -79,7 +79,7 @@ def searchable(chunk: type[ChunkRow] | type[ChunkVectorRow]) -> ColumnElement[bo
     return chunk.generation == generation.scalar_subquery()
 
 
-def is_of(documents: Select[str, int], chunk: type[ChunkVectorRow]) -> ColumnElement[bool]:
+def is_of(documents: Select[str, int], chunk: type[ChunkRow] | type[ChunkVectorRow]) -> ColumnElement[bool]:
     """Build the condition that a chunk is of one of these documents, each selected with its generation.
 
     PostgreSQL reads them once into a hash table, where `searchable` would query the document of each of very many

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,8 +40,8 @@ MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
 MAX_VERSIONS = 4
 """Versions of one name for which rankings are made longer."""
-INDEXED_SHARE = 0.1
-"""Smaller shares of a large corpus are compared one by one: the index would pass over too many chunks of others."""
+LARGE_SHARE = 0.1
+"""Of a smaller share of a large corpus all chunks are compared: an index would pass over too many others."""
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -171,7 +172,9 @@ class DocumentSearch:
         if not frequencies:
             return LexicalResult((), {})
         by = candidate_terms(frequencies, scope.chunks)
-        matches = await self._database.read_snapshot(find_candidates, kind, scope.owner_id, by, scope.document_hashes)
+        matches = await self._database.read_snapshot(
+            find_candidates, kind, scope, by, large=kind == "postgresql" and self._is_large(scope)
+        )
         return await asyncio.to_thread(lexical_ranking, scope, frequencies, by.clauses, matches)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[DenseResult] | None:
@@ -193,7 +196,6 @@ class DocumentSearch:
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: Vector) -> Sequence[Ranked]:
         document_ids = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            indexed = scope.chunks > max(self._large, scope.statistics.chunks * INDEXED_SHARE)
             chunks = await self._database.read_snapshot(
                 search.nearest_chunks,
                 scope.owner_id,
@@ -201,12 +203,16 @@ class DocumentSearch:
                 vector,
                 scope.depth,
                 document_ids,
-                indexed=indexed,
+                indexed=self._is_large(scope),
             )
             return [Ranked(*each) for each in chunks]
         if (matrix := scope.corpus.matrix) is None:
             return await self._corpora.nearest(scope.documents, embedder.name, vector, scope.depth)
         return await asyncio.to_thread(matrix.nearest, vector, scope.depth, document_ids)
+
+    def _is_large(self, scope: SearchScope) -> bool:
+        """Return whether searching the whole corpus and passing over other documents is faster than searching each."""
+        return scope.chunks > max(self._large, scope.statistics.chunks * LARGE_SHARE)
 
     async def _passages(
         self,
@@ -312,14 +318,21 @@ def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: 
 
 
 def find_candidates(
-    kind: Kind, owner_id: str, by: CandidateTerms, document_hashes: Sequence[str]
+    kind: Kind, scope: SearchScope, by: CandidateTerms, *, large: bool
 ) -> Transaction[list[ChunkTerms]]:
-    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms."""
+    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms.
+
+    With a `large` scope, on PostgreSQL, documents are tested by their ids.
+    """
+    ids = [each.document_id for each in scope.documents] if large and not scope.whole else None
+    matching = functools.partial(
+        search.matching_terms, kind, scope.owner_id, documents=[] if large else scope.document_hashes, document_ids=ids
+    )
     found: list[ChunkTerms] = []
     if by.clauses:
-        found = yield from search.matching_terms(kind, owner_id, by.clauses, document_hashes, MAX_CANDIDATES)
+        found = yield from matching(by.clauses, limit=MAX_CANDIDATES)
     if by.common and len(found) < RANKING_DEPTH:
-        more = yield from search.matching_terms(kind, owner_id, [by.common], document_hashes, CANDIDATES)
+        more = yield from matching([by.common], limit=CANDIDATES)
         known = {each.chunk_key for each in found}
         found = [*found, *(each for each in more if each.chunk_key not in known)]
     return found

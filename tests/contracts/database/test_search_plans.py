@@ -43,14 +43,16 @@ async def plan_of(
         return [row[-1] for row in rows]
 
 
-@pytest.mark.parametrize("searched", ["words", "vectors", "vectors of documents"])
+@pytest.mark.parametrize("searched", ["words", "words of documents", "vectors", "vectors of documents"])
 async def test_plan_without_statistics(database: Database, searched: str) -> None:
     """Before PostgreSQL has statistics, no plan joins all chunks with all documents."""
     owner, embedder = await new_owner(database), Directions()
     ids = [await new_document(database, owner, "The cat sleeps.", embedder=embedder)]
+    matching = partial(search.matching_terms, "postgresql", owner, [[["abcdefgh"]]], [], 8)
     nearest = partial(search.nearest_chunks, owner, embedder.name, direction("cat"), 8, indexed=False)
     transactions = {
-        "words": search.matching_terms("postgresql", owner, [["abcdefgh"]], [], 8),
+        "words": matching(),
+        "words of documents": matching(document_ids=ids),
         "vectors": nearest(document_ids=None),
         "vectors of documents": nearest(document_ids=ids),
     }

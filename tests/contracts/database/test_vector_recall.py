@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -61,14 +62,13 @@ async def database(postgres_template: PostgresTemplate) -> AsyncIterator[Databas
 
 async def test_small_owner_has_exact_recall(database: Database) -> None:
     """The nearest chunks of small owners are those of the exact scan, however large the table and its indexes are."""
+    nearest_of = partial(search.nearest_chunks, document_ids=None, indexed=False)
     async with database.engine.connect() as connection:
         owners = await connection.execute(text("SELECT id::text FROM users WHERE user_id LIKE 'small %' LIMIT 30"))
         for owner in owners.scalars().all():
             rows = await connection.execute(VECTORS, {"owner": owner})
             cosines = {key: sum(map(float.__mul__, QUERY, json.loads(vector))) for key, vector in rows}
-            found = await database.read(
-                search.nearest_chunks, owner, Directions.name, VECTOR, LIMIT, None, indexed=False
-            )
+            found = await database.read(nearest_of, owner, Directions.name, VECTOR, LIMIT)
             exact = sorted(cosines.values(), reverse=True)
             assert len(exact) == SMALL
             assert [each.cosine for each in found] == pytest.approx(exact[:LIMIT], abs=0.001)

@@ -27,7 +27,7 @@ from tests.support.sql import run_sql
 MODES = ("session", "transaction")
 OURS = {
     "statement_timeout": "5s",
-    "hnsw.ef_search": "300",
+    "hnsw.ef_search": "500",
     "hnsw.iterative_scan": "strict_order",
     "hnsw.max_scan_tuples": "5000",
 }
