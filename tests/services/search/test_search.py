@@ -246,6 +246,32 @@ async def test_rare_terms_lead_ranking(database: Database) -> None:
     assert "topic3" in (await found_texts(search, owner, "topic3 item2"))[0]
 
 
+IN_LANGUAGES = {
+    "de": ("Die Rechnungen werden im Mai bezahlt.", "Rechnung"),
+    "es": ("Recibimos la información ayer.", "informaciones"),
+    "fr": ("Les machines réparées restent ici.", "réparée"),
+    "pt": ("Os pagamentos chegaram ontem.", "pagamento"),
+    "ru": ("Стороны подписали договоры аренды.", "договор"),
+    "ar": ("وصلت الكتب إلى المدرسة أمس.", "مدرسة"),
+    "hi": ("मेज़ पर किताबें रखी हैं।", "किताब"),
+    "zh": ("合同期限为三年。", "合同"),
+    "ja": ("契約は三年間続きます。", "契約"),
+    "ko": ("계약 기간은 삼 년입니다.", "계약"),
+    "en": ("The invoices were paid late.", "invoice"),
+}
+
+
+async def test_words_are_found_in_each_language(database: Database) -> None:
+    """A word is found by another form of it, whichever languages the other documents of the user are in."""
+    owner = await new_owner(database)
+    for language, (text, _) in IN_LANGUAGES.items():
+        await new_document(database, owner, text, language=language)
+    search = DocumentSearch(database, None)
+    for text, word in IN_LANGUAGES.values():
+        passages = (await search.search(owner, [word], 8)).passages
+        assert (texts(passages)[:1], passages[0].coverage) == ([text], 1.0)
+
+
 async def test_queries_are_fused(database: Database) -> None:
     """A passage for both of two queries precedes a passage for one."""
     owner = await new_owner(database)
