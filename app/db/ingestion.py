@@ -46,6 +46,7 @@ CLAIM = (
         stage=Stage.EXTRACTING,
         done=0,
         total=0,
+        seconds_left=None,
         process_id=bindparam("process_id"),
         attempt=DocumentRow.attempt + 1,
     )
@@ -65,7 +66,12 @@ CLAIM = (
 STORE_PROGRESS = (
     update(DocumentRow)
     .where(CLAIMED)
-    .values(stage=bindparam("stage"), done=bindparam("done"), total=bindparam("total"))
+    .values(
+        stage=bindparam("stage"),
+        done=bindparam("done"),
+        total=bindparam("total"),
+        seconds_left=bindparam("seconds_left"),
+    )
     .returning(DocumentRow.document_id)
 )
 DELETE_OTHER_GENERATIONS = (
@@ -182,6 +188,8 @@ class IngestionProgress(NamedTuple):
     stage: Stage
     done: int = 0
     total: int = 0
+    seconds_left: int | None = None
+    """Estimated time to the end of the stage; None while it is unknown."""
 
 
 class QueuedUser(NamedTuple):

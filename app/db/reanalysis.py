@@ -70,7 +70,7 @@ class StoredChunk(NamedTuple):
 
 
 class RenewedChunk(NamedTuple):
-    """What a chunk is found by, see `app.rag.ranking.terms`."""
+    """Search terms of a chunk, see `app.rag.ranking.terms`."""
 
     key: int
     names: str

@@ -6,7 +6,7 @@ import regex
 
 from app.domain.citation_contexts import LOOKAHEAD, is_index, is_operand, is_vector
 from app.domain.citation_groups import GROUP, match_group
-from app.domain.citations import CitationFilter
+from app.domain.citations import CitationFilter, without_marks
 from app.domain.reply_markup import TAIL_CHARACTERS
 
 FENCED = r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
@@ -43,4 +43,4 @@ def citable(text: str) -> str:
     """Return a quote or name behind which a mark is read as one: without marks, and without a beginning of code."""
     citation_filter = CitationFilter((), text)
     unmarked = citation_filter.feed(text) + citation_filter.flush()
-    return unmarked.translate(HARMLESS) if citation_filter.markup.is_open else unmarked
+    return without_marks(text.translate(HARMLESS)) if citation_filter.markup.is_open else unmarked

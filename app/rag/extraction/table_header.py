@@ -95,9 +95,9 @@ def series_of(values: Sequence[str]) -> tuple[bool, int] | None:
 
 
 def resembles_values(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a row without numbers is one of values: its words recur below, and it names no column of numbers.
+    """Return whether a row without numbers is one of values: a word recurs below it in its column.
 
-    A name that stands over numbers is certain to be a name.
+    Where a word stands over numbers alone, the row is certain to be one of names.
     """
     columns = [[row[place] for row in below if place < len(row) and row[place]] for place in range(len(first))]
     if any(name and column and all(map(is_value, column)) for name, column in zip(first, columns, strict=True)):

@@ -19,6 +19,7 @@ from app.rag.extraction.errors import EMPTY, ExtractionError
 from app.rag.models.embedder import Embedder, Vector, embed_with_retry, embedding_text
 from app.rag.ranking.terms import ANALYSIS, index_chunk
 from app.rag.sandbox.client import DocumentReader
+from app.services.documents.pace import Pace
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
 from app.services.runtime.timings import Timings
@@ -55,7 +56,13 @@ class IngestionJob:
         self._claim = claim
         self._timings = timings
         self._retry = DatabaseRetry(database, timings)
-        self._progress = IngestionProgress(Stage.EXTRACTING)
+        self._stage = IngestionProgress(Stage.EXTRACTING)
+        self._pace: Pace | None = None
+        """Of the chunks that are embedded and stored; None before and after that."""
+
+    @property
+    def _progress(self) -> IngestionProgress:
+        return self._stage._replace(seconds_left=self._pace.seconds_left if self._pace else None)
 
     async def run(self) -> None:
         """Ingest the document; stops early once the claim is lost, to a deletion or another process."""
@@ -118,21 +125,25 @@ class IngestionJob:
         return await self._retry.write(documents.part, self._claim.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
-        self._progress = IngestionProgress(Stage.EXTRACTING, done, total)
+        self._stage = IngestionProgress(Stage.EXTRACTING, done, total)
 
     async def _store(self, extracted: ExtractedDocument) -> None:
         total = len(extracted.chunks)
-        self._progress = IngestionProgress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
+        self._stage = IngestionProgress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
         await self._write(ingestion.store_text, extracted.text)
+        self._pace = Pace(total)
         for first in range(0, total, EMBEDDED_AT_ONCE):
             chunks = extracted.chunks[first : first + EMBEDDED_AT_ONCE]
             vectors = await self._embed(chunks)
+            if vectors:
+                self._pace.measure(first + len(chunks))
             for place in range(0, len(chunks), STORED_AT_ONCE):
                 part = slice(place, place + STORED_AT_ONCE)
                 began = time.monotonic()
                 await self._store_chunks(first + place, chunks[part], vectors[part], extracted.language)
                 await asyncio.sleep(time.monotonic() - began)  # leaves half of the time to turns
-        self._progress = IngestionProgress(Stage.STORING, total, total)
+            self._pace.measure(first + len(chunks))
+        self._stage, self._pace = IngestionProgress(Stage.STORING, total, total), None
         await self._retry.write(ingestion.mark_ready, self._claim, extracted, self._embedding, ANALYSIS)
 
     @property
@@ -149,7 +160,7 @@ class IngestionJob:
         self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector], language: str | None
     ) -> None:
         indexed_chunks = await asyncio.to_thread(with_terms, self._claim, chunks, language)
-        self._progress = self._progress._replace(done=first + len(chunks))
+        self._stage = self._stage._replace(done=first + len(chunks))
         batch = ChunkBatch(self._database.kind, first, indexed_chunks, self._embedding, vectors)
         await self._write(ingestion.store_chunks, batch)
 

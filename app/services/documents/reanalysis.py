@@ -71,7 +71,7 @@ class Reanalysis:
 
 
 def analyse(claim: ReadyClaim, chunks: Sequence[StoredChunk], language: str | None) -> list[RenewedChunk]:
-    """Return what chunks are found by; blocks for some milliseconds."""
+    """Return the search terms of chunks; blocks for some milliseconds."""
     renewed = []
     for each in chunks:
         names = searchable_names(each.content)

@@ -153,6 +153,7 @@ OTHERS = [
     "[1]: https://x.example",
     'x\n\n[1]: <https://x.example> "Title"\n[2]: /path\n',
     "[^1]: A note.",
+    "Text\r\n\r\n[1]: https://x.example [2]\r\n",
     "Paris[^1] is\n\n[^1]: A note.",
     "[^1]: A note.\n\nParis[^1] is",
     "[Paris][1] is\n\n[1]: https://x.example\n",

@@ -165,13 +165,36 @@ def test_markdown():
     )
     assert blocks(source, MARKDOWN) == [
         (BlockKind.HEADING, "All pumps"),
-        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this line."),
+        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this (http://a.b) line."),
         (BlockKind.TABLE, "A | B\n1 | 2"),
         (BlockKind.CODE, "def f():\n    pass"),
         (BlockKind.LIST, "- one\n- two"),
         (BlockKind.PARAGRAPH, "Text"),
     ]
     assert read(source, MARKDOWN).title == "Pumps"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            'See [the manual](https://x.example/m?a=1&b=2 "Manual").',
+            "See the manual (https://x.example/m?a=1&b=2 “Manual”).",
+        ),
+        ("See <https://x.example> and [part](#p).", "See https://x.example and part."),
+        ("[A][d] and [B][d].\n\n[d]: /d.md", "A (/d.md) and B."),
+        ("Text.\n\n[d]: /d.md 'Title'\n[e]: /e.md", "Text.\n\n[d]: /d.md 'Title'\n\n[e]: /e.md"),
+        ("A claim.[^1]\n\n[^1]: Example\n[^b]: A note.", "A claim.[^1]\n\n[^1]: Example\n\n[^b]: A note."),
+        ("![A red pump](p.png) ![logo](l.png)", "A red pump"),
+        ("- [ ] one\n- [x] two", "- [ ] one\n- [x] two"),
+        ("7. one\n8. two", "7. one\n8. two"),
+        ("| A | B |\n|--|--|\n| 1 | [x](y.md) |", "A | B\n1 | x (y.md)"),
+        ("<details><summary>More</summary>\n\nInner **text**\n\n</details>", "More\n\nInner text"),
+    ],
+)
+def test_markdown_keeps_addresses_and_notes(source, text):
+    """Addresses, titles, definitions and footnotes of Markdown are text."""
+    assert read(source, MARKDOWN).text == text
 
 
 def test_word_document():

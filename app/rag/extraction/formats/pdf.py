@@ -29,6 +29,7 @@ from app.rag.extraction.limits import Limits
 from app.rag.extraction.page_layout import blocks_of_pages
 from app.rag.extraction.page_line import Line
 from app.rag.extraction.pdf_lines import lines_of
+from app.rag.extraction.plausibility import readable_lines
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
@@ -120,7 +121,7 @@ class PageSequence:
         lines: list[Line] = []
         try:
             with interrupted_after(self._limits.seconds_left):
-                lines = [line for line in lines_of(self._pages[number - 1]) if line.text]
+                lines = readable_lines([line for line in lines_of(self._pages[number - 1]) if line.text])
         except TimeIsUp:
             return OUT_OF_CPU
         except MemoryError:
