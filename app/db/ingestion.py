@@ -46,6 +46,7 @@ CLAIM = (
         stage=Stage.EXTRACTING,
         done=0,
         total=0,
+        seconds_left=None,
         process_id=bindparam("process_id"),
         attempt=DocumentRow.attempt + 1,
     )
@@ -56,14 +57,21 @@ CLAIM = (
         DocumentRow.media_type,
         DocumentRow.attempt,
         DocumentRow.deaths,
+        DocumentRow.name,
         DocumentRow.keep_links,
+        DocumentRow.charset,
         DocumentRow.replaces,
     )
 )
 STORE_PROGRESS = (
     update(DocumentRow)
     .where(CLAIMED)
-    .values(stage=bindparam("stage"), done=bindparam("done"), total=bindparam("total"))
+    .values(
+        stage=bindparam("stage"),
+        done=bindparam("done"),
+        total=bindparam("total"),
+        seconds_left=bindparam("seconds_left"),
+    )
     .returning(DocumentRow.document_id)
 )
 DELETE_OTHER_GENERATIONS = (
@@ -101,6 +109,7 @@ MARK_READY = (
         textless_pages=bindparam("textless_pages"),
         truncated=bindparam("truncated"),
         language=bindparam("language"),
+        analysis=bindparam("analysis"),
         chunk_count=bindparam("chunk_count"),
         replaces=None,
     )
@@ -155,8 +164,11 @@ class IngestionClaim(NamedTuple):
     attempt: int
     deaths: int
     """Processes that have died while they ingested it."""
+    name: str = ""
     keep_links: bool = False
     """True if the addresses of links are to be part of the text."""
+    charset: str | None = None
+    """Name of a text's encoding, if the client has given one."""
     replaces: str | None = None
     """Id of the document whose place it takes."""
 
@@ -176,6 +188,8 @@ class IngestionProgress(NamedTuple):
     stage: Stage
     done: int = 0
     total: int = 0
+    seconds_left: int | None = None
+    """Estimated time to the end of the stage; None while it is unknown."""
 
 
 class QueuedUser(NamedTuple):
@@ -273,8 +287,10 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks.
+def mark_ready(
+    claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None, analysis: int
+) -> Transaction[None]:
+    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis.
 
     A document that it replaces is marked as deleted; its rows are still there.
     """
@@ -291,6 +307,7 @@ def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: s
         textless_pages=list(extracted.textless_pages),
         truncated=extracted.truncated,
         language=extracted.language,
+        analysis=analysis,
         chunk_count=len(extracted.chunks),
     )
     yield from require_ended(claim, rows)

@@ -282,6 +282,8 @@ class DocumentRow(Base):
     """Version of the analysis that the search terms of its chunks are from; 0 for that of releases without versions."""
     keep_links: Mapped[bool] = mapped_column(default=False, server_default=false())
     """True if the addresses of links are part of the text."""
+    charset: Mapped[str | None] = mapped_column(Text)
+    """Name of a text's encoding, if the client has given one."""
     replaces: Mapped[str | None] = mapped_column(Id)
     """The document with the same bytes whose place it takes once it is ready; None for all others."""
     chunk_count: Mapped[int | None]

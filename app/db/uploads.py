@@ -64,6 +64,7 @@ FOUND = select(
     DocumentRow.media_type,
     DocumentRow.status,
     DocumentRow.keep_links,
+    DocumentRow.charset,
     func.coalesce(DocumentRow.uploaded_at, DocumentRow.created_at).label("uploaded_at"),
 ).where(visible())
 IN_PLACE = FOUND.where(
@@ -86,6 +87,7 @@ QUEUE = (
         media_type=bindparam("media_type"),
         sha256=bindparam("sha256"),
         keep_links=bindparam("keep_links"),
+        charset=bindparam("charset"),
         replaces=bindparam("replaces"),
         uploaded_at=bindparam("uploaded_at"),
         status=DocumentStatus.QUEUED,
@@ -98,6 +100,7 @@ QUEUE_AGAIN = (
     .where(BY_ID)
     .values(
         keep_links=bindparam("keep_links"),
+        charset=bindparam("charset"),
         status=DocumentStatus.QUEUED,
         stage=None,
         done=0,
@@ -124,6 +127,8 @@ class CompletedUpload(NamedTuple):
     sha256: str
     keep_links: bool = False
     """True if the addresses of links are to be part of the text."""
+    charset: str | None = None
+    """Name of a text's encoding, if the client has given one."""
     reread: bool = False
     """True if bytes that the user has already are to be read again."""
 
@@ -173,7 +178,9 @@ def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction
     yield from discard_upload(upload.document_id, upload.process_id)
     queued = needs_reading(target, upload)
     if queued:
-        yield from execute(QUEUE_AGAIN, document_id=target.document_id, keep_links=upload.keep_links)
+        yield from execute(
+            QUEUE_AGAIN, document_id=target.document_id, keep_links=upload.keep_links, charset=upload.charset
+        )
     return (yield from by_id(target.document_id)), queued
 
 
@@ -194,6 +201,7 @@ def queue_new(
         media_type=upload.media_type,
         sha256=upload.sha256,
         keep_links=upload.keep_links,
+        charset=upload.charset,
         replaces=replaces,
         uploaded_at=uploaded_at,
     )
@@ -222,7 +230,8 @@ def needs_reading(found: Row, upload: CompletedUpload) -> bool:
         return True
     if found.status == DocumentStatus.READY or not upload.reread:
         return False
-    return (found.keep_links, found.media_type) != (upload.keep_links, upload.media_type)
+    as_wanted = upload.keep_links, upload.charset, upload.media_type
+    return (found.keep_links, found.charset, found.media_type) != as_wanted
 
 
 def lock_owner(user_id: str, now: int) -> Transaction[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from app.db import documents, ingestion, process_leases
 from app.db.database import Database
@@ -52,7 +53,7 @@ class Host:
         await self.supervisor.stop()
         await self.database.write(process_leases.release, self.process_id)
 
-    async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md", **options: bool) -> Document:
+    async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md", **options: Any) -> Document:
         """Upload a document here, with options of `Upload.finish`."""
         async with Upload(self.database, self.deleter, self.process_id, self.worker.wake) as upload:
             for place in range(0, len(content), 256 * 1024):

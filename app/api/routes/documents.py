@@ -124,7 +124,11 @@ async def upload_document(request: Request, call: UploadCall) -> Response:
         form = await read_form(request, service.max_bytes, upload.write)
         user_id = call.body_user_id(valid_user_id(form.user_id))
         document, queued = await upload.finish(
-            user_id, form.file_name, keep_links=call.query.links, reread=call.query.reread
+            user_id,
+            form.file_name,
+            keep_links=call.query.links,
+            charset=form.charset,
+            reread=call.query.reread,
         )
     headers = {"Location": f"/documents/{document.document_id}"}
     return json_response(document_json(document), 202 if queued else 200, headers)

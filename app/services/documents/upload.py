@@ -61,7 +61,13 @@ class Upload:
         self._tail = (self._tail + part)[-WINDOW:]
 
     async def finish(
-        self, user_id: str, file_name: str, *, keep_links: bool = False, reread: bool = False
+        self,
+        user_id: str,
+        file_name: str,
+        *,
+        keep_links: bool = False,
+        charset: str | None = None,
+        reread: bool = False,
     ) -> tuple[Document, bool]:
         """Queue the document for its user, or rename and return the one that the user has with the same bytes.
 
@@ -69,6 +75,7 @@ class Upload:
             user_id: The user.
             file_name: As given by the client.
             keep_links: Whether the addresses of links are to be part of the text.
+            charset: Name of a text's encoding, if the client gives one.
             reread: Whether to read bytes again that the user has already, as a document in the place of the old one.
 
         Returns:
@@ -82,7 +89,14 @@ class Upload:
         if media_type is None:
             raise UnsupportedMediaType(f"Upload a document as {', '.join(readable_extensions())}.")
         upload = CompletedUpload(
-            self._document_id, self._process_id, name, media_type, self._hash.hexdigest(), keep_links, reread
+            self._document_id,
+            self._process_id,
+            name,
+            media_type,
+            self._hash.hexdigest(),
+            keep_links=keep_links,
+            charset=charset,
+            reread=reread,
         )
         document, queued = await self._database.write(uploads.queue_upload, user_id, upload, now_ms())
         self._finished = document.document_id == self._document_id

@@ -49,6 +49,8 @@ async def quote_from(search: DocumentSearch, queries: Sequence[str], passages: S
 
 async def find_quote(search: DocumentSearch, queries: Sequence[str], passages: Sequence[Passage]) -> Quote | None:
     """Return the sentence of the best passages that is nearest to the question; None if none is near enough."""
-    quotes = quotes_of(passages)
+    quotes = quotes_of(passages, queries[0])
+    if not quotes:
+        return None
     similarities = await search.similarities(queries, [each.sentence for each in quotes])
     return closest_quote(quotes, similarities, queries[0], bars_of(await search.bars()))

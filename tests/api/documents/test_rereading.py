@@ -17,6 +17,7 @@ from tests.support.uploads import counts
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOTES = b"# Leave\n\nYou have 30 days of leave."
+PAGE = b"<h1>Leave</h1><p>Read <a href='https://example.org/leave'>the rules</a> of leave.</p>"
 
 
 async def reread(client: ParleyClient) -> dict[str, Any]:
@@ -70,3 +71,14 @@ async def test_reread_replaces_document(openai_service: Service, provider: FakeP
     assert await client.get_message(reply) == reply
     await client.delete(document_path(other))
     await wait_for_one(openai_service)
+
+
+async def test_links_are_kept_on_request(client: ParleyClient) -> None:
+    """With `links=true` a text has the addresses of links; a document that is there gets them if it is read again."""
+    plain = await client.ingest(PAGE, "rules.html")
+    assert "example.org" not in (await client.get(f"{document_path(plain)}/text")).text
+    same = await client.post_document(PAGE, "rules.html", links=True)
+    assert (same.status_code, same.json()) == (200, plain)
+    new = (await client.post_document(PAGE, "rules.html", links=True, reread=True)).json()
+    await client.wait_until_read(new)
+    assert "https://example.org/leave" in (await client.get(f"{document_path(new)}/text")).text
