@@ -70,13 +70,9 @@ def read_blocks(
     """Read a document of a media type that `detect_media_type` returns."""
     if (found := FORMATS.get(media_type)) is None:
         raise ExtractionError(UNSUPPORTED)
-<<<<<<< HEAD
     kept = content
     if found.is_text:
         kept = within_limit(content, limits, charset=options.charset, declared=media_type == "text/html")
-=======
-    kept = within_limit(content, limits, charset=options.charset, declared=True) if found.is_text else content
->>>>>>> main
     try:
         document = found.read(kept, limits, report, options)
     except ReadingStopped as stopped:

@@ -92,21 +92,10 @@ def decode_text(content: bytes, limits: Limits, *, charset: str = "", declared: 
     return normalize_text(text)
 
 
-<<<<<<< HEAD
 def within_limit(content: bytes, limits: Limits, *, charset: str, declared: bool) -> bytes:
     """Return a file's text up to the limit of characters, as UTF-8 with a byte order mark; all of it if it is within.
 
     The arguments are those of `decode_text`.
-=======
-def within_limit(content: bytes, limits: Limits, *, charset: str = "", declared: bool = False) -> bytes:
-    """Return a file's text up to the limit of characters, as UTF-8 with a byte order mark; all of it if it is within.
-
-    Args:
-        content: The file.
-        limits: The limits.
-        charset: As of `decode_text`.
-        declared: As of `decode_text`.
->>>>>>> main
     """
     if len(content) <= limits.characters:
         return content
