@@ -46,6 +46,7 @@ CLAIM = (
         stage=Stage.EXTRACTING,
         done=0,
         total=0,
+        seconds_left=None,
         process_id=bindparam("process_id"),
         attempt=DocumentRow.attempt + 1,
     )
@@ -65,7 +66,12 @@ CLAIM = (
 STORE_PROGRESS = (
     update(DocumentRow)
     .where(CLAIMED)
-    .values(stage=bindparam("stage"), done=bindparam("done"), total=bindparam("total"))
+    .values(
+        stage=bindparam("stage"),
+        done=bindparam("done"),
+        total=bindparam("total"),
+        seconds_left=bindparam("seconds_left"),
+    )
     .returning(DocumentRow.document_id)
 )
 DELETE_OTHER_GENERATIONS = (
@@ -103,6 +109,7 @@ MARK_READY = (
         textless_pages=bindparam("textless_pages"),
         truncated=bindparam("truncated"),
         language=bindparam("language"),
+        analysis=bindparam("analysis"),
         chunk_count=bindparam("chunk_count"),
         replaces=None,
     )
@@ -181,6 +188,8 @@ class IngestionProgress(NamedTuple):
     stage: Stage
     done: int = 0
     total: int = 0
+    seconds_left: int | None = None
+    """Estimated time to the end of the stage; None while it is unknown."""
 
 
 class QueuedUser(NamedTuple):
@@ -278,8 +287,10 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks.
+def mark_ready(
+    claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None, analysis: int
+) -> Transaction[None]:
+    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis.
 
     A document that it replaces is marked as deleted; its rows are still there.
     """
@@ -296,6 +307,7 @@ def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: s
         textless_pages=list(extracted.textless_pages),
         truncated=extracted.truncated,
         language=extracted.language,
+        analysis=analysis,
         chunk_count=len(extracted.chunks),
     )
     yield from require_ended(claim, rows)

@@ -8,9 +8,12 @@ from app.domain.citation_words import (
     CODE_WORDS,
     FILE_ENDINGS,
     NAMED_BY_A_LETTER,
+    NAMED_VECTORS,
+    NAMES_WITH_DIGITS,
     SENTENCE_STARTS,
     VECTOR_NOUNS,
     VECTOR_NOUNS_ATTACHED,
+    any_of,
 )
 
 INDEXED = re.compile(
@@ -33,7 +36,9 @@ ARGUMENT = re.compile(r"[A-Za-z0-9_]\((?:[^()]*,)?[ ]?$")
 KEY = re.compile(r"(?:[\"']|(?<![\w.])(?P<word>[A-Za-z_]\w*)):[ ]?$")
 LOWER_CASE_LETTER = re.compile(r"(?<![\w'’.\-/°%])(?<!\d )[b-df-hj-np-tv-xz] $")
 VECTOR_NOUN = re.compile(
-    rf"\b(?:{'|'.join(VECTOR_NOUNS.split())})[ ]$|(?:{'|'.join(VECTOR_NOUNS_ATTACHED.split())})[ ]?$", re.IGNORECASE
+    rf"\b(?:{any_of(VECTOR_NOUNS)})[ ](?:[A-Za-z][ ])?$|\b(?:{any_of(NAMED_VECTORS)})[ ][A-Za-z][ ]$"
+    rf"|(?:{any_of(VECTOR_NOUNS_ATTACHED)})[ ]?$",
+    re.IGNORECASE,
 )
 RETURNED = re.compile(r"(?:\b(?:return|print|yield|await|in|del|const|let|var)\b[ ]|[A-Za-z0-9_]\()$")
 
@@ -62,16 +67,17 @@ def is_index(before: str, after: str) -> bool:
 
 def is_identifier(word: str, before: str = "") -> bool:
     """Return whether a word is a name in code or mathematics rather than a word of a sentence."""
+    segments = re.split(r"\.|->|::", word)
+    if len(segments) > 1 and segments[-1].lower() in FILE_ENDINGS:
+        return False
     if word in CODE_WORDS or "_" in word or "$" in word:
         return True
-    if "." in word or "->" in word or "::" in word:
-        segments = re.split(r"\.|->|::", word)
-        return segments[-1].lower() not in FILE_ENDINGS and all(each[:1].islower() for each in segments)
+    if len(segments) > 1:
+        return all(each[:1].islower() for each in segments)
     if len(word) == 1:
         return not names_by_letter(word, before)
-    if CAMEL_CASE.fullmatch(word):
-        return word not in CAMEL_CASE_NAMES
-    return MIXED_WITH_DIGITS.fullmatch(word) is not None
+    is_mixed = CAMEL_CASE.fullmatch(word) or MIXED_WITH_DIGITS.fullmatch(word)
+    return is_mixed is not None and word not in CAMEL_CASE_NAMES and word not in NAMES_WITH_DIGITS
 
 
 def names_by_letter(letter: str, before: str) -> bool:

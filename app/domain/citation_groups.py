@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import regex
 
-from app.domain.citation_words import ATTACHED, CONJUNCTIONS, LABELS, PAGE_LABELS, RANGE_WORDS, SEE
+from app.domain.citation_words import ATTACHED, CONJUNCTIONS, LABELS, PAGE_LABELS, RANGE_WORDS, SEE, any_of
 
 OPENINGS = "[【［"
 GROUP_CHARACTERS = 120
@@ -15,11 +15,6 @@ MAX_DIGITS = 3
 """Digits of a passage's number; years and other longer numbers are none."""
 MAX_RANGE = 30
 """Numbers that `[1-30]` may stand for; a wider range is no mark."""
-
-
-def any_of(words: str) -> str:
-    """Return a pattern of words that are separated by white space."""
-    return "|".join(words.split())
 
 
 SPACE = "[ \t\u00a0\u2009\u202f\u3000]{0,2}"
@@ -34,7 +29,7 @@ NUMBER = rf"{PREFIX}\^?\d{{1,20}}"
 RANGE = rf"{SPACE}(?:{DASH}|{GAP}(?:{any_of(RANGE_WORDS)}){GAP}){SPACE}"
 ITEM = rf"(?P<item>{NUMBER}(?:{RANGE}{NUMBER})?)"
 SOURCE = r"(?:(?::\d{1,4})?†[^\[\]【】［］\n]{0,80})?"
-"""What OpenAI's models write behind a number: `†source`, `:0†report.pdf`, `†L3-L9`."""
+"""The source that OpenAI's models write behind a number: `†source`, `:0†report.pdf`, `†L3-L9`."""
 CONJUNCTION = rf"(?:{GAP}(?:{any_of(CONJUNCTIONS)}){GAP}|{SPACE}[{ATTACHED}]{SPACE})"
 SEPARATOR = rf"(?:{SPACE}[,;、，；،؛・]{SPACE}(?:(?:and|und|et|y|e|и|و){SPACE})?|{CONJUNCTION})"
 PAGES = rf"(?:{SPACE},{SPACE}(?:{any_of(PAGE_LABELS)}){SPACE}\.?{SPACE}\d{{1,4}}(?:{DASH}\d{{1,4}})?)?"
@@ -42,7 +37,7 @@ LIST = rf"{ITEM}{SOURCE}(?:{SEPARATOR}{ITEM}{SOURCE})*{PAGES}"
 OPEN, CLOSE = r"[\[［【]", r"[\]］】]"
 NESTED = rf"{OPEN}{SPACE}{LIST}{SPACE}{CLOSE}"
 GROUP = regex.compile(
-    rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*){SPACE}{CLOSE}",
+    rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE}|{PREFIX})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*){SPACE}{CLOSE}",
     regex.IGNORECASE | regex.VERSION1,
 )
 SINGLE = regex.compile(r"\[([1-9][0-9]{0,2})\]")
@@ -59,12 +54,12 @@ class Group(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether code could have the same bracket: digits and commas alone."""
+        """True where code could have the same bracket: digits and separators alone."""
         return PLAIN.fullmatch(self.text) is not None
 
     @property
     def is_list(self) -> bool:
-        """Whether a vector could be written like this."""
+        """True where a vector could be written like this."""
         return self.is_plain and "," in self.text
 
     @property

@@ -6,11 +6,13 @@ import regex
 
 from app.domain.citation_contexts import LOOKAHEAD, is_index, is_operand, is_vector
 from app.domain.citation_groups import GROUP, match_group
+from app.domain.citations import CitationFilter, without_marks
 from app.domain.reply_markup import TAIL_CHARACTERS
 
 FENCED = r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
 SPAN = r"(?<!`)(?P<run>`+)[^`\n]+(?P=run)(?!`)"
 CODE_OR_GROUP = regex.compile(rf"(?P<code>(?ms:{FENCED})|{SPAN})|{GROUP.pattern}", GROUP.flags)
+HARMLESS = str.maketrans("`~<$", "'-\u2039\uff04")
 PARENTHESES = str.maketrans("[]【】［］", "()()()")
 
 
@@ -35,3 +37,10 @@ def _in_parentheses(found: regex.Match[str]) -> str:
     if group.is_list and (is_row or is_vector(before, after)):
         return bracket
     return bracket.translate(PARENTHESES)
+
+
+def citable(text: str) -> str:
+    """Return a quote or name behind which a mark is read as one: without marks, and without a beginning of code."""
+    citation_filter = CitationFilter((), text)
+    unmarked = citation_filter.feed(text) + citation_filter.flush()
+    return without_marks(text.translate(HARMLESS)) if citation_filter.markup.is_open else unmarked

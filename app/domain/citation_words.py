@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def any_of(words: str) -> str:
+    """Return a pattern of words that are separated by white space."""
+    return "|".join(words.split())
+
+
 LABELS = """
 passages? sources? documents? docs? references? refs? citations? cites? cit excerpts? snippets? chunks? evidence quotes?
 results? contexts? quellen? passagen dokumente? textstellen? textpassagen? belege? fundstellen? ausz[uü]ge?
@@ -47,7 +53,8 @@ FILE_ENDINGS = frozenset(
     ending
     for line in (
         "txt pdf md rst docx doc docm pptx ppt xlsx xls csv json xml html htm py js ts rs go com org net edu gov",
-        "de eu fr uk es it nl pl ru jp cn kr ch at io ai dev app info",
+        "de eu fr uk es it nl pl ru jp cn kr ch at io ai dev app info yaml yml toml ini cfg log sql sh css tsx jsx",
+        "java cpp php rb tex rtf odt ods odp epub eml msg zip png jpg jpeg gif svg mp3 mp4",
     )
     for ending in line.split()
 )
@@ -64,6 +71,11 @@ NAMED_BY_A_LETTER = frozenset(
 )
 """Words before a letter that is a name of something, as in "vitamin C"."""
 
+NAMES_WITH_DIGITS = frozenset(
+    ("mp3", "mp4", "h264", "h265", "utf8", "sha256", "base64", "x86", "x64", "md5", "i18n", "k8s")
+)
+"""Names in small letters that look like variables."""
+
 SENTENCE_STARTS = frozenset(
     ("Let", "If", "Set", "The", "For", "When", "Where", "Then", "And", "Here", "Given", "With", "In", "Of", "So", "But")
 )
@@ -71,8 +83,10 @@ SENTENCE_STARTS = frozenset(
 
 VECTOR_NOUNS = """
 vectors? intervals? arrays? matrix matrices tuples? vektor(?:en)? intervall matrize tupel vecteurs? intervalle tableau
-intervalo vettore intervallo вектор интервал массив
+intervalo vettore intervallo вектор интервал массив coordinates koordinaten coordonnées coordenadas
 """
 """Words before numbers that are coordinates or bounds."""
+NAMED_VECTORS = "points? punkte? nodes? vertex punto punkt"
+"""Words before the letter of a name and coordinates, as in "the point P [3, 4]"."""
 VECTOR_NOUNS_ATTACHED = "向量 区间 數組 数组 配列 区間 ベクトル"
 """Such words of languages without spaces."""

@@ -39,7 +39,7 @@ class CitationFilter(ReplyScanner):
         self._defined: set[str] = set()
         """The labels of notes and links that the text defines, such as `^1`."""
         self._is_decided = whole is not None
-        """Whether a number without a definition so far is a mark at once."""
+        """True where a number without a definition so far is a mark at once."""
         self._add_definitions(whole or "", 0, len(whole or ""))
 
     def bracket(self, text: str, position: int, *, final: bool) -> Step:
@@ -57,7 +57,10 @@ class CitationFilter(ReplyScanner):
         after = text[end : end + LOOKAHEAD]
         if not final and len(after) < LOOKAHEAD and "\n" not in after and self._needs_more(group, after):
             return None
-        written = self._written(group, text, end, final=final)
+        definition_end = self._definition_end(group, text, end, final=final)
+        if definition_end:
+            return text[position:definition_end], definition_end
+        written = None if definition_end is None else self._written(group, text, end, final=final)
         return None if written is None else (written, end)
 
     def _needs_more(self, group: Group, after: str) -> bool:
@@ -74,35 +77,36 @@ class CitationFilter(ReplyScanner):
         is_nested_deeply = after[:1] in ("]", "】") and UNFINISHED.search(before)
         if is_nested_deeply or (group.is_list and is_vector(before, after)):
             return group.text
-        is_definition = self._is_definition(group, text, end, final=final)
         label = definable_label(group, before)
-        if is_definition is False and label:
-            is_definition = self._is_defined(label, text, end, final=final)
-        if is_definition is not False:
-            return group.text if is_definition else None
+        is_defined = self._is_defined(label, text, end, final=final) if label else False
+        if is_defined is not False:
+            return group.text if is_defined else None
         known = [number for number in group.numbers if number in self._known]
         self.cited.update(known)
         if not known:
             joins = before.endswith("\\") or (before.endswith("]") and after[:1] in ("(", ":", "{"))
+            joins = joins or (before.endswith("$") and after[:1] == "$")
             return " " if joins else ""
         would_be_read_otherwise = is_indexed or (label is None and LINK_TEXT.search(before))
         marks = "".join(f"[{number}]" for number in known)
         return f"{' ' if would_be_read_otherwise else ''}{marks}{' ' if after[:1] == '(' else ''}"
 
-    def _is_definition(self, group: Group, text: str, end: int, *, final: bool) -> bool | None:
-        """Return whether a bracket begins the definition of a note or a link; None where more text is needed."""
+    def _definition_end(self, group: Group, text: str, end: int, *, final: bool) -> int | None:
+        """Return the end of a note's label or a link's definition; 0 for neither; None where more text is needed."""
         if text[end : end + 1] != ":" or self.markup.head.strip(" "):
-            return False
+            return 0
         limit = end - len(group.text) + HELD_CHARACTERS
         if not group.is_footnote:
             newline = text.find("\n", end, limit)
             if newline < 0 and (not final or len(text) > limit):
                 self.awaited = re.compile("\n")
-                return None if len(text) < limit else False
-            if not is_address(text[end + 1 : newline if newline >= 0 else len(text)]):
-                return False
+                return None if len(text) < limit else 0
+            line_end = newline if newline >= 0 else len(text)
+            if not is_address(text[end + 1 : line_end]):
+                return 0
+            end = line_end
         self._defined.add(group.text[1:-1])
-        return True
+        return end
 
     def _is_defined(self, label: str, text: str, end: int, *, final: bool) -> bool | None:
         """Return whether the text defines a label, within `HELD_CHARACTERS` where more is to come; None where open.
@@ -130,8 +134,8 @@ class CitationFilter(ReplyScanner):
 
 
 def is_address(text: str) -> bool:
-    """Return whether a line is what a link can be defined by; marks in it do not count, since they may be removed."""
-    return ADDRESS.fullmatch(GROUP.sub("", text)) is not None
+    """Return whether a line is all that a link can be defined by, with or without the marks in it."""
+    return any(ADDRESS.fullmatch(each) for each in (text, GROUP.sub("", text)))
 
 
 def definable_label(group: Group, before: str) -> str | None:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from app.domain.citations import without_marks
+from app.domain.citation_imitations import citable, without_imitations
 from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
 from app.domain.language import STOP_WORDS
+from app.domain.mentions import EvidenceText, Mentions, mentions_of
 from app.domain.question_kinds import words_of
+from app.domain.sentences import sentences
+from app.domain.similarity import SimilarityBars
 
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
 
-ABBREVIATIONS = (r"[MDS][rst]\.", r"Mrs\.", r"Prof\.", r"No\.", r"vs\.", r"e\.g\.", r"i\.e\.", r"[A-Z]\.")
-NOT_ABBREVIATED = "".join(rf"(?<!\b{each})" for each in ABBREVIATIONS)
-SENTENCE_END = re.compile(
-    NOT_ABBREVIATED + r"(?<=[.!?\u3002\uff01\uff1f])[\"'\u201d\u2019)\]]*\s+|\n\s*\n|\n(?=\s*[-*•|\d])"
-)
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
+HEADING = re.compile(r"^#{1,6} | #+$")
+"""The marks of a heading in Markdown."""
 RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out", "through", "until", "up", "while"})
 """Stop words of a search that change what a sentence states: "before the holiday" does not support "after it"."""
 
@@ -32,6 +32,8 @@ class Bars(NamedTuple):
 
     sentence: float
     """Cosine of question and sentence."""
+    sentence_named: float
+    """The same for a question with names or numbers, all of which the document mentions."""
     similarity: float
     """Cosine of question and passage, where sentences were not compared by meaning."""
     coverage: float
@@ -40,13 +42,20 @@ class Bars(NamedTuple):
     """The same where nothing was compared by meaning."""
 
 
-MINILM_BARS = Bars(sentence=0.45, similarity=0.5, coverage=0.6, coverage_alone=0.6)
+MINILM_BARS = Bars(sentence=0.4, sentence_named=0.33, similarity=0.5, coverage=0.6, coverage_alone=0.6)
 """Bars for all-MiniLM-L6-v2.
 
-On SQuAD 2.0, among the sentences of the three nearest passages, 3 % of 150 answered questions stay below the bar for
-sentences, and all of 98 on other subjects; no bar for whole passages separates them that well, since a passage has
+On SQuAD 2.0, among the sentences of the three nearest passages, 2 of 60 answered questions stay below the bars for
+sentences, and 78 of 80 on other subjects; no bar for whole passages separates them that well, since a passage has
 several subjects.
 """
+
+
+def bars_of(measured: SimilarityBars | None) -> Bars:
+    """Return the bars with the cosines that were measured for an embedder; None where nothing is compared."""
+    if measured is None:
+        return MINILM_BARS
+    return MINILM_BARS._replace(sentence=measured.sentence, similarity=measured.passage)
 
 
 class Quote(NamedTuple):
@@ -56,14 +65,32 @@ class Quote(NamedTuple):
     sentence: str
 
 
-def quotes_of(passages: Sequence[Passage]) -> list[Quote]:
-    """Return the sentences of the best passages, at most `MAX_QUOTES`."""
-    quotes = [
-        Quote(each, on_one_line(sentence))
-        for each in passages[:CONSIDERED_PASSAGES]
-        for sentence in sentences(each.text)
-    ]
-    return quotes[:MAX_QUOTES]
+def quotes_of(passages: Sequence[Passage], question: str) -> list[Quote]:
+    """Return the sentences that may hold the answer to a question, at most `MAX_QUOTES`.
+
+    They are those of the best passages from documents that mention each name and number of the question, in any of
+    the passages given.
+    """
+    mentions = mentions_of(question)
+    mentioning = documents_with(passages, mentions) if mentions else {each.document_id for each in passages}
+    considered = [each for each in passages if each.document_id in mentioning][:CONSIDERED_PASSAGES]
+    quotes = [Quote(each, on_one_line(sentence)) for each in considered for sentence in sentences(each.text)]
+    stating = [each for each in quotes if not is_heading(each)]
+    return (stating or quotes)[:MAX_QUOTES]
+
+
+def is_heading(quote: Quote) -> bool:
+    """Return whether a quote is a heading, which names its subject and says nothing about it."""
+    heading = HEADING.sub("", quote.sentence)
+    return heading != quote.sentence or heading in quote.passage.heading.split(" > ")
+
+
+def documents_with(passages: Sequence[Passage], mentions: Mentions) -> set[str]:
+    """Return the ids of the documents that mention all names and numbers in their passages, headings or names."""
+    texts: dict[str, list[str]] = {}
+    for each in passages:
+        texts.setdefault(each.document_id, [each.document_name]).extend((each.heading, each.text))
+    return {each for each, parts in texts.items() if EvidenceText(*parts).mentions_all(mentions)}
 
 
 def closest_quote(
@@ -77,7 +104,7 @@ def closest_quote(
         question: The question, for its words.
         bars: The bars of the embedder.
     """
-    if not quotes or not is_near(quotes, similarities, bars):
+    if not quotes or not is_near(quotes, similarities, question, bars):
         return None
     wanted = content_words(question)
     scores = [len(content_words(each.sentence) & wanted) / max(len(wanted), 1) for each in quotes]
@@ -86,10 +113,10 @@ def closest_quote(
     return quotes[scores.index(max(scores))]
 
 
-def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, bars: Bars) -> bool:
+def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: Bars) -> bool:
     """Return whether a sentence reaches the bar by meaning, or its passage one of its own."""
     if similarities is not None:
-        near = max(similarities) >= bars.sentence
+        near = max(similarities) >= (bars.sentence_named if mentions_of(question) else bars.sentence)
         return near or any(each.passage.coverage >= bars.coverage for each in quotes)
     if all(each.passage.similarity is None for each in quotes):
         return any(each.passage.coverage >= bars.coverage_alone for each in quotes)
@@ -101,7 +128,7 @@ def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, bars:
 def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
     """Return a quote with the mark and the source of its passage."""
     number = passages.index(quote.passage) + 1
-    return f"“{without_marks(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
+    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
 
 
 def outline_answer(openings: Sequence[Passage]) -> str:
@@ -112,25 +139,18 @@ def outline_answer(openings: Sequence[Passage]) -> str:
 
 def outline_of(opening: Passage) -> str:
     """Return a document's headings, or its first sentence as a quote where it has none."""
-    return without_marks(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
+    return citable(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
 
 
 def source_label(passage: Passage) -> str:
     """Return document and page of a passage, for readers."""
     page = f", page {passage.page}" if passage.page is not None else ""
-    return f"{' '.join(passage.document_name.split())}{page}"
+    return f"{citable(without_imitations(' '.join(passage.document_name.split())))}{page}"
 
 
 def content_words(text: str) -> set[str]:
     """Return the first six letters of all words with content: endings differ between question and answer."""
     return {word[:6] for word in words_of(text) if word not in STOP_WORDS or word in RELATIONS}
-
-
-def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences and table rows of a text, stripped."""
-    for sentence in SENTENCE_END.split(text):
-        if sentence and (stripped := sentence.strip()):
-            yield stripped
 
 
 def best_sentence(text: str, wanted: Collection[str]) -> str:

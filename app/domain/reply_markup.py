@@ -39,22 +39,27 @@ class ReplyMarkup:
         self.formula = ""
         """The delimiter that may have opened a formula: `$`, `$$`, `\\(` or `\\[`; empty outside."""
         self.is_amount = False
-        """Whether a digit stands behind the `$`, which is money then unless the text has signs of a formula."""
+        """True where a digit stands behind the `$`: money, unless the text has signs of a formula."""
         self.is_carried = False
-        """Whether a code span of an earlier line may go on in the current one."""
+        """True where a code span of an earlier line may go on in the current one."""
         self._tag_in_block = False
         self._after_blank = True
-        """Whether no paragraph is open, so that an indented line is code."""
+        """True where no paragraph is open, so that an indented line is code."""
         self._after_fence = False
-        """Whether the current line closes a code block."""
+        """True where the current line closes a code block."""
         self._after_indented = False
         self._items: list[int] = []
         """Columns at which the content of the enclosing list items begins."""
 
     @property
     def at_line_start(self) -> bool:
-        """Whether a block may begin here."""
+        """True where a block may begin."""
         return LINE_START.fullmatch(self.head) is not None
+
+    @property
+    def is_open(self) -> bool:
+        """True where code or a formula has begun and not ended."""
+        return bool(self.fence or self.span or self.tag or self.formula)
 
     def is_indented_code(self) -> bool:
         """Return whether the current line is a line of an indented code block."""

@@ -16,7 +16,7 @@ IN_SPAN = re.compile(r"[`\n]")
 IN_TAG = re.compile(r"[>\n]")
 RUN = re.compile(r"`+|~+")
 ESCAPABLE = "()[]\\$`~"
-BLANK_LINE = r"\n[ \t]*\n"
+BLANK_LINE = r"\n[ \t\r]*\n"
 FORMULA_ENDS = {
     "$": re.compile(r"(?P<close>(?<![\s\\])\$(?!\d))|\n"),
     "$$": re.compile(rf"(?P<close>\$\$)|{BLANK_LINE}"),
@@ -184,7 +184,7 @@ class ReplyScanner(ABC):
         start = max(position, self._searched.get(kind, 0) - self._offset + position)
         found = pattern.search(text, start, limit)
         if is_open and (found is None or (kind == "$" and found.end() == len(text) and found["close"])):
-            self._searched[kind] = self._offset - position + max(position, len(text.rstrip(" \t\n")) - 2)
+            self._searched[kind] = self._offset - position + max(position, len(text.rstrip(" \t\r\n")) - 2)
             self.awaited = None if found else re.compile(r"[$\n]" if "$" in kind else r"[\])\n]")
             return None
         markup.formula = ""

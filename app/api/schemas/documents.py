@@ -77,6 +77,8 @@ class PassageOut(Output):
     end: int = Field(description="Position after the last character.")
     text: str
     score: float = Field(description="Relevance to the query; higher is better.")
+    similarity: float | None = Field(description="Cosine of query and passage; null if they were not compared.")
+    coverage: float = Field(description="Share of the query's words in the passage by weight, 0 to 1.")
 
 
 def document_json(document: Document) -> JsonObject:
@@ -117,4 +119,6 @@ def passage_json(passage: Passage) -> JsonObject:
         "end": passage.end,
         "text": passage.text,
         "score": passage.score,
+        "similarity": passage.similarity,
+        "coverage": passage.coverage,
     }

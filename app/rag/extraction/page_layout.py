@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks
@@ -30,14 +31,15 @@ def blocks_of_pages(pages: Sequence[Sequence[Line]], title: str | None, limits: 
     levels, spacing = heading_levels(pages), usual_spacing(pages)
     kept = kept_lines(pages, levels)
     has_own = any(each.own for each in kept)
-    writer = BlockWriter(limits)
+    writer = BlockWriter(replace(limits, stop_at=None))  # the time is spent on reading the pages
     textless = []
-    for number, (lines, (indices, own)) in enumerate(zip(pages, kept, strict=True), 1):
-        writer.page = number
-        for group in grouped([lines[index] for index in indices], levels, spacing):
-            write_group(writer, group, levels)
-        if not lines or (has_own and not own):
-            textless.append(number)
+    with writer.until_stopped():
+        for number, (lines, (indices, own)) in enumerate(zip(pages, kept, strict=True), 1):
+            writer.page = number
+            for group in grouped([lines[index] for index in indices], levels, spacing):
+                write_group(writer, group, levels)
+            if not lines or (has_own and not own):
+                textless.append(number)
     document = writer.build(title)
     document.page_count, document.textless_pages = len(pages), textless
     return document

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from app.rag.extraction.blocks import normalize_text
+from app.rag.extraction.blocks import leading_words, normalize_text
 from app.rag.extraction.errors import TOO_MUCH_TEXT, ExtractionError
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.wide_encodings import marked_encoding, unmarked_wide_encoding
@@ -86,12 +86,28 @@ def decode_text(content: bytes, limits: Limits, *, charset: str = "", declared: 
     Raises:
         ExtractionError: the text is longer than the limit.
     """
-    text = decoded_strictly(content, charset, declared=declared)
-    if text is None:
-        text = content.decode(detected_encoding(content), "replace")
+    text = decoded(content, charset, declared=declared)
     if len(text) > limits.characters:
         raise ExtractionError(TOO_MUCH_TEXT)
     return normalize_text(text)
+
+
+def within_limit(content: bytes, limits: Limits, *, charset: str, declared: bool) -> bytes:
+    """Return a file's text up to the limit of characters, as UTF-8 with a byte order mark; all of it if it is within.
+
+    The arguments are those of `decode_text`.
+    """
+    if len(content) <= limits.characters:
+        return content
+    text = decoded(content, charset, declared=declared)
+    if len(text) <= limits.characters:
+        return content
+    return leading_words(text, limits.characters).encode("utf-8-sig", "replace")
+
+
+def decoded(content: bytes, charset: str, *, declared: bool) -> str:
+    text = decoded_strictly(content, charset, declared=declared)
+    return content.decode(detected_encoding(content), "replace") if text is None else text
 
 
 def decoded_strictly(content: bytes, charset: str, *, declared: bool) -> str | None:

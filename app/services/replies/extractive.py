@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.domain.documents import Passage
 from app.domain.evidence import Evidence
-from app.domain.extractive import Quote, closest_quote, outline_answer, quoted_answer, quotes_of
+from app.domain.extractive import Quote, bars_of, closest_quote, outline_answer, quoted_answer, quotes_of
 from app.domain.grounded_prompt import candidates_of
 from app.domain.language import language_of
 from app.domain.refusals import nothing_found
@@ -49,6 +49,8 @@ async def quote_from(search: DocumentSearch, queries: Sequence[str], passages: S
 
 async def find_quote(search: DocumentSearch, queries: Sequence[str], passages: Sequence[Passage]) -> Quote | None:
     """Return the sentence of the best passages that is nearest to the question; None if none is near enough."""
-    quotes = quotes_of(passages)
+    quotes = quotes_of(passages, queries[0])
+    if not quotes:
+        return None
     similarities = await search.similarities(queries, [each.sentence for each in quotes])
-    return closest_quote(quotes, similarities, queries[0])
+    return closest_quote(quotes, similarities, queries[0], bars_of(await search.bars()))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from app.rag.ranking.fusion import (
     relative_to_mean,
     weight_of_words,
 )
+from app.rag.ranking.terms import Forms
 from app.rag.ranking.vectors import max_cosines
 from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, UserCorpus, chunk_count
 
@@ -38,6 +40,8 @@ MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
 MAX_VERSIONS = 4
 """Versions of one name for which rankings are made longer."""
+LARGE_SHARE = 0.1
+"""Of a smaller share of a large corpus all chunks are compared: an index would pass over too many others."""
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -45,10 +49,10 @@ log = logging.getLogger(__name__)
 
 
 class LexicalResult(NamedTuple):
-    """The chunks that match a query's terms, best first, and the weight of each term."""
+    """The chunks that match a query's words, best first, and the weight of each word."""
 
     ranking: Sequence[Ranked]
-    weights: Mapping[str, float]
+    weights: Mapping[Forms, float]
 
 
 class DenseResult(NamedTuple):
@@ -164,11 +168,13 @@ class DocumentSearch:
             return None
 
     async def _search_terms(self, scope: SearchScope, query: str) -> LexicalResult:
-        kind, frequencies = self._database.kind, scope.frequencies(query)
+        kind, frequencies = self._database.kind, await asyncio.to_thread(scope.frequencies, query)
         if not frequencies:
             return LexicalResult((), {})
         by = candidate_terms(frequencies, scope.chunks)
-        matches = await self._database.read_snapshot(find_candidates, kind, scope.owner_id, by, scope.document_hashes)
+        matches = await self._database.read_snapshot(
+            find_candidates, kind, scope, by, large=kind == "postgresql" and self._is_large(scope)
+        )
         return await asyncio.to_thread(lexical_ranking, scope, frequencies, by.clauses, matches)
 
     async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[DenseResult] | None:
@@ -190,7 +196,6 @@ class DocumentSearch:
     async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: Vector) -> Sequence[Ranked]:
         document_ids = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            indexed = scope.whole and scope.chunks > self._large
             chunks = await self._database.read_snapshot(
                 search.nearest_chunks,
                 scope.owner_id,
@@ -198,12 +203,16 @@ class DocumentSearch:
                 vector,
                 scope.depth,
                 document_ids,
-                indexed=indexed,
+                indexed=self._is_large(scope),
             )
             return [Ranked(*each) for each in chunks]
         if (matrix := scope.corpus.matrix) is None:
             return await self._corpora.nearest(scope.documents, embedder.name, vector, scope.depth)
         return await asyncio.to_thread(matrix.nearest, vector, scope.depth, document_ids)
+
+    def _is_large(self, scope: SearchScope) -> bool:
+        """Return whether searching the whole corpus and passing over other documents is faster than searching each."""
+        return scope.chunks > max(self._large, scope.statistics.chunks * LARGE_SHARE)
 
     async def _passages(
         self,
@@ -286,11 +295,17 @@ class SearchScope:
         """Hashed ids of its documents; empty if it covers the whole corpus."""
         return [] if self.whole else [terms.document_hash(each.document_id) for each in self.documents]
 
-    def frequencies(self, query: str) -> dict[str, float]:
-        """Return the hashed terms of a query with the estimated number of chunks that have each, the rarest first."""
+    def frequencies(self, query: str) -> dict[Forms, float]:
+        """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first.
+
+        Blocks for some milliseconds, for a pasted page longer.
+        """
         share = self.chunks / max(self.statistics.chunks, 1)
-        hashes = terms.term_hashes(self.owner_id, terms.query_stems(query))
-        frequencies = {each: share * self.statistics.frequency(each) for each in hashes}
+        languages = dict.fromkeys(each.language for each in self.documents)
+        older = any(each.analysis < terms.ANALYSIS for each in self.documents)
+        words = terms.query_forms(query, languages, older=older)
+        hashed = [terms.term_hashes(self.owner_id, each) for each in words]
+        frequencies = {each: share * self.statistics.frequency(each) for each in hashed}
         return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_TERMS])
 
 
@@ -307,14 +322,21 @@ def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: 
 
 
 def find_candidates(
-    kind: Kind, owner_id: str, by: CandidateTerms, document_hashes: Sequence[str]
+    kind: Kind, scope: SearchScope, by: CandidateTerms, *, large: bool
 ) -> Transaction[list[ChunkTerms]]:
-    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms."""
+    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms.
+
+    With a `large` scope, on PostgreSQL, documents are tested by their ids.
+    """
+    ids = [each.document_id for each in scope.documents] if large and not scope.whole else None
+    matching = functools.partial(
+        search.matching_terms, kind, scope.owner_id, documents=[] if large else scope.document_hashes, document_ids=ids
+    )
     found: list[ChunkTerms] = []
     if by.clauses:
-        found = yield from search.matching_terms(kind, owner_id, by.clauses, document_hashes, MAX_CANDIDATES)
+        found = yield from matching(by.clauses, limit=MAX_CANDIDATES)
     if by.common and len(found) < RANKING_DEPTH:
-        more = yield from search.matching_terms(kind, owner_id, [by.common], document_hashes, CANDIDATES)
+        more = yield from matching([by.common], limit=CANDIDATES)
         known = {each.chunk_key for each in found}
         found = [*found, *(each for each in more if each.chunk_key not in known)]
     return found
@@ -322,25 +344,25 @@ def find_candidates(
 
 def lexical_ranking(
     scope: SearchScope,
-    frequencies: Mapping[str, float],
-    clauses: Sequence[Sequence[str]],
+    frequencies: Mapping[Forms, float],
+    clauses: Sequence[Sequence[Forms]],
     matches: Sequence[ChunkTerms],
 ) -> LexicalResult:
     """Rank the chunks that match the clauses of a query; blocks for some milliseconds."""
     statistics, postings = scope.statistics, Postings([Candidate(*each) for each in matches])
     weights = {}
-    for term in frequencies:
-        frequency = statistics.frequency(term)
-        if scope.whole and not statistics.complete and [term] in clauses and len(matches) < MAX_CANDIDATES:
-            frequency = postings.chunks_with(term)  # exact, since all chunks with the term were found
-        weights[term] = term_weight(frequency, statistics.chunks)
+    for word in frequencies:
+        frequency = statistics.frequency(word)
+        if scope.whole and not statistics.complete and [word] in clauses and len(matches) < MAX_CANDIDATES:
+            frequency = postings.chunks_with(word)  # exact, since all chunks with the word were found
+        weights[word] = term_weight(frequency, statistics.chunks)
     return LexicalResult(postings.rank(weights, statistics.mean_length, scope.depth), weights)
 
 
 def passage_of(
-    chunk: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[str, float]]
+    chunk: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[Forms, float]]
 ) -> Passage:
-    """Build the passage of a chunk; `weights` are of each query's terms."""
+    """Build the passage of a chunk; `weights` are of each query's words."""
     return Passage(
         chunk_id=f"{chunk.document_id}:{chunk.position}",
         document_id=chunk.document_id,

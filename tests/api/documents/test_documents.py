@@ -14,6 +14,7 @@ from app.db.process_leases import LEASE_MS
 from app.db.transaction import Transaction
 from app.domain.ids import new_id
 from app.rag.sandbox import client as sandbox_client
+from tests.support.documents import pdf
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, document_path
 from tests.support.problems import expect_problem, without_request_id
 from tests.support.service import Service, serving, settings
@@ -280,6 +281,13 @@ async def test_search_finds_own_passages(client: ParleyClient) -> None:
         expect_problem(await client.post("/documents/search", json=request | bad), 422, "validation-error")
     await client.delete(document_path(mine))
     assert (await client.post("/documents/search", json=request)).json() == []
+
+
+async def test_search_names_pages(client: ParleyClient) -> None:
+    """A passage over several pages of a PDF is found with the first and the last of them."""
+    await client.ingest(pdf([[(f"The {each} stands here.", 12)] for each in ("oak", "elm", "ash")]), "trees.pdf")
+    [found] = (await client.post("/documents/search", json={"user_id": "ada", "query": "elm"})).json()
+    assert (found["page"], found["page_end"]) == (1, 3)
 
 
 async def test_erased_user_has_no_documents(service: Service) -> None:

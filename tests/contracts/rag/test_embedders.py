@@ -18,6 +18,7 @@ import pytest
 from app.errors import EmbeddingFailed
 from app.http.openai_client import openai_client
 from app.rag.child_process import frame
+from app.rag.models import e5_weights
 from app.rag.models.calibration import calibrate, calibration_pairs
 from app.rag.models.embedding_worker import TEXTS, VECTORS
 from app.rag.models.local_embedder import VECTOR_BYTES, LocalEmbedder
@@ -100,6 +101,27 @@ async def test_calibration_of_this_release(local: LocalEmbedder, model: MiniLm) 
     now = calibrate(model.embed([each.question for each in pairs]), model.embed([each.passage for each in pairs]))
     assert [stored.related, stored.unrelated] == pytest.approx([now.related, now.unrelated], abs=0.02)
     assert 0.4 < stored.bars.sentence < stored.bars.passage < 0.55
+
+
+async def test_multilingual_model() -> None:
+    """A question is nearest to its answer in another language, and both processes use the same model."""
+    question, answer, other = "Where is the station?", "Вокзал находится рядом с рынком.", "猫が魚を食べています。"
+    async with contextlib.aclosing(LocalEmbedder("multilingual")) as embedder:
+        query = await embedder.embed_query(question)
+        right, wrong = await embedder.embed_passages([answer, other])
+        calibration = await embedder.calibration()
+    assert embedder.name == "local:multilingual-e5-small-q4"
+    assert cosine(query, right) > cosine(query, wrong) > 0
+    assert all(map(calibration.knows, (question, answer, other)))
+    assert math.isclose(cosine(query, query), 1, abs_tol=1e-5)
+
+
+def test_other_multilingual_weights_are_refused(tmp_path) -> None:
+    """Only the released weights of the multilingual model are loaded."""
+    (tmp_path / e5_weights.FILE).write_bytes(b"other")
+    for path in (tmp_path / e5_weights.FILE, None):
+        with pytest.raises(EmbeddingFailed, match="the extra `multilingual`"):
+            e5_weights.verified(path)
 
 
 async def suspend_worker(local: LocalEmbedder) -> int:

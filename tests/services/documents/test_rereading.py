@@ -13,6 +13,7 @@ from app.db.ingestion import IngestionProgress
 from app.db.process_leases import LEASE_MS
 from app.domain.documents import Document, DocumentStatus, ExtractedDocument, Stage
 from app.domain.ids import new_id
+from app.rag.ranking.terms import ANALYSIS
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
 from tests.support.hosts import Host, requeue_stalled_documents
@@ -117,7 +118,7 @@ async def test_death_after_replacement(database: Database, hosts: Any) -> None:
     assert claim is not None
     await database.write(ingestion.store_text, claim, IngestionProgress(Stage.STORING), "Some text.")
     for _ in range(2):  # the acknowledgement of the first is lost
-        await database.write(ingestion.mark_ready, claim, ExtractedDocument("Some text.", ()), None)
+        await database.write(ingestion.mark_ready, claim, ExtractedDocument("Some text.", ()), None, ANALYSIS)
     await database.write(process_leases.release, dying)
     assert (await counts(database))["documents"] == 2
     await (await hosts(None)).deleter.recover()

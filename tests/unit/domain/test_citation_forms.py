@@ -88,6 +88,8 @@ MARKS = [
     ("北京[来源：1]。", "北京[1]。", [1]),
     ("Paris [ 1 ].", "Paris [1].", [1]),
     ("Paris [[1]].", "Paris [1].", [1]),
+    ("Paris [Passage [1]].", "Paris [1].", [1]),
+    ("Paris [sources [1], [2]].", "Paris [1][2].", [1, 2]),
     ("Paris [[1], [2]].", "Paris [1][2].", [1, 2]),
     ("Paris [[1][9]].", "Paris [1].", [1]),
     ("**Paris** [1], *Rome* [2]", "**Paris** [1], *Rome* [2]", [1, 2]),
@@ -131,7 +133,7 @@ OTHERS = [
     "x: [1, 2], \"ids\": [1, 2], 'ids': [1, 2]",
     "[1, 2] + [3, 4], [1, 2] = v, [3, 4].sum(), [1, 2]^T, 2 * [3, 4]",
     "f([1, 2]), np.array([[1, 2], [3, 4]]), f(x, [1, 2])",
-    "the vector [3, 4], x ∈ [1, 2], das Intervall [1, 2], 向量[1, 2]",
+    "the vector [3, 4], the point P [3, 4], x ∈ [1, 2], das Intervall [1, 2], 向量[1, 2]",
     "`a[1]` `[1]` ``[1] ` [2]``",
     "`a\nb [1]` c",
     "```\n[1]\n```",
@@ -151,6 +153,7 @@ OTHERS = [
     "[1]: https://x.example",
     'x\n\n[1]: <https://x.example> "Title"\n[2]: /path\n',
     "[^1]: A note.",
+    "Text\r\n\r\n[1]: https://x.example [2]\r\n",
     "Paris[^1] is\n\n[^1]: A note.",
     "[^1]: A note.\n\nParis[^1] is",
     "[Paris][1] is\n\n[1]: https://x.example\n",
@@ -160,7 +163,8 @@ OTHERS = [
 
 PROSE = """
 Paris Umsatz tower France café Größe NASA 1889 CO2 Q3 iPhone U.S. GitHub paris.txt km/h 50% “x” (1889) it's 巴黎 Node.js
-MP3 Paris, Paris! COVID-19 well-known example.com items data results in and/or Straße Москва пример
+MP3 mp3 config.yaml data_x.csv
+Paris, Paris! COVID-19 well-known example.com items data results in and/or Straße Москва пример
 """
 PHRASES = ["vitamin C", "Plan B", "Henry V", "a speed of 5 m", "30 °C", "100 W", "a (French) tower", "the EU (2020)"]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.domain.citations import CitationFilter, citations_in, without_marks
@@ -79,6 +79,7 @@ def test_unknown_marks_are_removed(text: str) -> None:
     assert {int(number) for number in left} <= cited
 
 
+@settings(derandomize=True, max_examples=300)
 @given(PIECES)
 def test_filter_is_idempotent(text: str) -> None:
     """Filtering the released text again changes nothing, so the stored text has the citations of the stream."""

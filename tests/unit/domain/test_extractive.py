@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from app.domain.citations import citations_in
 from app.domain.documents import Passage
 from app.domain.extractive import (
     best_sentence,
@@ -10,8 +13,9 @@ from app.domain.extractive import (
     outline_answer,
     quoted_answer,
     quotes_of,
-    sentences,
 )
+from app.domain.sentences import sentences
+from tests.support.citations import candidates
 
 TEXT = "The tower was finished in 1889. It is 330 metres high!\n\nThe bridge was finished in 1900."
 PASSAGE = Passage("d:0", "d", "paris.txt", None, 0, len(TEXT), TEXT, 1.0)
@@ -30,25 +34,15 @@ def test_best_sentence() -> None:
     assert best_sentence("", ()) == ""
 
 
-def test_abbreviations_end_no_sentence() -> None:
-    """Titles, initials and the like do not end a sentence."""
-    text = "Tickets are booked by Ms. Okafor. Ask Dr. J. Smith, e.g. by mail. Thanks!"
-    assert list(sentences(text)) == [
-        "Tickets are booked by Ms. Okafor.",
-        "Ask Dr. J. Smith, e.g. by mail.",
-        "Thanks!",
-    ]
-
-
 def test_closest_quote() -> None:
     """Similarity and words count together; if no sentence is near enough there is no quote."""
-    quotes = quotes_of([PASSAGE])
+    quotes = quotes_of([PASSAGE], "")
     assert [each.sentence for each in quotes] == list(sentences(TEXT))
     found = closest_quote(quotes, [0.6, 0.1, 0.5], "When was the bridge finished?")
     assert found is not None
     assert found.sentence == "The bridge was finished in 1900."
     assert closest_quote(quotes, [0.1, 0.1, 0.1], "Who is the mayor?") is None
-    there = quotes_of([replace(PASSAGE, coverage=0.9)])
+    there = quotes_of([replace(PASSAGE, coverage=0.9)], "")
     assert closest_quote(there, [0.1, 0.1, 0.1], "When was the bridge finished?") is not None
     assert closest_quote([], [], "Anything?") is None
 
@@ -56,8 +50,8 @@ def test_closest_quote() -> None:
 def test_words_alone_decide() -> None:
     """Without vectors the passage has to cover the question, and the sentence with most of its words is quoted."""
     question = "When was the bridge finished?"
-    assert closest_quote(quotes_of([replace(PASSAGE, coverage=0.5)]), None, question) is None
-    found = closest_quote(quotes_of([replace(PASSAGE, coverage=0.6)]), None, question)
+    assert closest_quote(quotes_of([replace(PASSAGE, coverage=0.5)], ""), None, question) is None
+    found = closest_quote(quotes_of([replace(PASSAGE, coverage=0.6)], ""), None, question)
     assert found is not None
     assert found.sentence == "The bridge was finished in 1900."
 
@@ -65,10 +59,20 @@ def test_words_alone_decide() -> None:
 def test_quoted_answer() -> None:
     """A quote stands with mark, document and page; its own marks are removed."""
     found = [passage("Nothing."), passage("It was built in 1889[7].", page=2)]
-    assert quoted_answer(quotes_of(found)[1], found) == "“It was built in 1889.” [2] (a.txt, page 2)"
+    assert quoted_answer(quotes_of(found, "")[1], found) == "“It was built in 1889.” [2] (a.txt, page 2)"
 
 
 def test_outline_answer() -> None:
     """An outline gives the headings or opening words of each document with marker and source."""
     found = [passage("A text. More.", heading="Taxes; Income"), passage("It begins here. More.", page=1)]
     assert outline_answer(found) == "a.txt: Taxes; Income [1]\na.txt, page 1: “It begins here.” [2]"
+
+
+@pytest.mark.parametrize(
+    "text", ["Use ` in 1889 [3].", "```in 1889", "<code> in 1889", "In $US 1889 [2]", "~~~", "a[1]"]
+)
+def test_quote_leaves_its_mark_readable(text: str) -> None:
+    """A quote and a document's name that begin code cite nothing themselves, and leave the mark behind them one."""
+    found = passage(text, document_name=f"{text} $ [4].txt")
+    for reply in (quoted_answer(quotes_of([found])[0], [found]), outline_answer([found])):
+        assert [each.marker for each in citations_in(reply, candidates(9))] == [1]

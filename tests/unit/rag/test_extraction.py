@@ -165,13 +165,36 @@ def test_markdown():
     )
     assert blocks(source, MARKDOWN) == [
         (BlockKind.HEADING, "All pumps"),
-        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this line."),
+        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this (http://a.b) line."),
         (BlockKind.TABLE, "A | B\n1 | 2"),
         (BlockKind.CODE, "def f():\n    pass"),
         (BlockKind.LIST, "- one\n- two"),
         (BlockKind.PARAGRAPH, "Text"),
     ]
     assert read(source, MARKDOWN).title == "Pumps"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            'See [the manual](https://x.example/m?a=1&b=2 "Manual").',
+            "See the manual (https://x.example/m?a=1&b=2 “Manual”).",
+        ),
+        ("See <https://x.example> and [part](#p).", "See https://x.example and part."),
+        ("[A][d] and [B][d].\n\n[d]: /d.md", "A (/d.md) and B."),
+        ("Text.\n\n[d]: /d.md 'Title'\n[e]: /e.md", "Text.\n\n[d]: /d.md 'Title'\n\n[e]: /e.md"),
+        ("A claim.[^1]\n\n[^1]: Example\n[^b]: A note.", "A claim.[^1]\n\n[^1]: Example\n\n[^b]: A note."),
+        ("![A red pump](p.png) ![logo](l.png)", "A red pump"),
+        ("- [ ] one\n- [x] two", "- [ ] one\n- [x] two"),
+        ("7. one\n8. two", "7. one\n8. two"),
+        ("| A | B |\n|--|--|\n| 1 | [x](y.md) |", "A | B\n1 | x (y.md)"),
+        ("<details><summary>More</summary>\n\nInner **text**\n\n</details>", "More\n\nInner text"),
+    ],
+)
+def test_markdown_keeps_addresses_and_notes(source, text):
+    """Addresses, titles, definitions and footnotes of Markdown are text."""
+    assert read(source, MARKDOWN).text == text
 
 
 def test_word_document():
@@ -305,11 +328,7 @@ def test_unknown_media_type():
 
 
 def test_size_limits():
-    """More characters, pages or unpacked bytes than the limit are refused."""
-    assert failure("a " * 60, PLAIN, Limits(characters=100)) == "document-too-large"
-    assert failure("<p>" + "a " * 60, HTML, Limits(characters=100)) == "document-too-large"
-    assert failure("a\n\n" * 600, PLAIN, Limits(chunks=1)) == "document-too-large"
-    assert failure(pdf([[("a", 12)]] * 3), PDF, Limits(pages=2)) == "document-too-many-pages"
+    """An archive of more unpacked bytes than the limit is refused."""
     assert failure(docx_of("Hello"), DOCX, Limits(unpacked_bytes=1000)) == "document-too-large"
 
 

@@ -49,3 +49,20 @@ def upgrade() -> None:
             "INSERT INTO chunk_words (chunk_words, rowid, words) VALUES ('delete', old.chunk_key, old.words); "
             "INSERT INTO chunk_words (rowid, words) VALUES (new.chunk_key, new.words); END"
         )
+    else:
+        store_for_search()
+
+
+def store_for_search() -> None:
+    """Keep terms in the rows of chunks, and find the vectors of single documents.
+
+    Searches read the terms of a thousand chunks, but the text of only a few: the text is what is stored elsewhere if a
+    row becomes too long. Existing rows stay as they are until they are written again.
+    """
+    op.execute("ALTER TABLE chunks ALTER words SET STORAGE MAIN, ALTER counts SET STORAGE MAIN")
+    if sa.inspect(op.get_bind()).has_table("chunk_vectors"):  # not without the extension
+        index = "ix_chunk_vectors_owner_id_embedder"
+        op.create_index(
+            f"{index}_document_id", "chunk_vectors", ["owner_id", "embedder", "document_id"], if_not_exists=True
+        )
+        op.drop_index(index, "chunk_vectors", if_exists=True)

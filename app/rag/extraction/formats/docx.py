@@ -45,7 +45,8 @@ def read_docx(content: bytes, limits: Limits, _report: ReportProgress, _options:
     try:
         package = OfficePackage(content, limits)
         reader = WordReader(package.main_part("word/document.xml"), limits)
-        reader.read_document()
+        with reader.writer.until_stopped():
+            reader.read_document()
         found = reader.writer.build(package.title())
     except LxmlError as error:
         raise ExtractionError(xml_failure(error)) from error
