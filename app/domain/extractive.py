@@ -11,7 +11,7 @@ from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
 from app.domain.language import STOP_WORDS
-from app.domain.mentions import EvidenceText, Mentions, mentions_of
+from app.domain.mentions import EvidenceText, Mentions, mentions_of, without_names
 from app.domain.question_kinds import words_of
 from app.domain.sentences import sentences
 
@@ -33,6 +33,10 @@ class Bars(NamedTuple):
     """Cosine of question and sentence."""
     sentence_named: float
     """The same for a question with names or numbers, all of which the document mentions."""
+    sentence_sure: float
+    """The same from which on a sentence is near whatever names it shares with the question."""
+    unnamed: float
+    """Cosine of question and sentence below that, both without the names of the question."""
     similarity: float
     """Cosine of question and passage, where sentences were not compared by meaning."""
     coverage: float
@@ -41,7 +45,17 @@ class Bars(NamedTuple):
     """The same where nothing was compared by meaning."""
 
 
-MINILM_BARS = Bars(sentence=0.4, sentence_named=0.33, similarity=0.5, coverage=0.6, coverage_alone=0.6)
+MINILM_BARS = Bars(
+    sentence=0.4,
+    sentence_named=0.33,
+    sentence_sure=0.6,
+    unnamed=0.25,
+    similarity=0.5,
+    coverage=0.6,
+    coverage_alone=0.6,
+)
+    sentence=0.4, sentence_named=0.33, sentence_sure=0.6, unnamed=0.25, similarity=0.5, coverage=0.6, coverage_alone=0.6
+)
 """Bars for all-MiniLM-L6-v2.
 
 On SQuAD 2.0, among the sentences of the three nearest passages, 2 of 60 answered questions stay below the bars for
@@ -115,6 +129,13 @@ def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, quest
     return any(
         each.passage.coverage >= bars.coverage or (each.passage.similarity or 0) >= bars.similarity for each in quotes
     )
+
+
+def question_without_names(question: str) -> str | None:
+    """Return a question without its names; None if it has none, or if nothing with content is left."""
+    mentions = mentions_of(question)
+    rest = without_names(question, mentions)
+    return rest if rest != question and content_words(rest) else None
 
 
 def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:

@@ -8,6 +8,7 @@ from app.domain.extractive import (
     closest_quote,
     content_words,
     outline_answer,
+    question_without_names,
     quoted_answer,
     quotes_of,
 )
@@ -56,6 +57,25 @@ def test_quoted_answer() -> None:
     """A quote stands with mark, document and page; its own marks are removed."""
     found = [passage("Nothing."), passage("It was built in 1889[7].", page=2)]
     assert quoted_answer(quotes_of(found, "")[1], found) == "“It was built in 1889.” [2] (a.txt, page 2)"
+
+
+def test_question_without_names() -> None:
+    """Names and identifiers are left out; a question that has nothing else, or no names, has no such form."""
+    assert question_without_names("When was Ingrid Solberg born?") == "When was born?"
+    assert question_without_names("How much does the P200 weigh?") == "How much does the weigh?"
+    assert question_without_names("Who is Omar Reyes?") is None
+    assert question_without_names("How much does it weigh?") is None
+
+
+def test_quotes_of_documents_with_all_names() -> None:
+    """Sentences come from documents that mention all names of the question; a heading is none."""
+    found = [
+        passage("# X100\n\nThe warranty lasts two years.", document_id="one", document_name="x100.md"),
+        passage("The warranty lasts three years.", document_id="two", heading="X200"),
+    ]
+    assert [each.sentence for each in quotes_of(found, "How long is the warranty of the X200?")] == [found[1].text]
+    assert [each.sentence for each in quotes_of(found, "And of the X100?")] == ["The warranty lasts two years."]
+    assert quotes_of(found, "How long is the warranty of the X300?") == []
 
 
 def test_outline_answer() -> None:
