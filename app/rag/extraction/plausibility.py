@@ -25,11 +25,11 @@ LEFT_OUT_OF_PAGE = 0.8
 CONTROLS = 0.08
 """Share of control characters above which the others are no text either: they stand for blanks and letters."""
 ENOUGH_LETTERS = 40
-"""Letters of a page without which its letters are not judged."""
+"""Letters and accents of a page without which they are not judged."""
 LATIN_LETTERS, LATIN_WORDS = 100, 20
 FREQUENT = frozenset("eaionrstl")
 """Letters that are 60 % and more of the text of any language with Latin letters."""
-FREQUENT_SHARE = 0.4
+FREQUENT_SHARE = 0.35
 VOWELS = frozenset("aeiouyæœøıł")
 WITHOUT_VOWELS = 0.3
 """Share of words without a vowel, less than 5 % in a text."""
@@ -38,16 +38,20 @@ WORD = re.compile(r"\b[^\W\d_]{3,}\b")
 WESTERN_SHARE = 0.4
 """Share of the letters from À to ÿ, at most 20 % in a text: that of other alphabets read as Windows-1252."""
 SWITCHES = 0.25
-"""Changes of the script within words, for each letter."""
+"""Changes of the script, for each letter: a text has at least some words in one."""
+COMBINING_SHARE = 0.15
+"""Share of accents that do not combine with the letter before them to one character."""
 RARE_HAN = 0.3
 """Share of Chinese letters from the extension A, which are hardly used."""
 SYMBOL_SHARE, SYMBOL_KINDS, SYMBOLS = 0.8, 10, 60
 """Share, kinds and number of punctuation marks of what is no text, repetitions aside."""
 EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "HALFWIDTH", "FULLWIDTH"})
 WITH_ANY = frozenset(
-    {"GREEK", "MATHEMATICAL", "MODIFIER", "MICRO", "DOUBLE-STRUCK", "SCRIPT", "BLACK-LETTER", "ANGSTROM"}
+    {"MATHEMATICAL", "MODIFIER", "MICRO", "DOUBLE-STRUCK", "SCRIPT", "BLACK-LETTER", "ANGSTROM", "VARIATION"}
 )
-"""Scripts of letters that stand within words of another, as in formulas and units."""
+"""Beginnings of the names of letters that are used in any script."""
+MIXED = [{"LATIN", "CJK"}, {"LATIN", "GREEK"}, {"LATIN", "COMBINING"}, {"CYRILLIC", "COMBINING"}]
+"""Scripts that stand next to each other in texts, such as formulas."""
 
 
 def readable_lines(lines: Sequence[Line]) -> list[Line]:
@@ -79,13 +83,13 @@ def is_garbled(text: str) -> bool:
         return True
     if text.isascii():
         return is_enciphered(text) or is_punctuation(text)
-    letters = [each for each in text if each.isalpha()]
+    letters = [each for each in text if unicodedata.category(each)[0] in "LM"]
     if len(letters) >= ENOUGH_LETTERS:
         western = sum("\xc0" <= each <= "\xff" for each in letters)
         rare = sum("\u3400" <= each <= "\u4dbf" for each in letters)
         if western > WESTERN_SHARE * len(letters) or rare > RARE_HAN * len(letters):
             return True
-        if script_switches(text) > SWITCHES * len(letters):
+        if mixes_scripts(text):
             return True
     return is_enciphered(text) or is_punctuation(text)
 
@@ -109,20 +113,18 @@ def is_punctuation(text: str) -> bool:
     )
 
 
-def script_switches(text: str) -> int:
-    """Return how often the script changes within words, where texts do not mix the two."""
-    return sum(
-        1
-        for before, after in pairwise(map(script_of, text))
-        if before and after and before != after and {before, after} != {"LATIN", "CJK"}
-    )
+def mixes_scripts(text: str) -> bool:
+    """Return whether letters and accents of different scripts stand next to each other, blanks aside."""
+    scripts = [script for each in unicodedata.normalize("NFC", text) if (script := script_of(each))]
+    switches = sum(before != after and {before, after} not in MIXED for before, after in pairwise(scripts))
+    return switches > SWITCHES * len(scripts) or scripts.count("COMBINING") > COMBINING_SHARE * len(scripts)
 
 
 def script_of(character: str) -> str:
-    """Return the script of a letter; empty for other characters, and letters that are used in any script."""
+    """Return the script of a letter or accent; empty for other characters, and letters that are used in any script."""
     if character.isascii():
         return "LATIN" if character.isalpha() else ""
-    if not character.isalpha():
+    if unicodedata.category(character)[0] not in "LM":
         return ""
     name = unicodedata.name(character, "").partition(" ")[0]
     return "CJK" if name in EAST_ASIAN else "" if name in WITH_ANY else name

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  letters of double width
 import random
+import unicodedata
 
 import pytest
 
@@ -51,6 +52,8 @@ GARBAGE = {
         "latin-1"
     ),
     "letters of many scripts": "".join(CHANCE.choice("aжθשبकกあ한გአԱ") for _ in range(200)),
+    "Japanese glyph numbers": "ɹɹং Θͨ͘͠ͱ͍;ݱ ၊ఆ͞Εͨ༗ ަػྲྀి౯ͷͻͱͭͷ੨͍র໌Ͱ͢ ͋ΒΏΔಁ໌ͳ༓ྶͷෳ߹ ෩ܠΈΜͳͱ͍ ͘͠໌໓͠ͳ͕Β͍͔ʹ",
+    "glyph numbers one below the other": " ".join("ୈೋୈҰ߲ͷදͷ੨৭ͷ౮Րͷ߲ୈࡾ߸ؚΉΛؚΉ੨৭ͷ౮Րͷҹͷ߲Λআ͖ҎԼ͜ͷද߲ͷ੨৭ࡾ߸" * 2),
     "rare Chinese letters": "".join(chr(CHANCE.randrange(0x3400, 0x4DB0)) for _ in range(200)),
     "punctuation": "".join(CHANCE.choice("!\"#%&'()*,-./:;?@[]_{}") for _ in range(300)),
 }
@@ -80,6 +83,14 @@ TEXTS = {
     "Japanese": "この原子炉はイングリッドが設計し、冷却にはビスマスを使用します。APIのKEYをJSONでPOSTする。A社とB社のC案です。",
     "Korean": "원자로는 잉그리드 솔베르그가 설계했으며 냉각 회로는 녹은 비스무트를 사용한다. A4용지와 B형을 C사에서 산다.",
     "Thai": "เครื่องปฏิกรณ์ออกแบบโดยวิศวกรชาวนอร์เวย์ และวงจรหล่อเย็นใช้บิสมัทหลอมเหลว แท่งควบคุมทำจากแฮฟเนียม",
+    "accents of their own": unicodedata.normalize(
+        "NFD", "Về phía bắc, các kỹ sư đã thiết kế lò phản ứng. Ọ̀rẹ́ mi, ẹ̀kọ́ yìí wúlò."
+    ),
+    "many languages": "English Deutsch Français Русский العربية हिन्दी 日本語 한국어 עברית ไทย Ελληνικά ქართული Հայերեն தமிழ் বাংলা",
+    "vertical Japanese": " ".join(
+        "この原子炉はイングリッドが設計し、冷却にはビスマスを使用します。制御棒はハフニウム製です。"
+    ),
+    "Arabic with points": "صَمَّمَتِ المُفَاعِلَ إنغريد سولبرغ، وَتَسْتَخْدِمُ دائِرَةُ التَّبْرِيدِ البِزْمُوتَ المُنْصَهِرَ، X-12.",
     "numbers": "\n".join(
         f"{n} {n * 37 % 1000}.{n % 10} ({n * 91 % 777}) -{n} % | 12.5/3 {n}:{n + 4}" for n in range(30)
     ),
