@@ -11,7 +11,7 @@ from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
 from app.domain.language import STOP_WORDS
-from app.domain.mentions import EvidenceText, Mentions, mentions_of
+from app.domain.mentions import EvidenceText, Mentions, mentions_of, without_names
 from app.domain.question_kinds import words_of
 from app.domain.sentences import sentences
 from app.domain.similarity import SimilarityBars
@@ -19,6 +19,8 @@ from app.domain.similarity import SimilarityBars
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
 
+CUT = " \u2026"
+"""End of a sentence that is cut."""
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
 HEADING = re.compile(r"^#{1,6} | #+$")
@@ -27,35 +29,8 @@ RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out
 """Stop words of a search that change what a sentence states: "before the holiday" does not support "after it"."""
 
 
-class Bars(NamedTuple):
-    """The least values for passages and sentences that may hold an answer; those of cosines belong to an embedder."""
-
-    sentence: float
-    """Cosine of question and sentence."""
-    sentence_named: float
-    """The same for a question with names or numbers, all of which the document mentions."""
-    similarity: float
-    """Cosine of question and passage, where sentences were not compared by meaning."""
-    coverage: float
-    """Share of the question's words in a passage, by their weight."""
-    coverage_alone: float
-    """The same where nothing was compared by meaning."""
-
-
-MINILM_BARS = Bars(sentence=0.4, sentence_named=0.33, similarity=0.5, coverage=0.6, coverage_alone=0.6)
-"""Bars for all-MiniLM-L6-v2.
-
-On SQuAD 2.0, among the sentences of the three nearest passages, 2 of 60 answered questions stay below the bars for
-sentences, and 78 of 80 on other subjects; no bar for whole passages separates them that well, since a passage has
-several subjects.
-"""
-
-
-def bars_of(measured: SimilarityBars | None) -> Bars:
-    """Return the bars with the cosines that were measured for an embedder; None where nothing is compared."""
-    if measured is None:
-        return MINILM_BARS
-    return MINILM_BARS._replace(sentence=measured.sentence, similarity=measured.passage)
+LEAST_COVERAGE = 0.6
+"""Share of a question's words, by their weight, with which a passage may hold the answer, whatever the cosines."""
 
 
 class Quote(NamedTuple):
@@ -94,7 +69,7 @@ def documents_with(passages: Sequence[Passage], mentions: Mentions) -> set[str]:
 
 
 def closest_quote(
-    quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: Bars = MINILM_BARS
+    quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: SimilarityBars | None
 ) -> Quote | None:
     """Return the quote closest to a question by meaning and words together; None where none is close enough.
 
@@ -102,7 +77,7 @@ def closest_quote(
         quotes: The quotes to choose from.
         similarities: The cosine of each quote and the question; None where words alone decide.
         question: The question, for its words.
-        bars: The bars of the embedder.
+        bars: The bars of the embedder; None where words alone decide.
     """
     if not quotes or not is_near(quotes, similarities, question, bars):
         return None
@@ -113,28 +88,44 @@ def closest_quote(
     return quotes[scores.index(max(scores))]
 
 
-def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: Bars) -> bool:
+def is_near(
+    quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: SimilarityBars | None
+) -> bool:
     """Return whether a sentence reaches the bar by meaning, or its passage one of its own."""
+    if any(each.passage.coverage >= LEAST_COVERAGE for each in quotes):
+        return True
+    if bars is None:
+        return False
     if similarities is not None:
-        near = max(similarities) >= (bars.sentence_named if mentions_of(question) else bars.sentence)
-        return near or any(each.passage.coverage >= bars.coverage for each in quotes)
-    if all(each.passage.similarity is None for each in quotes):
-        return any(each.passage.coverage >= bars.coverage_alone for each in quotes)
-    return any(
-        each.passage.coverage >= bars.coverage or (each.passage.similarity or 0) >= bars.similarity for each in quotes
-    )
+        return max(similarities) >= (bars.sentence_named if mentions_of(question) else bars.sentence)
+    return any((each.passage.similarity or 0) >= bars.passage for each in quotes)
+
+
+def question_without_names(question: str) -> str | None:
+    """Return a question without its names; None if it has none, or if nothing with content is left."""
+    mentions = mentions_of(question)
+    rest = without_names(question, mentions)
+    return rest if rest != question and content_words(rest) else None
 
 
 def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
     """Return a quote with the mark and the source of its passage."""
     number = passages.index(quote.passage) + 1
-    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
+    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage, page_of(quote))})"
+
+
+def page_of(quote: Quote) -> int | None:
+    """Return the page on which a quote begins."""
+    words = quote.sentence.removesuffix(CUT).split()
+    found = re.search(r"\s+".join(map(re.escape, words)), quote.passage.text)
+    return quote.passage.page_at(quote.passage.start + (found.start() if found is not None else 0))
 
 
 def outline_answer(openings: Sequence[Passage]) -> str:
     """Return a line for each document: its source, headings or first sentence, and citation mark."""
-    lines = [f"{source_label(each)}: {outline_of(each)} [{number}]" for number, each in enumerate(openings, 1)]
-    return "\n".join(lines)
+    return "\n".join(
+        f"{source_label(each, each.page)}: {outline_of(each)} [{number}]" for number, each in enumerate(openings, 1)
+    )
 
 
 def outline_of(opening: Passage) -> str:
@@ -142,10 +133,10 @@ def outline_of(opening: Passage) -> str:
     return citable(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
 
 
-def source_label(passage: Passage) -> str:
-    """Return document and page of a passage, for readers."""
-    page = f", page {passage.page}" if passage.page is not None else ""
-    return f"{citable(without_imitations(' '.join(passage.document_name.split())))}{page}"
+def source_label(passage: Passage, page: int | None) -> str:
+    """Return the document of a passage and a page of it, for readers."""
+    name = citable(without_imitations(" ".join(passage.document_name.split())))
+    return name if page is None else f"{name}, page {page}"
 
 
 def content_words(text: str) -> set[str]:
@@ -163,4 +154,4 @@ def on_one_line(sentence: str) -> str:
     line = " ".join(sentence.split())
     if len(line) <= MAX_SENTENCE_CHARACTERS:
         return line
-    return f"{line[:MAX_SENTENCE_CHARACTERS].rpartition(' ')[0] or line[:MAX_SENTENCE_CHARACTERS]} …"
+    return f"{line[:MAX_SENTENCE_CHARACTERS].rpartition(' ')[0] or line[:MAX_SENTENCE_CHARACTERS]}{CUT}"

@@ -102,6 +102,14 @@ def mentions_of(question: str) -> Mentions:
     return Mentions(frozenset(identifiers), frozenset(numbers), frozenset(names - GENERIC), frozenset(pairs))
 
 
+def without_names(text: str, mentions: Mentions) -> str:
+    """Return a text on one line without the words that begin with a name or identifier, or the text if none does."""
+    names = (*mentions.names, *mentions.identifiers)
+    words = text.split()
+    kept = [each for each in words if not re.sub(r"[\W_]", "", fold(each)).startswith(names)] if names else words
+    return text if len(kept) == len(words) else " ".join(kept)
+
+
 def is_title_case(question: str) -> bool:
     """Return whether most words have a capital, which then says nothing about names."""
     words = TOKEN.findall(question)

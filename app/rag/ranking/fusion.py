@@ -17,7 +17,7 @@ NO_CONFIDENCE, FULL_CONFIDENCE = 0.4, 0.6
 MIN_DISTANCE = 1e-6
 LONG_QUESTION = 40
 """Words of a question for which the ranking by words has half of its weight."""
-STEEPNESS = 4
+STEEPNESS = 6
 
 
 class Ranking(NamedTuple):

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 
 from app.domain.documents import Passage
 from app.domain.evidence import Evidence
-from app.domain.extractive import Quote, bars_of, closest_quote, outline_answer, quoted_answer, quotes_of
+from app.domain.extractive import (
+    Quote,
+    closest_quote,
+    outline_answer,
+    question_without_names,
+    quoted_answer,
+    quotes_of,
+)
 from app.domain.grounded_prompt import candidates_of
 from app.domain.language import language_of
+from app.domain.mentions import mentions_of, without_names
 from app.domain.refusals import nothing_found
 from app.domain.retrieval import RetrievalResult, RetrievalStatus
 from app.services.search.service import DocumentSearch
@@ -48,9 +56,20 @@ async def quote_from(search: DocumentSearch, queries: Sequence[str], passages: S
 
 
 async def find_quote(search: DocumentSearch, queries: Sequence[str], passages: Sequence[Passage]) -> Quote | None:
-    """Return the sentence of the best passages that is nearest to the question; None if none is near enough."""
-    quotes = quotes_of(passages, queries[0])
+    """Return the sentence of the best passages that is nearest to the question; None if none is near enough.
+
+    A sentence that is near because of the names alone is not: the date of a person's birth is not in a sentence that
+    has the person's name and another subject.
+    """
+    question = queries[0]
+    quotes = quotes_of(passages, question)
     if not quotes:
         return None
-    similarities = await search.similarities(queries, [each.sentence for each in quotes])
-    return closest_quote(quotes, similarities, queries[0], bars_of(await search.bars()))
+    bars, similarities = await search.bars(), await search.similarities(queries, [each.sentence for each in quotes])
+    quote = closest_quote(quotes, similarities, question, bars)
+    rest = question_without_names(question)
+    if quote is None or rest is None or similarities is None or bars is None or max(similarities) >= bars.sentence_sure:
+        return quote
+    mentions = mentions_of(question)
+    unnamed = await search.similarities([rest], [without_names(each.sentence, mentions) for each in quotes])
+    return quote if unnamed is None or max(unnamed) >= bars.unnamed else None

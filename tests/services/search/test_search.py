@@ -182,6 +182,15 @@ async def test_versions_leave_enough_passages(database: Database) -> None:
     assert [each.document_id for each in passages] == [newest] * 100
 
 
+async def test_old_version_says_more(database: Database) -> None:
+    """A newer version that is only as near as everything is does not hide what the older one says."""
+    owner, embedder = await new_owner(database), Directions()
+    await new_document(database, owner, "Of cars.", name="a.md", embedder=embedder)
+    await new_document(database, owner, "Of tea.", name="a.md", embedder=embedder)
+    found = await found_texts(DocumentSearch(database, embedder), owner, "vehicle")
+    assert found[0] == "Of cars."
+
+
 async def test_search_without_documents(database: Database) -> None:
     """The result is empty, and the embedder is not called."""
     owner = await new_owner(database)
