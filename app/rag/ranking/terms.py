@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from app.domain.language import STOP_WORDS, language_of, stop_words
+from app.domain.language import STOP_WORDS
 from app.rag.chunking.identifiers import identifier_parts, joined_identifiers
 from app.rag.ranking.stemming import STEMMED_LANGUAGES, folded, porter, stems_of
 
@@ -77,22 +77,22 @@ def index_chunk(
 def query_forms(query: str, languages: Collection[str | None] = (None,), *, older: bool = False) -> list[Forms]:
     """Return the words to search for, each once: those that are no stop words, and identifiers joined and in parts.
 
+    Stop words are English ones alone: without those of other languages fewer passages are found, and none are better.
+
     Args:
         query: The question or search words of a user.
         languages: Those of the documents, of which each has the stems of its own.
         older: True if some of the documents have the terms of an older analysis.
     """
     analysed = list(dict.fromkeys(each if each in STEMMED_LANGUAGES else None for each in languages)) or [None]
-    language = language_of(query)
-    stopped = stop_words(language) if language is not None and language in languages else STOP_WORDS
 
     def forms(word: str) -> Forms:
         stems = [stem for each in analysed for stem in stems_of(word, each)]
         return tuple(dict.fromkeys([*stems, *(older_stems(word) if older else ())]))
 
     words = list(plain_words(query))
-    significant = [each for each in words if folded(each) not in stopped]
-    parts = [each for each in identifier_parts(query) if each not in stopped]
+    significant = [each for each in words if folded(each) not in STOP_WORDS]
+    parts = [each for each in identifier_parts(query) if each not in STOP_WORDS]
     searched = map(forms, [*(significant or words), *joined_identifiers(query), *parts])
     return list(dict.fromkeys(each for each in searched if each))
 
