@@ -335,7 +335,7 @@ def find_candidates(
     found: list[ChunkTerms] = []
     if by.clauses:
         found = yield from matching(by.clauses, limit=MAX_CANDIDATES)
-    if by.common and len(found) < RANKING_DEPTH:
+    if by.common and len(found) < scope.depth:
         more = yield from matching([by.common], limit=CANDIDATES)
         known = {each.chunk_key for each in found}
         found = [*found, *(each for each in more if each.chunk_key not in known)]
