@@ -27,7 +27,7 @@ async def search(bench, database: str) -> None:
     chunks = 5_000 if bench.options.quick else CHUNKS
     bench.report.head("search", database, f"{chunks:,} chunks of one user; first: the first search", report.SEARCH)
     contender = bench.servers.new(SERVICE, database)
-    await fill(contender.url, USER, chunks, LocalEmbedder.name)
+    await fill(contender.url, USER, chunks, LocalEmbedder().name)
     with stopping([contender]):
         await contender.server.start()
         first = await first_search(contender)

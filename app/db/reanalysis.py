@@ -1,7 +1,7 @@
-"""Transactions that renew what ready documents are found by, from their text; they stay ready meanwhile.
+"""Transactions that renew the search terms of ready documents, from their text; they stay ready meanwhile.
 
 The language is stored before the first chunk is renewed and the version of the analysis after the last one: between the
-two a search looks for the terms of both, as each chunk has either. A claim of a dead process is ended by
+two a query has the terms of both, as each chunk has either. A claim of a dead process is ended by
 `app.db.reembedding`, which also deletes the vectors that it may have left; then the document is claimed here again.
 """
 
@@ -90,7 +90,7 @@ def beginning(claim: ReadyClaim, length: int) -> Transaction[str]:
 
 
 def store_language(claim: ReadyClaim, language: str | None) -> Transaction[None]:
-    """Store a document's language, in which searches look for it from now on.
+    """Store a document's language, with the stems of which queries are made from now on.
 
     Raises:
         ClaimLost: as do `store_terms` and `activate`.

@@ -34,13 +34,13 @@ ASSIGNMENT = re.compile(r"[\w\])}'\"][ ]?[:+*/-]?==?[ ]?$")
 OPERATOR_BEFORE = re.compile(r"[\w\])}][ ]?(?:[×·∈∉⊂⊆≈≠≤≥±∪∩⊗])[ ]?$|[\w\])}](?:[+*]|[ ][+*<>][ ])$")
 ARGUMENT = re.compile(r"[A-Za-z0-9_]\((?:[^()]*,)?[ ]?$")
 KEY = re.compile(r"(?:[\"']|(?<![\w.])(?P<word>[A-Za-z_]\w*)):[ ]?$")
-LOWER_CASE_LETTER = re.compile(r"(?<![\w'’.\-/°%])(?<!\d )[b-df-hj-np-tv-xz] $")
+LOWER_CASE_LETTER = re.compile(r"(?<![\w'’.\-/°%])(?<!\d )[bcdfghjlmnpqrtvx] $")
 VECTOR_NOUN = re.compile(
     rf"\b(?:{any_of(VECTOR_NOUNS)})[ ](?:[A-Za-z][ ])?$|\b(?:{any_of(NAMED_VECTORS)})[ ][A-Za-z][ ]$"
     rf"|(?:{any_of(VECTOR_NOUNS_ATTACHED)})[ ]?$",
     re.IGNORECASE,
 )
-RETURNED = re.compile(r"(?:\b(?:return|print|yield|await|in|del|const|let|var)\b[ ]|[A-Za-z0-9_]\()$")
+RETURNED = re.compile(r"^[ \t]*(?:return|print|yield|await|const|let|var)[ ]$|[A-Za-z0-9_]\($")
 
 
 def is_index(before: str, after: str) -> bool:

@@ -41,8 +41,8 @@ PAGE_LABELS = "pp? pages? seiten? s стр с págs? pag"
 CODE_WORDS = frozenset(
     word
     for line in (
-        "arr arrs array arrays vec vector matrix mat tensor tuple dict lst buf buffer tmp args argv kwargs params",
-        "props ptr ptrs str df idx res ret nums vals elems cols dp memo obj objs src dst char int float double bool",
+        "arr arrs array arrays vec mat dict lst buf tmp args argv kwargs",
+        "ptr ptrs str df idx ret nums vals elems cols dp memo obj objs src dst int bool",
         "byte uint foo bar baz qux xs ys zs sys fn ARGV ARGS",
     )
     for word in line.split()

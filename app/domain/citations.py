@@ -71,7 +71,7 @@ class CitationFilter(ReplyScanner):
         """Return a bracket as it is to be released; None where more text is needed to decide."""
         before, after = self.markup.tail, text[end : end + LOOKAHEAD].partition("\n")[0]
         is_link = group.text[0] == "[" and after[:1] == "("
-        is_indexed = is_index(before, after)
+        is_indexed = is_index(before, after) or (group.numbers == (0,) and "a" <= before[-1:] <= "z")
         if not group.numbers or is_link or after[:1] == "{" or is_operand(before) or (is_indexed and group.is_plain):
             return group.text
         is_nested_deeply = after[:1] in ("]", "】") and UNFINISHED.search(before)
@@ -144,9 +144,14 @@ def definable_label(group: Group, before: str) -> str | None:
     return label if group.text == f"[{label}]" and (group.is_footnote or LINK_TEXT.search(before)) else None
 
 
+def may_have_marks(text: str) -> bool:
+    """Return whether a text has a number behind an opening bracket."""
+    return any(opening in text for opening in OPENINGS) and MAY_BE_MARK.search(text) is not None
+
+
 def citations_in(text: str, candidates: Sequence[Citation]) -> list[Citation]:
     """Return the candidates that a text cites, in the order of `candidates`."""
-    if not MAY_BE_MARK.search(text):
+    if not may_have_marks(text):
         return []
     citation_filter = CitationFilter([each.marker for each in candidates], text)
     citation_filter.feed(text)
@@ -156,7 +161,7 @@ def citations_in(text: str, candidates: Sequence[Citation]) -> list[Citation]:
 
 def without_marks(text: str) -> str:
     """Remove all citation marks from an earlier reply, whose numbers a model would take for its own passages."""
-    if not MAY_BE_MARK.search(text):
+    if not may_have_marks(text):
         return text
     citation_filter = CitationFilter((), text)
     return citation_filter.feed(text) + citation_filter.flush()

@@ -19,6 +19,8 @@ from app.domain.similarity import SimilarityBars
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
 
+CUT = " \u2026"
+"""End of a sentence that is cut."""
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
 HEADING = re.compile(r"^#{1,6} | #+$")
@@ -128,13 +130,21 @@ def is_near(quotes: Sequence[Quote], similarities: Sequence[float] | None, quest
 def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
     """Return a quote with the mark and the source of its passage."""
     number = passages.index(quote.passage) + 1
-    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
+    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage, page_of(quote))})"
+
+
+def page_of(quote: Quote) -> int | None:
+    """Return the page on which a quote begins."""
+    words = quote.sentence.removesuffix(CUT).split()
+    found = re.search(r"\s+".join(map(re.escape, words)), quote.passage.text)
+    return quote.passage.page_at(quote.passage.start + (found.start() if found is not None else 0))
 
 
 def outline_answer(openings: Sequence[Passage]) -> str:
     """Return a line for each document: its source, headings or first sentence, and citation mark."""
-    lines = [f"{source_label(each)}: {outline_of(each)} [{number}]" for number, each in enumerate(openings, 1)]
-    return "\n".join(lines)
+    return "\n".join(
+        f"{source_label(each, each.page)}: {outline_of(each)} [{number}]" for number, each in enumerate(openings, 1)
+    )
 
 
 def outline_of(opening: Passage) -> str:
@@ -142,10 +152,10 @@ def outline_of(opening: Passage) -> str:
     return citable(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
 
 
-def source_label(passage: Passage) -> str:
-    """Return document and page of a passage, for readers."""
-    page = f", page {passage.page}" if passage.page is not None else ""
-    return f"{citable(without_imitations(' '.join(passage.document_name.split())))}{page}"
+def source_label(passage: Passage, page: int | None) -> str:
+    """Return the document of a passage and a page of it, for readers."""
+    name = citable(without_imitations(" ".join(passage.document_name.split())))
+    return name if page is None else f"{name}, page {page}"
 
 
 def content_words(text: str) -> set[str]:
@@ -163,4 +173,4 @@ def on_one_line(sentence: str) -> str:
     line = " ".join(sentence.split())
     if len(line) <= MAX_SENTENCE_CHARACTERS:
         return line
-    return f"{line[:MAX_SENTENCE_CHARACTERS].rpartition(' ')[0] or line[:MAX_SENTENCE_CHARACTERS]} …"
+    return f"{line[:MAX_SENTENCE_CHARACTERS].rpartition(' ')[0] or line[:MAX_SENTENCE_CHARACTERS]}{CUT}"

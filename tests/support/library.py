@@ -13,7 +13,7 @@ from app.db.vectors import store_vectors
 from app.domain.ids import new_id
 from app.errors import EmbeddingFailed
 from app.rag.models.calibration import Calibration
-from app.rag.ranking.terms import index_chunk
+from app.rag.ranking.terms import ANALYSIS, index_chunk
 from tests.support.sql import run_sql
 
 CHUNK = """
@@ -76,6 +76,7 @@ async def new_document(
     embedder: Directions | None = None,
     status: str = "ready",
     name: str | None = None,
+    language: str | None = None,
 ) -> str:
     """Store a document with these chunks, named after the first one if it has no name, and return its id."""
     document_id = new_id()
@@ -93,10 +94,12 @@ async def new_document(
                 generation=1,
                 embedding=embedder and embedder.name,
                 chunk_count=len(texts),
+                language=language,
+                analysis=ANALYSIS,
                 created_at=1,
             )
         )
-    await database.write(chunks, database, owner_id, document_id, texts, 1, embedder)
+    await database.write(chunks, database, owner_id, document_id, texts, 1, embedder, language)
     return document_id
 
 
@@ -107,11 +110,12 @@ def chunks(
     texts: Sequence[str],
     generation: int,
     embedder: Directions | None,
+    language: str | None = None,
 ) -> Transaction[None]:
     """Store the chunks of a generation, with vectors if there is an embedder."""
     keys = []
     for position, text in enumerate(texts):
-        words, counts = index_chunk(owner_id, document_id, text)
+        words, counts = index_chunk(owner_id, document_id, text, language=language)
         values = (document_id, owner_id, generation, position, len(text), text, "", words, counts)
         rows = yield from run_sql(CHUNK, *values)
         keys.append(rows[0][0])

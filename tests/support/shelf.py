@@ -11,7 +11,7 @@ from app.db.models import ChunkRow, DocumentRow, UserRow
 from app.domain.documents import Passage
 from app.domain.ids import new_id, now_ms
 from app.domain.retrieval import RetrievalStatus, SearchResult
-from app.rag.ranking.terms import index_chunk
+from app.rag.ranking.terms import ANALYSIS, index_chunk
 from app.services.search.service import DocumentSearch
 from tests.support.service import Service
 
@@ -51,7 +51,7 @@ class Shelf(DocumentSearch):
                 insert(DocumentRow).values(
                     document_id=document_id, owner_id=owner_id, name=name, media_type="text/plain", bytes=1,
                     sha256=document_id, status="ready", done=0, total=0, attempt=1, generation=generation, title=title,
-                    chunk_count=len(chunks),
+                    chunk_count=len(chunks), analysis=ANALYSIS,
                     outline=[[1, title, 0]] if title else [], created_at=now_ms(),
                 )
             )  # fmt: skip

@@ -17,7 +17,7 @@ from app.api.multipart import FILE, USER_ID, read_form
 from app.api.openapi_responses import Responses, refusals, with_headers
 from app.api.schemas.documents import DocumentOut, PassageOut, SearchBody, document_json, passage_json
 from app.api.schemas.events import DOCUMENT_EVENTS_SCHEMA
-from app.api.schemas.fields import USER_ID_SCHEMA, Limit, UserId
+from app.api.schemas.fields import USER_ID_SCHEMA, Limit, QueryFlag, UserId
 from app.api.sse import MEDIA_TYPE, NOTHING_MORE, EventStream, event, nothing_more
 from app.domain.documents import DocumentStatus
 from app.errors import (
@@ -95,8 +95,8 @@ ONE = refusals(DocumentNotFound, DatabaseUnavailable)
 class UploadParams(ScopeParams):
     """Query parameters of an upload."""
 
-    links: bool = Field(False, description="Keep the addresses of links in the text, where the format has links.")
-    reread: bool = Field(
+    links: QueryFlag = Field(False, description="Keep the addresses of links in the text, where the format has links.")
+    reread: QueryFlag = Field(
         False,
         description="Read bytes that the user has already once more, as a new document that takes the old one's place.",
     )

@@ -49,7 +49,9 @@ class DocumentOut(Output):
     stage: Stage | None = Field(description="Current step of ingestion; null before and after it.")
     done: int = Field(description="Finished units of the current stage.")
     total: int = Field(description="Units of the current stage in total; 0 while unknown.")
-    seconds_left: int | None = Field(description="Estimated seconds to the end of the stage; null while unknown.")
+    seconds_left: int | None = Field(
+        description="Estimated seconds, 1 or more, until all chunks are embedded and stored; null while unknown."
+    )
     error: DocumentFailureOut | None = Field(description="Reason why ingestion failed.")
     page_count: int | None = Field(description="Number of pages; null if the document has none.")
     textless_pages: list[int] = Field(description="The first 100 pages without text, such as scans.")

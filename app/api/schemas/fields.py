@@ -64,6 +64,11 @@ def decimal_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def flag_of_text(value: object) -> object:
+    """Convert `true` and `false` to a flag; other texts are no booleans of JSON Schema."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
 # The schema repeats the validators: no NUL, and more than white space, which is spelled out as `str.strip` defines it
 # because engines disagree about `\s`. JSON with a lone surrogate is not Unicode text at all.
 NO_NUL = r"^[^\u0000]*$"
@@ -108,6 +113,7 @@ BodyUserId = Annotated[
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False, strict=True)]
 MaxTokens = Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True), BeforeValidator(integral)]
 Flag = Annotated[bool, Field(strict=True)]
+QueryFlag = Annotated[Flag, BeforeValidator(flag_of_text)]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(storable)],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from app.domain.documents import DocumentFailure
 from app.domain.storable_text import storable
@@ -63,6 +63,18 @@ class Block:
     """Set for a block that means little without the next: a term before its definition, a caption before its table."""
 
 
+class Scope(NamedTuple):
+    """A definition of source code and its body, such as a class or a function."""
+
+    start: int
+    """Of its first line, or of the decorators and comments right above."""
+    end: int
+    label: str
+    """Its keywords and its name."""
+    depth: int
+    """Number of scopes around it."""
+
+
 @dataclass(slots=True)
 class TextBlocks:
     """A document's text before it is split into chunks; its blocks are in order and cover all that is not blank."""
@@ -72,6 +84,8 @@ class TextBlocks:
     title: str | None = None
     page_count: int | None = None
     textless_pages: Sequence[int] = ()
+    scopes: Sequence[Scope] = ()
+    """Of source code, in order."""
     truncated: str | None = None
     """The text that says where reading stopped at a limit; None if all was read."""
 

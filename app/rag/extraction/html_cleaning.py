@@ -19,15 +19,19 @@ OFFERED_BUTTONS = ", ".join(
 """Buttons that are content: those that open a section under their name, and cells."""
 NAVIGATION = 'nav, menu, [role="navigation"], [role="search"]'
 LANDMARKS = 'header, footer, aside, [role="banner"], [role="contentinfo"], [role="complementary"]'
-NAMED_SURROUNDINGS = re.compile(
-    r"(?:^|\s)(?:(?:top|side|page|site)?-?nav(?:bar|header|footer|igation|-?menu)?|breadcrumbs?|(?:site-|page-)?footer"
-    r"|sidebar|cookie-?(?:banner|consent|notice)|skip-?(?:link|to-content)|toc)(?=\s|$)",
+NAMED_NAVIGATION = re.compile(
+    r"(?:^|\s)(?:(?:top|side|page|site)?-?nav(?:bar|header|footer|igation|-?menu)?|breadcrumbs?"
+    r"|skip-?(?:link|to-content)|toc)(?=\s|$)",
     re.IGNORECASE,
 )
+NAMED_SURROUNDING = re.compile(
+    r"(?:^|\s)(?:(?:site-|page-)?footer|sidebar|cookie-?(?:banner|consent|notice))(?=\s|$)", re.IGNORECASE
+)
 """Classes and ids that are used for navigation, side bars and footers, but for other things as well."""
-CONTENT = "h1, main, article, table, pre"
-SENTENCE = re.compile(r"[^.!?\u3002]{40,}[.!?\u3002]|[^\u3002]{12,}\u3002")
+CONTENT = "h1, main, article"
+SENTENCE = re.compile(r"[^.!?\u3002]{24,}[^\W\dA-Z][\"\u201d)]?[.!?](?=\s|$)|[^\u3002]{8,}\u3002")
 COPYRIGHT = re.compile(r"\s*(?:\u00a9|\(c\)|copyright\b)", re.IGNORECASE)
+PARAGRAPH_CHARACTERS = 40
 LABEL_CHARACTERS = 60
 COPYRIGHT_CHARACTERS = 200
 HIDDEN_COPY_CHARACTERS = 200
@@ -55,9 +59,17 @@ def remove_hidden(page: LexborHTMLParser) -> None:
 
 def remove_surroundings(page: LexborHTMLParser) -> None:
     """Remove navigation, and headers, footers and side bars without text of their own, whatever they are named."""
-    remove(page, NAVIGATION, lambda node: is_surrounding(node) or not SENTENCE.search(node.text()))
+    remove(page, NAVIGATION, lambda node: is_surrounding(node) or is_wordless(node))
     remove(page, LANDMARKS, is_surrounding)
-    remove(page, "[class], [id]", lambda node: is_named_surrounding(node) and is_surrounding(node))
+    remove(page, "[class], [id]", lambda node: is_named(node, NAMED_SURROUNDING) and is_surrounding(node))
+    remove(
+        page,
+        "[class], [id]",
+        lambda node: (
+            is_named(node, NAMED_NAVIGATION)
+            and (is_surrounding(node) or (node.css_first("a") is not None and is_wordless(node)))
+        ),
+    )
 
 
 def remove(page: LexborHTMLParser, selector: str, unwanted: Callable[[LexborNode], bool] | None = None) -> None:
@@ -71,13 +83,19 @@ def remove(page: LexborHTMLParser, selector: str, unwanted: Callable[[LexborNode
             node.decompose()
 
 
-def is_named_surrounding(node: LexborNode) -> bool:
-    names = f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}"
-    return NAMED_SURROUNDINGS.search(names) is not None
+def is_named(node: LexborNode, names: re.Pattern[str]) -> bool:
+    return names.search(f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}") is not None
+
+
+def is_wordless(node: LexborNode) -> bool:
+    """Return whether an element has no sentences, and is not around the page's content."""
+    if node.css_first(CONTENT) is not None or SENTENCE.search(single_line(node.text(separator=" "))):
+        return False
+    return not any(len(each.text()) >= PARAGRAPH_CHARACTERS for each in node.css("p"))
 
 
 def is_surrounding(node: LexborNode) -> bool:
-    """Return whether an element is mostly links, or a label or a copyright alone, without headings and tables."""
+    """Return whether an element is mostly links, or a label or a copyright alone."""
     if node.css_first(CONTENT) is not None:
         return False
     text = single_line(node.text(separator=" "))
@@ -87,7 +105,7 @@ def is_surrounding(node: LexborNode) -> bool:
     if COPYRIGHT.match(text):
         return len(text) <= COPYRIGHT_CHARACTERS
     is_label = len(text) <= LABEL_CHARACTERS and not any(each.isdigit() or each in ".!?:@" for each in text)
-    return is_label and node.css_first("p, li, dd, h2, h3, h4, h5, h6") is None
+    return is_label and node.css_first("p, li, dd, table, pre, h2, h3, h4, h5, h6") is None
 
 
 def write_fields(page: LexborHTMLParser) -> None:

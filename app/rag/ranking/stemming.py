@@ -13,13 +13,9 @@ LATIN = {
     "cs": "czech",
     "da": "danish",
     "de": "german",
-    "eo": "esperanto",
     "es": "spanish",
-    "et": "estonian",
-    "eu": "basque",
     "fi": "finnish",
     "fr": "french",
-    "ga": "irish",
     "hu": "hungarian",
     "id": "indonesian",
     "it": "italian",
@@ -43,7 +39,6 @@ SCRIPTS: tuple[tuple[str, dict[str, str | None]], ...] = (
     ("\u0370-\u03ff\u1f00-\u1fff", {"": "greek"}),
     ("\u0531-\u0587", {"": "armenian"}),
     ("\u0b80-\u0bff", {"": "tamil"}),
-    ("\u05d0-\u05f2", {"": None, "yi": "yiddish"}),
 )
 """Letters of each script, and the stemmers of its languages; that of "" is for words in a document of another language.
 

@@ -225,7 +225,7 @@ class DocumentSearch:
         dense = nearest or [DenseResult((), None)] * len(queries)
         results = zip(queries, lexical, dense, strict=True)
         scores = fuse([ranking for each in results for ranking in rankings_of(*each, scope.chunks)])
-        keys = (await self._without_older_versions(scope, list(scores)))[:limit]
+        keys = (await self._without_older_versions(scope, scores))[:limit]
         chunks = await self._database.read_snapshot(search.chunks_by_key, scope.owner_id, keys)
         similarities = {
             found.chunk_key: found.score
@@ -238,8 +238,12 @@ class DocumentSearch:
         found = [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
         return [replace(each, version=scope.versions.get(each.document_id, 1)) for each in found]
 
-    async def _without_older_versions(self, scope: SearchScope, keys: list[int]) -> list[int]:
-        """Leave out the chunks of documents of which a newer version, with the same name, is found as well."""
+    async def _without_older_versions(self, scope: SearchScope, scores: Mapping[int, float]) -> list[int]:
+        """Leave out the chunks of documents of which a newer version, with the same name, is found as well.
+
+        A chunk without a score is not found, but only near: in a small corpus all chunks are.
+        """
+        keys = list(scores)
         if not scope.versions:
             return keys
         found = await self._database.read_snapshot(search.names_by_key, scope.owner_id, keys)
@@ -248,7 +252,7 @@ class DocumentSearch:
             document_id, name = found[key]
             return name, scope.versions.get(document_id, 1)
 
-        return newest_versions([each for each in keys if each in found], version_of)
+        return newest_versions([each for each in keys if each in found], version_of, lambda key: scores[key] > 0)
 
     async def _rerank(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
         """Return the passages in the reranker's order; in their own if it fails."""

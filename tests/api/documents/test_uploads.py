@@ -198,6 +198,14 @@ async def test_query_user_must_match_form(client: ParleyClient) -> None:
     await client.wait_until_read(taken.json())
 
 
+@pytest.mark.parametrize("query", ["links=1", "reread=yes", "reread=", "again=true"])
+async def test_invalid_option_refused(client: ParleyClient, query: str) -> None:
+    """An option that is neither true nor false, or that does not exist, is a 422."""
+    refused = await client.post(f"/documents?{query}", content=form(user_part(), file_part()), headers=FORM)
+    problem = expect_problem(refused, 422, "validation-error")
+    assert problem["errors"][0]["pointer"] == f"?{query.partition('=')[0]}"
+
+
 async def test_number_is_a_user_id(client: ParleyClient) -> None:
     """`1` in a form and 1 in JSON are the same user."""
     document = await client.upload(b"Some text.", user_id="1")

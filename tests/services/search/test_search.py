@@ -182,6 +182,15 @@ async def test_versions_leave_enough_passages(database: Database) -> None:
     assert [each.document_id for each in passages] == [newest] * 100
 
 
+async def test_old_version_says_more(database: Database) -> None:
+    """A newer version that is only as near as everything is does not hide what the older one says."""
+    owner, embedder = await new_owner(database), Directions()
+    await new_document(database, owner, "Of cars.", name="a.md", embedder=embedder)
+    await new_document(database, owner, "Of tea.", name="a.md", embedder=embedder)
+    found = await found_texts(DocumentSearch(database, embedder), owner, "vehicle")
+    assert found[0] == "Of cars."
+
+
 async def test_search_without_documents(database: Database) -> None:
     """The result is empty, and the embedder is not called."""
     owner = await new_owner(database)
@@ -244,6 +253,32 @@ async def test_rare_terms_lead_ranking(database: Database) -> None:
     search = DocumentSearch(database, None, sample=20)
     assert (await found_texts(search, owner, "common zebra words"))[0] == "common words and a zebra"
     assert "topic3" in (await found_texts(search, owner, "topic3 item2"))[0]
+
+
+IN_LANGUAGES = {
+    "de": ("Die Rechnungen werden im Mai bezahlt.", "Rechnung"),
+    "es": ("Recibimos la información ayer.", "informaciones"),
+    "fr": ("Les machines réparées restent ici.", "réparée"),
+    "pt": ("Os pagamentos chegaram ontem.", "pagamento"),
+    "ru": ("Стороны подписали договоры аренды.", "договор"),
+    "ar": ("وصلت الكتب إلى المدرسة أمس.", "مدرسة"),
+    "hi": ("मेज़ पर किताबें रखी हैं।", "किताब"),
+    "zh": ("合同期限为三年。", "合同"),
+    "ja": ("契約は三年間続きます。", "契約"),
+    "ko": ("계약 기간은 삼 년입니다.", "계약"),
+    "en": ("The invoices were paid late.", "invoice"),
+}
+
+
+async def test_words_are_found_in_each_language(database: Database) -> None:
+    """A word is found by another form of it, whichever languages the other documents of the user are in."""
+    owner = await new_owner(database)
+    for language, (text, _) in IN_LANGUAGES.items():
+        await new_document(database, owner, text, language=language)
+    search = DocumentSearch(database, None)
+    for text, word in IN_LANGUAGES.values():
+        passages = (await search.search(owner, [word], 8)).passages
+        assert (texts(passages)[:1], passages[0].coverage) == ([text], 1.0)
 
 
 async def test_queries_are_fused(database: Database) -> None:

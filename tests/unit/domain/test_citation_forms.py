@@ -121,7 +121,7 @@ OTHERS = [
     "[1",
     "[passage",
     "a[1] x[2] A[1] α[1]",
-    "arr[1], arr[i][1], data_x[1], x1[2], arr2[0], myArray[3]",
+    "items[0], arr[1], arr[i][1], data_x[1], x1[2], arr2[0], myArray[3]",
     "f(x)[1], foo()[2], obj.items[1], df.iloc[1], self.x[2], p->q[1]",
     "items[1] = 5; rows[2].name; count[1]++; y = rows[1]; print(rows[1])",
     "a[1, 2], m[1;2], a[1-2], x[1][2]",
@@ -166,7 +166,19 @@ Paris Umsatz tower France café Größe NASA 1889 CO2 Q3 iPhone U.S. GitHub pari
 MP3 mp3 config.yaml data_x.csv
 Paris, Paris! COVID-19 well-known example.com items data results in and/or Straße Москва пример
 """
-PHRASES = ["vitamin C", "Plan B", "Henry V", "a speed of 5 m", "30 °C", "100 W", "a (French) tower", "the EU (2020)"]
+PHRASES = [
+    "built in iron",
+    "on return flights",
+    "a viral vector",
+    "vitamin C",
+    "Plan B",
+    "Henry V",
+    "a speed of 5 m",
+    "30 °C",
+    "100 W",
+    "a (French) tower",
+    "the EU (2020)",
+]
 
 
 def streamed(text: str, size: int, known: range = KNOWN) -> str:

@@ -8,3 +8,9 @@ def test_newest_versions() -> None:
     items = [("a", 2, 1), ("b", 3, 2), ("a", 1, 3), ("b", 2, 4), ("c", 1, 5), ("a", 1, 6), ("b", 2, 7)]
     assert [number for *_, number in newest_versions(items, lambda each: each[:2])] == [3, 4, 5, 6, 7]
     assert newest_versions([], lambda each: each) == []
+
+
+def test_newer_item_without_score() -> None:
+    """An item that does not count leaves nothing out."""
+    items = [("a", 1, 0.0), ("a", 2, 0.5), ("a", 3, 0.4)]
+    assert newest_versions(items, lambda each: each[:2], lambda each: each[2] > 0) == items[:2]

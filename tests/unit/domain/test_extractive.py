@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from app.domain.citations import citations_in
-from app.domain.documents import Passage
+from app.domain.documents import PageStart, Passage
 from app.domain.extractive import (
+    Quote,
     best_sentence,
     closest_quote,
     content_words,
@@ -62,6 +63,15 @@ def test_quoted_answer() -> None:
     assert quoted_answer(quotes_of(found, "")[1], found) == "“It was built in 1889.” [2] (a.txt, page 2)"
 
 
+def test_page_of_a_quote() -> None:
+    """The page of a quote is the one that it begins on, where its passage has several."""
+    starts = [PageStart(13, 2), PageStart(33, 5)]
+    several = replace(passage("It is small.\nIt was built\nin 1889. It stands here.", page=1), later_pages=starts)
+    sentences_of = ["It is small.", "It was built in 1889.", "It stands here."]
+    made = [quoted_answer(Quote(several, each), [several]).rpartition("(")[2] for each in sentences_of]
+    assert made == ["a.txt, page 1)", "a.txt, page 2)", "a.txt, page 5)"]
+
+
 def test_outline_answer() -> None:
     """An outline gives the headings or opening words of each document with marker and source."""
     found = [passage("A text. More.", heading="Taxes; Income"), passage("It begins here. More.", page=1)]
@@ -74,5 +84,5 @@ def test_outline_answer() -> None:
 def test_quote_leaves_its_mark_readable(text: str) -> None:
     """A quote and a document's name that begin code cite nothing themselves, and leave the mark behind them one."""
     found = passage(text, document_name=f"{text} $ [4].txt")
-    for reply in (quoted_answer(quotes_of([found])[0], [found]), outline_answer([found])):
+    for reply in (quoted_answer(quotes_of([found], "")[0], [found]), outline_answer([found])):
         assert [each.marker for each in citations_in(reply, candidates(9))] == [1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 from app.rag.extraction.blocks import Block, BlockKind, TextBlocks, clean_title, heading_text
+from app.rag.extraction.code_outline import find_scopes, is_code
 from app.rag.extraction.errors import TOO_MANY_ELEMENTS, ExtractionError
 from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
@@ -21,18 +22,42 @@ UNDERLINE = re.compile(r"(?:={3,}|-{3,}|~{3,})\s*$")
 HEADING_CHARACTERS = 80
 NUMBERED_BLANKS = 4
 """A line with a single number and more blanks is a list item."""
+CODE_CHARACTERS = 1_000_000
+"""Of source code whose definitions are found, in some 3 seconds; longer files are data or generated."""
 MARKUP_CHARACTERS = 200
 """Of a line that `MARKED_HEADING` is matched against."""
 
 
 def read_plain(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
     text = decode_text(content, limits, charset=options.charset)
+    if is_code(options.name) and len(text) <= CODE_CHARACTERS:
+        return read_code(text, options.name, limits)
     blocks = list(islice(blocks_of(text), limits.elements + 1))
     if len(blocks) > limits.elements:
         raise ExtractionError(TOO_MANY_ELEMENTS)
     first = blocks[0] if blocks and blocks[0].kind is BlockKind.HEADING else None
     title = clean_title(heading_text(text[first.start : first.end])) if first is not None else None
     return TextBlocks(text, blocks, title)
+
+
+def read_code(text: str, name: str, limits: Limits) -> TextBlocks:
+    """Read source code: a block begins with each definition, so that chunks do; comments are no headings."""
+    scopes = find_scopes(text, name)
+    if len(scopes) >= limits.elements:
+        raise ExtractionError(TOO_MANY_ELEMENTS)
+    starts = [0, *(each.start for each in scopes if each.start), len(text)]
+    spans = [span for start, end in pairwise(starts) if (span := stripped(text, start, end))]
+    return TextBlocks(text, [Block(BlockKind.CODE, start, end) for start, end in spans], scopes=scopes)
+
+
+def stripped(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return a span of whole lines without blank lines around it; None if it is blank."""
+    part = text[start:end]
+    kept = part.strip()
+    if not kept:
+        return None
+    first = part.rfind("\n", 0, part.index(kept[0])) + 1
+    return start + first, start + len(part.rstrip())
 
 
 def blocks_of(text: str) -> Iterator[Block]:
