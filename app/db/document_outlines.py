@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, func, select
 from sqlalchemy.orm import aliased
 
+from app.db.document_versions import NEWEST
 from app.db.expressions import is_among, parameter
 from app.db.models import ChunkRow, DocumentRow
 from app.db.predicates import current
@@ -29,7 +30,10 @@ COLUMNS = (
 
 
 def opening_query(*, among: bool) -> Select[Any]:
-    """Select the first chunks of a user's ready documents, of all or of those in the parameter `document_ids`."""
+    """Select the first chunks of a user's ready documents, of those in the parameter `document_ids` or of all.
+
+    Of all documents with the same name only the newest one counts.
+    """
     owner_id = parameter(DocumentRow.owner_id)
     first = (
         select(func.min(FirstChunk.position))
@@ -51,6 +55,8 @@ def opening_query(*, among: bool) -> Select[Any]:
     )
     if among:
         query = query.where(is_among(DocumentRow.document_id, "document_ids"))
+    else:
+        query = query.where(DocumentRow.document_id.in_(NEWEST))
     return query.order_by(DocumentRow.document_id.desc()).limit(bindparam("limit"))
 
 

@@ -1,4 +1,4 @@
-"""Transactions on documents: upload, reads, deletion.
+"""Transactions on documents: reads and deletion.
 
 Lock order: the owner's row before documents, a document's row before its parts, text and chunks.
 """
@@ -6,18 +6,14 @@ Lock order: the owner's row before documents, a document's row before its parts,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, delete, select, update
 
-from app.db import users
-from app.db.expressions import insert_into
 from app.db.models import ChunkRow, DocumentContentRow, DocumentRow, DocumentTextRow, HiddenStatus, UserRow
 from app.db.predicates import OWNER_ROW_ID, owned_by_caller, visible
 from app.db.transaction import Row, Transaction, execute, fetch_one, fetch_value
 from app.domain.documents import Document, DocumentFailure, DocumentStatus, Stage
-from app.domain.ids import new_id
-from app.errors import DocumentNotFound, DocumentNotReady, Unavailable
+from app.errors import DocumentNotFound, DocumentNotReady
 
 BATCH_PARTS = 4
 """Parts that one transaction deletes: 1 MB, which a full disk still has to take, as SQLite overwrites deleted pages."""
@@ -25,7 +21,6 @@ BATCH_CHUNKS = 250
 """Rows of chunks or vectors that one transaction deletes."""
 
 BY_ID = DocumentRow.document_id == bindparam("document_id")
-OWN_UPLOAD = and_(BY_ID, DocumentRow.status == HiddenStatus.UPLOADING, DocumentRow.process_id == bindparam("receiver"))
 IS_DELETED = and_(BY_ID, DocumentRow.status == HiddenStatus.DELETING)
 DOCUMENT = select(
     DocumentRow.document_id,
@@ -47,72 +42,10 @@ DOCUMENT = select(
     DocumentRow.language,
     DocumentRow.seconds_left,
     DocumentRow.chunk_count,
+    DocumentRow.keep_links,
+    DocumentRow.replaces,
 ).where(visible())
 
-INSERT_UPLOAD = insert_into(
-    DocumentRow,
-    "document_id",
-    "process_id",
-    "created_at",
-    name="",
-    media_type="",
-    bytes=0,
-    sha256="",
-    status=HiddenStatus.UPLOADING,
-    done=0,
-    total=0,
-    attempt=0,
-    deaths=0,
-    generation=0,
-    analysis=0,
-    keep_links=False,
-)
-ADD_BYTES = (
-    update(DocumentRow)
-    .where(OWN_UPLOAD)
-    .values(bytes=DocumentRow.bytes + bindparam("size"))
-    .returning(DocumentRow.document_id)
-)
-INSERT_PART = insert_into(DocumentContentRow)
-LOCK_OWNER = (
-    update(UserRow)
-    .where(UserRow.id == bindparam("owner_id"), UserRow.user_id.is_not(None))
-    .values(documents_version=UserRow.documents_version)
-    .returning(UserRow.id)
-)
-SAME_BYTES = select(DocumentRow.document_id).where(
-    DocumentRow.owner_id == bindparam("owner_id"), DocumentRow.sha256 == bindparam("sha256"), visible()
-)
-QUEUE = (
-    update(DocumentRow)
-    .where(OWN_UPLOAD)
-    .values(
-        owner_id=bindparam("owner_id"),
-        name=bindparam("name"),
-        media_type=bindparam("media_type"),
-        sha256=bindparam("sha256"),
-        status=DocumentStatus.QUEUED,
-        process_id=None,
-    )
-    .returning(DocumentRow.document_id)
-)
-QUEUE_AGAIN = (
-    update(DocumentRow)
-    .where(BY_ID, DocumentRow.status == DocumentStatus.FAILED)
-    .values(
-        status=DocumentStatus.QUEUED,
-        stage=None,
-        done=0,
-        total=0,
-        seconds_left=None,
-        deaths=0,
-        error_code=None,
-        error_detail=None,
-        retryable=None,
-    )
-    .returning(DocumentRow.document_id)
-)
-DISCARD = update(DocumentRow).where(OWN_UPLOAD).values(status=HiddenStatus.DELETING)
 OF_ANY_USER = DOCUMENT.where(BY_ID)
 OF_CALLER = OF_ANY_USER.where(owned_by_caller(DocumentRow))
 PAGE = (
@@ -123,7 +56,12 @@ PAGE = (
     .order_by(DocumentRow.document_id.desc())
     .limit(bindparam("limit"))
 )
-OF_OWNER = select(DocumentRow.document_id).where(BY_ID, DocumentRow.owner_id == bindparam("owner_id"), visible())
+# Locked, so that a document which is replaced meanwhile is named either by its old id in time, or not at all.
+OF_OWNER = (
+    select(DocumentRow.document_id)
+    .where(BY_ID, DocumentRow.owner_id == bindparam("owner_id"), visible())
+    .with_for_update(read=True)
+)
 TEXT = select(DocumentTextRow.content).where(DocumentTextRow.document_id == bindparam("document_id"))
 PART = select(DocumentContentRow.content).where(
     DocumentContentRow.document_id == bindparam("document_id"), DocumentContentRow.position == bindparam("position")
@@ -138,6 +76,9 @@ MARK_DELETED = (
     .where(BY_ID, owned_by_caller(DocumentRow), visible())
     .values(status=HiddenStatus.DELETING, process_id=bindparam("process_id"))
     .returning(DocumentRow.document_id)
+)
+END_REPLACEMENT = (
+    update(DocumentRow).where(DocumentRow.replaces == bindparam("document_id"), visible()).values(replaces=None)
 )
 MARK_ALL_DELETED = (
     update(DocumentRow)
@@ -170,17 +111,6 @@ DELETE = delete(DocumentRow).where(IS_DELETED)
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
-class CompletedUpload(NamedTuple):
-    """An upload whose bytes are all stored."""
-
-    document_id: str
-    process_id: str
-    """The process that has received it."""
-    name: str
-    media_type: str
-    sha256: str
-
-
 def document_of(row: Row) -> Document:
     """Build a document from a row of `DOCUMENT`."""
     error = None if row.error_code is None else DocumentFailure(row.error_code, row.error_detail, row.retryable)
@@ -202,62 +132,9 @@ def document_of(row: Row) -> Document:
         language=row.language,
         seconds_left=row.seconds_left,
         chunk_count=row.chunk_count,
+        keep_links=row.keep_links,
+        replaces=row.replaces,
     )
-
-
-def insert_upload(document_id: str, process_id: str, now: int) -> Transaction[None]:
-    """Insert the hidden row of a document whose upload begins."""
-    yield from execute(INSERT_UPLOAD, document_id=document_id, process_id=process_id, created_at=now)
-
-
-def append_part(document_id: str, process_id: str, position: int, content: bytes) -> Transaction[None]:
-    """Store the next part of an upload.
-
-    Raises:
-        Unavailable: the process has lost its lease meanwhile, and another one has discarded the upload.
-    """
-    if not (yield from execute(ADD_BYTES, document_id=document_id, receiver=process_id, size=len(content))):
-        raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
-    yield from execute(INSERT_PART, document_id=document_id, position=position, content=content)
-
-
-def queue_upload(user_id: str, upload: CompletedUpload, now: int) -> Transaction[tuple[Document, bool]]:
-    """Queue an uploaded document for its user; insert the user's row if there is none.
-
-    Where the user has the same bytes already the upload is discarded, and that document is queued again if it failed.
-
-    Returns:
-        The document, and whether it is queued now.
-
-    Raises:
-        Unavailable: as `append_part`.
-    """
-    owner_id = yield from lock_owner(user_id, now)
-    same = yield from fetch_value(SAME_BYTES, owner_id=owner_id, sha256=upload.sha256)
-    if same is not None:
-        yield from discard_upload(upload.document_id, upload.process_id)
-        queued = yield from execute(QUEUE_AGAIN, document_id=same)
-        return (yield from by_id(same)), bool(queued)
-    queued = yield from execute(
-        QUEUE,
-        document_id=upload.document_id,
-        receiver=upload.process_id,
-        owner_id=owner_id,
-        name=upload.name,
-        media_type=upload.media_type,
-        sha256=upload.sha256,
-    )
-    if not queued:
-        raise Unavailable("The upload was discarded because its process stopped; upload the document again.")
-    return (yield from by_id(upload.document_id)), True
-
-
-def lock_owner(user_id: str, now: int) -> Transaction[str]:
-    """Lock a user's row, inserted if there is none, and return its id; parallel uploads of the user wait for it."""
-    while True:
-        owner_id, _ = yield from users.ensure(user_id, new_id(), now)
-        if (yield from execute(LOCK_OWNER, owner_id=owner_id)):
-            return owner_id
 
 
 def by_id(document_id: str) -> Transaction[Document]:
@@ -330,13 +207,10 @@ def part(document_id: str, position: int) -> Transaction[bytes | None]:
     return (yield from fetch_value(PART, document_id=document_id, position=position))
 
 
-def discard_upload(document_id: str, process_id: str) -> Transaction[None]:
-    """Mark an unfinished upload of this process as deleted."""
-    yield from execute(DISCARD, document_id=document_id, receiver=process_id)
-
-
 def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transaction[None]:
     """Hide a document from all reads and searches; the process `process_id` deletes its rows later.
+
+    A document that was to take its place becomes one of its own.
 
     Raises:
         DocumentNotFound: the owner has no such document.
@@ -344,6 +218,7 @@ def mark_deleted(owner: str | None, document_id: str, process_id: str) -> Transa
     yield from execute(BUMP_VERSION, document_id=document_id)
     if not (yield from execute(MARK_DELETED, document_id=document_id, owner=owner, process_id=process_id)):
         raise DocumentNotFound
+    yield from execute(END_REPLACEMENT, document_id=document_id)
 
 
 def mark_all_deleted(owner_id: str, process_id: str) -> Transaction[list[str]]:

@@ -12,14 +12,21 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Text, bindparam, cast, delete, func, select, update
 
-from app.db import vectors
+from app.db import document_replacement, vectors
 from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION, DELETE_CHUNKS, DELETE_TEXT
 from app.db.expressions import columns_of, insert_into
 from app.db.models import ChunkRow, DocumentRow, DocumentTextRow, HiddenStatus
 from app.db.predicates import claimed, stalled
 from app.db.transaction import Transaction, execute, fetch_one
-from app.domain.documents import Chunk, DocumentFailure, DocumentStatus, ExtractedDocument, Stage
+from app.domain.documents import (
+    Chunk,
+    DocumentFailure,
+    DocumentStatus,
+    ExtractedDocument,
+    Stage,
+    stored_page_starts,
+)
 
 PROCESSING = DocumentRow.status == DocumentStatus.PROCESSING
 CLAIMED = claimed(DocumentStatus.PROCESSING)
@@ -39,6 +46,7 @@ CLAIM = (
         stage=Stage.EXTRACTING,
         done=0,
         total=0,
+        seconds_left=None,
         process_id=bindparam("process_id"),
         attempt=DocumentRow.attempt + 1,
     )
@@ -49,12 +57,21 @@ CLAIM = (
         DocumentRow.media_type,
         DocumentRow.attempt,
         DocumentRow.deaths,
+        DocumentRow.name,
+        DocumentRow.keep_links,
+        DocumentRow.charset,
+        DocumentRow.replaces,
     )
 )
 STORE_PROGRESS = (
     update(DocumentRow)
     .where(CLAIMED)
-    .values(stage=bindparam("stage"), done=bindparam("done"), total=bindparam("total"))
+    .values(
+        stage=bindparam("stage"),
+        done=bindparam("done"),
+        total=bindparam("total"),
+        seconds_left=bindparam("seconds_left"),
+    )
     .returning(DocumentRow.document_id)
 )
 DELETE_OTHER_GENERATIONS = (
@@ -92,7 +109,9 @@ MARK_READY = (
         textless_pages=bindparam("textless_pages"),
         truncated=bindparam("truncated"),
         language=bindparam("language"),
+        analysis=bindparam("analysis"),
         chunk_count=bindparam("chunk_count"),
+        replaces=None,
     )
     .returning(DocumentRow.document_id)
 )
@@ -145,6 +164,13 @@ class IngestionClaim(NamedTuple):
     attempt: int
     deaths: int
     """Processes that have died while they ingested it."""
+    name: str = ""
+    keep_links: bool = False
+    """True if the addresses of links are to be part of the text."""
+    charset: str | None = None
+    """Name of a text's encoding, if the client has given one."""
+    replaces: str | None = None
+    """Id of the document whose place it takes."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -162,6 +188,8 @@ class IngestionProgress(NamedTuple):
     stage: Stage
     done: int = 0
     total: int = 0
+    seconds_left: int | None = None
+    """Estimated time to the end of the stage; None while it is unknown."""
 
 
 class QueuedUser(NamedTuple):
@@ -247,7 +275,7 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
             start_at=chunk.start,
             end_at=chunk.end,
             page=chunk.page,
-            later_pages=chunk.later_pages,
+            later_pages=stored_page_starts(chunk.later_pages),
             content=chunk.content,
             heading=chunk.heading,
             names=chunk.names,
@@ -259,9 +287,16 @@ def store_chunks(claim: IngestionClaim, progress: IngestionProgress, batch: Chun
         yield from vectors.store_vectors(batch.kind, keys, batch.embedder, batch.vectors)
 
 
-def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None) -> Transaction[None]:
-    """End a claim: the document is ready, and searches find the attempt's chunks."""
+def mark_ready(
+    claim: IngestionClaim, extracted: ExtractedDocument, embedding: str | None, analysis: int
+) -> Transaction[None]:
+    """End a claim: the document is ready, and searches find the attempt's chunks by terms of this analysis.
+
+    A document that it replaces is marked as deleted; its rows are still there.
+    """
     yield from execute(BUMP_VERSION, document_id=claim.document_id)
+    if claim.replaces is not None:
+        yield from document_replacement.replace(claim.replaces, claim.document_id, claim.process_id)
     rows = yield from execute(
         MARK_READY,
         **claim.key,
@@ -272,6 +307,7 @@ def mark_ready(claim: IngestionClaim, extracted: ExtractedDocument, embedding: s
         textless_pages=list(extracted.textless_pages),
         truncated=extracted.truncated,
         language=extracted.language,
+        analysis=analysis,
         chunk_count=len(extracted.chunks),
     )
     yield from require_ended(claim, rows)

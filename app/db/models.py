@@ -44,6 +44,7 @@ UNFINISHED = column("status", Text).in_(UNFINISHED_STATUSES)
 IN_PROGRESS = column("status", Text) == Status.IN_PROGRESS
 VISIBLE = column("status", Text).in_(VISIBLE_STATUSES)
 REPLACES_NONE = column("replaces", Text).is_(None)
+REPLACES = column("replaces", Text).is_not(None)
 
 
 class HiddenStatus(StrEnum):
@@ -233,6 +234,13 @@ class DocumentRow(Base):
             sqlite_where=and_(VISIBLE, REPLACES_NONE),
             postgresql_where=and_(VISIBLE, REPLACES_NONE),
         ),
+        Index(
+            "uq_documents_replaces",
+            "replaces",
+            unique=True,
+            sqlite_where=and_(VISIBLE, REPLACES),
+            postgresql_where=and_(VISIBLE, REPLACES),
+        ),
         Index("ix_documents_status", "status", "document_id"),
     )
 
@@ -274,10 +282,14 @@ class DocumentRow(Base):
     """Version of the analysis that the search terms of its chunks are from; 0 for that of releases without versions."""
     keep_links: Mapped[bool] = mapped_column(default=False, server_default=false())
     """True if the addresses of links are part of the text."""
+    charset: Mapped[str | None] = mapped_column(Text)
+    """Name of a text's encoding, if the client has given one."""
     replaces: Mapped[str | None] = mapped_column(Id)
     """The document with the same bytes whose place it takes once it is ready; None for all others."""
     chunk_count: Mapped[int | None]
     created_at: Mapped[int] = mapped_column(BigInteger)
+    uploaded_at: Mapped[int | None] = mapped_column(BigInteger)
+    """Time when its bytes were last uploaded, which orders the versions of a name; None stands for `created_at`."""
 
 
 class DocumentContentRow(Base):

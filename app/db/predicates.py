@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, not_, or_, select, true, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.expressions import NOW, parameter
@@ -77,6 +77,15 @@ def searchable(chunk: type[ChunkRow] | type[ChunkVectorRow]) -> ColumnElement[bo
         DocumentRow.status == DocumentStatus.READY,
     )
     return chunk.generation == generation.scalar_subquery()
+
+
+def is_of(documents: Select[str, int], chunk: type[ChunkRow] | type[ChunkVectorRow]) -> ColumnElement[bool]:
+    """Build the condition that a chunk is of one of these documents, each selected with its generation.
+
+    PostgreSQL reads them once into a hash table, where `searchable` would query the document of each of very many
+    chunks. Without IS TRUE it would plan a join.
+    """
+    return tuple_(chunk.document_id, chunk.generation).in_(documents).is_(true())
 
 
 def lease_is_live(process_id: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[bool]:

@@ -10,14 +10,15 @@ import functools
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Select, Text, and_, bindparam, column, func, select, table
+from sqlalchemy import ARRAY, ColumnElement, Float, Select, Text, and_, any_, bindparam, column, func, select, table
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from app.db.database import Kind
-from app.db.expressions import element_texts, elements, is_among, join_in_order
+from app.db.document_versions import VERSION
+from app.db.expressions import element_texts, elements, join_in_order, parameter
 from app.db.models import ChunkRow, ChunkVectorRow, DocumentRow, HalfVector, UserRow
-from app.db.predicates import current, searchable, visible
+from app.db.predicates import current, is_of, searchable, visible
 from app.db.transaction import Transaction, execute, fetch_value
 from app.db.vector_indexes import VectorIndex
 from app.db.vectors import vector_literal
@@ -30,9 +31,12 @@ DOCUMENT_IDS = select(DocumentRow.document_id).where(OWNED, visible())
 SEARCHABLE = (
     select(
         DocumentRow.document_id,
+        VERSION,
         DocumentRow.generation,
         func.coalesce(DocumentRow.chunk_count, 0).label("chunks"),
         DocumentRow.embedding,
+        DocumentRow.language,
+        DocumentRow.analysis,
     )
     .where(OWNED, DocumentRow.status == DocumentStatus.READY)
     .order_by(DocumentRow.document_id)
@@ -54,6 +58,10 @@ TERMS_AT = TERMS.select_from(
 )
 CHUNK_WORDS = table("chunk_words", column("rowid"), column("chunk_words"))
 """SQLite's full-text index; `MATCH` takes its column of the table's name."""
+MATCHES = func.lexemes(ChunkRow.words).bool_op("@@")(
+    select(sql_cast(bindparam("query", type_=Text), TSQUERY)).scalar_subquery()
+)
+"""The condition that a chunk matches a query of PostgreSQL's full-text index."""
 MATCHING_TERMS: dict[Kind, Select[int, str, bytes]] = {
     "sqlite": TERMS.select_from(
         join_in_order(
@@ -62,40 +70,47 @@ MATCHING_TERMS: dict[Kind, Select[int, str, bytes]] = {
     )
     .where(CHUNK_WORDS.c.chunk_words.bool_op("MATCH")(bindparam("query", type_=Text)), OWNED, current(ChunkRow))
     .limit(bindparam("limit")),
-    "postgresql": TERMS.where(
-        func.lexemes(ChunkRow.words).bool_op("@@")(
-            select(sql_cast(bindparam("query", type_=Text), TSQUERY)).scalar_subquery()
-        ),
-        searchable(ChunkRow),
-    ).limit(bindparam("limit")),
+    "postgresql": TERMS.where(MATCHES, searchable(ChunkRow)).limit(bindparam("limit")),
 }
 
 
-def nearest_query(
-    of_embedder: ColumnElement[bool], *, dimension: int | None = None, within: bool = False
-) -> Select[int, float]:
-    """Select the chunks nearest to a vector, on PostgreSQL; the vectors are those of a user's embedder.
+SEARCHED = select(DocumentRow.document_id, DocumentRow.generation).where(
+    DocumentRow.owner_id == parameter(DocumentRow.owner_id), DocumentRow.status == DocumentStatus.READY
+)
+GIVEN_IDS = bindparam("document_ids", type_=ARRAY(DocumentRow.document_id.type))
+SEARCHED_WITHIN = SEARCHED.where(DocumentRow.document_id == any_(GIVEN_IDS))
+OF_EMBEDDER = and_(ChunkVectorRow.owner_id == bindparam("owner_id"), ChunkVectorRow.embedder == bindparam("embedder"))
 
-    With their dimension it is the expression of a vector index. `within` are the documents of a list parameter.
+
+def nearest_query(*conditions: ColumnElement[bool], dimension: int | None = None) -> Select[int, float]:
+    """Select the chunks nearest to a vector among those with the conditions, on PostgreSQL.
+
+    With the dimension of the vectors it is the expression of a vector index.
     """
     # A subquery is evaluated once; a cast in its place may be evaluated for each row.
     wanted = select(sql_cast(bindparam("vector", type_=Text), HalfVector)).scalar_subquery()
     vector = ChunkVectorRow.vector if dimension is None else sql_cast(ChunkVectorRow.vector, HalfVector(dimension))
     distance = vector.op("<#>", return_type=Float())(wanted)
-    query = select(ChunkVectorRow.chunk_key, (-distance).label("cosine")).where(of_embedder, searchable(ChunkVectorRow))
-    if within:
-        query = query.where(is_among(ChunkVectorRow.document_id, "document_ids"))
+    query = select(ChunkVectorRow.chunk_key, (-distance).label("cosine")).where(*conditions)
     return query.order_by(distance).limit(bindparam("limit"))
 
 
-OF_EMBEDDER = and_(ChunkVectorRow.owner_id == bindparam("owner_id"), ChunkVectorRow.embedder == bindparam("embedder"))
-NEAREST = {within: nearest_query(OF_EMBEDDER, within=within) for within in (False, True)}
+NEAREST = nearest_query(OF_EMBEDDER, is_of(SEARCHED, ChunkVectorRow))
+MATCHING_TERMS_WITHIN = TERMS.where(MATCHES, is_of(SEARCHED_WITHIN, ChunkRow)).limit(bindparam("limit"))
+NEAREST_WITHIN = nearest_query(
+    OF_EMBEDDER, ChunkVectorRow.document_id == any_(GIVEN_IDS), is_of(SEARCHED_WITHIN, ChunkVectorRow)
+)
+"""Nearest chunks of some documents; both conditions name these, the first for the index."""
 
 
 @functools.lru_cache(maxsize=500)
-def nearest_in_index(index: VectorIndex, dimension: int) -> Select[int, float]:
-    """Select the nearest chunks through a vector index: with its constants, one statement for each large corpus."""
-    return nearest_query(index.condition, dimension=dimension)
+def nearest_in_index(index: VectorIndex, dimension: int, *, within: bool) -> Select[int, float]:
+    """Select the nearest chunks through a vector index, of all documents or `within` some.
+
+    With the index's constants, so that it is a statement of its own for each large corpus.
+    """
+    selected = is_of(SEARCHED_WITHIN, ChunkVectorRow) if within else searchable(ChunkVectorRow)
+    return nearest_query(index.condition, selected, dimension=dimension)
 
 
 VECTORS = (
@@ -109,6 +124,16 @@ VECTORS = (
     .order_by(ChunkRow.position)
 )
 CHUNK_KEYS = element_texts("chunk_keys")
+CHUNKS_WITH_KEY = join_in_order(
+    CHUNK_KEYS,
+    (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
+    (DocumentRow, DOCUMENT_OF_CHUNK),
+)
+NAMES_BY_KEY = (
+    select(ChunkRow.chunk_key, ChunkRow.document_id, DocumentRow.name)
+    .select_from(CHUNKS_WITH_KEY)
+    .where(OWNED, current(ChunkRow))
+)
 CHUNKS_BY_KEY = (
     select(
         ChunkRow.chunk_key,
@@ -124,13 +149,7 @@ CHUNKS_BY_KEY = (
         ChunkRow.heading,
         ChunkRow.words,
     )
-    .select_from(
-        join_in_order(
-            CHUNK_KEYS,
-            (ChunkRow, ChunkRow.chunk_key == sql_cast(CHUNK_KEYS.c.value, ChunkRow.chunk_key.type)),
-            (DocumentRow, DOCUMENT_OF_CHUNK),
-        )
-    )
+    .select_from(CHUNKS_WITH_KEY)
     .where(OWNED, current(ChunkRow))
 )
 OPERATORS = {"sqlite": (" AND ", " OR ", '"{}"'), "postgresql": (" & ", " | ", "{}")}
@@ -141,10 +160,16 @@ class SearchableDocument(NamedTuple):
     """A ready document in the generation that searches see."""
 
     document_id: str
+    version: int
+    """1 for the newest of its name, 2 for the one before it, and so on."""
     generation: int
     chunks: int
     embedding: str | None
     """The embedder of its vectors; None without vectors."""
+    language: str | None
+    """ISO 639-1 code of its main language; None if it is unknown."""
+    analysis: int
+    """Version of the analysis that its terms are from, or some of them while they are renewed."""
 
 
 class ChunkTerms(NamedTuple):
@@ -210,26 +235,39 @@ def terms_at(positions: Sequence[tuple[str, int, int]]) -> Transaction[list[Chun
 
 
 def matching_terms(
-    kind: Kind, owner_id: str, clauses: Sequence[Sequence[str]], documents: Sequence[str], limit: int
+    kind: Kind,
+    owner_id: str,
+    clauses: Sequence[Sequence[Sequence[str]]],
+    documents: Sequence[str],
+    limit: int,
+    *,
+    document_ids: Sequence[str] | None = None,
 ) -> Transaction[list[ChunkTerms]]:
     """Return the terms of chunks that match a query.
 
     Args:
         kind: The database's.
         owner_id: The user's row.
-        clauses: Hashed terms; a chunk has all of at least one clause.
+        clauses: Words, each as hashed terms; a chunk has a term of each word of at least one clause.
         documents: Hashed ids of documents, of which a chunk has one; empty for those of the user.
         limit: Number of chunks at most.
+        document_ids: On PostgreSQL the ids of documents in place of their hashes: faster if they have very many chunks.
     """
-    query = match_expression(kind, clauses, documents)
-    return (yield from execute(MATCHING_TERMS[kind], query=query, owner_id=owner_id, limit=limit))
+    values: dict[str, Any] = {"query": match_expression(kind, clauses, documents), "owner_id": owner_id, "limit": limit}
+    if document_ids is not None:
+        return (yield from execute(MATCHING_TERMS_WITHIN, document_ids=document_ids, **values))
+    return (yield from execute(MATCHING_TERMS[kind], **values))
 
 
-def match_expression(kind: Kind, clauses: Sequence[Sequence[str]], documents: Sequence[str]) -> str:
+def match_expression(kind: Kind, clauses: Sequence[Sequence[Sequence[str]]], documents: Sequence[str]) -> str:
     """Write a query in the language of the full-text index; hashed terms are letters and digits and need no escape."""
     both, either, term = OPERATORS[kind]
-    query = either.join(f"({both.join(term.format(each) for each in clause)})" for clause in clauses)
-    within = either.join(term.format(each) for each in documents)
+
+    def any_of(terms: Sequence[str]) -> str:
+        return either.join(map(term.format, terms))
+
+    query = either.join(f"({both.join(f'({any_of(word)})' for word in clause)})" for clause in clauses)
+    within = any_of(documents)
     return f"({query}){both}({within})" if documents else query
 
 
@@ -238,22 +276,31 @@ def nearest_chunks(
 ) -> Transaction[list[ChunkSimilarity]]:
     """Return the chunks nearest to a vector, on PostgreSQL: of documents, or of all where `document_ids` is None.
 
-    `indexed` is for a user with a vector index, which covers all documents.
+    If `indexed`, the user's vector index is used, unless it gives up before it has found `limit` chunks: most of the
+    nearest ones may be of other documents.
     """
+    within = document_ids is not None
     values: dict[str, Any] = {"owner_id": owner_id, "vector": vector_literal(vector), "limit": limit}
-    if indexed and document_ids is None:
-        query = nearest_in_index(VectorIndex(owner_id, embedder), len(vector) // 4)
-        return (yield from execute(query, **values))
-    values["embedder"] = embedder
     if document_ids is not None:
         values["document_ids"] = list(document_ids)
-    return (yield from execute(NEAREST[document_ids is not None], **values))
+    if indexed:
+        query = nearest_in_index(VectorIndex(owner_id, embedder), len(vector) // 4, within=within)
+        found: list[ChunkSimilarity] = yield from execute(query, **values)
+        if len(found) == limit:
+            return found
+    return (yield from execute(NEAREST_WITHIN if within else NEAREST, embedder=embedder, **values))
 
 
 def document_vectors(document: SearchableDocument, embedder: str) -> Transaction[list[ChunkVector]]:
     """Return the vectors of a document's chunks, on SQLite."""
     document_id, generation = document.document_id, document.generation
     return (yield from execute(VECTORS, document_id=document_id, generation=generation, embedder=embedder))
+
+
+def names_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, tuple[str, str]]]:
+    """Return id and name of the documents of a user's chunks by key; see `chunks_by_key`."""
+    rows = yield from execute(NAMES_BY_KEY, chunk_keys=chunk_keys, owner_id=owner_id)
+    return {row.chunk_key: (row.document_id, row.name) for row in rows}
 
 
 def chunks_by_key(owner_id: str, chunk_keys: Sequence[int]) -> Transaction[dict[int, FoundChunk]]:

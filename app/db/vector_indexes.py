@@ -1,6 +1,6 @@
 """Vector indexes of users with very many vectors, on PostgreSQL: one for each, so that other users pay nothing for it.
 
-Up to some 50,000 vectors of one user, comparing all of them is fast and exact; beyond that an HNSW graph (Malkov and
+Up to some 25,000 vectors of one user, comparing all of them is fast and exact; beyond that an HNSW graph (Malkov and
 Yashunin, 2018) covers that user's rows alone.
 """
 
@@ -21,7 +21,7 @@ from app.domain.documents import DocumentStatus
 if TYPE_CHECKING:
     from app.db.postgres.database import PostgresDatabase
 
-LARGE = 50_000
+LARGE = 25_000
 """Vectors of one user and embedder above which an index pays."""
 BUILD_MEMORY = "256MB"
 """Holds the graph of some 150,000 vectors of 384 dimensions while it is built; a larger one is built more slowly."""

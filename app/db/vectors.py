@@ -27,7 +27,9 @@ CREATE TABLE chunk_vectors (
     PRIMARY KEY (chunk_key, embedder)
 )""")
 CREATE_EXTENSION = text("CREATE EXTENSION IF NOT EXISTS vector")
-CREATE_INDEX = text("CREATE INDEX ix_chunk_vectors_owner_id_embedder ON chunk_vectors (owner_id, embedder)")
+CREATE_INDEX = text(
+    "CREATE INDEX ix_chunk_vectors_owner_id_embedder_document_id ON chunk_vectors (owner_id, embedder, document_id)"
+)
 
 
 def or_replace(insert: Insert) -> Insert:

@@ -65,6 +65,10 @@ class Document:
     language: str | None = None
     """ISO 639-1 code of its main language; None if it is unknown."""
     chunk_count: int | None = None
+    keep_links: bool = False
+    """True if the addresses of links are part of its text."""
+    replaces: str | None = None
+    """Id of the document with the same bytes whose place it takes once it is ready; None for all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,11 @@ class PageStart(NamedTuple):
 def page_starts(stored: Sequence[Sequence[int]] | None) -> Sequence[PageStart] | None:
     """Build the page starts that are stored as pairs of offset and page."""
     return None if stored is None else [PageStart(*each) for each in stored]
+
+
+def stored_page_starts(pages: Sequence[PageStart] | None) -> list[tuple[int, int]] | None:
+    """Return page starts as they are stored, the reverse of `page_starts`."""
+    return None if pages is None else [(each.start, each.page) for each in pages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,8 @@ class Passage:
     """The pages that begin inside it, in order; None where they are not known."""
     document_created_at: int | None = None
     """Time of the upload, in milliseconds since the Unix epoch."""
+    version: int = 1
+    """1 for the newest of the searched documents with this name, 2 for the one before it, and so on."""
 
     @property
     def page_end(self) -> int | None:

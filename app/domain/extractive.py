@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from app.domain.citations import without_marks
+from app.domain.citation_imitations import citable, without_imitations
 from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
@@ -14,6 +14,7 @@ from app.domain.language import STOP_WORDS
 from app.domain.mentions import EvidenceText, Mentions, mentions_of, without_names
 from app.domain.question_kinds import words_of
 from app.domain.sentences import sentences
+from app.domain.similarity import SimilarityBars
 
 MAX_QUOTES = 40
 """Sentences that are compared with a question."""
@@ -54,14 +55,25 @@ MINILM_BARS = Bars(
     coverage=0.6,
     coverage_alone=0.6,
 )
-    sentence=0.4, sentence_named=0.33, sentence_sure=0.6, unnamed=0.25, similarity=0.5, coverage=0.6, coverage_alone=0.6
-)
 """Bars for all-MiniLM-L6-v2.
 
 On SQuAD 2.0, among the sentences of the three nearest passages, 2 of 60 answered questions stay below the bars for
 sentences, and 78 of 80 on other subjects; no bar for whole passages separates them that well, since a passage has
 several subjects.
 """
+
+
+def bars_of(measured: SimilarityBars | None) -> Bars:
+    """Return the bars with the cosines that were measured for an embedder; None where nothing is compared."""
+    if measured is None:
+        return MINILM_BARS
+    return MINILM_BARS._replace(
+        sentence=measured.sentence,
+        sentence_named=measured.sentence_named,
+        sentence_sure=measured.sentence_sure,
+        unnamed=measured.unnamed,
+        similarity=measured.passage,
+    )
 
 
 class Quote(NamedTuple):
@@ -141,7 +153,7 @@ def question_without_names(question: str) -> str | None:
 def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
     """Return a quote with the mark and the source of its passage."""
     number = passages.index(quote.passage) + 1
-    return f"“{without_marks(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
+    return f"“{citable(quote.sentence)}” [{number}] ({source_label(quote.passage)})"
 
 
 def outline_answer(openings: Sequence[Passage]) -> str:
@@ -152,13 +164,13 @@ def outline_answer(openings: Sequence[Passage]) -> str:
 
 def outline_of(opening: Passage) -> str:
     """Return a document's headings, or its first sentence as a quote where it has none."""
-    return without_marks(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
+    return citable(opening.heading[:HEADING_CHARACTERS] or f"“{best_sentence(opening.text, ())}”")
 
 
 def source_label(passage: Passage) -> str:
     """Return document and page of a passage, for readers."""
     page = f", page {passage.page}" if passage.page is not None else ""
-    return f"{' '.join(passage.document_name.split())}{page}"
+    return f"{citable(without_imitations(' '.join(passage.document_name.split())))}{page}"
 
 
 def content_words(text: str) -> set[str]:

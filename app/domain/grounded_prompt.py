@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from app.domain.citation_imitations import without_imitations
 from app.domain.documents import Citation, Passage
 from app.domain.prompt import Prompt, Window, build_prompt, check_fixed_tokens, messages_before, question_text
 from app.domain.token_estimate import estimated_tokens
@@ -105,8 +106,8 @@ def attribute_value(text: str, max_characters: int) -> str:
 
 
 def neutralised(text: str) -> str:
-    """Replace the first character of everything that resembles our delimiters or a chat template's tokens."""
-    return CONTROL_TOKEN.sub(lambda found: "\u2039" if found.group() != "[" else "(", text)
+    """Replace what begins like our delimiters or a chat template's tokens, and the brackets of citation marks."""
+    return without_imitations(CONTROL_TOKEN.sub(lambda found: "\u2039" if found.group() != "[" else "(", text))
 
 
 def candidates_of(passages: Sequence[Passage]) -> list[Citation]:

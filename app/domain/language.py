@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -64,6 +65,8 @@ SCRIPTS: dict[str, str] = {
 """Letters of each script, as ranges of a character class; a script of one language is named by that language."""
 WORDS = re.compile(rf"[{''.join(SCRIPTS.values())}]+")
 RUNS = {script: re.compile(f"[{letters}]+") for script, letters in SCRIPTS.items()}
+INITIALS = re.compile(r"\b[A-Z]\.")
+"""Letters of names, which are words of some languages: `L.` is no French article."""
 LANGUAGES_OF = {
     "latin": "ca cs da de en es fi fr hr hu id it lt nl no pl pt ro sk sl sv tr vi",
     "cyrillic": "be bg ru sr uk",
@@ -153,7 +156,7 @@ def language_of(text: str) -> str | None:
     Latin is in that language as soon as these are a quarter of it, unless the Latin words are a sentence themselves:
     names of products stand in questions of every language.
     """
-    read = text[:READ_CHARACTERS]
+    read = INITIALS.sub(" ", text[:READ_CHARACTERS])
     letters = {script: len("".join(run.findall(read))) for script, run in RUNS.items()}
     for script in ("han", "kana", "ko"):
         letters[script] *= CJK_WEIGHT
@@ -189,7 +192,8 @@ def spaced_language(text: str, script: str, min_score: int = MIN_SCORE) -> str |
     ranked = [*scores.most_common(2), ("", 0), ("", 0)]
     (language, best), (_, second) = ranked[0], ranked[1]
     is_judged = min_score > MIN_SCORE or len(words) >= MANY_WORDS
-    if not best or best < second * LEAD or (is_judged and best < min_score * max(len(words), 2)):
+    total = sum(weighted(words).values())
+    if not best or best < second * LEAD or (is_judged and best < min_score * max(total, 2)):
         return None
     return language
 
@@ -201,7 +205,7 @@ def language_scores(words: Iterable[str], languages: Iterable[str]) -> Counter[s
     """
     candidates = frozenset(languages)
     scores: Counter[str] = Counter()
-    for word, count in Counter(words).items():
+    for word, count in weighted(words).items():
         if known_by := candidates.intersection(BY_WORD.get(word, ())):
             scores.update(shared(known_by, 1_000 * count))
             continue
@@ -213,9 +217,14 @@ def language_scores(words: Iterable[str], languages: Iterable[str]) -> Counter[s
     return scores
 
 
-def shared(languages: Collection[str], score: int) -> dict[str, int]:
+def weighted(words: Iterable[str]) -> dict[str, float]:
+    """Return each word with the logarithm of its count: one that is everywhere is a title or part of a program."""
+    return {word: math.log2(1 + count) for word, count in Counter(words).items()}
+
+
+def shared(languages: Collection[str], score: float) -> dict[str, int]:
     """Return an equal part of a score for each language."""
-    return {each: score // len(languages) for each in languages}
+    return {each: int(score / len(languages)) for each in languages}
 
 
 @functools.cache

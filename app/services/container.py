@@ -94,7 +94,7 @@ class DocumentRoom:
         database, timings = process.database, process.timings
         self.search = DocumentSearch(database, resources.embedder, resources.reranker)
         self.deleter = DocumentDeleter(database, process.tasks, process.id, timings)
-        worker = IngestionWorker(database, resources.reader, resources.embedder, process.id, timings)
+        worker = IngestionWorker(database, resources.reader, resources.embedder, self.deleter, process.id, timings)
         feed = DocumentFeed(database, timings)
         self.service = DocumentService(
             database, worker, self.deleter, feed, self.search, process.id, max_bytes=max_bytes

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 
 from app.errors import EmbeddingFailed
+from app.rag.models.calibration import Calibration
 from app.rag.models.embedder import Vector
 
 DIMENSIONS = 8
@@ -16,8 +17,6 @@ DIMENSIONS = 8
 
 class FakeEmbedder:
     """Embeds each text in a direction of its own."""
-
-    weight = 0.5
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
@@ -30,6 +29,9 @@ class FakeEmbedder:
         """Set at the first call."""
         self.failures = 0
         """Number of the next calls that fail."""
+
+    async def calibration(self) -> Calibration:
+        return Calibration(related=1.0, unrelated=0.0)
 
     async def embed_query(self, text: str) -> Vector:
         return vector(text)

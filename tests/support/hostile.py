@@ -64,15 +64,20 @@ def slide_rows(rows: int, columns: int) -> str:
     return f"<p:graphicFrame>{named}<p:xfrm/>{data}</p:graphicFrame>"
 
 
-def pdf_page(stream: bytes, resources: bytes = b"", others: Sequence[bytes] = (), *, times: int = 1) -> bytes:
-    """Build a PDF that lists one page `times` times; its stream is object 4, its font 5, `others` follow from 6."""
+def pdf_page(
+    stream: bytes, resources: bytes = b"", others: Sequence[bytes] = (), *, entries: bytes = b"", times: int = 1
+) -> bytes:
+    """Build a PDF that lists one page `times` times; its stream is object 4, its font 5, `others` follow from 6.
+
+    `entries` are further ones of the page.
+    """
     kids = b" ".join([b"3 0 R"] * times)
     fonts = b"/Resources << /Font << /F1 5 0 R >> %b >>" % resources
     return pdf_of_objects(
         [
             b"<< /Type /Catalog /Pages 2 0 R >>",
             b"<< /Type /Pages /Kids [%b] /Count %d >>" % (kids, times),
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] %b /Contents 4 0 R >>" % fonts,
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] %b %b /Contents 4 0 R >>" % (fonts, entries),
             b"<< /Length %d >>\nstream\n%b\nendstream" % (len(stream), stream),
             b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
             *others,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from app.db import documents, ingestion, process_leases
 from app.db.database import Database
@@ -38,7 +39,7 @@ class Host:
         self.process_id = new_id()
         self.tasks = TaskOwner()
         self.deleter = DocumentDeleter(database, self.tasks, self.process_id, timings)
-        self.worker = IngestionWorker(database, reader, embedder, self.process_id, timings)
+        self.worker = IngestionWorker(database, reader, embedder, self.deleter, self.process_id, timings)
         self.supervisor = Supervisor(timings)
 
     async def start(self) -> None:
@@ -52,12 +53,12 @@ class Host:
         await self.supervisor.stop()
         await self.database.write(process_leases.release, self.process_id)
 
-    async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md") -> Document:
-        """Upload a document here."""
+    async def upload(self, content: bytes, user_id: str = "ada", name: str = "a.md", **options: Any) -> Document:
+        """Upload a document here, with options of `Upload.finish`."""
         async with Upload(self.database, self.deleter, self.process_id, self.worker.wake) as upload:
             for place in range(0, len(content), 256 * 1024):
                 await upload.write(content[place : place + 256 * 1024])
-            document, _ = await upload.finish(user_id, name)
+            document, _ = await upload.finish(user_id, name, **options)
         return document
 
     async def until(self, document: Document, is_so: Callable[[Document], bool]) -> Document:

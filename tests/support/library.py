@@ -12,6 +12,7 @@ from app.db.transaction import Transaction
 from app.db.vectors import store_vectors
 from app.domain.ids import new_id
 from app.errors import EmbeddingFailed
+from app.rag.models.calibration import Calibration
 from app.rag.ranking.terms import index_chunk
 from tests.support.sql import run_sql
 
@@ -27,8 +28,11 @@ class Directions:
     """An embedder that knows a few words, each in a direction of its own, and counts its calls."""
 
     name: str = "test:directions"
-    weight: float = 1.0
+    scripts: frozenset[str] | None = None
     fails: bool = False
+
+    async def calibration(self) -> Calibration:
+        return Calibration(related=1.0, unrelated=0.0, scripts=self.scripts)
 
     async def embed_query(self, text: str) -> bytes:
         if self.fails:
@@ -36,7 +40,12 @@ class Directions:
         return direction(text)
 
     async def embed_passages(self, texts: Sequence[str]) -> list[bytes]:
-        return [direction(each) for each in texts]
+        return [self.vector(each) for each in texts]
+
+    def vector(self, text: str) -> bytes:
+        """Return the vector of a passage, zeros for one in an unknown script."""
+        known = Calibration(1.0, 0.0, self.scripts).knows(text)
+        return direction(text) if known else bytes(len(direction(text)))
 
     async def aclose(self) -> None:
         pass
@@ -61,16 +70,21 @@ async def new_owner(database: Database, user_id: str = "ada") -> str:
 
 
 async def new_document(
-    database: Database, owner_id: str, *texts: str, embedder: Directions | None = None, status: str = "ready"
+    database: Database,
+    owner_id: str,
+    *texts: str,
+    embedder: Directions | None = None,
+    status: str = "ready",
+    name: str | None = None,
 ) -> str:
-    """Store a document with these chunks, named after the first one, and return its id."""
+    """Store a document with these chunks, named after the first one if it has no name, and return its id."""
     document_id = new_id()
     async with database.write_session() as session:
         session.add(
             DocumentRow(
                 document_id=document_id,
                 owner_id=owner_id,
-                name=texts[0],
+                name=name or texts[0],
                 media_type="text/plain",
                 bytes=1,
                 sha256=document_id,
@@ -102,7 +116,7 @@ def chunks(
         rows = yield from run_sql(CHUNK, *values)
         keys.append(rows[0][0])
     if embedder is not None:
-        yield from store_vectors(database.kind, keys, embedder.name, [direction(each) for each in texts])
+        yield from store_vectors(database.kind, keys, embedder.name, [embedder.vector(each) for each in texts])
     yield from run_sql(CHANGED, owner_id)
 
 

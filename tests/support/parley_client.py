@@ -177,11 +177,11 @@ class ParleyClient:
                     return last
 
     async def post_document(
-        self, content: bytes, name: str = "notes.txt", user_id: str | None = None
+        self, content: bytes, name: str = "notes.txt", user_id: str | None = None, **query: bool
     ) -> httpx2.Response:
-        """Upload a document as a form and return any response."""
+        """Upload a document as a form, with parameters of the query, and return any response."""
         form = {"user_id": self.user_id if user_id is None else user_id}
-        return await self.post("/documents", files={"file": (name, content)}, data=form)
+        return await self.post("/documents", files={"file": (name, content)}, data=form, params=query)
 
     async def upload(self, content: bytes, name: str = "notes.txt", user_id: str | None = None) -> dict[str, Any]:
         """Upload a document and return it, new or stored before."""

@@ -279,6 +279,11 @@ SERVER = {"tei": {"base_url": "http://127.0.0.1:1/v1", "model": "chat"}}
     ("given", "says"),
     [
         ({"embedding_provider": "elsewhere"}, "must be one of local, openai, none"),
+        (
+            {"embedding_provider": None, "embedding_model": "nomic"},
+            "EMBEDDING_MODEL names .*: local has minilm, multilingual",
+        ),
+        ({"embedding_provider": "local", "embedding_model": "bge"}, "EMBEDDING_MODEL names 'bge'"),
         ({"embedding_provider": "openai"}, "set OPENAI_API_KEY or OPENAI_BASE_URL"),
         ({"embedding_provider": "tei", "llm_providers": SERVER}, "set EMBEDDING_MODEL"),
         ({"rerank_model": "judge"}, "must be provider:model"),
@@ -305,6 +310,7 @@ async def test_settings_choose_the_embedder() -> None:
     further = {"embedding_provider": "TEI", "embedding_model": "bge", "llm_providers": SERVER}
     names: dict[str, dict[str, Any]] = {
         "local:all-MiniLM-L6-v2-int8": {"embedding_provider": None},
+        "local:multilingual-e5-small-q4": {"embedding_provider": None, "embedding_model": "multilingual"},
         "openai:text-embedding-3-small": openai,
         "tei:bge": further,
     }

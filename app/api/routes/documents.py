@@ -68,7 +68,10 @@ UPLOAD_FORM: dict[str, Any] = {
     }
 }
 UPLOADED: Responses = refusals(NotInstalled, Draining, DatabaseUnavailable, Unavailable) | {
-    200: {"description": "The document already uploaded with the same bytes.", "model": DocumentOut}
+    200: {
+        "description": "The document already uploaded with the same bytes, now with this name and media type.",
+        "model": DocumentOut,
+    }
     | with_headers("Location"),
     202: {"description": "The queued document."} | with_headers("Location"),
 }
@@ -89,6 +92,16 @@ CONTENT: Responses = {
 ONE = refusals(DocumentNotFound, DatabaseUnavailable)
 
 
+class UploadParams(ScopeParams):
+    """Query parameters of an upload."""
+
+    links: bool = Field(False, description="Keep the addresses of links in the text, where the format has links.")
+    reread: bool = Field(
+        False,
+        description="Read bytes that the user has already once more, as a new document that takes the old one's place.",
+    )
+
+
 class DocumentFilters(ScopeParams):
     """Query parameters of the list of documents."""
 
@@ -99,17 +112,24 @@ class DocumentFilters(ScopeParams):
     )
 
 
+UploadCall = Annotated[ApiCall[UploadParams], Depends(call_with(UploadParams))]
 ListCall = Annotated[ApiCall[DocumentFilters], Depends(call_with(DocumentFilters))]
 
 
 @router.post("", status_code=202, response_model=DocumentOut, responses=UPLOADED, openapi_extra=UPLOAD_FORM)
-async def upload_document(request: Request, call: Call) -> Response:
-    """Upload a document and queue it for ingestion; the same bytes again return the existing document."""
+async def upload_document(request: Request, call: UploadCall) -> Response:
+    """Upload a document and queue it for ingestion; the same bytes again rename and return the existing document."""
     service = call.services.documents
     async with service.receive() as upload:
         form = await read_form(request, service.max_bytes, upload.write)
         user_id = call.body_user_id(valid_user_id(form.user_id))
-        document, queued = await upload.finish(user_id, form.file_name)
+        document, queued = await upload.finish(
+            user_id,
+            form.file_name,
+            keep_links=call.query.links,
+            charset=form.charset,
+            reread=call.query.reread,
+        )
     headers = {"Location": f"/documents/{document.document_id}"}
     return json_response(document_json(document), 202 if queued else 200, headers)
 

@@ -57,6 +57,10 @@ class DocumentOut(Output):
     truncated_detail: str | None = Field(description="Where reading stopped; null if the whole document was read.")
     language: str | None = Field(description="ISO 639-1 code of the main language; null while unknown.")
     chunk_count: int | None = Field(description="Number of searchable chunks; null until ingestion ends.")
+    links: bool = Field(description="True if it was uploaded with `?links=true`: link addresses are part of its text.")
+    replaces: Id | None = Field(
+        description="Document with the same bytes whose place it takes once it is ready; null for all others."
+    )
     created_at: Moment
 
 
@@ -73,6 +77,8 @@ class PassageOut(Output):
     end: int = Field(description="Position after the last character.")
     text: str
     score: float = Field(description="Relevance to the query; higher is better.")
+    similarity: float | None = Field(description="Cosine of query and passage; null if they were not compared.")
+    coverage: float = Field(description="Share of the query's words in the passage by weight, 0 to 1.")
 
 
 def document_json(document: Document) -> JsonObject:
@@ -95,6 +101,8 @@ def document_json(document: Document) -> JsonObject:
         "truncated_detail": document.truncated,
         "language": document.language,
         "chunk_count": document.chunk_count,
+        "links": document.keep_links,
+        "replaces": document.replaces,
         "created_at": rfc3339(document.created_at),
     }
 
@@ -111,4 +119,6 @@ def passage_json(passage: Passage) -> JsonObject:
         "end": passage.end,
         "text": passage.text,
         "score": passage.score,
+        "similarity": passage.similarity,
+        "coverage": passage.coverage,
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, and_, column, func, not_, or_, select, table, text
+from sqlalchemy.orm import aliased
 
 from app.db.database import Kind
 from app.db.models import (
@@ -17,10 +18,11 @@ from app.db.models import (
     HiddenStatus,
     UserRow,
 )
-from app.db.predicates import current, lease_is_live
+from app.db.predicates import current, lease_is_live, visible
 from app.db.transaction import Transaction, execute, fetch_value
 from app.domain.documents import DocumentStatus
 
+Replaced = aliased(DocumentRow)
 IDS = select(DocumentRow.document_id)
 HIDDEN = tuple(HiddenStatus)
 READY = DocumentRow.status == DocumentStatus.READY
@@ -55,6 +57,19 @@ CHECKS: Mapping[str, Select[Any]] = {
         .group_by(DocumentRow.document_id, DocumentRow.bytes)
         .having(func.coalesce(func.sum(func.length(DocumentContentRow.content)), 0) != DocumentRow.bytes)
     ),
+    "document {} replaces one that is not its user's, not of the same bytes, or not ready": IDS.where(
+        visible(),
+        DocumentRow.replaces.is_not(None),
+        ~select(Replaced.document_id)
+        .where(
+            Replaced.document_id == DocumentRow.replaces,
+            Replaced.owner_id == DocumentRow.owner_id,
+            Replaced.sha256 == DocumentRow.sha256,
+            Replaced.status == DocumentStatus.READY,
+        )
+        .exists(),
+    ),
+    "document {} is ready and still replaces another": IDS.where(READY, DocumentRow.replaces.is_not(None)),
     "document {} is ready and has no text": IDS.where(
         READY,
         ~select(DocumentTextRow.document_id).where(DocumentTextRow.document_id == DocumentRow.document_id).exists(),

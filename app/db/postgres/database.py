@@ -30,8 +30,9 @@ DIALECT = asyncpg_dialect.dialect(json_serializer=dump_json)  # type: ignore[no-
 PREPARED_STATEMENTS = 100
 """Prepared statements cached by each connection for sessions."""
 CLOSE_SECONDS = 2
-# Settings of pgvector: the search width of its graphs, and that a search goes on while filters leave too few rows.
-VECTOR_SETTINGS = {"hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
+# Settings of pgvector: the search width of its graphs, and that a search goes on while filters leave too few rows; for
+# a tenth of all rows it takes half of this maximum.
+VECTOR_SETTINGS = {"hnsw.ef_search": "500", "hnsw.iterative_scan": "strict_order", "hnsw.max_scan_tuples": "5000"}
 # A referenced row, as that of a user who is being erased, may be deleted between two statements: the retry finds it
 # missing. After a read-only refusal the retry has a new connection, which leads to the primary if a failover is over.
 RETRIED = (

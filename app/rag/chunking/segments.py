@@ -18,6 +18,8 @@ CHARACTERS_PER_TOKEN = 10
 """Lower bound on tokens: one per this many characters. Blanks have none, and an unknown word of any length has one."""
 GROUP_CHARACTERS = 80
 """Of a word group in a line or sentence that is too long. A character has three tokens at most, as Korean syllables."""
+NAMES_CHARACTERS = 140
+"""Of the name of a row and that of a column before a long value."""
 WORD_CHARACTERS = 50
 """Longer words are cut into pieces of this length."""
 SMALL_TOKENS = 16
@@ -152,13 +154,19 @@ def segments_of_long_span(text: str, start: int, end: int, block: Block) -> Iter
 
     The tokens of a piece of a word depend on its neighbours; they are bounded by its decomposed characters.
     """
-    spans = (
-        (*group, block) for part in split_span(text, start, end, SENTENCE_END) for group in word_groups(text, *part)
-    )
+    value = start_of_value(text, start, end) if block.kind is BlockKind.TABLE else start
+    groups = (group for part in split_span(text, value, end, SENTENCE_END) for group in word_groups(text, *part))
+    spans = ((start if first == value else first, last, block) for first, last in groups)
     for (first, last, _), tokens in with_tokens(text, spans):
         within_word = text[first - 1 : first].strip() or text[last : last + 1].strip()
         bound = len(unicodedata.normalize("NFD", text[first:last])) if within_word else tokens
         yield Segment(first, last, min(MAX_TOKENS, bound), block)
+
+
+def start_of_value(text: str, start: int, end: int) -> int:
+    """Return the place after the names at the beginning of a table's line, which are not cut off from their value."""
+    place = text.rfind(": ", start, min(end, start + NAMES_CHARACTERS))
+    return start if place < 0 else place + 2
 
 
 def word_groups(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

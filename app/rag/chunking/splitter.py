@@ -15,7 +15,6 @@ from app.rag.chunking.headings import Outline
 from app.rag.chunking.identifiers import searchable_names
 from app.rag.chunking.segments import MAX_TOKENS, Segment, segments_of
 from app.rag.extraction.blocks import Block, TextBlocks
-from app.rag.extraction.errors import TOO_MANY_CHUNKS, ExtractionError
 from app.rag.extraction.limits import Limits
 
 TARGET_TOKENS = 200
@@ -25,15 +24,10 @@ SIZE_COSTS = [(max(0, TARGET_TOKENS - tokens) / TARGET_TOKENS) ** 2 for tokens i
 
 
 def split_document(document: TextBlocks, outline: Outline, limits: Limits) -> list[Chunk]:
-    """Split a document; each character that is not blank is in exactly one chunk.
-
-    Raises:
-        ExtractionError: there are more chunks than the limit.
-    """
+    """Split a document; each character that is not blank is in exactly one chunk, of as many as the limit allows."""
     segments = segments_of(document)
     boundaries = cheapest_boundaries(segments)
-    if len(boundaries) - 1 > limits.chunks:
-        raise ExtractionError(TOO_MANY_CHUNKS)
+    del boundaries[limits.chunks + 1 :]
     pages = page_starts_of(document.blocks)
     return [build_chunk(document, segments[first:last], outline, pages) for first, last in pairwise(boundaries)]
 

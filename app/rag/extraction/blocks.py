@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NoReturn
 
+from app.domain.documents import DocumentFailure
 from app.domain.storable_text import storable
 from app.rag.extraction.errors import (
+    OUT_OF_CPU,
     TOO_MANY_CELLS,
     TOO_MANY_COLUMNS,
     TOO_MANY_ELEMENTS,
     TOO_MUCH_TEXT,
     ExtractionError,
+    truncation,
 )
 from app.rag.extraction.limits import Limits
 
 TITLE_CHARACTERS = 200
+CUT_CHARACTERS = 1000
+"""Before a limit, within which a text is cut at a blank."""
 
-CONTROLS_TO_BLANKS = {code: " " for code in (*range(1, 32), *range(127, 161), 0x2007, 0x202F) if code not in (9, 10)}
+CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\xa0\u2007\u202f]")
 """Control characters, which separate words for a reader but not for a tokenizer, and no-break spaces."""
 
 HEADING_MARKUP = re.compile(r"^(?:[#=] ?)+ |(?: ?=)+$| (?:={3,}|-{3,}|~{3,})$")
@@ -65,6 +72,16 @@ class TextBlocks:
     title: str | None = None
     page_count: int | None = None
     textless_pages: Sequence[int] = ()
+    truncated: str | None = None
+    """The text that says where reading stopped at a limit; None if all was read."""
+
+
+class ReadingStopped(ExtractionError):
+    """A limit has ended the reading; a reader may keep what its writer has."""
+
+    def __init__(self, writer: BlockWriter, failure: DocumentFailure) -> None:
+        super().__init__(failure)
+        self.writer = writer
 
 
 @dataclass(slots=True)
@@ -72,12 +89,15 @@ class BlockWriter:
     """Builds a `TextBlocks`, block by block.
 
     Raises:
-        ExtractionError: the text is longer, or has more blocks, columns or cells, than the limits.
+        ReadingStopped: there is more text than the limits allow, more blocks or cells, or no processor time left.
+        ExtractionError: a table has more columns than the limits allow.
     """
 
     limits: Limits
     page: int | None = None
     blocks: list[Block] = field(default_factory=list)
+    stopped: DocumentFailure | None = None
+    """The limit that has ended the reading."""
     _parts: list[str] = field(default_factory=list)
     _length: int = 0
     _cells: int = 0
@@ -91,27 +111,56 @@ class BlockWriter:
         continues = (
             kind is BlockKind.LIST and last is not None and last.kind is BlockKind.LIST and last.page == self.page
         )
-        start = self._append(text, "\n" if continues else "\n\n")
-        if continues and last is not None:
-            last.end = self._length
-            return
         if len(self.blocks) >= self.limits.elements:
-            raise ExtractionError(TOO_MANY_ELEMENTS)
-        self.blocks.append(Block(kind, start, self._length, level, self.page, header, introduces))
+            self.stop(TOO_MANY_ELEMENTS)
+        separator = "" if not self._parts else "\n" if continues else "\n\n"
+        room = self.limits.characters - self._length - len(separator)
+        if kept := text if len(text) <= room else leading_words(text, room):
+            self._parts += separator, kept
+            self._length += len(separator) + len(kept)
+            if continues and last is not None:
+                last.end = self._length
+            else:
+                start = self._length - len(kept)
+                self.blocks.append(Block(kind, start, self._length, level, self.page, header, introduces))
+        if len(kept) < len(text):
+            self.stop(TOO_MUCH_TEXT)
+        if self.limits.seconds_left <= 0:
+            self.stop(OUT_OF_CPU)
+
+    def stop(self, failure: DocumentFailure) -> NoReturn:
+        """End the reading at a limit."""
+        self.stopped = failure
+        raise ReadingStopped(self, failure)
+
+    @contextmanager
+    def until_stopped(self) -> Iterator[None]:
+        """Run the body until a limit ends it; the exception goes on if nothing has been written."""
+        try:
+            yield
+        except ReadingStopped:
+            if not self.blocks:
+                raise
 
     def add_table(self, rows: Iterable[Sequence[str]], *, headed: bool = True) -> None:
         """Append a table; if it is `headed` and has several rows, the first one is its header."""
-        lines = [line for line in map(table_row, self.within_limits(rows)) if line]
-        self.add(BlockKind.TABLE, "\n".join(lines), header=lines[0] if headed and len(lines) > 1 else "")
+        lines: list[str] = []
+        try:
+            for cells in self.within_limits(rows):
+                lines += filter(None, (table_row(cells),))
+        finally:
+            self.add(BlockKind.TABLE, "\n".join(lines), header=lines[0] if headed and len(lines) > 1 else "")
 
     def within_limits(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """Yield the rows; raise once the columns of one, or the cells of all tables, exceed the limits."""
+        """Yield the rows; raise once one has too many columns, all have too many cells, or the time is up."""
         for cells in rows:
             self._cells += len(cells)
             if len(cells) > self.limits.columns:
                 raise ExtractionError(TOO_MANY_COLUMNS)
             if self._cells > self.limits.cells:
-                raise ExtractionError(TOO_MANY_CELLS)
+                self.stop(TOO_MANY_CELLS)
+            if self.limits.seconds_left <= 0:
+                self.stop(OUT_OF_CPU)
             yield cells
 
     def build(self, title: str | None = None) -> TextBlocks:
@@ -120,23 +169,25 @@ class BlockWriter:
         first = self.blocks[0] if self.blocks else None
         if not title and first is not None and first.kind is BlockKind.HEADING:
             title = text[first.start : first.end]
-        return TextBlocks(text, self.blocks, clean_title(title))
-
-    def _append(self, text: str, separator: str) -> int:
-        if self._parts:
-            self._parts.append(separator)
-            self._length += len(separator)
-        start = self._length
-        self._parts.append(text)
-        self._length += len(text)
-        if self._length > self.limits.characters:
-            raise ExtractionError(TOO_MUCH_TEXT)
-        return start
+        made = TextBlocks(text, self.blocks, clean_title(title))
+        if self.stopped is not None:
+            page = self.blocks[-1].page
+            place = f"after {len(text):,} characters of text" if page is None else f"on page {page:,}"
+            made.truncated = truncation(place, self.stopped)
+        return made
 
 
 def normalize_text(text: str) -> str:
     """Return text that can be stored, with LF as its only newline and blanks in place of control characters."""
-    return storable(text.replace("\r\n", "\n").replace("\r", "\n").translate(CONTROLS_TO_BLANKS))
+    return storable(CONTROLS.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def leading_words(text: str, room: int) -> str:
+    """Return the beginning of a text of at most `room` characters, up to the end of a line or word if one is near."""
+    kept = text[: max(room, 0)]
+    near = max(0, len(kept) - CUT_CHARACTERS)
+    end = next((end for blank in "\n " if (end := kept.rfind(blank, near)) > 0), len(kept))
+    return kept[:end].rstrip()
 
 
 def single_line(text: str) -> str:

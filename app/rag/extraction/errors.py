@@ -85,6 +85,11 @@ OUT_OF_TIME = too_complex(
 )
 
 
+def truncation(place: str, failure: DocumentFailure) -> str:
+    """Return the text for a document that was read up to a place, such as "after page 3 of 9", because of a limit."""
+    return f"Reading stopped {place}. {failure.detail}"
+
+
 class ExtractionError(Exception):
     """A document cannot be read; `failure` has the code and the text."""
 

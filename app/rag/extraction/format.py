@@ -15,6 +15,21 @@ ReportProgress: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Properties of a document that its bytes and its media type do not show, and wishes for reading it."""
+
+    keep_links: bool = False
+    """True to read a link as `text (address)`."""
+    name: str = ""
+    """The file's name, whose extension says which language its source code is in."""
+    charset: str = ""
+    """Name of a text's encoding, if the client has given one."""
+
+
+NO_OPTIONS = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class OfficePattern:
     """Patterns by which a package of Office is recognised."""
 
@@ -42,7 +57,7 @@ class Format:
     media_type: str
     extensions: tuple[str, ...]
     """Of file names, in lower case and without the dot, the usual one first; none where the bytes alone decide."""
-    read: Callable[[bytes, Limits, ReportProgress], TextBlocks]
+    read: Callable[[bytes, Limits, ReportProgress, ReadOptions], TextBlocks]
     """Read a file's bytes; raises `ExtractionError` if it is unreadable or over a limit."""
     libraries: tuple[str, ...] = ()
     """Modules that `read` imports, and the fork server before it forks."""

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+
+READING_SHARE = 0.6
+"""Of the processor time: reading stops then, and the rest is left for dividing the text into chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,14 @@ class Limits:
     """Cells of all tables, empty ones included."""
     characters: int = 10_000_000
     chunks: int = 50_000
+    stop_at: float | None = None
+    """Processor time of this process, in seconds, at which reading stops and what was read is kept; None for never."""
+
+    def started(self) -> Limits:
+        """Return the limits for a document whose reading begins now, in this process."""
+        return replace(self, stop_at=time.process_time() + READING_SHARE * self.cpu_seconds)
+
+    @property
+    def seconds_left(self) -> float:
+        """Processor time until reading stops; 0 or less if it is over."""
+        return float("inf") if self.stop_at is None else self.stop_at - time.process_time()

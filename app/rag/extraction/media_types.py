@@ -9,6 +9,7 @@ from app.rag.extraction.formats.html import PROLOGUE
 from app.rag.extraction.formats.plain import FORMAT as PLAIN_TEXT
 from app.rag.extraction.office.content_types import declared_types, directory_of
 from app.rag.extraction.registry import FORMATS
+from app.rag.extraction.wide_encodings import marked_encoding, unmarked_wide_encoding
 
 WINDOW = 65536
 """Bytes at the beginning and at the end of a file that detection reads."""
@@ -26,7 +27,6 @@ BY_EXTENSION = {
 SVG_START = re.compile(PROLOGUE + r"(?:<!doctype\s+svg|<svg)\b", re.IGNORECASE | re.DOTALL)
 NO_TEXT = ("{\\rtf", "%!PS")
 CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 START_OF_ZIP = b"PK\x03\x04"
 
@@ -56,12 +56,13 @@ def office_media_type(head: bytes, tail: bytes) -> str | None:
 
 def start_of_text(head: bytes, tail: bytes) -> str | None:
     """Return the first characters of a text; None for bytes that are no text."""
-    if head.startswith(UTF16):
-        encoding = "utf-16"
-    elif b"\x00" in head or b"\x00" in tail:
-        return None
-    else:
-        encoding = "utf-8-sig" if is_utf8(head) else "cp1252"
+    encoding = marked_encoding(head)
+    if encoding is None:
+        encoding = "utf-8-sig" if is_utf8(head) and b"\x00" not in head else unmarked_wide_encoding(head)
+    if encoding is None or encoding == "utf-8-sig":
+        if b"\x00" in head or b"\x00" in tail:
+            return None
+        encoding = encoding or "cp1252"
     if encoding == "cp1252" and (CONTROLS.search(head) or CONTROLS.search(tail)):
         return None
     try:

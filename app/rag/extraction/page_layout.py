@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks
 from app.rag.extraction.limits import Limits
+from app.rag.extraction.page_edges import kept_lines
+from app.rag.extraction.page_line import Line
 from app.rag.tokenizer import tokenizer
 
-LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xa0": " "})
 HYPHENATED = re.compile(r"\b(\w++)(-|\xad)\n(?=([a-z\xdf-\xff]\w*))")
-DIGITS = re.compile(r"\d+")
 HEADING_SIZE_RATIO = 1.12
 """Smallest letter size of a heading, relative to that of the body text."""
 HEADING_CHARACTERS = 150
@@ -23,38 +23,23 @@ PARAGRAPH_SPACING_RATIO = 1.25
 """Line spacing above which a new paragraph begins, relative to the usual spacing."""
 USUAL_SPACING_SHARE = 0.2
 """Share of the text that must have a line spacing for it to be usual."""
-REPEATED_PAGES = 4
-REPEATED_SHARE = 0.5
-"""A line at the top or bottom of this many pages, ignoring numbers, is a page header or footer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a page, the size of its largest letters and its vertical position (up from the bottom), in points."""
-
-    text: str
-    size: float
-    height: float
-
-    @classmethod
-    def normalized(cls, text: str, size: float, height: float) -> Line:
-        """Build a line with ligatures split, single spaces, and its size rounded to half points."""
-        return cls(" ".join(text.translate(LIGATURES).split()), round(size * 2) / 2, height)
 
 
 def blocks_of_pages(pages: Sequence[Sequence[Line]], title: str | None, limits: Limits) -> TextBlocks:
-    """Build text blocks from the lines of pages; page headers and footers are left out."""
+    """Build text blocks from the lines of pages, without page numbers and repeated headers and footers."""
     pages = [[line for line in lines if line.text] for lines in pages]
-    repeated = headers_and_footers(pages)
     levels, spacing = heading_levels(pages), usual_spacing(pages)
-    writer = BlockWriter(limits)
+    kept = kept_lines(pages, levels)
+    has_own = any(each.own for each in kept)
+    writer = BlockWriter(replace(limits, stop_at=None))  # the time is spent on reading the pages
     textless = []
-    for number, lines in enumerate(pages, 1):
-        writer.page, before = number, len(writer.blocks)
-        for group in grouped([line for line in lines if without_numbers(line) not in repeated], levels, spacing):
-            write_group(writer, group, levels)
-        if len(writer.blocks) == before:
-            textless.append(number)
+    with writer.until_stopped():
+        for number, (lines, (indices, own)) in enumerate(zip(pages, kept, strict=True), 1):
+            writer.page = number
+            for group in grouped([lines[index] for index in indices], levels, spacing):
+                write_group(writer, group, levels)
+            if not lines or (has_own and not own):
+                textless.append(number)
     document = writer.build(title)
     document.page_count, document.textless_pages = len(pages), textless
     return document
@@ -84,7 +69,7 @@ def grouped(lines: Sequence[Line], levels: dict[float, int], spacing: float) -> 
 
 def starts_group(above: Line, line: Line, levels: dict[float, int], spacing: float) -> bool:
     """Return whether a line starts a heading or paragraph; one higher than the last, as in a new column, does not."""
-    if levels.get(above.size) != levels.get(line.size):
+    if above.apart or line.apart or levels.get(above.size) != levels.get(line.size):
         return True
     return above.height - line.height > PARAGRAPH_SPACING_RATIO * spacing * max(above.size, line.size)
 
@@ -108,22 +93,6 @@ def usual_spacing(pages: Sequence[Sequence[Line]]) -> float:
                 spacings[round((above.height - line.height) / line.size, 1)] += len(line.text)
     enough = USUAL_SPACING_SHARE * spacings.total()
     return max(1.0, min((each for each, count in spacings.items() if count >= enough), default=1.2))
-
-
-def headers_and_footers(pages: Sequence[Sequence[Line]]) -> set[str]:
-    """Return the lines repeated at the tops and bottoms of pages, without numbers; none if all lines are such."""
-    at_edges = Counter(
-        text for lines in pages if lines for text in {without_numbers(lines[0]), without_numbers(lines[-1])}
-    )
-    needed = max(REPEATED_PAGES, REPEATED_SHARE * len(pages))
-    repeated = {text for text, count in at_edges.items() if count >= needed}
-    others = any(without_numbers(line) not in repeated for lines in pages for line in lines)
-    return repeated if others else set()
-
-
-def without_numbers(line: Line) -> str:
-    """Return the line's text with `#` for each number, the same on every page."""
-    return DIGITS.sub("#", line.text)
 
 
 def join_hyphenated(text: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from app.errors import EmbeddingFailed
 
+if TYPE_CHECKING:
+    from app.rag.models.calibration import Calibration
+
 Vector: TypeAlias = bytes
-"""A vector of length one, as little-endian 32-bit floats."""
+"""A vector of length one, as little-endian 32-bit floats; of zeros for a passage in a script unknown to the model."""
 
 
 class Embedder(Protocol):
@@ -17,15 +20,17 @@ class Embedder(Protocol):
 
     name: str
     """Recorded with the vectors; vectors of embedders with different names are never compared."""
-    weight: float
-    """Weight of the similarity ranking, relative to 1 for the lexical one."""
+
+    async def calibration(self) -> Calibration:
+        """Return what the model's cosines mean, and the scripts that it knows."""
+        ...
 
     async def embed_query(self, text: str) -> Vector:
         """Embed a search query without retries, since a user is waiting."""
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed any number of passages; return their vectors in order."""
+        """Embed any number of passages; return their vectors in order, zeros for those in unknown scripts."""
         ...
 
     async def aclose(self) -> None: ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from app.http.sdk_client import SdkClient
 from app.rag.lazy_numpy import numpy
+from app.rag.models.calibration import Calibration, calibrate, calibration_pairs
 from app.rag.models.embedder import Vector
 from app.rag.models.remote_model import RemoteModel, failure, retry_delay
 
@@ -21,8 +23,6 @@ PASSAGES_SECONDS = 60.0
 class OpenAIEmbedder:
     """A model at `/embeddings`; its first vector sets the dimension of all others."""
 
-    weight = 1.0
-
     def __init__(
         self,
         provider: str,
@@ -34,11 +34,26 @@ class OpenAIEmbedder:
         self._model = model
         self._remote = RemoteModel(build_client, retry_delay)
         self._dimension: int | None = None
+        self._calibration: Calibration | None = None
+        self._calibrating = asyncio.Lock()
+
+    async def calibration(self) -> Calibration:
+        """Calibrate the model at the first use, with two requests of some thousand tokens.
+
+        It is taken to know all scripts, as the published models of this kind do.
+        """
+        async with self._calibrating:
+            if self._calibration is None:
+                pairs = calibration_pairs()
+                questions, passages = await asyncio.gather(
+                    self._request([each.question for each in pairs]), self._request([each.passage for each in pairs])
+                )
+                self._calibration = calibrate(questions, passages)
+            return self._calibration
 
     async def embed_query(self, text: str) -> Vector:
         """Implement `Embedder.embed_query` without retries, because a user waits."""
-        response = await self._remote.request("embeddings", self._body([text]), QUERY_SECONDS)
-        return self._vectors(response, 1)[0]
+        return (await self._request([text]))[0]
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
         """Implement `Embedder.embed_passages`; transient errors are retried for minutes."""
@@ -50,6 +65,10 @@ class OpenAIEmbedder:
 
     async def aclose(self) -> None:
         await self._remote.aclose()
+
+    async def _request(self, texts: Sequence[str]) -> list[Vector]:
+        response = await self._remote.request("embeddings", self._body(texts), QUERY_SECONDS)
+        return self._vectors(response, len(texts))
 
     def _body(self, texts: Sequence[str]) -> dict[str, Any]:
         inputs = [each[:MAX_CHARACTERS] or " " for each in texts]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.rag.lazy_numpy import numpy
-from app.rag.ranking.terms import HASH_LENGTH
+from app.rag.ranking.terms import HASH_LENGTH, Forms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,9 +44,10 @@ class TermStatistics:
     sample_counts: Mapping[str, int]
     """By term hash the number of sampled chunks that contain the term."""
 
-    def frequency(self, term: str) -> float:
-        """Estimate the number of the owner's chunks that contain a term."""
-        return self.sample_counts.get(term, 0) * self.chunks / max(self.sampled, 1)
+    def frequency(self, word: Forms) -> float:
+        """Estimate the number of the owner's chunks that contain a word, by the most frequent of its terms."""
+        counted = max(self.sample_counts.get(each, 0) for each in word)
+        return counted * self.chunks / max(self.sampled, 1)
 
     @property
     def complete(self) -> bool:
@@ -76,32 +77,51 @@ class Postings:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         np = numpy()
         layout: Any = {"names": ["hash"], "formats": ["<u8"], "offsets": [0], "itemsize": HASH_LENGTH + 1}
-        hashes = "".join(f"{each.terms} " for each in candidates).encode("ascii")
+        hashes = " ".join([*(each.terms for each in candidates), ""]).encode("ascii")
         self._keys = [each.chunk_key for each in candidates]
         self._hashes = np.ascontiguousarray(np.frombuffer(hashes, np.dtype(layout))["hash"])
-        self._counts = np.frombuffer(b"".join(each.counts for each in candidates), np.uint8)
-        self._rows = np.repeat(np.arange(len(candidates)), [len(each.counts) for each in candidates])
+        self._counts = np.frombuffer(b"".join([each.counts for each in candidates]), np.uint8)
+        sizes = np.fromiter((len(each.counts) for each in candidates), np.int64, len(candidates))
+        self._ends = np.cumsum(sizes)
+        self._starts = self._ends - sizes
+        self._places: dict[str, NDArray[Any]] = {}
+        """By term, its places in the arrays of all candidates."""
 
-    def chunks_with(self, term: str) -> int:
-        """Return the number of candidates that contain a term."""
-        return len(self._places(term))
+    def chunks_with(self, word: Forms) -> int:
+        """Return the number of candidates that contain a word."""
+        return len(self._occurrences(word)[0])
 
-    def rank(self, weights: Mapping[str, float], mean_length: float, limit: int) -> list[Ranked]:
-        """Return the best candidates for terms with weights, the best first; those without any term are left out."""
+    def rank(self, weights: Mapping[Forms, float], mean_length: float, limit: int) -> list[Ranked]:
+        """Return the best candidates for words with weights, the best first; those without any word are left out."""
         np = numpy()
-        lengths = np.bincount(self._rows, self._counts, len(self._keys))
+        lengths = np.add.reduceat(self._counts, self._starts, dtype=np.int64)
         slack = K1 * (1 - B + B * lengths / max(mean_length, 1.0))
         scores = np.zeros(len(self._keys))
-        for term, term_weight in weights.items():
-            places = self._places(term)
-            count, row = self._counts[places].astype(float), self._rows[places]
-            scores[row] += term_weight * count * (K1 + 1) / (count + slack[row])
+        for word, word_weight in weights.items():
+            row, count = self._occurrences(word)
+            scores[row] += word_weight * count * (K1 + 1) / (count + slack[row])
         order = np.argsort(-scores, kind="stable")[:limit]
         return [Ranked(self._keys[place], float(scores[place])) for place in order if scores[place] > 0]
 
-    def _places(self, term: str) -> NDArray[Any]:
+    def _occurrences(self, word: Forms) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the candidates that contain a word, and the count of that of its terms which is there most often."""
         np = numpy()
-        places: NDArray[Any] = np.flatnonzero(self._hashes == hash_number(term))
+        found = [self._occurrences_of(each) for each in word]
+        if len(found) == 1:
+            return found[0]
+        counts = np.zeros(len(self._keys))
+        for rows, of_term in found:
+            counts[rows] = np.maximum(counts[rows], of_term)
+        rows = np.flatnonzero(counts)
+        return rows, counts[rows]
+
+    def _occurrences_of(self, term: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        places = self._places_of(term)
+        return numpy().searchsorted(self._ends, places, side="right"), self._counts[places].astype(float)
+
+    def _places_of(self, term: str) -> NDArray[Any]:
+        if (places := self._places.get(term)) is None:
+            places = self._places[term] = numpy().flatnonzero(self._hashes == hash_number(term))
         return places
 
 
@@ -110,8 +130,9 @@ def hash_number(term: str) -> int:
     return int.from_bytes(term.encode("ascii"), "little")
 
 
-def coverage(terms: str, weights: Mapping[str, float]) -> float:
-    """Return the share of a query's terms, by weight from 0 to 1, that a chunk with these `terms` contains."""
+def coverage(terms: str, weights: Mapping[Forms, float]) -> float:
+    """Return the share of a query's words, by weight from 0 to 1, that a chunk with these `terms` contains."""
     contained = set(terms.split(" "))
     total = sum(weights.values())
-    return sum(term_weight for term, term_weight in weights.items() if term in contained) / total if total else 0.0
+    covered = sum(word_weight for word, word_weight in weights.items() if not contained.isdisjoint(word))
+    return covered / total if total else 0.0

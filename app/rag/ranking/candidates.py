@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from app.rag.ranking.terms import Forms
 
 CANDIDATES = 1_000
 """Number of chunks to rank, about: on all test sets 500 of 10,000 rank as all do."""
@@ -10,34 +13,51 @@ MAX_CANDIDATES = 4 * CANDIDATES
 """Related terms have more chunks in common than the estimate, which assumes that they are independent."""
 
 
-def rare_term_clauses(frequencies: Mapping[str, float], chunks: int, room: int = CANDIDATES) -> Sequence[Sequence[str]]:
-    """Return clauses of terms; a chunk that contains all terms of any clause is a candidate.
+class CandidateTerms(NamedTuple):
+    """The words by which chunks become candidates."""
 
-    The rarest terms are clauses of their own, until some `room` chunks contain them; the remaining ones are combined.
+    clauses: Sequence[Sequence[Forms]]
+    """A chunk that contains all words of any clause is a candidate."""
+    common: Sequence[Forms] = ()
+    """Words that too many chunks contain, even all together: needed only where the clauses find too few chunks."""
+
+
+def candidate_terms(frequencies: Mapping[Forms, float], chunks: int, room: int = CANDIDATES) -> CandidateTerms:
+    """Select the words that find the candidates of a query.
+
+    The rarest words are clauses of their own, until some `room` chunks contain them; the remaining ones are combined.
 
     Args:
-        frequencies: By term, the number of chunks that contain it.
+        frequencies: By word, the number of chunks that contain it.
         chunks: Number of all chunks.
         room: Number of candidates wanted.
     """
     rarest = sorted(frequencies, key=lambda each: frequencies[each])
-    clauses: list[list[str]] = []
+    clauses: list[list[Forms]] = []
     left = float(room)
-    for place, term in enumerate(rarest):
-        if frequencies[term] > left:
-            return [*clauses, conjunction(rarest[place:], frequencies, chunks, left)]
-        clauses.append([term])
-        left -= frequencies[term]
-    return clauses
+    for place, word in enumerate(rarest):
+        if frequencies[word] > left:
+            together, expected = conjunction(rarest[place:], frequencies, chunks, left)
+            if expected > room:
+                return CandidateTerms(clauses, together)
+            return CandidateTerms([*clauses, together])
+        clauses.append([word])
+        left -= frequencies[word]
+    return CandidateTerms(clauses)
 
 
-def conjunction(terms: Sequence[str], frequencies: Mapping[str, float], chunks: int, room: float) -> list[str]:
-    """Return as many terms, in order, as it takes for at most `room` chunks to contain them all."""
-    chosen: list[str] = []
+def conjunction(
+    words: Sequence[Forms], frequencies: Mapping[Forms, float], chunks: int, room: float
+) -> tuple[list[Forms], float]:
+    """Combine words, in order, until at most `room` chunks contain them all; return them and that number of chunks.
+
+    The number exceeds `room` if all words together are not rare enough.
+    """
+    chosen: list[Forms] = []
     expected = float(chunks)
-    for term in terms:
+    for word in words:
         if expected <= room:
             break
-        chosen.append(term)
-        expected *= frequencies[term] / chunks
-    return chosen
+        chosen.append(word)
+        expected *= frequencies[word] / chunks
+    return chosen, expected

@@ -9,16 +9,23 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from app.domain.language import STOP_WORDS
+from app.domain.language import STOP_WORDS, language_of, stop_words
 from app.rag.chunking.identifiers import identifier_parts, joined_identifiers
+from app.rag.ranking.stemming import STEMMED_LANGUAGES, folded, porter, stems_of
 
+ANALYSIS = 1
+"""Version of the analysis, by which ready documents of older releases are analysed again in the background.
+
+It is incremented with each change of the terms of a text; `older_stems` then returns those of all versions before.
+"""
 HASH_LENGTH = 8
 """Characters of a term hash: 40 bits, enough for the words of one owner not to collide."""
 HEADING_WEIGHT = 2
@@ -26,7 +33,6 @@ HEADING_WEIGHT = 2
 MAX_COUNT = 255
 COMBINING_MARKS = "".join(chr(each) for each in range(0x300, 0x1DFF) if unicodedata.category(chr(each)).startswith("M"))
 WORD = re.compile(rf"(?:[^\W_]|[{COMBINING_MARKS}])+")
-ACCENTS = re.compile("[\u0300-\u036f]")
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff]+"
@@ -43,26 +49,61 @@ class IndexedTerms(NamedTuple):
     """A byte for each of them: 0 for the document, else the number of occurrences, `MAX_COUNT` at most."""
 
 
-def index_chunk(owner_id: str, document_id: str, content: str, heading: str = "", names: str = "") -> IndexedTerms:
-    """Return the terms of a chunk, in some 0.3 ms; `names` are its additional search words."""
-    counted = Counter(stems(content))
-    counted.update(stems(names))
-    for each in stems(heading):
+Forms: TypeAlias = tuple[str, ...]
+"""The terms of one word of a query, of which a chunk has one or several: a stem for each language of the documents."""
+
+
+def index_chunk(
+    owner_id: str, document_id: str, content: str, heading: str = "", names: str = "", language: str | None = None
+) -> IndexedTerms:
+    """Return the terms of a chunk, in some 0.3 ms.
+
+    Args:
+        owner_id: The row of the document's user.
+        document_id: The document.
+        content: The text of the chunk.
+        heading: The headings above it.
+        names: Its additional search words.
+        language: The document's, whose stemmer is used; None if it is unknown.
+    """
+    counted = Counter(stems(content, language))
+    counted.update(stems(names, language))
+    for each in stems(heading, language):
         counted[each] += HEADING_WEIGHT
     hashes = [document_hash(document_id), *(term_hash(owner_id, each) for each in counted)]
     return IndexedTerms(" ".join(hashes), bytes([0, *(min(each, MAX_COUNT) for each in counted.values())]))
 
 
-def query_stems(query: str) -> list[str]:
-    """Return the stems to search for, each once: words that are no stop words, and identifiers joined and in parts."""
+def query_forms(query: str, languages: Collection[str | None] = (None,), *, older: bool = False) -> list[Forms]:
+    """Return the words to search for, each once: those that are no stop words, and identifiers joined and in parts.
+
+    Args:
+        query: The question or search words of a user.
+        languages: Those of the documents, of which each has the stems of its own.
+        older: True if some of the documents have the terms of an older analysis.
+    """
+    analysed = list(dict.fromkeys(each if each in STEMMED_LANGUAGES else None for each in languages)) or [None]
+    language = language_of(query)
+    stopped = stop_words(language) if language is not None and language in languages else STOP_WORDS
+
+    def forms(word: str) -> Forms:
+        stems = [stem for each in analysed for stem in stems_of(word, each)]
+        return tuple(dict.fromkeys([*stems, *(older_stems(word) if older else ())]))
+
     words = list(plain_words(query))
-    significant = [each for each in words if each not in STOP_WORDS]
-    parts = [each for each in identifier_parts(query) if each not in STOP_WORDS]
-    return list(dict.fromkeys(map(stem, [*(significant or words), *joined_identifiers(query), *parts])))
+    significant = [each for each in words if folded(each) not in stopped]
+    parts = [each for each in identifier_parts(query) if each not in stopped]
+    searched = map(forms, [*(significant or words), *joined_identifiers(query), *parts])
+    return list(dict.fromkeys(each for each in searched if each))
 
 
-def term_hashes(owner_id: str, searched: Iterable[str]) -> list[str]:
-    return [term_hash(owner_id, each) for each in searched]
+def older_stems(word: str) -> Forms:
+    """Return the stems of a word in documents with an older analysis: version 0 stemmed English words alone."""
+    return (porter(folded(word)),)
+
+
+def term_hashes(owner_id: str, searched: Iterable[str]) -> Forms:
+    return tuple(term_hash(owner_id, each) for each in searched)
 
 
 @functools.lru_cache(maxsize=2**14)
@@ -76,27 +117,14 @@ def document_hash(document_id: str) -> str:
     return encoded(hashlib.blake2b(UUID(document_id).bytes, digest_size=5, person=b"document"))
 
 
-def stems(text: str) -> Iterator[str]:
-    """Return the stems of all words, in order."""
-    return map(stem, plain_words(text))
-
-
-@functools.lru_cache(maxsize=2**14)
-def stem(word: str) -> str:
-    """Return an English word without its ending (Porter, 1980); short words and those not of a to z are unchanged."""
-    return english_stemmer().stemWord(word) if len(word) > 2 and word.isascii() and word.isalpha() else word
-
-
-@functools.cache
-def english_stemmer() -> Any:
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("porter")
+def stems(text: str, language: str | None = None) -> Iterator[str]:
+    """Return the stems of all words, in order; a word with accents may have two."""
+    return itertools.chain.from_iterable(stems_of(each, language) for each in plain_words(text))
 
 
 def plain_words(text: str) -> Iterator[str]:
-    """Yield the words of a text in lower case, without accents."""
-    for word in WORD.findall(folded(text)):
+    """Yield the words of a text in lower case, in the normal form NFKC."""
+    for word in WORD.findall(text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()):
         if word.isascii():
             yield word
         else:
@@ -120,13 +148,6 @@ def character_pairs(run: str) -> Iterator[str]:
     if len(run) == 1:
         yield run
     yield from (run[place : place + 2] for place in range(len(run) - 1))
-
-
-def folded(text: str) -> str:
-    """Return the text in lower case, without accents, in the normal form NFKC."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", ACCENTS.sub("", unicodedata.normalize("NFKD", text))).casefold()
 
 
 def encoded(digest: hashlib.blake2b) -> str:

@@ -21,7 +21,7 @@ import orjson
 from app.domain.documents import ExtractedDocument
 from app.rag.child_process import import_path, module_command, read_frame
 from app.rag.extraction.errors import CORRUPT, INTERRUPTED, OUT_OF_CPU, OUT_OF_MEMORY, OUT_OF_TIME, ExtractionError
-from app.rag.extraction.format import ReportProgress
+from app.rag.extraction.format import ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.registry import libraries
 from app.rag.sandbox.protocol import EXIT, PROGRESS, REQUEST, ResultReader
@@ -57,16 +57,28 @@ class DocumentReader:
         self._server: ForkServerProcess | None = None
         self._closed = False
 
-    async def read(self, content: bytes, media_type: str, report: ReportProgress | None = None) -> ExtractedDocument:
+    async def read(
+        self,
+        content: bytes,
+        media_type: str,
+        report: ReportProgress | None = None,
+        *,
+        keep_links: bool = False,
+        name: str = "",
+        charset: str = "",
+    ) -> ExtractedDocument:
         """Extract a document. If the caller is cancelled, the process that reads it is killed.
+
+        The last three are those of `ReadOptions`.
 
         Raises:
             ExtractionError: the document cannot be read, or, if retryable, not now.
         """
+        options = ReadOptions(keep_links, name, charset)
         async with self.capacity:
             for _ in range(2):  # a server that has just gone idle, or was killed, is started again once
                 try:
-                    return await self._read(content, media_type, report)
+                    return await self._read(content, media_type, report, options)
                 except ServerLost:
                     continue
         raise ExtractionError(INTERRUPTED)
@@ -78,14 +90,17 @@ class DocumentReader:
             if self._server is not None:
                 await self._server.end()
 
-    async def _read(self, content: bytes, media_type: str, report: ReportProgress | None) -> ExtractedDocument:
+    async def _read(
+        self, content: bytes, media_type: str, report: ReportProgress | None, read: ReadOptions
+    ) -> ExtractedDocument:
         server = await self._running_server()
         with socket_pair() as (data, worker_data), socket_pair() as (leash, worker_leash):
             try:
                 server.fork(worker_data, worker_leash)
                 async with asyncio.timeout(self._limits.wall_seconds):
-                    options = orjson.dumps({"media_type": media_type, "limits": asdict(self._limits)})
-                    document = await exchange(data, options, content, ResultReader(self._limits), report)
+                    request = {"media_type": media_type, "limits": asdict(self._limits), "read": asdict(read)}
+                    result = ResultReader(self._limits)
+                    document = await exchange(data, orjson.dumps(request), content, result, report)
                     if document is None:
                         raise await exit_reason(leash)
             except ServerLost:

@@ -12,7 +12,14 @@ from dataclasses import asdict
 
 import orjson
 
-from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Heading, page_starts
+from app.domain.documents import (
+    Chunk,
+    DocumentFailure,
+    ExtractedDocument,
+    Heading,
+    page_starts,
+    stored_page_starts,
+)
 from app.domain.storable_text import storable
 from app.rag.child_process import FRAME_BYTES, frame
 from app.rag.chunking.headings import MAX_ENTRIES
@@ -42,7 +49,10 @@ def document_frames(document: ExtractedDocument) -> Iterator[bytes]:
         yield frame(HEADINGS, orjson.dumps(headings))
     for place in range(0, len(document.chunks), BATCH):
         batch = document.chunks[place : place + BATCH]
-        chunks = [(each.start, each.end, each.page, each.heading, each.names, each.later_pages) for each in batch]
+        chunks = [
+            (each.start, each.end, each.page, each.heading, each.names, stored_page_starts(each.later_pages))
+            for each in batch
+        ]
         yield frame(CHUNKS, orjson.dumps(chunks))
     about = (document.title, document.page_count, document.textless_pages, document.truncated, document.language)
     yield frame(END, orjson.dumps(about))

@@ -16,6 +16,7 @@ import orjson
 
 from app.rag.child_process import frame
 from app.rag.extraction.errors import CORRUPT, OUT_OF_MEMORY, ExtractionError
+from app.rag.extraction.format import ReadOptions
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extract_document
 from app.rag.sandbox.protocol import PROGRESS, REQUEST, document_frames, failure_frame
@@ -48,7 +49,8 @@ def answer(connection: socket.socket) -> None:
         content = file.read(content_bytes)
     failure, cause = None, ""
     try:
-        document = extract_document(content, options["media_type"], limits, ProgressReporter(connection).report)
+        report, read_options = ProgressReporter(connection).report, ReadOptions(**options["read"])
+        document = extract_document(content, options["media_type"], limits, report, read_options)
         for each in document_frames(document):
             connection.sendall(each)
     except ExtractionError as error:

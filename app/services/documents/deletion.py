@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from app.db import documents, ingestion
+from app.db import documents, ingestion, uploads
 from app.db.database import Database
 from app.errors import DatabaseUnavailable
 from app.services.runtime.database_retry import DatabaseRetry
@@ -31,6 +31,10 @@ class DocumentDeleter:
         """Delete a document that is marked as deleted, to the end even if the caller is cancelled."""
         await asyncio.shield(self._tasks.spawn(self._delete(document_id)))
 
+    def finish(self, document_id: str) -> None:
+        """Delete a document in the background if it is marked as deleted."""
+        self._tasks.spawn(self._delete(document_id))
+
     async def delete_all(self, owner_id: str) -> None:
         """Delete all documents of a user who is erased."""
         for document_id in await self._database.write(documents.mark_all_deleted, owner_id, self._process_id):
@@ -43,7 +47,7 @@ class DocumentDeleter:
                 await self._delete(document_id)
 
     async def _discard(self, document_id: str) -> None:
-        await self._retry.write(documents.discard_upload, document_id, self._process_id)
+        await self._retry.write(uploads.discard_upload, document_id, self._process_id)
         await self._delete(document_id)
         with contextlib.suppress(DatabaseUnavailable):  # the log is written back later too, if more slowly
             await self._database.release_space()

@@ -13,6 +13,7 @@ from app.rag.models.embedder import Embedder
 from app.rag.sandbox.client import DocumentReader
 from app.services.documents.deletion import DocumentDeleter
 from app.services.documents.ingestion_job import IngestionJob
+from app.services.documents.reanalysis import Reanalysis
 from app.services.documents.reembedding import Reembedding
 from app.services.runtime.polling import Poller
 from app.services.runtime.process_lease import ProcessLease
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class IngestionWorker:
-    """Processes queued documents one at a time, then re-embeds outdated ones.
+    """Processes queued documents one at a time, then renews the terms and vectors of outdated ones.
 
     Users are served round-robin: a user with a thousand uploads delays others by one document each.
     """
@@ -32,10 +33,12 @@ class IngestionWorker:
         database: Database,
         reader: DocumentReader | None,
         embedder: Embedder | None,
+        deleter: DocumentDeleter,
         process_id: str,
         timings: Timings,
     ) -> None:
         self._database = database
+        self._deleter = deleter
         self._reader = reader
         self._embedder = embedder if database.vectors_stored else None
         self._process_id = process_id
@@ -45,7 +48,7 @@ class IngestionWorker:
         self._last_served: dict[str, int] = {}
         """Number of each queued user's last turn."""
         self._round: asyncio.Task[None] | None = None
-        self._reembedding_due_at = 0.0
+        self._renewal_due_at = 0.0
 
     @property
     def installed(self) -> bool:
@@ -61,7 +64,7 @@ class IngestionWorker:
         return Poller(
             "ingestion",
             self.poll,
-            self._timings.reembedding,
+            self._timings.renewal,
             wakeup=self._wakeup,
             longest_backoff=self._timings.recovery,
             bounded=False,
@@ -69,7 +72,7 @@ class IngestionWorker:
         )
 
     async def poll(self) -> None:
-        """Process all queued documents, then re-embed outdated ones; does nothing once draining."""
+        """Process all queued documents, then renew outdated ones; does nothing once draining."""
         if self._reader is None or self.draining:
             return
         self._round = asyncio.create_task(self._process(self._reader))
@@ -100,15 +103,22 @@ class IngestionWorker:
 
         await self._ingest_queued(reader)
         now = asyncio.get_running_loop().time
-        if now() >= self._reembedding_due_at:
+        if now() >= self._renewal_due_at:
+            reanalysis = Reanalysis(self._database, self._process_id, self._timings, ingest_new)
             reembedding = Reembedding(self._database, self._embedder, self._process_id, self._timings, ingest_new)
-            while await reembedding.run():
+            while (
+                await reanalysis.run() or await reembedding.run()
+            ):  # terms first, as they are made a hundred times faster
                 await ingest_new()
-            self._reembedding_due_at = now() + self._timings.reembedding
+            self._renewal_due_at = now() + self._timings.renewal
 
     async def _ingest_queued(self, reader: DocumentReader) -> None:
         while (claim := await self.claim_next()) is not None:
-            await IngestionJob(self._database, reader, self._embedder, claim, self._timings).run()
+            try:
+                await IngestionJob(self._database, reader, self._embedder, claim, self._timings).run()
+            finally:
+                if claim.replaces is not None:
+                    self._deleter.finish(claim.replaces)
 
     async def claim_next(self) -> IngestionClaim | None:
         """Claim the oldest document of the user whose turn it is; None if none is queued."""

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db import documents, ingestion
@@ -12,11 +13,13 @@ from app.db.database import Database
 from app.db.ingestion import ChunkBatch, ClaimLost, IngestionClaim, IngestionProgress
 from app.db.transaction import Transaction
 from app.domain.documents import Chunk, DocumentFailure, ExtractedDocument, Stage
+from app.domain.language import language_of
 from app.errors import DatabaseUnavailable, EmbeddingFailed
 from app.rag.extraction.errors import EMPTY, ExtractionError
 from app.rag.models.embedder import Embedder, Vector, embed_with_retry, embedding_text
-from app.rag.ranking.terms import index_chunk
+from app.rag.ranking.terms import ANALYSIS, index_chunk
 from app.rag.sandbox.client import DocumentReader
+from app.services.documents.pace import Pace
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.outcome_log import log_document_end
 from app.services.runtime.timings import Timings
@@ -53,7 +56,13 @@ class IngestionJob:
         self._claim = claim
         self._timings = timings
         self._retry = DatabaseRetry(database, timings)
-        self._progress = IngestionProgress(Stage.EXTRACTING)
+        self._stage = IngestionProgress(Stage.EXTRACTING)
+        self._pace: Pace | None = None
+        """Of the chunks that are embedded and stored; None before and after that."""
+
+    @property
+    def _progress(self) -> IngestionProgress:
+        return self._stage._replace(seconds_left=self._pace.seconds_left if self._pace else None)
 
     async def run(self) -> None:
         """Ingest the document; stops early once the claim is lost, to a deletion or another process."""
@@ -101,28 +110,41 @@ class IngestionJob:
         parts: list[bytes] = []
         while (part := await self._part(len(parts))) is not None:
             parts.append(part)
-        return await self._reader.read(b"".join(parts), self._claim.media_type, self._note_pages)
+        extracted = await self._reader.read(
+            b"".join(parts),
+            self._claim.media_type,
+            self._note_pages,
+            keep_links=self._claim.keep_links,
+            name=self._claim.name,
+            charset=self._claim.charset or "",
+        )
+        language = extracted.language or await asyncio.to_thread(language_of, extracted.text)
+        return replace(extracted, language=language)
 
     async def _part(self, position: int) -> bytes | None:
         return await self._retry.write(documents.part, self._claim.document_id, position)
 
     def _note_pages(self, done: int, total: int) -> None:
-        self._progress = IngestionProgress(Stage.EXTRACTING, done, total)
+        self._stage = IngestionProgress(Stage.EXTRACTING, done, total)
 
     async def _store(self, extracted: ExtractedDocument) -> None:
         total = len(extracted.chunks)
-        self._progress = IngestionProgress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
+        self._stage = IngestionProgress(Stage.EMBEDDING if self._embedder else Stage.STORING, 0, total)
         await self._write(ingestion.store_text, extracted.text)
+        self._pace = Pace(total)
         for first in range(0, total, EMBEDDED_AT_ONCE):
             chunks = extracted.chunks[first : first + EMBEDDED_AT_ONCE]
             vectors = await self._embed(chunks)
+            if vectors:
+                self._pace.measure(first + len(chunks))
             for place in range(0, len(chunks), STORED_AT_ONCE):
                 part = slice(place, place + STORED_AT_ONCE)
                 began = time.monotonic()
-                await self._store_chunks(first + place, chunks[part], vectors[part])
+                await self._store_chunks(first + place, chunks[part], vectors[part], extracted.language)
                 await asyncio.sleep(time.monotonic() - began)  # leaves half of the time to turns
-        self._progress = IngestionProgress(Stage.STORING, total, total)
-        await self._retry.write(ingestion.mark_ready, self._claim, extracted, self._embedding)
+            self._pace.measure(first + len(chunks))
+        self._stage, self._pace = IngestionProgress(Stage.STORING, total, total), None
+        await self._retry.write(ingestion.mark_ready, self._claim, extracted, self._embedding, ANALYSIS)
 
     @property
     def _embedding(self) -> str | None:
@@ -134,9 +156,11 @@ class IngestionJob:
         texts = [embedding_text(each.heading, each.content) for each in chunks]
         return await embed_with_retry(self._embedder, texts, self._timings.embedding_backoffs)
 
-    async def _store_chunks(self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector]) -> None:
-        indexed_chunks = await asyncio.to_thread(with_terms, self._claim, chunks)
-        self._progress = self._progress._replace(done=first + len(chunks))
+    async def _store_chunks(
+        self, first: int, chunks: Sequence[Chunk], vectors: Sequence[Vector], language: str | None
+    ) -> None:
+        indexed_chunks = await asyncio.to_thread(with_terms, self._claim, chunks, language)
+        self._stage = self._stage._replace(done=first + len(chunks))
         batch = ChunkBatch(self._database.kind, first, indexed_chunks, self._embedding, vectors)
         await self._write(ingestion.store_chunks, batch)
 
@@ -171,7 +195,7 @@ class IngestionJob:
                 log.exception("cannot store the progress of a document")
 
 
-def with_terms(claim: IngestionClaim, chunks: Sequence[Chunk]) -> list[tuple[Chunk, str, bytes]]:
+def with_terms(claim: IngestionClaim, chunks: Sequence[Chunk], language: str | None) -> list[tuple[Chunk, str, bytes]]:
     """Return each chunk with its terms and their counts; blocks for about a millisecond."""
-    owner_id, document_id = claim.owner_id, claim.document_id
-    return [(each, *index_chunk(owner_id, document_id, each.content, each.heading, each.names)) for each in chunks]
+    of_document = claim.owner_id, claim.document_id
+    return [(each, *index_chunk(*of_document, each.content, each.heading, each.names, language)) for each in chunks]

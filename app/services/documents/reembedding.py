@@ -3,10 +3,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from app.db import reembedding
+from app.db import ready_claims, reembedding
 from app.db.database import Database
 from app.db.ingestion import ClaimLost
-from app.db.reembedding import MAX_DEATHS, ReembeddingClaim
+from app.db.ready_claims import MAX_DEATHS, ReadyClaim
 from app.errors import EmbeddingFailed
 from app.rag.models.embedder import Embedder, embed_with_retry, embedding_text
 from app.services.runtime.database_retry import DatabaseRetry
@@ -57,7 +57,7 @@ class Reembedding:
             return False
         return True
 
-    async def _update(self, claim: ReembeddingClaim) -> None:
+    async def _update(self, claim: ReadyClaim) -> None:
         embedding = claim.embedding
         if self._embedder is not None and embedding != self._embedder.name and claim.deaths < MAX_DEATHS:
             await self._embed(claim, self._embedder)
@@ -65,9 +65,9 @@ class Reembedding:
         if self._database.vectors_stored:
             while not await self._retry.write(reembedding.delete_other_vectors, claim, embedding):
                 pass
-        await self._retry.write(reembedding.release, claim)
+        await self._retry.write(ready_claims.release, claim)
 
-    async def _embed(self, claim: ReembeddingClaim, embedder: Embedder) -> None:
+    async def _embed(self, claim: ReadyClaim, embedder: Embedder) -> None:
         pauses, position = self._timings.embedding_backoffs, -1
         while (chunks := await self._retry.write(reembedding.next_chunks, claim, position)).keys:
             await self._before_batch()

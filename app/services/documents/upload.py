@@ -5,9 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from app.db import documents
+from app.db import uploads
 from app.db.database import Database
-from app.db.documents import CompletedUpload
+from app.db.uploads import CompletedUpload
 from app.domain.documents import Document
 from app.domain.file_names import display_name
 from app.domain.ids import new_id, now_ms
@@ -54,14 +54,29 @@ class Upload:
         await self._database.require_space(len(part))
         position, self._parts = self._parts, self._parts + 1
         if position == 0:
-            await self._database.write(documents.insert_upload, self._document_id, self._process_id, now_ms())
-        await self._database.write(documents.append_part, self._document_id, self._process_id, position, part)
+            await self._database.write(uploads.insert_upload, self._document_id, self._process_id, now_ms())
+        await self._database.write(uploads.append_part, self._document_id, self._process_id, position, part)
         self._hash.update(part)
         self._head += part[: WINDOW - len(self._head)]
         self._tail = (self._tail + part)[-WINDOW:]
 
-    async def finish(self, user_id: str, file_name: str) -> tuple[Document, bool]:
-        """Queue the document for its user, or return the one that the user has with the same bytes.
+    async def finish(
+        self,
+        user_id: str,
+        file_name: str,
+        *,
+        keep_links: bool = False,
+        charset: str | None = None,
+        reread: bool = False,
+    ) -> tuple[Document, bool]:
+        """Queue the document for its user, or rename and return the one that the user has with the same bytes.
+
+        Args:
+            user_id: The user.
+            file_name: As given by the client.
+            keep_links: Whether the addresses of links are to be part of the text.
+            charset: Name of a text's encoding, if the client gives one.
+            reread: Whether to read bytes again that the user has already, as a document in the place of the old one.
 
         Returns:
             The document, and whether it was queued now.
@@ -73,8 +88,17 @@ class Upload:
         media_type = detect_media_type(self._head, self._tail, name)
         if media_type is None:
             raise UnsupportedMediaType(f"Upload a document as {', '.join(readable_extensions())}.")
-        upload = CompletedUpload(self._document_id, self._process_id, name, media_type, self._hash.hexdigest())
-        document, queued = await self._database.write(documents.queue_upload, user_id, upload, now_ms())
+        upload = CompletedUpload(
+            self._document_id,
+            self._process_id,
+            name,
+            media_type,
+            self._hash.hexdigest(),
+            keep_links=keep_links,
+            charset=charset,
+            reread=reread,
+        )
+        document, queued = await self._database.write(uploads.queue_upload, user_id, upload, now_ms())
         self._finished = document.document_id == self._document_id
         if queued:
             self._on_queued()

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from app.domain.documents import Passage
 from app.domain.evidence import Evidence
 from app.domain.extractive import (
-    MINILM_BARS,
-    Bars,
     Quote,
+    bars_of,
     closest_quote,
     outline_answer,
     question_without_names,
@@ -57,9 +56,7 @@ async def quote_from(search: DocumentSearch, queries: Sequence[str], passages: S
     return nothing_found(language_of(queries[0])) if quote is None else quoted_answer(quote, passages)
 
 
-async def find_quote(
-    search: DocumentSearch, queries: Sequence[str], passages: Sequence[Passage], bars: Bars = MINILM_BARS
-) -> Quote | None:
+async def find_quote(search: DocumentSearch, queries: Sequence[str], passages: Sequence[Passage]) -> Quote | None:
     """Return the sentence of the best passages that is nearest to the question; None if none is near enough.
 
     A sentence that is near because of the names alone is not: the date of a person's birth is not in a sentence that
@@ -70,6 +67,7 @@ async def find_quote(
     if not quotes:
         return None
     similarities = await search.similarities(queries, [each.sentence for each in quotes])
+    bars = bars_of(await search.bars())
     quote = closest_quote(quotes, similarities, question, bars)
     rest = question_without_names(question)
     if quote is None or rest is None or similarities is None or max(similarities) >= bars.sentence_sure:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from app.db import document_outlines
 from app.db.database import Database
+from app.domain.document_versions import newest_versions
 from app.domain.documents import Passage
 from app.domain.evidence import Evidence, select_openings
 from app.domain.grounded_prompt import candidates_of
@@ -129,7 +130,8 @@ def joined_query(previous_question: str, question: str) -> str:
 
 def merge(openings: Sequence[Passage], result: SearchResult) -> tuple[list[Passage], RetrievalStatus]:
     """Return openings and then the other passages of a search, with OK for an empty search."""
-    passages = [*openings, *without(openings, result.passages)]
+    both = [*openings, *without(openings, result.passages)]
+    passages = newest_versions(both, lambda each: (each.document_name, each.version))
     return passages, RetrievalStatus.OK if result.status is RetrievalStatus.EMPTY else result.status
 
 

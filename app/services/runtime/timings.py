@@ -19,8 +19,8 @@ class Timings:
     """Between two saves of the text of running replies."""
     recovery: float = 2.5
     """Between two searches for the work of dead processes, which is found well within five seconds."""
-    reembedding: float = 60.0
-    """Between two searches for documents with another embedder's vectors, once there were none."""
+    renewal: float = 60.0
+    """Between two searches for documents with another embedder's vectors or an older analysis, once there were none."""
     maintenance: float = 600.0
     """Between two rounds of what is not urgent: expired keys, vector indexes, unfinished erasures."""
 

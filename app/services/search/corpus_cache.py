@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -15,6 +15,7 @@ from app.db.search import ChunkTerms, SearchableDocument
 from app.db.transaction import Transaction
 from app.rag.models.embedder import Vector
 from app.rag.ranking.bm25 import Candidate, Ranked, TermStatistics, estimate_statistics
+from app.rag.ranking.terms import ANALYSIS
 from app.rag.ranking.vectors import VectorBlock, VectorMatrix, best_ranked, nearest, vector_block
 
 SAMPLE = 2_000
@@ -34,6 +35,8 @@ class UserCorpus:
     statistics: TermStatistics
     matrix: VectorMatrix | None
     """None if the database compares vectors, or they are too many to be kept in memory."""
+    analysed: int
+    """Chunks with terms of the current analysis when the terms were counted."""
 
     @property
     def size(self) -> int:
@@ -98,9 +101,11 @@ class CorpusCache:
         if isinstance(change, UserCorpus):
             return change
         if change.sample is None and known is not None:
-            return UserCorpus(change.version, change.documents, known.statistics, change.matrix)
+            return replace(known, version=change.version, documents=change.documents, matrix=change.matrix)
         statistics = await asyncio.to_thread(count_terms, chunk_count(change.documents), change.sample or ())
-        return UserCorpus(change.version, change.documents, statistics, change.matrix)
+        return UserCorpus(
+            change.version, change.documents, statistics, change.matrix, analysed_chunks(change.documents)
+        )
 
     def _read(self, owner_id: str, known: UserCorpus | None) -> Transaction[UserCorpus | CorpusChange]:
         """Return the known corpus if it is current, else its new version."""
@@ -109,7 +114,7 @@ class CorpusCache:
             return known
         documents = yield from search.searchable_documents(owner_id)
         sample = None
-        if known is None or needs_recount(known.statistics, chunk_count(documents)):
+        if known is None or needs_recount(known, documents):
             sample = yield from search.terms_at(list(sample_positions(documents, self._sample)))
         matrix = yield from self._read_matrix(documents, known)
         return CorpusChange(version, documents, sample, matrix)
@@ -163,9 +168,16 @@ def count_terms(chunks: int, sample: Sequence[ChunkTerms]) -> TermStatistics:
     return estimate_statistics(chunks, [Candidate(*each) for each in sample])
 
 
-def needs_recount(statistics: TermStatistics, chunks: int) -> bool:
-    """Return whether term statistics are outdated for a corpus of so many chunks."""
-    return abs(statistics.chunks - chunks) > DRIFT * statistics.chunks
+def analysed_chunks(documents: Sequence[SearchableDocument]) -> int:
+    """Return the number of chunks in documents with terms of the current analysis."""
+    return sum(each.chunks for each in documents if each.analysis >= ANALYSIS)
+
+
+def needs_recount(known: UserCorpus, documents: Sequence[SearchableDocument]) -> bool:
+    """Return whether the term statistics of a corpus are outdated for its documents of now."""
+    counted = known.statistics.chunks
+    drift = max(abs(counted - chunk_count(documents)), abs(known.analysed - analysed_chunks(documents)))
+    return drift > DRIFT * counted
 
 
 def sample_positions(documents: Sequence[SearchableDocument], sample: int) -> Iterator[tuple[str, int, int]]:

@@ -1,29 +1,47 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from app.db import search, users
-from app.db.database import Database
+from app.db.database import Database, Kind
 from app.db.search import ChunkTerms, FoundChunk, SearchableDocument
+from app.db.transaction import Transaction
 from app.db.vector_indexes import LARGE
+from app.domain.document_versions import newest_versions
 from app.domain.documents import Passage, page_starts
 from app.domain.retrieval import RetrievalStatus, SearchResult
+from app.domain.similarity import SimilarityBars
 from app.errors import DocumentNotFound, EmbeddingFailed
-from app.rag.models.embedder import Embedder
+from app.rag.models.calibration import Calibration
+from app.rag.models.embedder import Embedder, Vector
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, TermStatistics, coverage, term_weight
-from app.rag.ranking.candidates import MAX_CANDIDATES, rare_term_clauses
-from app.rag.ranking.fusion import RANKING_DEPTH, Ranking, fuse
+from app.rag.ranking.candidates import CANDIDATES, MAX_CANDIDATES, CandidateTerms, candidate_terms
+from app.rag.ranking.fusion import (
+    RANKING_DEPTH,
+    Ranking,
+    fuse,
+    is_compared,
+    relative_to_best,
+    relative_to_mean,
+    weight_of_words,
+)
+from app.rag.ranking.terms import Forms
 from app.rag.ranking.vectors import max_cosines
 from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, UserCorpus, chunk_count
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
+MAX_VERSIONS = 4
+"""Versions of one name for which rankings are made longer."""
+LARGE_SHARE = 0.1
+"""Of a smaller share of a large corpus all chunks are compared: an index would pass over too many others."""
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -31,10 +49,17 @@ log = logging.getLogger(__name__)
 
 
 class LexicalResult(NamedTuple):
-    """The chunks that match a query's terms, best first, and the weight of each term."""
+    """The chunks that match a query's words, best first, and the weight of each word."""
 
     ranking: Sequence[Ranked]
-    weights: Mapping[str, float]
+    weights: Mapping[Forms, float]
+
+
+class DenseResult(NamedTuple):
+    """The chunks nearest to a query, with their cosines, and the model's calibration; None if they mean nothing."""
+
+    ranking: Sequence[Ranked]
+    calibration: Calibration | None
 
 
 class DocumentSearch:
@@ -87,7 +112,7 @@ class DocumentSearch:
             asyncio.gather(*(self._search_terms(scope, each) for each in queries)), self._search_vectors(scope, queries)
         )
         wanted = max(limit, RERANKED) if self._reranker else limit
-        passages = await self._passages(scope, lexical, nearest or (), wanted)
+        passages = await self._passages(scope, queries, lexical, nearest, wanted)
         if self._reranker is not None and passages:
             passages = await self._rerank(self._reranker, queries[-1], passages)
         degraded = nearest is None and self._embedder is not None
@@ -110,68 +135,120 @@ class DocumentSearch:
         return (await self.search(owner_id, [query], limit, document_ids)).passages
 
     async def similarities(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
-        """Return the cosine of each text and the query nearest to it; None without an embedder, or if it fails."""
+        """Return the cosine of each text and the query nearest to it; 0 for texts in scripts unknown to the embedder.
+
+        None without an embedder, if it fails, or if it knows the script of no query or of no text.
+        """
         if (embedder := self._embedder) is None:
             return None
         try:
-            vectors = await asyncio.gather(*(embedder.embed_query(each) for each in (*queries, *texts)))
+            calibration = await embedder.calibration()
+            known_queries = [each for each in queries if calibration.knows(each)]
+            known_texts = [place for place, each in enumerate(texts) if calibration.knows(each)]
+            if not known_queries or not known_texts:
+                return None
+            embedded = [*known_queries, *(texts[place] for place in known_texts)]
+            vectors = await asyncio.gather(*(embedder.embed_query(each) for each in embedded))
         except EmbeddingFailed as error:
             log.warning("sentences were not embedded, and are chosen by words alone", exc_info=error)
             return None
-        return await asyncio.to_thread(max_cosines, vectors[: len(queries)], vectors[len(queries) :])
+        count = len(known_queries)
+        cosines = await asyncio.to_thread(max_cosines, vectors[:count], vectors[count:])
+        found = dict(zip(known_texts, cosines, strict=True))
+        return [found.get(place, 0.0) for place in range(len(texts))]
+
+    async def bars(self) -> SimilarityBars | None:
+        """Return the least similarities of evidence; None without an embedder, or if it fails."""
+        if self._embedder is None:
+            return None
+        try:
+            return (await self._embedder.calibration()).bars
+        except EmbeddingFailed as error:
+            log.warning("the embedding model was not calibrated: %s", error.detail)
+            return None
 
     async def _search_terms(self, scope: SearchScope, query: str) -> LexicalResult:
-        kind, frequencies = self._database.kind, scope.frequencies(query)
+        kind, frequencies = self._database.kind, await asyncio.to_thread(scope.frequencies, query)
         if not frequencies:
             return LexicalResult((), {})
-        clauses = rare_term_clauses(frequencies, scope.chunks)
+        by = candidate_terms(frequencies, scope.chunks)
         matches = await self._database.read_snapshot(
-            search.matching_terms, kind, scope.owner_id, clauses, scope.document_hashes, MAX_CANDIDATES
+            find_candidates, kind, scope, by, large=kind == "postgresql" and self._is_large(scope)
         )
-        return await asyncio.to_thread(lexical_ranking, scope, frequencies, clauses, matches)
+        return await asyncio.to_thread(lexical_ranking, scope, frequencies, by.clauses, matches)
 
-    async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[Sequence[Ranked]] | None:
+    async def _search_vectors(self, scope: SearchScope, queries: Sequence[str]) -> Sequence[DenseResult] | None:
         """Return the nearest chunks for each query; None if not all documents have vectors of the embedder."""
         if (embedder := self._embedder) is None:
             return None
         if not self._database.vectors_stored or any(each.embedding != embedder.name for each in scope.documents):
             return None
         try:
+            calibration = await embedder.calibration()
             vectors = await asyncio.gather(*(embedder.embed_query(each) for each in queries))
         except EmbeddingFailed as error:
             log.warning("a query was not embedded, words alone are searched for: %s", error.detail)
             return None
-        return await asyncio.gather(*(self._nearest(scope, embedder, each) for each in vectors))
+        rankings = await asyncio.gather(*(self._nearest(scope, embedder, each) for each in vectors))
+        known = [calibration if calibration.knows(each) else None for each in queries]
+        return [DenseResult(*each) for each in zip(rankings, known, strict=True)]
 
-    async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: bytes) -> Sequence[Ranked]:
+    async def _nearest(self, scope: SearchScope, embedder: Embedder, vector: Vector) -> Sequence[Ranked]:
         document_ids = None if scope.whole else [each.document_id for each in scope.documents]
         if self._database.kind == "postgresql":
-            indexed = scope.whole and scope.chunks > self._large
             chunks = await self._database.read_snapshot(
                 search.nearest_chunks,
                 scope.owner_id,
                 embedder.name,
                 vector,
-                RANKING_DEPTH,
+                scope.depth,
                 document_ids,
-                indexed=indexed,
+                indexed=self._is_large(scope),
             )
             return [Ranked(*each) for each in chunks]
         if (matrix := scope.corpus.matrix) is None:
-            return await self._corpora.nearest(scope.documents, embedder.name, vector, RANKING_DEPTH)
-        return await asyncio.to_thread(matrix.nearest, vector, RANKING_DEPTH, document_ids)
+            return await self._corpora.nearest(scope.documents, embedder.name, vector, scope.depth)
+        return await asyncio.to_thread(matrix.nearest, vector, scope.depth, document_ids)
+
+    def _is_large(self, scope: SearchScope) -> bool:
+        """Return whether searching the whole corpus and passing over other documents is faster than searching each."""
+        return scope.chunks > max(self._large, scope.statistics.chunks * LARGE_SHARE)
 
     async def _passages(
-        self, scope: SearchScope, lexical: Sequence[LexicalResult], nearest: Sequence[Sequence[Ranked]], limit: int
+        self,
+        scope: SearchScope,
+        queries: Sequence[str],
+        lexical: Sequence[LexicalResult],
+        nearest: Sequence[DenseResult] | None,
+        limit: int,
     ) -> list[Passage]:
-        vector_weight = self._embedder.weight if self._embedder else 0.0
-        rankings = [Ranking(each.ranking) for each in lexical]
-        scores = fuse([*rankings, *(Ranking(each, vector_weight) for each in nearest)])
-        keys = list(scores)[:limit]
+        dense = nearest or [DenseResult((), None)] * len(queries)
+        results = zip(queries, lexical, dense, strict=True)
+        scores = fuse([ranking for each in results for ranking in rankings_of(*each, scope.chunks)])
+        keys = (await self._without_older_versions(scope, list(scores)))[:limit]
         chunks = await self._database.read_snapshot(search.chunks_by_key, scope.owner_id, keys)
-        similarities = {key: cosine for ranking in reversed(nearest) for key, cosine in ranking}
+        similarities = {
+            found.chunk_key: found.score
+            for each in reversed(dense)
+            if each.calibration is not None
+            for found in each.ranking
+            if is_compared(found)
+        }
         weights = [each.weights for each in lexical]
-        return [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
+        found = [passage_of(chunks[key], scores[key], similarities.get(key), weights) for key in keys if key in chunks]
+        return [replace(each, version=scope.versions.get(each.document_id, 1)) for each in found]
+
+    async def _without_older_versions(self, scope: SearchScope, keys: list[int]) -> list[int]:
+        """Leave out the chunks of documents of which a newer version, with the same name, is found as well."""
+        if not scope.versions:
+            return keys
+        found = await self._database.read_snapshot(search.names_by_key, scope.owner_id, keys)
+
+        def version_of(key: int) -> tuple[str, int]:
+            document_id, name = found[key]
+            return name, scope.versions.get(document_id, 1)
+
+        return newest_versions([each for each in keys if each in found], version_of)
 
     async def _rerank(self, reranker: Reranker, query: str, passages: list[Passage]) -> list[Passage]:
         """Return the passages in the reranker's order; in their own if it fails."""
@@ -196,6 +273,13 @@ class SearchScope:
         self.whole = whole
         """True if it covers the whole corpus."""
         self.chunks = chunk_count(documents)
+        self.versions = {each.document_id: each.version for each in documents if whole and each.version > 1}
+        """Versions of the documents that are not the newest of their name; empty if the documents were named by id."""
+
+    @property
+    def depth(self) -> int:
+        """Number of chunks in each ranking: more if older versions, which may be left out, are among them."""
+        return RANKING_DEPTH * min(max(self.versions.values(), default=1), MAX_VERSIONS)
 
     @property
     def statistics(self) -> TermStatistics:
@@ -207,35 +291,74 @@ class SearchScope:
         """Hashed ids of its documents; empty if it covers the whole corpus."""
         return [] if self.whole else [terms.document_hash(each.document_id) for each in self.documents]
 
-    def frequencies(self, query: str) -> dict[str, float]:
-        """Return the hashed terms of a query with the estimated number of chunks that have each, the rarest first."""
+    def frequencies(self, query: str) -> dict[Forms, float]:
+        """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first.
+
+        Blocks for some milliseconds, for a pasted page longer.
+        """
         share = self.chunks / max(self.statistics.chunks, 1)
-        hashes = terms.term_hashes(self.owner_id, terms.query_stems(query))
-        frequencies = {each: share * self.statistics.frequency(each) for each in hashes}
+        languages = dict.fromkeys(each.language for each in self.documents)
+        older = any(each.analysis < terms.ANALYSIS for each in self.documents)
+        words = terms.query_forms(query, languages, older=older)
+        hashed = [terms.term_hashes(self.owner_id, each) for each in words]
+        frequencies = {each: share * self.statistics.frequency(each) for each in hashed}
         return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_TERMS])
+
+
+def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: int) -> tuple[Ranking, Ranking]:
+    """Return the rankings of one query; that by vectors counts if the model knows the query's script.
+
+    `chunks` is the number of chunks that are searched.
+    """
+    by_words = relative_to_best(lexical.ranking)
+    if dense.calibration is None:
+        return Ranking(by_words), Ranking(dense.ranking, 0.0)
+    by_vectors = relative_to_mean(dense.ranking, dense.calibration, chunks)
+    return Ranking(by_words, weight_of_words(query)), Ranking(by_vectors)
+
+
+def find_candidates(
+    kind: Kind, scope: SearchScope, by: CandidateTerms, *, large: bool
+) -> Transaction[list[ChunkTerms]]:
+    """Return the chunks that clauses find, and if they fill no ranking, some that contain the common terms.
+
+    With a `large` scope, on PostgreSQL, documents are tested by their ids.
+    """
+    ids = [each.document_id for each in scope.documents] if large and not scope.whole else None
+    matching = functools.partial(
+        search.matching_terms, kind, scope.owner_id, documents=[] if large else scope.document_hashes, document_ids=ids
+    )
+    found: list[ChunkTerms] = []
+    if by.clauses:
+        found = yield from matching(by.clauses, limit=MAX_CANDIDATES)
+    if by.common and len(found) < RANKING_DEPTH:
+        more = yield from matching([by.common], limit=CANDIDATES)
+        known = {each.chunk_key for each in found}
+        found = [*found, *(each for each in more if each.chunk_key not in known)]
+    return found
 
 
 def lexical_ranking(
     scope: SearchScope,
-    frequencies: Mapping[str, float],
-    clauses: Sequence[Sequence[str]],
+    frequencies: Mapping[Forms, float],
+    clauses: Sequence[Sequence[Forms]],
     matches: Sequence[ChunkTerms],
 ) -> LexicalResult:
     """Rank the chunks that match the clauses of a query; blocks for some milliseconds."""
     statistics, postings = scope.statistics, Postings([Candidate(*each) for each in matches])
     weights = {}
-    for term in frequencies:
-        frequency = statistics.frequency(term)
-        if scope.whole and not statistics.complete and [term] in clauses and len(matches) < MAX_CANDIDATES:
-            frequency = postings.chunks_with(term)  # exact, since all chunks with the term were found
-        weights[term] = term_weight(frequency, statistics.chunks)
-    return LexicalResult(postings.rank(weights, statistics.mean_length, RANKING_DEPTH), weights)
+    for word in frequencies:
+        frequency = statistics.frequency(word)
+        if scope.whole and not statistics.complete and [word] in clauses and len(matches) < MAX_CANDIDATES:
+            frequency = postings.chunks_with(word)  # exact, since all chunks with the word were found
+        weights[word] = term_weight(frequency, statistics.chunks)
+    return LexicalResult(postings.rank(weights, statistics.mean_length, scope.depth), weights)
 
 
 def passage_of(
-    chunk: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[str, float]]
+    chunk: FoundChunk, score: float, similarity: float | None, weights: Sequence[Mapping[Forms, float]]
 ) -> Passage:
-    """Build the passage of a chunk; `weights` are of each query's terms."""
+    """Build the passage of a chunk; `weights` are of each query's words."""
     return Passage(
         chunk_id=f"{chunk.document_id}:{chunk.position}",
         document_id=chunk.document_id,

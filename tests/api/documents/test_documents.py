@@ -14,6 +14,7 @@ from app.db.process_leases import LEASE_MS
 from app.db.transaction import Transaction
 from app.domain.ids import new_id
 from app.rag.sandbox import client as sandbox_client
+from tests.support.documents import pdf
 from tests.support.parley_client import UNKNOWN_ID, ParleyClient, conversation_path, document_path
 from tests.support.problems import expect_problem, without_request_id
 from tests.support.service import Service, serving, settings
@@ -50,6 +51,8 @@ async def test_document_states(client: ParleyClient) -> None:
         "language": None,
         "seconds_left": None,
         "chunk_count": None,
+        "links": False,
+        "replaces": None,
         "created_at": "",
     }
     ready = await client.wait_until_read(queued)
@@ -69,14 +72,18 @@ async def test_unreadable_document_fails(service: Service) -> None:
     assert await counts(service.database) == NOTHING
 
 
-async def test_duplicate_upload_finds_document(service: Service) -> None:
-    """The same bytes under another name are the same document; a failed one is read again."""
+async def test_duplicate_upload_renames_document(service: Service) -> None:
+    """The same bytes under another name are the same document, with the newer name; a failed one is read again."""
     first = await service.client.ingest(b"Some text.")
-    again = await service.client.post_document(b"Some text.", "other.txt")
-    assert (again.status_code, again.json()) == (200, first)
+    again = await service.client.post_document(b"Some text.", "other.md")
+    renamed = first | {"name": "other.md", "media_type": "text/markdown"}
+    assert (again.status_code, again.json()) == (200, renamed)
     assert again.headers["location"] == document_path(first)
+    assert await service.client.get_document(first) == renamed
+    [found] = (await service.client.post("/documents/search", json={"user_id": "ada", "query": "text"})).json()
+    assert found["document_name"] == "other.md"
     failed = await service.client.ingest(b"%PDF-1.7\nnothing", status="failed")
-    retried = await service.client.post_document(b"%PDF-1.7\nnothing")
+    retried = await service.client.post_document(b"%PDF-1.7\nnothing", failed["name"])
     assert (retried.status_code, retried.json()["document_id"]) == (202, failed["document_id"])
     assert (retried.json()["status"], retried.json()["error"]) == ("queued", None)
     assert await service.client.wait_until_read(retried.json(), "failed") == failed
@@ -274,6 +281,13 @@ async def test_search_finds_own_passages(client: ParleyClient) -> None:
         expect_problem(await client.post("/documents/search", json=request | bad), 422, "validation-error")
     await client.delete(document_path(mine))
     assert (await client.post("/documents/search", json=request)).json() == []
+
+
+async def test_search_names_pages(client: ParleyClient) -> None:
+    """A passage over several pages of a PDF is found with the first and the last of them."""
+    await client.ingest(pdf([[(f"The {each} stands here.", 12)] for each in ("oak", "elm", "ash")]), "trees.pdf")
+    [found] = (await client.post("/documents/search", json={"user_id": "ada", "query": "elm"})).json()
+    assert (found["page"], found["page_end"]) == (1, 3)
 
 
 async def test_erased_user_has_no_documents(service: Service) -> None:

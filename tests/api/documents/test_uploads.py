@@ -170,6 +170,16 @@ async def test_file_name_only_shown(client: ParleyClient, filename: str, shown: 
     await client.wait_until_read(response.json())
 
 
+async def test_declared_charset_is_read(client: ParleyClient) -> None:
+    """The charset of the file's own Content-Type says how its bytes are read."""
+    head = 'Content-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/plain; charset="{}"'
+    for charset, text in (("koi8-r", "ДНИ"), ("no such one", "äîé")):
+        file = part(head.format(charset), b"\xe4\xee\xe9")
+        document = await client.wait_until_read((await post_form(client, form(file, user_part(charset)))).json())
+        found = await client.get(f"{document_path(document)}/text?user_id={charset}")
+        assert found.text == text
+
+
 async def test_latin_1_file_name(client: ParleyClient) -> None:
     """A file name that is not UTF-8 is read as Latin-1."""
     file = part(b'Content-Disposition: form-data; name="file"; filename="na\xefve.txt"', b"Some text.")

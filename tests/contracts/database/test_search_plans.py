@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,19 +43,23 @@ async def plan_of(
         return [row[-1] for row in rows]
 
 
-@pytest.mark.parametrize("searched", ["words", "vectors"])
+@pytest.mark.parametrize("searched", ["words", "words of documents", "vectors", "vectors of documents"])
 async def test_plan_without_statistics(database: Database, searched: str) -> None:
     """Before PostgreSQL has statistics, no plan joins all chunks with all documents."""
     owner, embedder = await new_owner(database), Directions()
-    await new_document(database, owner, "The cat sleeps.", embedder=embedder)
+    ids = [await new_document(database, owner, "The cat sleeps.", embedder=embedder)]
+    matching = partial(search.matching_terms, "postgresql", owner, [[["abcdefgh"]]], [], 8)
+    nearest = partial(search.nearest_chunks, owner, embedder.name, direction("cat"), 8, indexed=False)
     transactions = {
-        "words": search.matching_terms("postgresql", owner, [["abcdefgh"]], [], 8),
-        "vectors": search.nearest_chunks(owner, embedder.name, direction("cat"), 8, None, indexed=False),
+        "words": matching(),
+        "words of documents": matching(document_ids=ids),
+        "vectors": nearest(document_ids=None),
+        "vectors of documents": nearest(document_ids=ids),
     }
     plan = "\n".join(await plan_of(database, transactions[searched]))
     assert "Join" not in plan
     assert "Nested Loop" not in plan
-    assert f"document_id = {'chunks' if searched == 'words' else 'chunk_vectors'}.document_id" in plan
+    assert ("document_id = chunks.document_id" if searched == "words" else "hashed SubPlan") in plan
 
 
 @pytest.mark.parametrize("name", ["it's:one", r"50 %\1"])

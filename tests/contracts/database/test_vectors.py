@@ -78,13 +78,16 @@ async def test_large_corpus_gets_vector_index(postgres_template: PostgresTemplat
         database, embedder = connect(url, pool_size=2), Directions("it's:one")
         await schema.upgrade(database)
         owner, other = await new_owner(database), await new_owner(database, "eve")
-        await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)
+        ids = [await new_document(database, owner, "a cat", "a car", "some tea", "a feline", embedder=embedder)]
+        await new_document(database, owner, "the cat", embedder=embedder)
         await new_document(database, other, "eve's cat", embedder=embedder)
-        search = DocumentSearch(database, embedder, large=3)
-        before = set((await search.search(owner, ["cat"], 4)).passages)
+        small, large = (DocumentSearch(database, embedder, large=each) for each in (100, 3))
+        before = [set((await small.search(owner, ["cat"], 5, each)).passages) for each in (None, ids)]
+        assert [len(each) for each in before] == [5, 4]
         await asyncio.gather(*(update_vector_indexes(database, large=3) for _ in range(2)))
         assert list((await database.read(existing_indexes)).values()) == [True]
-        assert set((await search.search(owner, ["cat"], 4)).passages) == before  # two are equally near
+        # As sets: two are equally near.
+        assert [set((await large.search(owner, ["cat"], 5, each)).passages) for each in (None, ids)] == before
         async with database.write_session() as session:
             await session.execute(text("DELETE FROM documents"))
         await update_vector_indexes(database, large=3)

@@ -18,6 +18,8 @@ import pytest
 from app.errors import EmbeddingFailed
 from app.http.openai_client import openai_client
 from app.rag.child_process import frame
+from app.rag.models import e5_weights
+from app.rag.models.calibration import calibrate, calibration_pairs
 from app.rag.models.embedding_worker import TEXTS, VECTORS
 from app.rag.models.local_embedder import VECTOR_BYTES, LocalEmbedder
 from app.rag.models.minilm import MiniLm, model_path, verified
@@ -84,6 +86,42 @@ async def test_queries_match_passages(local: LocalEmbedder) -> None:
     assert len(passages) == 40
     assert cosine(await local.embed_query("passage number 33"), passages[33]) > 0.999
     assert await local.embed_passages([]) == []
+
+
+async def test_unknown_scripts_have_no_vector(local: LocalEmbedder) -> None:
+    """Passages in scripts that the model does not know have vectors of zeros, and the others keep their places."""
+    unknown, known, other = await local.embed_passages(["Где кошка?", "Where is the cat?", "猫はどこですか"])
+    assert (set(numbers(unknown)), set(numbers(other))) == ({0.0}, {0.0})
+    assert cosine(known, await local.embed_query("Where is the cat?")) > 0.999
+
+
+async def test_calibration_of_this_release(local: LocalEmbedder, model: MiniLm) -> None:
+    """The calibration in the package is what the model measures on the texts in the package."""
+    stored, pairs = await local.calibration(), calibration_pairs()
+    now = calibrate(model.embed([each.question for each in pairs]), model.embed([each.passage for each in pairs]))
+    assert [stored.related, stored.unrelated] == pytest.approx([now.related, now.unrelated], abs=0.02)
+    assert 0.4 < stored.bars.sentence < stored.bars.passage < 0.55
+
+
+async def test_multilingual_model() -> None:
+    """A question is nearest to its answer in another language, and both processes use the same model."""
+    question, answer, other = "Where is the station?", "Вокзал находится рядом с рынком.", "猫が魚を食べています。"
+    async with contextlib.aclosing(LocalEmbedder("multilingual")) as embedder:
+        query = await embedder.embed_query(question)
+        right, wrong = await embedder.embed_passages([answer, other])
+        calibration = await embedder.calibration()
+    assert embedder.name == "local:multilingual-e5-small-q4"
+    assert cosine(query, right) > cosine(query, wrong) > 0
+    assert all(map(calibration.knows, (question, answer, other)))
+    assert math.isclose(cosine(query, query), 1, abs_tol=1e-5)
+
+
+def test_other_multilingual_weights_are_refused(tmp_path) -> None:
+    """Only the released weights of the multilingual model are loaded."""
+    (tmp_path / e5_weights.FILE).write_bytes(b"other")
+    for path in (tmp_path / e5_weights.FILE, None):
+        with pytest.raises(EmbeddingFailed, match="the extra `multilingual`"):
+            e5_weights.verified(path)
 
 
 async def suspend_worker(local: LocalEmbedder) -> int:
@@ -181,6 +219,14 @@ async def test_batches_keep_order(openai: OpenAIEmbedder, endpoint: FakeProvider
     assert openai.name == "openai:small"
     assert numbers(vectors[2]) == pytest.approx([2 / 6**0.5, 1 / 6**0.5, 1 / 6**0.5])
     assert endpoint.calls[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_remote_model_is_calibrated_once(openai: OpenAIEmbedder, endpoint: FakeProvider) -> None:
+    """The first use measures the model in two requests; it knows all scripts."""
+    first, second = await asyncio.gather(openai.calibration(), openai.calibration())
+    assert first is second
+    assert [len(call.body["input"]) for call in endpoint.calls] == [len(calibration_pairs())] * 2
+    assert first.knows("Где кошка?")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,12 @@ from tests.support.process import parley_command, parley_process
 from tests.support.sql import run_sql
 
 MODES = ("session", "transaction")
-OURS = {"statement_timeout": "5s", "hnsw.ef_search": "300", "hnsw.iterative_scan": "strict_order"}
+OURS = {
+    "statement_timeout": "5s",
+    "hnsw.ef_search": "500",
+    "hnsw.iterative_scan": "strict_order",
+    "hnsw.max_scan_tuples": "5000",
+}
 
 
 class Pooled(NamedTuple):

@@ -60,6 +60,8 @@ async def findings_after(service: Service, sql: str, *values: str) -> list[str]:
         ("UPDATE documents SET status = 'processing' WHERE document_id = $1", "its process has no lease"),
         ("UPDATE documents SET status = 'deleting' WHERE document_id = $1", "its process has no lease"),
         ("UPDATE documents SET status = 'uploading' WHERE document_id = $1", "its process has no lease"),
+        ("UPDATE documents SET replaces = document_id WHERE document_id = $1", "still replaces another"),
+        ("UPDATE documents SET status = 'queued', replaces = document_id WHERE document_id = $1", "replaces one that"),
         ("UPDATE documents SET owner_id = NULL WHERE document_id = $1", "belongs to no user"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from app.db.database import Database
 from app.db.process_leases import LEASE_MS
 from app.domain.documents import DocumentStatus, Stage
 from app.errors import DocumentNotFound
+from app.rag.models.embedder import Vector
 from app.rag.sandbox.client import DocumentReader
 from app.services.documents.deletion import DocumentDeleter
-from app.services.documents.ingestion_job import NOT_EMBEDDED
+from app.services.documents.ingestion_job import EMBEDDED_AT_ONCE, NOT_EMBEDDED
 from app.services.documents.upload import Upload
 from app.services.runtime.timings import Timings
 from tests.support.embedder import FakeEmbedder
@@ -105,6 +107,32 @@ async def test_failed_heartbeat_is_retried(
     await host.until(document, lambda found: found.stage is Stage.EMBEDDING)
     embedder.open.set()
     assert (await host.ready(document)).status is DocumentStatus.READY
+
+
+class Interrupted(FakeEmbedder):
+    """An embedder that waits before its second call."""
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+        is_first = not self.texts
+        vectors = await super().embed_passages(texts)
+        if is_first:
+            self.open.clear()
+        return vectors
+
+
+async def test_time_left_of_document(database: Database, hosts: Any) -> None:
+    """The time is unknown until the first chunks are embedded, never 0 before the end, and null then."""
+    embedder = Interrupted()
+    embedder.open.clear()
+    host = await hosts(embedder, Timings(ingestion_heartbeat=0.01))
+    document = await host.upload(TEXT)
+    started = await host.until(document, lambda found: found.stage is Stage.EMBEDDING)
+    assert (started.seconds_left, started.done) == (None, 0)
+    embedder.open.set()
+    embedded = await host.until(document, lambda found: found.done == EMBEDDED_AT_ONCE)
+    assert (embedded.seconds_left or 0) > 0
+    embedder.open.set()
+    assert (await host.ready(document)).seconds_left is None
 
 
 async def test_document_that_kills_processes_fails(database: Database, hosts: Any, embedder: FakeEmbedder) -> None:

@@ -17,6 +17,7 @@ from app.domain.documents import Passage
 from app.domain.ids import new_id
 from app.domain.retrieval import RetrievalStatus
 from app.errors import DocumentNotFound, EmbeddingFailed
+from app.rag.models.calibration import Calibration
 from app.services.search import service
 from app.services.search.service import DocumentSearch
 from tests.support.library import Directions, change_documents, chunks, count_rows, new_document, new_owner
@@ -171,6 +172,16 @@ async def test_failing_embedder_degrades_search(database: Database) -> None:
     assert (texts(result.passages), result.status) == (["a cat"], RetrievalStatus.DEGRADED)
 
 
+async def test_versions_leave_enough_passages(database: Database) -> None:
+    """Though passages of older versions match as well, as many of the newest are found as were wanted."""
+    owner, embedder = await new_owner(database), Directions()
+    for version in range(4):
+        rules = [f"Rule {each} of version {version}: pay for the car." for each in range(100)]
+        newest = await new_document(database, owner, *rules, name="rules.md", embedder=embedder)
+    passages = (await DocumentSearch(database, embedder).search(owner, ["pay for the car"], 100)).passages
+    assert [each.document_id for each in passages] == [newest] * 100
+
+
 async def test_search_without_documents(database: Database) -> None:
     """The result is empty, and the embedder is not called."""
     owner = await new_owner(database)
@@ -249,6 +260,54 @@ async def test_parallel_searches(database: Database) -> None:
     search = DocumentSearch(database, embedder)
     results = await asyncio.gather(*(found_texts(search, owner, word) for word in ("feline", "vehicle", "drink") * 5))
     assert [each[0] for each in results] == ["a cat", "a car", "some tea"] * 5
+
+
+LATIN = frozenset({"LATIN"})
+
+
+async def test_words_decide_in_unknown_script(database: Database) -> None:
+    """A query in a script unknown to the model ranks by words; its nearest chunks only follow, without similarity."""
+    owner, embedder = await new_owner(database), Directions(scripts=LATIN)
+    await new_document(database, owner, "кошка cat спит", "собака лает cat cat cat", "a cat", embedder=embedder)
+    found = (await DocumentSearch(database, embedder).search(owner, ["где cat собака лает"], 8)).passages
+    assert texts(found[:1]) == ["собака лает cat cat cat"]
+    assert {each.text for each in found} == {"кошка cat спит", "собака лает cat cat cat", "a cat"}
+    assert {each.similarity for each in found} == {None}
+    assert found[0].score == 1.0
+
+
+async def test_passage_in_unknown_script_has_no_similarity(database: Database) -> None:
+    """A query in a known script compares only passages in known scripts; the others are found by their words."""
+    owner, embedder = await new_owner(database), Directions(scripts=LATIN)
+    await new_document(database, owner, "кошка мяукает cat", "the feline sleeps", "some tea", embedder=embedder)
+    result = await DocumentSearch(database, embedder).search(owner, ["cat"], 8)
+    similarities = {each.text: each.similarity for each in result.passages}
+    assert similarities["кошка мяукает cat"] is None
+    assert similarities["the feline sleeps"] == pytest.approx(1.0, abs=1e-2)
+    assert result.status is RetrievalStatus.OK
+
+
+async def test_question_without_common_words_finds_something(database: Database) -> None:
+    """A question in an unknown script about documents in another language is not refused by the search."""
+    owner, embedder = await new_owner(database), Directions(scripts=LATIN)
+    await new_document(database, owner, "the cat sleeps", "some tea", embedder=embedder)
+    result = await DocumentSearch(database, embedder).search(owner, ["где спит кошка"], 8)
+    assert result.status is RetrievalStatus.OK
+    assert [each.score for each in result.passages] == [0, 0]
+
+
+async def test_sentences_in_unknown_scripts(sqlite_template) -> None:
+    """They have no similarity; where no question or no sentence can be compared, there are none at all."""
+    with sqlite_template.copy() as url:
+        database = connect(url, pool_size=1)
+        search = DocumentSearch(database, Directions(scripts=LATIN))
+        assert await search.similarities(["cat"], ["кошка", "feline"]) == pytest.approx([0.0, 1.0], abs=1e-2)
+        assert await search.similarities(["кошка", "cat"], ["feline"]) == pytest.approx([1.0], abs=1e-2)
+        assert await search.similarities(["кошка"], ["feline"]) is None
+        assert await search.similarities(["cat"], ["кошка"]) is None
+        assert await search.bars() == Calibration(1.0, 0.0).bars
+        assert await DocumentSearch(database, None).bars() is None
+        await database.close()
 
 
 class LengthReranker:

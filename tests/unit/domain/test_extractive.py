@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from app.domain.citations import citations_in
 from app.domain.documents import Passage
 from app.domain.extractive import (
     best_sentence,
@@ -13,6 +16,7 @@ from app.domain.extractive import (
     quotes_of,
 )
 from app.domain.sentences import sentences
+from tests.support.citations import candidates
 
 TEXT = "The tower was finished in 1889. It is 330 metres high!\n\nThe bridge was finished in 1900."
 PASSAGE = Passage("d:0", "d", "paris.txt", None, 0, len(TEXT), TEXT, 1.0)
@@ -82,3 +86,13 @@ def test_outline_answer() -> None:
     """An outline gives the headings or opening words of each document with marker and source."""
     found = [passage("A text. More.", heading="Taxes; Income"), passage("It begins here. More.", page=1)]
     assert outline_answer(found) == "a.txt: Taxes; Income [1]\na.txt, page 1: “It begins here.” [2]"
+
+
+@pytest.mark.parametrize(
+    "text", ["Use ` in 1889 [3].", "```in 1889", "<code> in 1889", "In $US 1889 [2]", "~~~", "a[1]"]
+)
+def test_quote_leaves_its_mark_readable(text: str) -> None:
+    """A quote and a document's name that begin code cite nothing themselves, and leave the mark behind them one."""
+    found = passage(text, document_name=f"{text} $ [4].txt")
+    for reply in (quoted_answer(quotes_of([found], "")[0], [found]), outline_answer([found])):
+        assert [each.marker for each in citations_in(reply, candidates(9))] == [1]

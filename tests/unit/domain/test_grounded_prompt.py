@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.citations import citations_in
 from app.domain.documents import Passage
-from app.domain.grounded_prompt import build_grounded_prompt, delimited, with_instruction
+from app.domain.grounded_prompt import build_grounded_prompt, candidates_of, delimited, with_instruction
 from app.domain.prompt import Window
 from app.domain.turns import History, HistoryMessage
 from app.errors import MessageTooLong
@@ -92,5 +93,41 @@ def test_imitated_marks_are_defused(text: str) -> None:
 
 def test_harmless_markup_is_unchanged() -> None:
     """Code and markup that mean nothing to a model are passed on unchanged."""
-    text = "if a < b: <div> [1] x[INSTANCE] <stdio.h>"
+    text = "if a < b: <div> x[1] x[INSTANCE] <stdio.h>"
+    assert text in delimited([passage(text)], MARK)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Built in 1889 [3].", "Built in 1889 (3)."),
+        ("As Smith [3, 4] and [5-7] say[8]", "As Smith (3, 4) and (5-7) say(8)"),
+        ("東京【3】\uff3b4\uff3d", "東京(3)(4)"),
+        ("【3†source】 [^3] [passage 3] [source: 1]", "(3†source) (^3) (passage 3) (source: 1)"),
+        ("[^3]: A note.\n[3]: https://x.example", "(^3): A note.\n(3): https://x.example"),
+        ("[3](https://x.example) [[3]]", "(3)(https://x.example) ((3))"),
+        ("    [3] Smith, 2020", "    (3) Smith, 2020"),
+    ],
+)
+def test_marks_of_documents_are_harmless(text: str, shown: str) -> None:
+    """A document's own marks stand in parentheses, in its name and headings too; its citation has its exact text."""
+    found = passage(text, document_name=text, heading=text)
+    [block] = delimited([found], MARK)
+    assert f">\n{shown}\n</" in block
+    assert "[" not in block
+    assert citations_in(block, candidates_of([found] * 9)) == []
+    assert candidates_of([found])[0].quote == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In [2024] a[1] and arr[i][2]",
+        "v = [3, 4]; f([1, 2])",
+        "Use `[3]` as\n```py\nreturn [3]\n```",
+        "m = [\n    [1, 2],\n    [3, 4],\n]",
+    ],
+)
+def test_code_of_documents_is_unchanged(text: str) -> None:
+    """Years, indices, vectors and code in a document reach the model as they are."""
     assert text in delimited([passage(text)], MARK)[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.rag.models.calibration import Calibration
 from app.rag.models.embedder import Vector
 from evals.measuring import sampled
 from evals.results import Baseline, Line, Report, baselines, line_as_text
@@ -17,11 +18,12 @@ from evals.vectors import CachedEmbedder
 class Counting:
     """An embedder that records the texts it embeds."""
 
-    weight = 0.5
-
     def __init__(self, name: str = "counting") -> None:
         self.name = name
         self.embedded: list[str] = []
+
+    async def calibration(self) -> Calibration:
+        return Calibration(related=1.0, unrelated=0.0)
 
     async def embed_query(self, text: str) -> Vector:
         return text.encode()
@@ -89,9 +91,9 @@ async def test_vectors_are_computed_once(tmp_path: Path) -> None:
 
 
 async def test_vectors_are_cached_by_embedder(tmp_path: Path) -> None:
-    """Vectors of another embedder are not used: its name is part of the key; its weight is passed on."""
+    """Vectors of another embedder are not used: its name is part of the key."""
     one, other = (CachedEmbedder(Counting(name), tmp_path / "vectors.db") for name in ("one", "other"))
     for each in (one, other):
         await each.embed_passages(["a"])
-        assert (each.computed, each.cached, each.weight) == (1, 0, 0.5)
+        assert (each.computed, each.cached) == (1, 0)
         await each.aclose()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from evals.data import FormatSet, Item, PassageSet, RankedSet, SpanSet
+from evals.ingest import corpus_files
 from evals.reading import NotReadable, judged, ranked_set
 from evals.sets import sets
 
@@ -143,6 +144,12 @@ def test_items_become_markdown_files() -> None:
     item = Item("d1", "A/B:\n the  case", "Text.")
     assert (item.name, item.content) == ("A B: the case.md", b"# A/B: the case\n\nText.")
     assert (Item("d1", "", "Text.").name, Item("d1", "", "Text.").content) == ("d1.md", b"Text.")
+
+
+def test_files_have_different_names() -> None:
+    """Items with one title get their ids into their names, as documents of one name are versions of it."""
+    items = [Item("a/1", "Norse", "One."), Item("2", "Norse", "Two."), Item("3", "", "Three.")]
+    assert [name for _, name, _ in corpus_files(items)] == ["Norse a 1.md", "Norse 2.md", "3.md"]
 
 
 def test_empty_items_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,7 @@ async def test_progress_is_reported_by_page(reader):
     reported = []
     document = await reader.read(pdf([[("Hello", 12)]] * 30), PDF, lambda done, total: reported.append((done, total)))
     assert document.page_count == 30
+    assert [page for chunk in document.chunks for _, page in chunk.later_pages] == list(range(2, 31))
     assert reported == sorted(reported)
     assert reported[-1] == (30, 30)
 

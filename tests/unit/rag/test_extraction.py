@@ -13,6 +13,7 @@ from pptx.util import Inches
 from app.domain.documents import ExtractedDocument
 from app.rag.extraction.blocks import BlockKind, TextBlocks
 from app.rag.extraction.errors import ExtractionError
+from app.rag.extraction.format import ReadOptions
 from app.rag.extraction.limits import Limits
 from app.rag.pipeline import extract_document, read_blocks
 from tests.support.documents import (
@@ -114,6 +115,25 @@ def test_html_without_navigation():
     assert read(PAGE, HTML).title == "Pumps & valves"
 
 
+@pytest.mark.parametrize(
+    ("link", "text"),
+    [
+        ('<a href="https://a.example/x?y=1&amp;z=2">Terms</a>', "Terms (https://a.example/x?y=1&z=2)"),
+        ('<a href="/terms.html"><b>Terms</b></a>', "Terms (/terms.html)"),
+        ('<a href="https://a.example">https://a.example</a>', "https://a.example"),
+        ('<a href="mailto:a@b.example">a@b.example</a>', "a@b.example"),
+        ('<a href="#part">Part</a> <a href="javascript:x()">Run</a> <a name="x">Here</a>', "Part Run Here"),
+        ('<table><tr><td>A</td><td><a href="b.html">B</a></td></tr></table>', "A | B (b.html)"),
+    ],
+)
+def test_addresses_of_links(link, text):
+    """Addresses of links are read where that is wanted."""
+    content = f"<html><body>{link}</body></html>".encode()
+    options = ReadOptions(keep_links=True)
+    assert extract_document(content, HTML, Limits(), lambda done, total: None, options).text == text
+    assert "example)" not in read(content, HTML).text
+
+
 def test_html_in_a_footer_is_read():
     """A page whose whole text is in a footer is not taken for empty."""
     assert read("<html><body><footer>All there is</footer></body></html>", HTML).text == "All there is"
@@ -145,13 +165,36 @@ def test_markdown():
     )
     assert blocks(source, MARKDOWN) == [
         (BlockKind.HEADING, "All pumps"),
-        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this line."),
+        (BlockKind.PARAGRAPH, "Use <name> or <unk> of this (http://a.b) line."),
         (BlockKind.TABLE, "A | B\n1 | 2"),
         (BlockKind.CODE, "def f():\n    pass"),
         (BlockKind.LIST, "- one\n- two"),
         (BlockKind.PARAGRAPH, "Text"),
     ]
     assert read(source, MARKDOWN).title == "Pumps"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            'See [the manual](https://x.example/m?a=1&b=2 "Manual").',
+            "See the manual (https://x.example/m?a=1&b=2 “Manual”).",
+        ),
+        ("See <https://x.example> and [part](#p).", "See https://x.example and part."),
+        ("[A][d] and [B][d].\n\n[d]: /d.md", "A (/d.md) and B."),
+        ("Text.\n\n[d]: /d.md 'Title'\n[e]: /e.md", "Text.\n\n[d]: /d.md 'Title'\n\n[e]: /e.md"),
+        ("A claim.[^1]\n\n[^1]: Example\n[^b]: A note.", "A claim.[^1]\n\n[^1]: Example\n\n[^b]: A note."),
+        ("![A red pump](p.png) ![logo](l.png)", "A red pump"),
+        ("- [ ] one\n- [x] two", "- [ ] one\n- [x] two"),
+        ("7. one\n8. two", "7. one\n8. two"),
+        ("| A | B |\n|--|--|\n| 1 | [x](y.md) |", "A | B\n1 | x (y.md)"),
+        ("<details><summary>More</summary>\n\nInner **text**\n\n</details>", "More\n\nInner text"),
+    ],
+)
+def test_markdown_keeps_addresses_and_notes(source, text):
+    """Addresses, titles, definitions and footnotes of Markdown are text."""
+    assert read(source, MARKDOWN).text == text
 
 
 def test_word_document():
@@ -246,12 +289,6 @@ def test_pdf_hyphenation():
     assert read(content, PDF).text == "An example of well-known and soft"
 
 
-def test_pdf_running_lines():
-    """Lines at the top or bottom of most pages, numbers aside, are left out."""
-    pages = [[(f"Annual report {n}", 12), (f"Text {'abcdefg'[n]}.", 12), (f"{n} of 6", 12)] for n in range(6)]
-    assert "report" not in read(pdf(pages), PDF).text
-
-
 def encrypted(password: str, algorithm: str) -> bytes:
     writer = pypdf.PdfWriter(io.BytesIO(pdf([[("Hidden text", 12)]])))
     writer.encrypt(user_password=password, owner_password="owner", algorithm=algorithm)
@@ -291,11 +328,7 @@ def test_unknown_media_type():
 
 
 def test_size_limits():
-    """More characters, pages or unpacked bytes than the limit are refused."""
-    assert failure("a " * 60, PLAIN, Limits(characters=100)) == "document-too-large"
-    assert failure("<p>" + "a " * 60, HTML, Limits(characters=100)) == "document-too-large"
-    assert failure("a\n\n" * 600, PLAIN, Limits(chunks=1)) == "document-too-large"
-    assert failure(pdf([[("a", 12)]] * 3), PDF, Limits(pages=2)) == "document-too-many-pages"
+    """An archive of more unpacked bytes than the limit is refused."""
     assert failure(docx_of("Hello"), DOCX, Limits(unpacked_bytes=1000)) == "document-too-large"
 
 

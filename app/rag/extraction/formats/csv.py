@@ -6,56 +6,55 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeAlias
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line, table_row
+from app.rag.extraction.csv_dialect import Dialect, detect_dialect
 from app.rag.extraction.errors import CORRUPT, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
+from app.rag.extraction.table_header import SAMPLE_ROWS, find_header
 from app.rag.extraction.text_decoding import decode_text
 
-SAMPLE_CHARACTERS = 8192
-DELIMITERS = ",;\t|"
 LABEL_CHARACTERS = 60
+LINE_WIDTH = 400
+"""Characters of a line of a row, wide ones counted twice: few are more than a chunk has room for."""
+KEY_CHARACTERS = 60
+"""Of a row's first value that is repeated in each of its lines."""
 SEPARATOR_GROWTH = 2
 """Characters by which ` | ` is longer than the file's own delimiter."""
 
-Dialect: TypeAlias = csv.Dialect | type[csv.Dialect]
 
-
-def read_csv(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+def read_csv(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
     """Read a file of values with any common delimiter.
 
     Each row is written as `header: value; header: value`, or as its values if there is no header or the labels
-    would fill the text. The rows are parsed twice, because all at once they take many times the file's memory.
+    would fill the text; titles above the header are paragraphs. The rows are parsed twice, because all at once they
+    take many times the file's memory.
     """
     csv.field_size_limit(limits.characters)
-    text = decode_text(content, limits)
-    dialect, writer = detect_dialect(text), BlockWriter(limits)
-    first = list(islice(parse_rows(text, dialect), 2))
-    header = [single_line(cell)[:LABEL_CHARACTERS] for cell in first[0]] if has_header(first) else []
+    text = decode_text(content, limits, charset=options.charset)
+    dialect, start = detect_dialect(text)
+    text = text[start:]
+    writer = BlockWriter(limits)
+    first = list(islice(parse_rows(text, dialect), SAMPLE_ROWS))
+    titles, headed = find_header(first)
+    for row in first[:titles]:
+        writer.add(BlockKind.PARAGRAPH, table_row(row), introduces=True)
+    header = first[titles] if headed else []
     row_count = cell_count = 0
     for each in writer.within_limits(parse_rows(text, dialect)):
         row_count, cell_count = row_count + 1, cell_count + len(each)
-    rows = parse_rows(text, dialect)
-    if header and len(text) + row_count * sum(len(each) + 3 for each in header) <= limits.characters // 2:
-        lines = (labelled_row(header, each) for each in islice(rows, 1, None))
+    labels = unique_labels(header)
+    rows = islice(parse_rows(text, dialect), titles, None)
+    if header and len(text) + row_count * sum(len(each) + 3 for each in labels) <= limits.characters // 2:
+        lines = (line for each in rows if list(each) != header for line in labelled_lines(labels, each))
         writer.add(BlockKind.TABLE, join_lines(lines) or table_row(header))
     else:
         fits = len(text) + cell_count * SEPARATOR_GROWTH <= limits.characters
         separator = " | " if fits else dialect.delimiter
         lines = (table_row(each, separator) for each in rows)
-        writer.add(BlockKind.TABLE, join_lines(lines), header=table_row(first[0], separator) if header else "")
-    return writer.build()
-
-
-def detect_dialect(text: str) -> Dialect:
-    """Return how the beginning of a file delimits and quotes values; Excel's way if that is unclear."""
-    sample = text[:SAMPLE_CHARACTERS]
-    try:
-        return csv.Sniffer().sniff(sample[: sample.rfind("\n") + 1] or sample, DELIMITERS)
-    except csv.Error:
-        return csv.excel
+        writer.add(BlockKind.TABLE, join_lines(lines), header=table_row(header, separator) if header else "")
+    return writer.build(table_row(first[0]) if titles else None)
 
 
 def parse_rows(text: str, dialect: Dialect) -> Iterator[list[str]]:
@@ -71,24 +70,40 @@ def join_lines(lines: Iterable[str]) -> str:
     return "\n".join(filter(None, lines))
 
 
-def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first of the first two rows names the columns: filled, distinct, and no numbers."""
-    if len(rows) < 2:
-        return False
-    first = [single_line(cell) for cell in rows[0]]
-    names = [name for name in first if name]
-    numbers = any(name.replace(".", "").replace("-", "").isdigit() for name in names)
-    return len(names) >= len(first) - 1 and len(set(names)) == len(names) and not numbers
+def unique_labels(header: Sequence[str]) -> list[str]:
+    """Return the names of columns, those that repeat an earlier one with a number: `Price`, `Price (2)`."""
+    labels: list[str] = []
+    counts: dict[str, int] = {}
+    for cell in header:
+        name = single_line(cell)[:LABEL_CHARACTERS].rstrip(" :")
+        counts[name] = counts.get(name, 0) + 1
+        labels.append(f"{name} ({counts[name]})" if name and counts[name] > 1 else name)
+    return labels
 
 
-def labelled_row(header: Sequence[str], cells: Sequence[str]) -> str:
-    """Return a row's values with the names of their columns; values beyond the header have none."""
+def labelled_lines(labels: Sequence[str], cells: Sequence[str]) -> Iterator[str]:
+    """Yield a row's values with the names of their columns; values beyond the header have none.
+
+    A long row is several lines, between pairs only, and each begins with the first pair.
+    """
+    names = (*labels, *[""] * (len(cells) - len(labels)))
     pairs = [
         f"{name}: {value}" if name else value
-        for name, cell in zip(header, cells, strict=False)
+        for name, cell in zip(names, cells, strict=False)
         if (value := single_line(cell))
     ]
-    return "; ".join([*pairs, *filter(None, map(single_line, cells[len(header) :]))])
+    line: list[str] = []
+    width = 0
+    for pair in pairs:
+        pair_width = len(pair) if pair.isascii() else sum(1 + (each > "\u1100") for each in pair)
+        if line and width + pair_width > LINE_WIDTH and line != pairs[:1]:
+            yield "; ".join(line)
+            line = pairs[:1] if len(pairs[0]) <= KEY_CHARACTERS else []
+            width = sum(map(len, line))
+        line.append(pair)
+        width += pair_width + 2
+    if line:
+        yield "; ".join(line)
 
 
 FORMAT = Format("text/csv", ("csv", "tsv"), read_csv)

@@ -6,7 +6,7 @@ import re
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, clean_title, single_line
 from app.rag.extraction.errors import ExtractionError
-from app.rag.extraction.format import Format, OfficePattern, ReportProgress
+from app.rag.extraction.format import Format, OfficePattern, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.office.drawing import alternative_text, signed, write_drawing
 from app.rag.extraction.office.package import RELATIONSHIP_ID, Element, OfficePackage, Part, whole_number
@@ -38,14 +38,15 @@ CAPTIONS = {"caption", "table caption"}
 PAGE_NUMBER = re.compile(r"\W{0,9}\d{0,9}\W{0,9}")
 
 
-def read_docx(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
+def read_docx(content: bytes, limits: Limits, _report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     """Read a document or a template of Word, with macros or without, Transitional or Strict."""
     from lxml.etree import LxmlError
 
     try:
         package = OfficePackage(content, limits)
         reader = WordReader(package.main_part("word/document.xml"), limits)
-        reader.read_document()
+        with reader.writer.until_stopped():
+            reader.read_document()
         found = reader.writer.build(package.title())
     except LxmlError as error:
         raise ExtractionError(xml_failure(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from app.rag.extraction.errors import ENCRYPTED, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 
 COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
@@ -17,7 +17,7 @@ def is_encrypted(head: bytes, tail: bytes) -> bool:
     return head.startswith(COMPOUND_FILE) and (ENCRYPTED_STREAM in head or ENCRYPTED_STREAM in tail)
 
 
-def refuse(_content: bytes, _limits: Limits, _report: ReportProgress) -> NoReturn:
+def refuse(_content: bytes, _limits: Limits, _report: ReportProgress, _options: ReadOptions) -> NoReturn:
     raise ExtractionError(ENCRYPTED)
 
 

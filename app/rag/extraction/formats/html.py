@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
+from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line, table_row
 from app.rag.extraction.errors import OUT_OF_MEMORY, TOO_DEEP, TOO_MANY_ELEMENTS, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
+from app.rag.extraction.html_cleaning import (
+    remove_hidden,
+    remove_surroundings,
+    remove_unread,
+    write_addresses,
+    write_fields,
+)
+from app.rag.extraction.html_tables import COMPARED_ROWS, grid, header_of, rows_of
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
 
@@ -20,16 +30,6 @@ EXTENSIONS = ("html", "htm", "xhtml")
 PROLOGUE = r"(?>(?><\?xml[^>]*>)|(?><!--.*?-->)|\s+)*+"
 """Declaration, comments and blanks that may precede a document's first tag."""
 HTML_START = re.compile(PROLOGUE + r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
-
-NEVER_READ = "script, style, template, noscript, svg, math annotation, iframe, object, canvas, button, select, textarea"
-HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"]'
-LANDMARKS = 'nav, footer, menu, [role="navigation"], [role="banner"], [role="contentinfo"], [role="search"]'
-SURROUNDINGS = re.compile(
-    r"(?:^|\s)(?:(?:top|side|page|site)?-?nav(?:bar|header|footer|igation|-?menu)?|breadcrumbs?|(?:site-|page-)?footer|sidebar"
-    r"|cookie-?(?:banner|consent|notice)|skip-?(?:link|to-content)|toc)(?=\s|$)",
-    re.IGNORECASE,
-)
-"""Classes and ids of navigation, side bars and footers."""
 
 NESTING_TAG = re.compile(
     r"<(/?)(?!(?:a|p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option|area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
@@ -42,22 +42,31 @@ BLOCKS = frozenset(
     figure form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main ol optgroup option p pre section summary table
     tbody td tfoot th thead tr ul""".split()  # noqa: SIM905  one per line they would fill a page
 )
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+"""Soft hyphens and other places where a line may break."""
+ROMAN = [
+    *((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL")),
+    *((10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I")),
+]
 CONTEXTS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "dt", "p", "dd"})
 
 
-def read_html(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
-    return read_page(decode_text(content, limits, declared=True), limits)
+def read_html(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
+    source = decode_text(content, limits, charset=options.charset, declared=True)
+    return read_page(source, limits, keep_links=options.keep_links)
 
 
-def read_page(source: str, limits: Limits) -> TextBlocks:
+def read_page(source: str, limits: Limits, *, keep_links: bool = False) -> TextBlocks:
     """Read a page's content; if it has none, its navigation and the like are read instead."""
-    for selectors in ((NEVER_READ, HIDDEN, LANDMARKS), (NEVER_READ,)):
+    for content_only in (True, False):
         page = parse(source, limits)
-        for selector in selectors:
-            for node in page.css(selector):
-                node.decompose()
-        if LANDMARKS in selectors:
+        remove_unread(page, noscript=content_only)
+        if content_only:
+            remove_hidden(page)
             remove_surroundings(page)
+        write_fields(page)
+        if keep_links:
+            write_addresses(page)
         document = PageReader(limits).read(page)
         if document.blocks:
             break
@@ -101,24 +110,58 @@ def is_deeper(source: str, limit: int) -> bool:
     return False
 
 
-def remove_surroundings(page: LexborHTMLParser) -> None:
-    """Remove page headers, asides, and elements whose class or id names them as navigation or the like."""
-    for node in page.css("header, aside"):
-        content = node.css_first("h1") if node.tag == "header" else None
-        if content is None and not is_within(node, "article", "main", "section"):
-            node.decompose()
-    for node in page.css("[class], [id]"):
-        names = f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}"
-        if node.tag not in {"html", "body", "main", "article"} and SURROUNDINGS.search(names):
-            node.decompose()
+@dataclass(slots=True)
+class OpenList:
+    """A list whose items are read."""
+
+    style: str | None = None
+    """The `type` of its numbers; None for a list without numbers."""
+    next: int = 1
+    step: int = 1
+
+    @classmethod
+    def of(cls, node: LexborNode) -> OpenList:
+        """Return a list with the numbers that HTML gives it."""
+        if node.tag == "ul":
+            return cls()
+        attributes = node.attributes
+        start = integer(attributes.get("start"))
+        if "reversed" not in attributes:
+            return cls(attributes.get("type") or "1", 1 if start is None else start)
+        items = sum(each.tag == "li" for each in node.iter())
+        return cls(attributes.get("type") or "1", items if start is None else start, -1)
+
+    def marker(self, item: LexborNode) -> str:
+        """Return the mark of the next item."""
+        if self.style is None:
+            return "- "
+        value = integer(item.attributes.get("value"))
+        number = self.next if value is None else value
+        self.next = number + self.step
+        return f"{list_number(number, item.attributes.get('type') or self.style)}. "
 
 
-def is_within(node: LexborNode, *tags: str) -> bool:
-    """Return whether an ancestor has one of the tags."""
-    ancestor = node.parent
-    while ancestor is not None and ancestor.tag not in tags:
-        ancestor = ancestor.parent
-    return ancestor is not None
+def integer(text: str | None) -> int | None:
+    """Return the integer that an attribute is; None if it is another text or far from the numbers of lists."""
+    found = re.match(r"\s*([-+]?\d{1,9})", text or "")
+    return int(found[1]) if found else None
+
+
+def list_number(number: int, style: str) -> str:
+    """Return a number in the style of a list: 1, a, A, i or I. Where a style ends, digits are used."""
+    if style in {"a", "A"} and number > 0:
+        letters = ""
+        while number:
+            number, place = divmod(number - 1, 26)
+            letters = chr(ord(style) + place) + letters
+        return letters
+    if style in {"i", "I"} and 0 < number < 4000:
+        roman = ""
+        for value, numeral in ROMAN:
+            roman += numeral * (number // value)
+            number %= value
+        return roman if style == "I" else roman.lower()
+    return str(number)
 
 
 class PageReader:
@@ -130,8 +173,7 @@ class PageReader:
         """Text since the last block began or ended."""
         self._contexts: list[str] = []
         """Open elements that determine the kind of a block."""
-        self._list_numbers: list[int | None] = []
-        """For each open list the number of its last item; None for one without numbers."""
+        self._lists: list[OpenList] = []
         self._marker = ""
 
     def read(self, page: LexborHTMLParser) -> TextBlocks:
@@ -169,26 +211,17 @@ class PageReader:
         if tag == "table" and (rows := rows_of(node)):
             self._write_table(node, rows)
             return False
-        self._open(tag)
+        self._open(tag, node)
         return True
 
-    def _open(self, tag: str) -> None:
+    def _open(self, tag: str, node: LexborNode) -> None:
         if tag in CONTEXTS:
             self._contexts.append(tag)
         if tag in {"ul", "ol"}:
-            self._list_numbers.append(0 if tag == "ol" else None)
+            self._lists.append(OpenList.of(node))
         if tag == "li":
-            self._marker = self._next_marker()
-
-    def _next_marker(self) -> str:
-        if not self._list_numbers:
-            return "- "
-        indent = "  " * min(len(self._list_numbers) - 1, 8)
-        number = self._list_numbers[-1]
-        if number is None:
-            return f"{indent}- "
-        self._list_numbers[-1] = number + 1
-        return f"{indent}{number + 1}. "
+            indent = "  " * min(max(len(self._lists) - 1, 0), 8)
+            self._marker = indent + (self._lists[-1].marker(node) if self._lists else "- ")
 
     def _leave(self, node: LexborNode) -> None:
         tag = node.tag or ""
@@ -197,12 +230,12 @@ class PageReader:
         self._flush()
         if tag in CONTEXTS and self._contexts:
             self._contexts.pop()
-        if tag in {"ul", "ol"} and self._list_numbers:
-            self._list_numbers.pop()
+        if tag in {"ul", "ol"} and self._lists:
+            self._lists.pop()
 
     def _flush(self) -> None:
         """Write the gathered text as a block, whose kind follows from the open elements."""
-        text = single_line("".join(self._inline))
+        text = single_line(INVISIBLE.sub("", "".join(self._inline)))
         self._inline.clear()
         if not text:
             return
@@ -219,20 +252,15 @@ class PageReader:
         caption = node.css_first("caption")
         if caption is not None:
             self._writer.add(BlockKind.PARAGRAPH, single_line(flat_text(caption)), introduces=True)
-        heads = all(cell.tag == "th" for cell in cells_of(rows[0]))
-        self._writer.add_table(([flat_text(cell) for cell in cells_of(each)] for each in rows), headed=heads)
+        lines = self._writer.within_limits(grid(rows, cell_text))
+        first = list(islice(lines, COMPARED_ROWS))
+        header = header_of(rows[:COMPARED_ROWS], first)
+        text = "\n".join(filter(None, map(table_row, chain(first, lines))))
+        self._writer.add(BlockKind.TABLE, text, header=table_row(header))
 
 
-def rows_of(table: LexborNode) -> list[LexborNode]:
-    """Return the rows of a data table; none of a layout table, which has one column or contains tables."""
-    if any(each.mem_id != table.mem_id for each in table.css("table")):
-        return []
-    rows = [each for each in table.css("tr") if next(cells_of(each), None) is not None]
-    return rows if any(len(list(cells_of(each))) > 1 for each in rows) else []
-
-
-def cells_of(row: LexborNode) -> Iterator[LexborNode]:
-    return (cell for cell in row.iter() if cell.tag in {"td", "th"})
+def cell_text(cell: LexborNode) -> str:
+    return single_line(INVISIBLE.sub("", flat_text(cell)))
 
 
 def flat_text(node: LexborNode) -> str:

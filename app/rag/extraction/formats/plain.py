@@ -8,7 +8,7 @@ from itertools import islice
 
 from app.rag.extraction.blocks import Block, BlockKind, TextBlocks, clean_title, heading_text
 from app.rag.extraction.errors import TOO_MANY_ELEMENTS, ExtractionError
-from app.rag.extraction.format import Format, ReportProgress
+from app.rag.extraction.format import Format, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.text_decoding import decode_text
 
@@ -25,8 +25,8 @@ MARKUP_CHARACTERS = 200
 """Of a line that `MARKED_HEADING` is matched against."""
 
 
-def read_plain(content: bytes, limits: Limits, _report: ReportProgress) -> TextBlocks:
-    text = decode_text(content, limits)
+def read_plain(content: bytes, limits: Limits, _report: ReportProgress, options: ReadOptions) -> TextBlocks:
+    text = decode_text(content, limits, charset=options.charset)
     blocks = list(islice(blocks_of(text), limits.elements + 1))
     if len(blocks) > limits.elements:
         raise ExtractionError(TOO_MANY_ELEMENTS)
@@ -77,4 +77,4 @@ def level_by_form(paragraph: str) -> int:
     return 1 if first.isupper() and letters >= 4 and letters * 2 > len(first) else 0
 
 
-FORMAT = Format("text/plain", ("txt",), read_plain)
+FORMAT = Format("text/plain", ("txt",), read_plain, libraries=("chardet",))

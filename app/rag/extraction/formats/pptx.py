@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line
 from app.rag.extraction.errors import TOO_MANY_PAGES, ExtractionError
-from app.rag.extraction.format import Format, OfficePattern, ReportProgress
+from app.rag.extraction.format import Format, OfficePattern, ReadOptions, ReportProgress
 from app.rag.extraction.limits import Limits
 from app.rag.extraction.office.drawing import CHARTS, DIAGRAM, A, alternative_text, filled_row, signed, write_drawing
 from app.rag.extraction.office.package import OFFICE, RELATIONSHIP_ID, Element, OfficePackage, Part
@@ -23,14 +23,15 @@ TITLES, RUNNING, NO_TEXT = {"title", "ctrTitle"}, {"ftr", "dt", "hdr"}, {"sldNum
 """Kinds of placeholders: titles, those that say the same on each slide, and those without text of their own."""
 
 
-def read_pptx(content: bytes, limits: Limits, report: ReportProgress) -> TextBlocks:
+def read_pptx(content: bytes, limits: Limits, report: ReportProgress, _options: ReadOptions) -> TextBlocks:
     """Read a presentation, a slide show or a template, with macros or without, Transitional or Strict."""
     from lxml.etree import LxmlError
 
     try:
         package = OfficePackage(content, limits)
         reader = SlideReader(package.main_part("ppt/presentation.xml"), limits)
-        reader.read_slides(report)
+        with reader.writer.until_stopped():
+            reader.read_slides(report)
         found = reader.writer.build(own_title(package.title()))
     except LxmlError as error:
         raise ExtractionError(xml_failure(error)) from error
@@ -52,9 +53,8 @@ class SlideReader:
         self.textless: list[int] = []
         identifiers = [each.get(f"{RELATIONSHIP_ID}id") for each in presentation.root.iterfind(SLIDE_ID)]
         self.total = len(identifiers)
-        if self.total > limits.pages:
-            raise ExtractionError(TOO_MANY_PAGES)
-        self._slides = [presentation.by_id(each) for each in identifiers]
+        self._limits = limits
+        self._slides = [presentation.by_id(each) for each in identifiers[: limits.pages]]
         self._authors = authors_of(presentation)
         self._running: set[str] = set()
         """Written parts of several slides: the texts of footers, the names of layouts and masters."""
@@ -68,6 +68,8 @@ class SlideReader:
             if len(self.writer.blocks) == before:
                 self.textless.append(number)
             report(number, self.total)
+        if self.total > self._limits.pages:
+            self.writer.stop(TOO_MANY_PAGES)
 
     def _write_slide(self, slide: Part) -> None:
         """Write a slide's title, its shapes in order, what its layout adds, then its notes and comments."""

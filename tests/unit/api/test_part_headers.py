@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.api.content_disposition import file_name, header_parameters
+from app.api.part_headers import file_name, header_parameters
 
 
 @pytest.mark.parametrize(

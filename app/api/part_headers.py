@@ -1,4 +1,4 @@
-"""The Content-Disposition of a form's part: its parameters, and the file name that they give."""
+"""Headers of a form's part: their parameters, and the file name that those of its Content-Disposition give."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ CHARSETS = {*aliases, *(each.name for each in pkgutil.iter_modules(encodings.__p
     "unicode_escape",
 }
 """Names of codecs, in Python's form, without those of other purposes; Python would remember each unknown name."""
+CHARSET_NAME = re.compile(r"[\w:.+-]{2,40}", re.ASCII)
 PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)', re.DOTALL)
 ENCODED_WORD = re.compile(r"=\?([^?*\s]+)(?:\*[^?\s]*)?\?([BbQq])\?([^?]*)\?=")
 """Charset, encoding and text of a word (RFC 2047, section 2), with a language (RFC 2231, section 5)."""
@@ -132,6 +133,12 @@ def word_bytes(encoding: str, text: str) -> bytes | None:
     if re.search("=(?![0-9A-Fa-f]{2})", text):
         return None
     return quopri.decodestring(text.encode(), header=True)
+
+
+def declared_charset(parameters: Mapping[str, str]) -> str | None:
+    """Return the charset of a Content-Type; None if there is none, or it is no name of one."""
+    charset = parameters.get("charset", "")
+    return charset if CHARSET_NAME.fullmatch(charset) else None
 
 
 def decode(content: bytes | bytearray, charset: str) -> str | None:
