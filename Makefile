@@ -46,7 +46,7 @@ eval: .venv/.installed-dev
 # The locks differ in reach only: the small image, running, developing, what sends generated requests; and uv, which
 # installs the others.
 lock: .venv/.installed-dev $(UV)
-	for set in "-slim:pyproject.toml" ":--extra local --extra documents --extra build pyproject.toml" \
+	for set in "-slim:pyproject.toml" ":--extra local --extra documents --extra multilingual --extra build pyproject.toml" \
 	  "-dev:--all-extras pyproject.toml" "-fuzz:--group fuzz" "-uv:--group uv"; do \
 	  name=requirements$${set%%:*}.lock; \
 	  $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
@@ -65,7 +65,7 @@ lock: .venv/.installed-dev $(UV)
 	@touch $@
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/python $(UV)
-	@echo "Installing what requirements.lock pins, about 400 MB with the embedded models; only the first time …"
+	@echo "Installing what requirements.lock pins, about 500 MB with the embedded models; only the first time …"
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@$(INSTALL) --no-build-isolation --editable .
 	@touch $@

@@ -116,8 +116,7 @@ class DocumentSettings(BaseModel):
     embedding_model: str | None = Field(
         None,
         description="Model of EMBEDDING_PROVIDER, required for one of LLM_PROVIDERS; default: the provider's own. The "
-        f"models of local are {' and '.join(LOCAL_MODELS)}, which needs the extra multilingual. A change re-embeds all "
-        "documents in the background.",
+        f"models of local are {' and '.join(LOCAL_MODELS)}. A change re-embeds all documents in the background.",
     )
     rerank_model: str | None = Field(
         None,

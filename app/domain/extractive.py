@@ -23,6 +23,8 @@ CUT = " \u2026"
 """End of a sentence that is cut."""
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
+"""Runs of scripts without spaces between words: Thai, Lao, kana and Chinese characters."""
 HEADING = re.compile(r"^#{1,6} | #+$")
 """The marks of a heading in Markdown."""
 RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out", "through", "until", "up", "while"})
@@ -140,8 +142,14 @@ def source_label(passage: Passage, page: int | None) -> str:
 
 
 def content_words(text: str) -> set[str]:
-    """Return the first six letters of all words with content: endings differ between question and answer."""
-    return {word[:6] for word in words_of(text) if word not in STOP_WORDS or word in RELATIONS}
+    """Return the first six letters of all words with content: endings differ between question and answer.
+
+    Scripts without spaces between words have pairs of characters in their place.
+    """
+    words = [word for word in words_of(text) if word not in STOP_WORDS or word in RELATIONS]
+    spaced = {word[:6] for word in words if not UNSPACED.search(word)}
+    runs = [run for word in words for run in UNSPACED.findall(word)]
+    return spaced | {run[place : place + 2] for run in runs for place in range(max(len(run) - 1, 1))}
 
 
 def best_sentence(text: str, wanted: Collection[str]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-WORDS = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+import regex
+
+WORDS = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}]*(?:['\u2019][\p{L}\p{N}][\p{L}\p{N}\p{M}]*)*")
+"""With vowel signs, which `re` does not count as parts of words."""
 
 SMALL_TALK = frozenset(
     phrase

@@ -48,6 +48,13 @@ are English ones.
 SCRIPT = re.compile("|".join(f"([{letters}])" for letters, _ in SCRIPTS))
 STEMMED_LANGUAGES = frozenset(language for _, stemmers in SCRIPTS for language in stemmers if language)
 """Languages with a stemmer that is not their script's own; all others are analysed alike."""
+COMPOUNDING = frozenset({"da", "de", "fi", "hu", "nl", "no", "sv"})
+"""Languages that write compounds as one word: "Hausratversicherung" has to be found by "Versicherung".
+
+Their long words have parts as well: overlapping runs of characters, which find as much as a splitter with a dictionary
+(McNamee and Mayfield, 2004).
+"""
+PART_LETTERS = 5
 ACCENTS = re.compile("[\u0300-\u036f]")
 MIN_LETTERS = 3
 """Letters of a word that has an ending."""
@@ -80,6 +87,14 @@ def stems_of(word: str, language: str | None) -> tuple[str, ...]:
         return (porter(plain),)
     unaccented = word.replace("ё", "е") if stemmer in CYRILLIC.values() else plain
     return tuple(dict.fromkeys(folded(snowball(stemmer).stemWord(each)) for each in (unaccented, word)))
+
+
+def parts_of(word: str, language: str | None) -> tuple[str, ...]:
+    """Return the parts of a word that may be a compound in a language: its runs of `PART_LETTERS`; none of others."""
+    plain = folded(word) if language in COMPOUNDING else ""
+    if len(plain) <= PART_LETTERS or not plain.isalpha():
+        return ()
+    return tuple(plain[start : start + PART_LETTERS] for start in range(len(plain) - PART_LETTERS + 1))
 
 
 def stemmer_of(word: str, language: str | None) -> str | None:

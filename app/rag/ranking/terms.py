@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -19,7 +18,7 @@ from uuid import UUID
 
 from app.domain.language import STOP_WORDS
 from app.rag.chunking.identifiers import identifier_parts, joined_identifiers
-from app.rag.ranking.stemming import STEMMED_LANGUAGES, folded, porter, stems_of
+from app.rag.ranking.stemming import COMPOUNDING, STEMMED_LANGUAGES, folded, parts_of, porter, stems_of
 
 ANALYSIS = 1
 """Version of the analysis, by which ready documents of older releases are analysed again in the background.
@@ -38,6 +37,8 @@ UNSPACED = re.compile(
     "\U00020000-\U0003ffff]+"
 )
 """Scripts without spaces between words; their terms are pairs of characters."""
+IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Characters that are words or roots by themselves: questions and passages often share these alone."""
 
 
 class IndexedTerms(NamedTuple):
@@ -75,7 +76,7 @@ def index_chunk(
 
 
 def query_forms(query: str, languages: Collection[str | None] = (None,), *, older: bool = False) -> list[Forms]:
-    """Return the words to search for, each once: those that are no stop words, and identifiers joined and in parts.
+    """Return the words to search for, each once, without stop words: also parts of identifiers and of compounds.
 
     Stop words are English ones alone: without those of other languages fewer passages are found, and none are better.
 
@@ -94,7 +95,9 @@ def query_forms(query: str, languages: Collection[str | None] = (None,), *, olde
     significant = [each for each in words if folded(each) not in STOP_WORDS]
     parts = [each for each in identifier_parts(query) if each not in STOP_WORDS]
     searched = map(forms, [*(significant or words), *joined_identifiers(query), *parts])
-    return list(dict.fromkeys(each for each in searched if each))
+    compounding = next((each for each in analysed if each in COMPOUNDING), None)
+    compounds = ((part,) for word in significant for part in parts_of(word, compounding))
+    return list(dict.fromkeys(each for each in (*searched, *compounds) if each))
 
 
 def older_stems(word: str) -> Forms:
@@ -118,8 +121,10 @@ def document_hash(document_id: str) -> str:
 
 
 def stems(text: str, language: str | None = None) -> Iterator[str]:
-    """Return the stems of all words, in order; a word with accents may have two."""
-    return itertools.chain.from_iterable(stems_of(each, language) for each in plain_words(text))
+    """Yield the stems of all words, in order, and the parts of compounds; a word with accents may have two stems."""
+    for each in plain_words(text):
+        yield from stems_of(each, language)
+        yield from parts_of(each, language)
 
 
 def plain_words(text: str) -> Iterator[str]:
@@ -132,12 +137,14 @@ def plain_words(text: str) -> Iterator[str]:
 
 
 def split_unspaced(word: str) -> Iterator[str]:
-    """Split off the runs of scripts without spaces, and yield those as pairs of characters."""
+    """Split off the runs of scripts without spaces, and yield those as pairs of characters and single ideographs."""
     end = 0
     for run in UNSPACED.finditer(word):
         if end < run.start():
             yield word[end : run.start()]
         yield from character_pairs(run.group())
+        if len(run.group()) > 1:
+            yield from IDEOGRAPH.findall(run.group())
         end = run.end()
     if end < len(word):
         yield word[end:]

@@ -108,3 +108,10 @@ def test_quote_leaves_its_mark_readable(text: str) -> None:
     found = passage(text, document_name=f"{text} $ [4].txt")
     for reply in (quoted_answer(quotes_of([found], "")[0], [found]), outline_answer([found])):
         assert [each.marker for each in citations_in(reply, candidates(9))] == [1]
+
+
+def test_content_words() -> None:
+    """Words keep their vowel signs, and scripts without spaces have pairs of characters in the place of words."""
+    assert content_words("किराया कितना है?") == {"किराया", "कितना", "है"}
+    assert content_words("押金多少？") == {"押金", "金多", "多少"}
+    assert content_words("How far is the station?") == {"far", "statio"}
