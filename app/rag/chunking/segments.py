@@ -50,13 +50,14 @@ JOINED_PAGES = 0.05
 
 SENTENCE_END = re.compile(
     r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]{0,3}+(?=\s++[^\sa-z])"
-    r"|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d\u2019]{0,3}"
+    r"|[\u3002\uff01\uff1f\u0964\u0965\u061f\u06d4]++[\u300d\u300f\u201d\u2019]{0,3}"
     r"|\n"
 )
-"""A full stop or the like that no lower-case letter follows, one of Chinese or Japanese, or a line's end."""
+"""A full stop or the like that no lower-case letter follows, one of another script, or a line's end."""
 LINE_END = re.compile(r"\n")
 WORD = re.compile(r"\S+")
-TERMINAL = (*".!?\u2026\u3002\uff01\uff1f\u300d\u300f", '."', ".)", ".\u201d", "?\u201d", "!\u201d")
+OTHER_TERMINAL = "\u3002\uff01\uff1f\u300d\u300f\u0964\u0965\u061f\u06d4"
+TERMINAL = (*".!?\u2026", *OTHER_TERMINAL, '."', ".)", ".\u201d", "?\u201d", "!\u201d")
 LEAD_CHARACTERS = 60
 """A paragraph that is no longer, and does not end a sentence, is taken for the name of the next block."""
 

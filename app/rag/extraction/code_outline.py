@@ -19,6 +19,7 @@ LUA = re.compile(r"[ \t]*(?:local[ \t]+)?function[ \t]+[\w.:]+[ \t]*\(|[ \t]*(?:
 TYPES = "class|interface|struct|enum|trait|impl|namespace|module|record|union|object|protocol|extension|mod|package"
 PARAMETERS = r"\([^()\n]*\)"
 TYPE = rf"(?:[a-z@][\w@<>()\[\]]*[ \t]+){{0,5}}(?:{TYPES})(?:[ \t]+|(?=<))[\w$.:<>, ]+"
+GO_TYPE = r"type[ \t]+\w+(?:\[[^\]\n]*\])?[ \t]+(?:struct|interface)\b"
 FUNCTION = (
     r"(?:[a-z]+(?:\([^)\n]*\))?[ \t]+){0,4}(?:func|fn|fun|function|def|sub)\b[ \t*]*"
     rf"(?:{PARAMETERS}[ \t]*)?[\w$.<>]+[ \t]*[(<\[{{]"
@@ -31,7 +32,7 @@ METHOD = (
     r"(?!(?:return|else|new|throw|if|for|while|switch|catch|do|case|delete|await|yield|typedef|using|goto|assert|elif)\b)"
     r"(?:@?[\w$:<>,.\[\]?~]+[ \t*&]+){0,6}~?[\w$:]+[ \t]*\([^;{}\n]*(?:\)[^;(){}\n]*)?(?=\{|$)"
 )
-BRACES = re.compile(rf"[ \t]*(?:{TYPE}|{FUNCTION}|{ASSIGNED}|{METHOD})")
+BRACES = re.compile(rf"[ \t]*(?:{TYPE}|{GO_TYPE}|{FUNCTION}|{ASSIGNED}|{METHOD})")
 NOT_METHOD = re.compile(
     r"[ \t]*(?:\}[ \t]*)?"
     r"(?:if|for|while|switch|catch|else|return|do|try|foreach|using|lock|with|match|when|unless|until)\b"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from app.rag.extraction.table_header import is_value, names_columns
+from app.rag.extraction.table_header import count_titles, is_value, names_columns
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -84,8 +84,9 @@ def header_of(rows: Sequence[LexborNode], lines: Sequence[Sequence[str]]) -> lis
         columns = max(map(len, lines[:heads]))
         parts = ([line[place] for line in lines[:heads] if place < len(line)] for place in range(columns))
         return [" ".join(dict.fromkeys(filter(None, each))) for each in parts]
-    first, below = lines[0], lines[1:]
-    return list(first) if names_columns(first, below) and (stands_out(rows[0]) or has_value_columns(below)) else []
+    titles = count_titles(lines)
+    first, below = lines[titles], lines[titles + 1 :]
+    return list(first) if names_columns(first, below) and (stands_out(rows[titles]) or has_value_columns(below)) else []
 
 
 def is_head(row: LexborNode) -> bool:

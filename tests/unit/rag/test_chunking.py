@@ -102,6 +102,14 @@ def test_long_paragraph_splits_at_sentences():
     assert all(each.content.endswith(".") for each in chunks(SENTENCE * 100, PLAIN))
 
 
+@pytest.mark.parametrize(
+    "sentence", ["हमारी वारंटी दो साल की है। ", "کیا وارنٹی دو سال کی ہے؟ ", "وارنٹی دو سال کی ہے۔ ", "保证期为两年。"]
+)
+def test_sentences_end_in_many_scripts(sentence):
+    """Chunks end where sentences of other scripts end."""
+    assert all(each.content.endswith(sentence.strip()[-1]) for each in chunks(sentence * 100, PLAIN))
+
+
 def test_outline():
     """The outline has every heading with its level and offset."""
     document = extract_document(b"# A\n\ntext\n\n## B\n\ntext", MARKDOWN, Limits(), lambda done, total: None)

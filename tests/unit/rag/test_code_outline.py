@@ -41,7 +41,7 @@ SOURCES = {
     "a.go": (
         "package main\n\ntype Pump struct {\n\tflow int\n}\n\nfunc (p *Pump) Start(n int) error {\n\tMARK\n}\n\n"
         "func main() {\n\tMAIN()\n}\n",
-        {"MARK": "func Pump.Start", "MAIN": "func main"},
+        {"flow": "type Pump struct", "MARK": "func Pump.Start", "MAIN": "func main"},
     ),
     "A.java": (
         "public class Bank {\n  private int sum;\n  @Override\n  public int total(int a,\n      int b) throws X {\n"

@@ -175,6 +175,21 @@ def test_markdown():
 
 
 @pytest.mark.parametrize(
+    ("source", "title", "text"),
+    [
+        ("+++\ntitle = 'Pumps'\n+++\nText\n", "Pumps", "Text"),
+        ("---\n# by Anna\ntitle: Pumps\n...\nText\n", "Pumps", "Text"),
+        ("---\n\nFirst text.\n\n---\n\nText\n", None, "First text.\n\nText"),
+        ("---\nFirst text.\n\n---\n\nText\n", None, "First text.\n\nText"),
+    ],
+)
+def test_front_matter(source, title, text):
+    """Front matter begins with a key; text between two rules is text."""
+    document = read(source, MARKDOWN)
+    assert (document.title, document.text) == (title, text)
+
+
+@pytest.mark.parametrize(
     ("source", "text"),
     [
         (

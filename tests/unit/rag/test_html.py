@@ -67,6 +67,13 @@ def test_table_headers(head: str, header: str) -> None:
     assert {each.heading for each in chunks[1:]} == {header}
 
 
+def test_header_below_a_title() -> None:
+    """A first row that is one cell over all columns is a title, and the next one the header."""
+    rows = "".join(f"<tr><td>Item {n} of the list<td>{n}.50" for n in range(100))
+    chunks = read(f"<table><tr><td colspan=2>Prices of 2024<tr><td>Product<td>Price{rows}</table>").chunks
+    assert {each.heading for each in chunks[1:]} == {"Product | Price"}
+
+
 @pytest.mark.parametrize("name", ["sidebar", "layout sidebar", "toc", "footer", "navigation", "cookie-notice", "ad"])
 @pytest.mark.parametrize("attribute", ["class", "id"])
 def test_names_remove_no_content(name: str, attribute: str) -> None:

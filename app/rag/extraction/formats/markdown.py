@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
 
-FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|\Z)", re.DOTALL)
-FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
+FRONT_MATTER = re.compile(
+    r"(?:---\n(?=(?:#[^\n]*\n)*[\w\"'][^:\n]*:(?:\s|\Z))(?P<yaml>.*?)\n(?:---|\.\.\.)"
+    r"|\+\+\+\n(?=(?:#[^\n]*\n)*[\w\"'][^=\n]*=)(?P<toml>.*?)\n\+\+\+)[ \t]*(?:\n|\Z)",
+    re.DOTALL,
+)
+"""YAML or TOML, which begins with a key; what else stands between two rules is text."""
+FRONT_MATTER_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(.+)$", re.MULTILINE)
 NESTING = 100
 """Depth of lists and quotes; deeper ones are left out."""
 DEFINITION = "definition"
@@ -38,7 +43,7 @@ def read_markdown(content: bytes, limits: Limits, _report: ReportProgress, optio
     source = decode_text(content, limits, charset=options.charset)
     front = FRONT_MATTER.match(source)
     document = read_page(render(source[front.end() :] if front else source, limits), limits, keep_links=True)
-    title = FRONT_MATTER_TITLE.search(front[1]) if front else None
+    title = FRONT_MATTER_TITLE.search(front["yaml"] or front["toml"]) if front else None
     if title:
         document.title = clean_title(title[1].strip().strip("\"'")) or document.title
     return document
