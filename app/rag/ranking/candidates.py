@@ -22,6 +22,11 @@ class CandidateTerms(NamedTuple):
     """Words that too many chunks contain, even all together: needed only where the clauses find too few chunks."""
 
 
+def rarest_words(frequencies: Mapping[Forms, float], limit: int) -> dict[Forms, float]:
+    """Return so many of the words with the fewest chunks, the rarest first."""
+    return dict(sorted(frequencies.items(), key=lambda each: each[1])[:limit])
+
+
 def candidate_terms(frequencies: Mapping[Forms, float], chunks: int, room: int = CANDIDATES) -> CandidateTerms:
     """Select the words that find the candidates of a query.
 

@@ -91,7 +91,7 @@ def stems_of(word: str, language: str | None) -> tuple[str, ...]:
 
 def parts_of(word: str, language: str | None) -> tuple[str, ...]:
     """Return the parts of a word that may be a compound in a language: its runs of `PART_LETTERS`; none of others."""
-    plain = folded(word) if language in COMPOUNDING else ""
+    plain = folded(word) if language in COMPOUNDING and stemmer_of(word, language) in LATIN.values() else ""
     if len(plain) <= PART_LETTERS or not plain.isalpha():
         return ()
     return tuple(plain[start : start + PART_LETTERS] for start in range(len(plain) - PART_LETTERS + 1))

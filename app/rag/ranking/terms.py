@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from app.domain.language import STOP_WORDS
+from app.domain.language import STOP_WORDS, language_of
 from app.rag.chunking.identifiers import identifier_parts, joined_identifiers
 from app.rag.ranking.stemming import COMPOUNDING, STEMMED_LANGUAGES, folded, parts_of, porter, stems_of
 
@@ -30,6 +30,8 @@ HASH_LENGTH = 8
 HEADING_WEIGHT = 2
 """Count of a word in the heading, relative to one in the text."""
 MAX_COUNT = 255
+QUERY_CHARACTERS = 8_000
+"""Characters of a query whose words are searched for."""
 COMBINING_MARKS = "".join(chr(each) for each in range(0x300, 0x1DFF) if unicodedata.category(chr(each)).startswith("M"))
 WORD = re.compile(rf"(?:[^\W_]|[{COMBINING_MARKS}])+")
 UNSPACED = re.compile(
@@ -76,7 +78,7 @@ def index_chunk(
 
 
 def query_forms(query: str, languages: Collection[str | None] = (None,), *, older: bool = False) -> list[Forms]:
-    """Return the words to search for, each once, without stop words: also parts of identifiers and of compounds.
+    """Return the words to search for, each once, without stop words: also parts of identifiers.
 
     Stop words are English ones alone: without those of other languages fewer passages are found, and none are better.
 
@@ -85,19 +87,51 @@ def query_forms(query: str, languages: Collection[str | None] = (None,), *, olde
         languages: Those of the documents, of which each has the stems of its own.
         older: True if some of the documents have the terms of an older analysis.
     """
-    analysed = list(dict.fromkeys(each if each in STEMMED_LANGUAGES else None for each in languages)) or [None]
+    text = abridged(query)
 
     def forms(word: str) -> Forms:
-        stems = [stem for each in analysed for stem in stems_of(word, each)]
+        stems = [stem for each in analysed(languages) for stem in stems_of(word, each)]
         return tuple(dict.fromkeys([*stems, *(older_stems(word) if older else ())]))
 
-    words = list(plain_words(query))
-    significant = [each for each in words if folded(each) not in STOP_WORDS]
-    parts = [each for each in identifier_parts(query) if each not in STOP_WORDS]
-    searched = map(forms, [*(significant or words), *joined_identifiers(query), *parts])
-    compounding = next((each for each in analysed if each in COMPOUNDING), None)
-    compounds = ((part,) for word in significant for part in parts_of(word, compounding))
-    return list(dict.fromkeys(each for each in (*searched, *compounds) if each))
+    parts = [each for each in identifier_parts(text) if each not in STOP_WORDS]
+    searched = map(forms, [*(significant_words(text) or plain_words(text)), *joined_identifiers(text), *parts])
+    return list(dict.fromkeys(each for each in searched if each))
+
+
+def compound_forms(query: str, languages: Collection[str | None]) -> list[Forms]:
+    """Return the parts by which a query's words are found in compounds, each with the stems of its word.
+
+    A chunk with the word itself so has all of its parts, also one in a language without compounds: whether a document
+    is stored with parts must not decide how well it matches. For a query in such a language there are none, nor for
+    one whose language is not clear if there are documents in such a language.
+    """
+    known = set(languages) - {None}
+    language = language_of(query)
+    if not known & COMPOUNDING or (language not in COMPOUNDING if language else known - COMPOUNDING):
+        return []
+    among = min(each for each in known & COMPOUNDING if each is not None)  # all have the same parts
+    return list(
+        dict.fromkeys(
+            tuple(dict.fromkeys([part, *(stem for each in analysed(languages) for stem in stems_of(word, each))]))
+            for word in significant_words(abridged(query))
+            for part in parts_of(word, among)
+        )
+    )
+
+
+def analysed(languages: Collection[str | None]) -> Collection[str | None]:
+    """Return the languages with stemmers of their own, each once, and None for the other ones."""
+    return dict.fromkeys(each if each in STEMMED_LANGUAGES else None for each in languages) or (None,)
+
+
+def abridged(query: str) -> str:
+    """Return the beginning and the end of a query that is a pasted document: its words are stemmed in each language."""
+    half = QUERY_CHARACTERS // 2
+    return query if len(query) <= QUERY_CHARACTERS else f"{query[:half]} {query[-half:]}"
+
+
+def significant_words(text: str) -> list[str]:
+    return [each for each in plain_words(text) if folded(each) not in STOP_WORDS]
 
 
 def older_stems(word: str) -> Forms:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from app.rag.models.embedder import Embedder, Vector
 from app.rag.models.reranker import Reranker
 from app.rag.ranking import terms
 from app.rag.ranking.bm25 import Candidate, Postings, Ranked, TermStatistics, coverage, term_weight
-from app.rag.ranking.candidates import CANDIDATES, MAX_CANDIDATES, CandidateTerms, candidate_terms
+from app.rag.ranking.candidates import CANDIDATES, MAX_CANDIDATES, CandidateTerms, candidate_terms, rarest_words
 from app.rag.ranking.fusion import (
     RANKING_DEPTH,
     Ranking,
@@ -38,6 +38,8 @@ from app.services.search.corpus_cache import CACHE_BYTES, SAMPLE, CorpusCache, U
 
 MAX_TERMS = 48
 """Terms of a query that are searched for, the rarest ones: a query may be a pasted page."""
+MAX_PARTS = 48
+"""Parts of these words that are searched for in compounds, the rarest ones."""
 MAX_VERSIONS = 4
 """Versions of one name for which rankings are made longer."""
 LARGE_SHARE = 0.1
@@ -298,15 +300,23 @@ class SearchScope:
     def frequencies(self, query: str) -> dict[Forms, float]:
         """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first.
 
-        Blocks for some milliseconds, for a pasted page longer.
+        The parts by which words are found in compounds follow; those in no chunk are left out. Blocks for some
+        milliseconds, for a pasted page longer: 0.2 s with documents in three languages.
         """
         share = self.chunks / max(self.statistics.chunks, 1)
         languages = dict.fromkeys(each.language for each in self.documents)
         older = any(each.analysis < terms.ANALYSIS for each in self.documents)
         words = terms.query_forms(query, languages, older=older)
-        hashed = [terms.term_hashes(self.owner_id, each) for each in words]
-        frequencies = {each: share * self.statistics.frequency(each) for each in hashed}
-        return dict(sorted(frequencies.items(), key=lambda each: each[1])[:MAX_TERMS])
+        parts = terms.compound_forms(query, languages)
+        searched, compounds = (
+            {hashed: share * self.statistics.frequency(hashed) for hashed in self._hashed(each)}
+            for each in (words, parts)
+        )
+        found = {each: count for each, count in compounds.items() if count or not self.statistics.complete}
+        return rarest_words(searched, MAX_TERMS) | rarest_words(found, MAX_PARTS)
+
+    def _hashed(self, searched: Iterable[Forms]) -> Iterator[Forms]:
+        return (terms.term_hashes(self.owner_id, each) for each in searched)
 
 
 def rankings_of(query: str, lexical: LexicalResult, dense: DenseResult, chunks: int) -> tuple[Ranking, Ranking]:
