@@ -10,7 +10,7 @@ from app.domain.citation_imitations import citable, without_imitations
 from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
-from app.domain.language import STOP_WORDS
+from app.domain.language import STOP_WORDS, language_of, stop_words
 from app.domain.mentions import EvidenceText, Mentions, mentions_of, without_names
 from app.domain.question_kinds import words_of
 from app.domain.sentences import sentences
@@ -23,8 +23,8 @@ CUT = " \u2026"
 """End of a sentence that is cut."""
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
-"""Runs of scripts without spaces between words: Thai, Lao, kana and Chinese characters."""
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+"""Runs of scripts without spaces between words, or with endings behind most: Thai, Lao, kana, Chinese and Korean."""
 HEADING = re.compile(r"^#{1,6} | #+$")
 """The marks of a heading in Markdown."""
 RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out", "through", "until", "up", "while"})
@@ -33,6 +33,8 @@ RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out
 
 LEAST_COVERAGE = 0.6
 """Share of a question's words, by their weight, with which a passage may hold the answer, whatever the cosines."""
+LEAST_COVERAGE_ALONE = 0.07
+"""The same for a question in a script that the embedder does not know: answers are often worded otherwise."""
 
 
 class Quote(NamedTuple):
@@ -84,6 +86,7 @@ def closest_quote(
     if not quotes or not is_near(quotes, similarities, question, bars):
         return None
     wanted = content_words(question)
+    wanted = wanted - {each[:6] for each in stop_words(language_of(question))} or wanted
     scores = [len(content_words(each.sentence) & wanted) / max(len(wanted), 1) for each in quotes]
     if similarities is not None:
         scores = [sum(each) for each in zip(similarities, scores, strict=True)]
@@ -94,7 +97,9 @@ def is_near(
     quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: SimilarityBars | None
 ) -> bool:
     """Return whether a sentence reaches the bar by meaning, or its passage one of its own."""
-    if any(each.passage.coverage >= LEAST_COVERAGE for each in quotes):
+    is_unknown = bars is not None and similarities is None
+    least = LEAST_COVERAGE_ALONE if is_unknown else LEAST_COVERAGE
+    if any(each.passage.coverage >= least for each in quotes):
         return True
     if bars is None:
         return False

@@ -52,12 +52,25 @@ def test_closest_quote() -> None:
 
 
 def test_words_alone_decide() -> None:
-    """Without vectors the passage has to cover the question, and the sentence with most of its words is quoted."""
+    """Without vectors, or in a script without any, the passage covers the question, and the sentence with most of its words is quoted."""
     question = "When was the bridge finished?"
-    assert closest_quote(quotes_of([replace(PASSAGE, coverage=0.5)], ""), None, question, BARS) is None
-    found = closest_quote(quotes_of([replace(PASSAGE, coverage=0.6)], ""), None, question, BARS)
-    assert found is not None
-    assert found.sentence == "The bridge was finished in 1900."
+    for bars, least in ((None, 0.6), (BARS, 0.07)):
+        assert closest_quote(quotes_of([replace(PASSAGE, coverage=least - 0.01)], ""), None, question, bars) is None
+        found = closest_quote(quotes_of([replace(PASSAGE, coverage=least)], ""), None, question, bars)
+        assert found is not None
+        assert found.sentence == "The bridge was finished in 1900."
+
+
+def test_stop_words_choose_no_quote() -> None:
+    """Words without content do not count for a sentence, in any language; Korean words are compared without endings."""
+    texts = {
+        "Где у вас в городе находится центр?": ("Где и когда у вас в городе гости?", "Центр находится в Казани."),
+        "휴가는 며칠인가요?": ("점심은 열두 시입니다.", "휴가를 열흘 줍니다."),
+    }
+    for question, (other, wanted) in texts.items():
+        found = closest_quote(quotes_of([passage(f"{other}\n\n{wanted}", coverage=0.5)], ""), None, question, BARS)
+        assert found is not None
+        assert found.sentence == wanted
 
 
 def test_quoted_answer() -> None:
