@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from app.domain.citation_imitations import citable, without_imitations
@@ -27,6 +27,8 @@ UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
 """Runs of scripts without spaces between words, or with endings behind most: Thai, Lao, kana, Chinese and Korean."""
 HEADING = re.compile(r"^#{1,6} | #+$")
 """The marks of a heading in Markdown."""
+LEAD = re.compile(r"[?\uff1f\u061f][\"'\u201d\u300d*_)]*$|^\(?[0-9]{1,3}[.)]\s+[^\W\d_]\S*(?:\s+\S+){0,3}[.:]$")
+"""A question, or the label of a numbered clause: what follows is its answer."""
 RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out", "through", "until", "up", "while"})
 """Stop words of a search that change what a sentence states: "before the holiday" does not support "after it"."""
 
@@ -53,9 +55,24 @@ def quotes_of(passages: Sequence[Passage], question: str) -> list[Quote]:
     mentions = mentions_of(question)
     mentioning = documents_with(passages, mentions) if mentions else {each.document_id for each in passages}
     considered = [each for each in passages if each.document_id in mentioning][:CONSIDERED_PASSAGES]
-    quotes = [Quote(each, on_one_line(sentence)) for each in considered for sentence in sentences(each.text)]
+    quotes = [Quote(each, on_one_line(statement)) for each in considered for statement in statements(each.text)]
     stating = [each for each in quotes if not is_heading(each)]
     return (stating or quotes)[:MAX_QUOTES]
+
+
+def statements(text: str) -> Iterator[str]:
+    """Yield the sentences of a text, each with the question or the label before it: "3. Deposit." states nothing."""
+    lead = ""
+    for sentence in sentences(text):
+        if LEAD.search(sentence):
+            if lead:
+                yield lead
+            lead = sentence
+        else:
+            yield f"{HEADING.sub('', lead)} {sentence}" if lead else sentence
+            lead = ""
+    if lead:
+        yield lead
 
 
 def is_heading(quote: Quote) -> bool:
@@ -124,7 +141,7 @@ def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
 def page_of(quote: Quote) -> int | None:
     """Return the page on which a quote begins."""
     words = quote.sentence.removesuffix(CUT).split()
-    found = re.search(r"\s+".join(map(re.escape, words)), quote.passage.text)
+    found = re.search(r"\s*".join(map(re.escape, words)), quote.passage.text)
     return quote.passage.page_at(quote.passage.start + (found.start() if found is not None else 0))
 
 
