@@ -42,7 +42,8 @@ NOUNS = (
 )
 
 ENGLISH = Language(
-    r"this|that|it|them|these|those|everything|all|all of (?:it|them|this)|(?:(?:all|both|each|any|every one) (?:of "
+    r"this|that|it|them|these|those|everything(?: (?:that )?(?:i|we)(?: have|'ve)? (?:uploaded|attached|sent))?|"
+    r"all|all of (?:it|them|this)|(?:(?:all|both|each|any|every one) (?:of "
     r")?)?(?:the|this|that|these|those|my|our|your|all|both|each|every)(?: (?:whole|entire|full|complete|attached|"
     r"uploaded|above|given|new|latest|last|first|two|three|few|long|short|word|text|"
     rf"pdf))* {NOUNS}(?: (?:that )?(?:i|we)(?: have|'ve| just)? (?:uploaded|attached|sent|gave|given|shared)(?: "
@@ -59,6 +60,7 @@ ENGLISH = Language(
         r"what are (?:the )?(?:main|key|central|most important|major) (?:points|topics|ideas|takeaways|messages|"
         r"findings|themes|subjects|contents)(?: (?:of|in|from) {it})?",
         r"(?:tell me )?what(?: is|'s|s| are|'re) {it} (?:all |mainly |mostly |generally )?about",
+        r"(?:tell me|explain|describe|say)(?: to me)? what {it} (?:is|are) (?:all |mainly )?about",
         r"what (?:does|do|did) {it} (?:mainly |mostly |generally )?(?:say|cover|contain|deal with|discuss|describe|"
         r"talk about|include|speak about|treat|state)",
         r"what(?: is|'s|s| are) (?:in|inside|the contents? of) {it}",
@@ -89,7 +91,7 @@ GERMAN = Language(
         r"uns)?(?: bitte)? )?(?:eine[nr]? |ein |das |die |den )?(?:kurze[nrs]? |knappe[nrs]? |grobe[nrs]? "
         r")?(?:zusammenfassung|überblick|übersicht|inhaltsverzeichnis|gliederung|inhaltsangabe|kurzfassung)(?: "
         r"(?:von|über|zu|aus|für)? ?{it})?(?: (?:geben|erstellen|schreiben))?",
-        r"(?:worum geht(?: e)?s|um was geht es|wovon handelt es)(?: eigentlich| hier)?(?: (?:in|bei) {it})?",
+        r"(?:worum geht(?:'| e)?s|um was geht es|wovon handelt es)(?: eigentlich| hier)?(?: (?:in|bei) {it})?",
         r"(?:worüber|wovon|von was) (?:handelt|handeln|spricht|sprechen|berichtet) {it}",
         r"was (?:steht|ist)(?: alles)? in {it}(?: drin)?",
         r"was (?:sagt|sagen|enthält|enthalten|behandelt|behandeln|beschreibt|beschreiben) {it}(?: aus)?",
@@ -115,6 +117,7 @@ FRENCH = Language(
         r"aperçu|synthèse|vue d'ensemble|table des matières|sommaire)(?: (?:de |pour )?{it})?",
         r"de quoi (?:parle|parlent|traite|traitent|s'agit-il dans|est-il question dans|il s'agit dans|ça parle "
         r"dans)(?:-t-il)? ?{it}",
+        r"de quoi (?:ça|cela) (?:parle|traite)|de quoi s'agit-il|de quoi est-il question(?: ici)?",
         r"{it}(?:,)? (?:parle|parlent|traite) de quoi",
         r"(?:que|qu'est-ce que|qu'est ce que) (?:dit|disent|contient|contiennent|raconte|décrit) {it}",
         r"qu'est-ce que {it} (?:dit|contient|raconte)",
@@ -142,7 +145,8 @@ SPANISH = Language(
         r"qué (?:dice|dicen|contiene|contienen|cuenta|describe) {it}",
         r"qué (?:hay|pone|se dice) en {it}",
         r"cuál es el (?:tema|contenido|resumen|índice|propósito)(?: principal)? (?:de )?{it}",
-        r"(?:cuáles son )?(?:los|las) (?:puntos|temas|ideas) (?:principales|clave|más importantes)(?: (?:de |en "
+        r"(?:cuáles son |dame |dime |muéstrame |indícame )?(?:los|las) (?:puntos|temas|ideas) (?:principales|"
+        r"clave|más importantes)(?: (?:de |en "
         r")?{it})?",
         r"(?:qué|cuántos) (?:documentos|archivos|ficheros) (?:tengo|hay|he subido|existen|tienes|están disponibles)",
         r"(?:lista|enumera|muestra|muéstrame) (?:todos )?(?:los |mis )(?:documentos|archivos|ficheros|capítulos|"
@@ -215,7 +219,8 @@ RUSSIAN = Language(
         r"(?:(?:сделай|дай|напиши|составь|подготовь|покажи|создай|сделать)(?:те)?(?: мне)? )?(?:краткое |краткий |"
         r"короткое |общий |общее )?(?:резюме|содержание|обзор|пересказ|изложение|конспект|оглавление|сводку|сводка|"
         r"саммари)(?: (?:по |для |к )?{it})?",
-        r"(?:о чём|про что|о чем)(?: говорится| идёт речь| рассказывается| написано)?(?: в)? {it}",
+        r"(?:(?:расскажи|скажи|объясни)(?:те)?(?: мне)?(?: кратко| вкратце)?,? )?(?:о чём|про что|"
+        r"о чем)(?: говорится| идёт речь| рассказывается| написано)?(?: в)? {it}",
         r"о чём (?:говорит|рассказывает|повествует) {it}",
         r"что (?:содержится|написано|говорится|есть|сказано|находится)? ?(?:в|во) {it}",
         r"что (?:содержит|говорит|описывает) {it}",
@@ -236,7 +241,7 @@ CHINESE = Language(
         r"下)?(?:{it})?(?:的)?(?:主要)?(?:内容|內容|要点|要點|大意|主旨)?",
         r"(?:把|将|對|对)?{it}(?:做|进行|進行|作)?(?:个|個|一个|一個)?(?:简要|简单)?(?:的)?(?:总结|總結|概括|归纳|"
         r"歸納|概述|摘要)(?:一下|下)?",
-        r"{it}(?:主要|大概|都|是)*(?:讲|講|说|說|写|寫|讲述|講述|介绍|介紹|谈|关于|關於|涉及|包含|包括)(?:了|的|"
+        r"{it}(?:主要|大概|都|是|在)*(?:讲|講|说|說|写|寫|讲述|講述|介绍|介紹|谈|关于|關於|涉及|包含|包括)(?:了|的|"
         r"述)*(?:是)?(?:什么|什麼|哪些|啥)(?:内容|內容|的)?",
         r"{it}(?:里|裡|中|里面|裡面)(?:有|写了|寫了|讲了|說了|说了)(?:什么|什麼|哪些)(?:内容|內容)?",
         r"{it}(?:的)?(?:主要|中心|核心)?(?:内容|內容|主题|主題|要点|要點|大意|摘要|目录|目錄|大纲|大綱|思想|"
@@ -272,11 +277,21 @@ KOREAN = Language(
     r"기사|매뉴얼|설명서|pdf|내용|계약서)(?:들)?(?: 전체)?(?:를|을|의|은|는|이|가|에|에는|에서|에서는)?(?: "
     r"내용(?:을|은|이)?)?|이것|이거|이걸|이것은|이건|이것을|이 것",
     (
-        r"(?:{it} ?)?(?:간단히|간략하게|간략히|짧게|간단하게)? ?(?:요약|정리)(?:을|본|문)?(?: ?(?:해|하여|좀|부탁|"
+        r"(?:{it} ?)?(?:.{{1,6}}(?:문장|줄|단어|단락)(?:으)?로 )?(?:간단히|간략하게|간략히|짧게|"
+        r"간단하게)? ?(?:요약|정리)(?:을|본|문)?(?: ?(?:해|하여|좀|부탁|"
         r"작성|보여|알려|만들어)){{0,3}} ?(?:줘|주세요|줄래|주시겠어요|줘요|주실래요|하세요|해라|해요|드려요|"
         r"드립니다|주십시오|합니다)?",
-        r"{it} ?(?:무엇에|뭐에|무슨|어떤|무엇을|뭘|뭐가|무엇이|무엇) ?(?:내용|이야기|주제)?(?:이|을|에)? ?(?:관한|"
-        r"대한|대해|다루|담고|들어|적혀|쓰여|말하|설명하)?[가-힣 ]{{0,10}}",
+        r"{it} ?(?:무엇|뭐)에 ?(?:관한|관해|대한|대해)(?:서)?[가-힣 ]{{0,14}}",
+        r"{it} ?(?:무슨|어떤) ?(?:내용|이야기|얘기|주제)(?:이|을|를|에 대해)? ?(?:담고|담겨|다루고|다루|들어|적혀|쓰여|"
+        r"말하고|말하|설명하고|설명하)? ?(?:있|인|이|하)?(?:나요|는가요|가요|습니까|입니까|어요|에요|예요|어|야|"
+        r"니|지|죠|요)?",
+        r"{it} ?(?:무엇을|뭘|뭐를|무엇이|뭐가) ?(?:다루|담|들|적히|쓰이|말하|설명하|적혀|쓰여|들어|담겨)(?:고|"
+        r"아)? ?(?:있)?"
+        r"(?:나요|는가요|는지|는 건가요|습니까|어요|어|니|지|죠|요)?",
+        r"(?:{it} ?)?(?:주요 |핵심 )?내용(?:이|은)? ?(?:뭐야|뭐예요|뭔가요|뭐니|뭐죠|무엇인가요|무엇입니까)",
+        r"(?:이게|이건|이것은|이거|이 파일은) ?(?:무슨|어떤) ?(?:문서|파일|글|책|자료|보고서|내용)(?:이야|야|"
+        r"인가요|이에요|"
+        r"예요|입니까|이지|지)",
         r"{it} ?(?:주제|요지|핵심|목차|개요|요점|주요 내용|핵심 내용|요약)(?:은|는|가|이|를|을)? ?(?:무엇인가요|"
         r"뭐야|뭔가요|뭐예요|무엇입니까|알려줘|알려주세요|보여줘|보여주세요)?",
         r"(?:어떤|무슨) ?(?:문서|파일|자료)(?:가|이|들이)? ?(?:있나요|있어|있어요|있습니까|있지|있니)",

@@ -6,6 +6,8 @@ from app.domain.outline_questions import names_document, outline_subject
 
 WHOLE = {
     "en": (
+        "Summarize everything I uploaded",
+        "Can you explain what this document is about?",
         "What is this document about?",
         "what's the report about",
         "What are these documents about?",
@@ -32,6 +34,7 @@ WHOLE = {
         "What topics do these files cover?",
     ),
     "de": (
+        "Worum geht's hier?",
         "Worum geht es in dem Dokument?",
         "Worum geht es hier?",
         "Fasse das Dokument zusammen.",
@@ -44,6 +47,8 @@ WHOLE = {
         "Inhaltsverzeichnis",
     ),
     "fr": (
+        "De quoi ça parle ?",
+        "De quoi s'agit-il ?",
         "Résume ce document",
         "Resume ce document.",
         "Peux-tu résumer le texte ?",
@@ -54,6 +59,7 @@ WHOLE = {
         "Quels documents ai-je ?",
     ),
     "es": (
+        "Dame los puntos principales",
         "Resume este documento",
         "¿De qué trata este documento?",
         "Hazme un resumen del informe, por favor",
@@ -73,6 +79,7 @@ WHOLE = {
     ),
     "nl": ("Vat het document samen", "Waar gaat dit document over?", "Geef een korte samenvatting van de tekst"),
     "ru": (
+        "Расскажи кратко, о чём этот документ",
         "О чём этот документ?",
         "О чем этот текст?",
         "О чём говорится в этом документе?",
@@ -83,6 +90,7 @@ WHOLE = {
         "Какие документы есть?",
     ),
     "zh": (
+        "這份文件在說什麼？",
         "总结一下这个文档",
         "请总结这份文件。",
         "这个文档讲了什么？",
@@ -108,6 +116,10 @@ WHOLE = {
         "요약해줘",
         "이 문서의 주제는 무엇인가요?",
         "어떤 문서가 있나요?",
+        "이 보고서는 어떤 내용을 다루고 있나요?",
+        "세 문장으로 요약해 줘",
+        "이 파일 내용이 뭐야?",
+        "이게 무슨 문서야?",
     ),
     "ar": (
         "لخص هذا المستند",
@@ -245,6 +257,10 @@ Quais documentos são necessários?
 ビザの申請にはどの書類が必要ですか？
 契約書には敷金について何と書かれていますか？
 비자 신청에 어떤 문서가 필요한가요?
+보고서는 어떤 형식으로 제출하나요?
+이 문서는 무슨 언어로 쓰여 있나요?
+이 계약서는 어떤 회사가 작성했나요?
+이 책은 무엇을 말하는 사람이 썼나요?
 ما هي المستندات المطلوبة للتأشيرة؟
 वीज़ा के लिए कौन से दस्तावेज़ चाहिए?
 """.strip().splitlines()
