@@ -53,7 +53,8 @@ GENERIC_WORDS = (
     "section chapter article table figure version part page annex appendix paragraph step level internet "
     "monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays "
     "saturdays sundays january february march april may june july august september october november december "
-    "english german french spanish europe european ok usd eur gbp chf vat ceo cfo cto hr faq pdf url wifi tv pc eta asap"
+    "english german french spanish europe european ok usd eur gbp chf vat ceo cfo cto hr faq pdf "
+    "url wifi tv pc eta asap"
 )
 GENERIC = frozenset(GENERIC_WORDS.split())
 """Words with a capital that are no names, or that documents express in other ways."""
