@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from app.domain.citation_imitations import citable, without_imitations
 from app.domain.documents import Passage
 from app.domain.evidence import CONSIDERED_PASSAGES
 from app.domain.grounded_prompt import HEADING_CHARACTERS
-from app.domain.language import STOP_WORDS
+from app.domain.language import STOP_WORDS, language_of, stop_words
 from app.domain.mentions import EvidenceText, Mentions, mentions_of, without_names
 from app.domain.question_kinds import words_of
 from app.domain.sentences import sentences
@@ -23,16 +23,20 @@ CUT = " \u2026"
 """End of a sentence that is cut."""
 MAX_SENTENCE_CHARACTERS = 400
 """A longer sentence, such as a row of a wide table, is cut at a word."""
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
-"""Runs of scripts without spaces between words: Thai, Lao, kana and Chinese characters."""
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+"""Runs of scripts without spaces between words, or with endings behind most: Thai, Lao, kana, Chinese and Korean."""
 HEADING = re.compile(r"^#{1,6} | #+$")
 """The marks of a heading in Markdown."""
+LEAD = re.compile(r"[?\uff1f\u061f][\"'\u201d\u300d*_)]*$|^\(?[0-9]{1,3}[.)]\s+[^\W\d_]\S*(?:\s+\S+){0,3}[.:]$")
+"""A question, or the label of a numbered clause: what follows is its answer."""
 RELATIONS = frozenset({"after", "because", "before", "both", "off", "once", "out", "through", "until", "up", "while"})
 """Stop words of a search that change what a sentence states: "before the holiday" does not support "after it"."""
 
 
 LEAST_COVERAGE = 0.6
 """Share of a question's words, by their weight, with which a passage may hold the answer, whatever the cosines."""
+LEAST_COVERAGE_ALONE = 0.07
+"""The same for a question in a script that the embedder does not know: answers are often worded otherwise."""
 
 
 class Quote(NamedTuple):
@@ -51,9 +55,24 @@ def quotes_of(passages: Sequence[Passage], question: str) -> list[Quote]:
     mentions = mentions_of(question)
     mentioning = documents_with(passages, mentions) if mentions else {each.document_id for each in passages}
     considered = [each for each in passages if each.document_id in mentioning][:CONSIDERED_PASSAGES]
-    quotes = [Quote(each, on_one_line(sentence)) for each in considered for sentence in sentences(each.text)]
+    quotes = [Quote(each, on_one_line(statement)) for each in considered for statement in statements(each.text)]
     stating = [each for each in quotes if not is_heading(each)]
     return (stating or quotes)[:MAX_QUOTES]
+
+
+def statements(text: str) -> Iterator[str]:
+    """Yield the sentences of a text, each with the question or the label before it: "3. Deposit." states nothing."""
+    lead = ""
+    for sentence in sentences(text):
+        if LEAD.search(sentence):
+            if lead:
+                yield lead
+            lead = sentence
+        else:
+            yield f"{HEADING.sub('', lead)} {sentence}" if lead else sentence
+            lead = ""
+    if lead:
+        yield lead
 
 
 def is_heading(quote: Quote) -> bool:
@@ -84,6 +103,7 @@ def closest_quote(
     if not quotes or not is_near(quotes, similarities, question, bars):
         return None
     wanted = content_words(question)
+    wanted = wanted - {each[:6] for each in stop_words(language_of(question))} or wanted
     scores = [len(content_words(each.sentence) & wanted) / max(len(wanted), 1) for each in quotes]
     if similarities is not None:
         scores = [sum(each) for each in zip(similarities, scores, strict=True)]
@@ -94,7 +114,9 @@ def is_near(
     quotes: Sequence[Quote], similarities: Sequence[float] | None, question: str, bars: SimilarityBars | None
 ) -> bool:
     """Return whether a sentence reaches the bar by meaning, or its passage one of its own."""
-    if any(each.passage.coverage >= LEAST_COVERAGE for each in quotes):
+    is_unknown = bars is not None and similarities is None
+    least = LEAST_COVERAGE_ALONE if is_unknown else LEAST_COVERAGE
+    if any(each.passage.coverage >= least for each in quotes):
         return True
     if bars is None:
         return False
@@ -119,7 +141,7 @@ def quoted_answer(quote: Quote, passages: Sequence[Passage]) -> str:
 def page_of(quote: Quote) -> int | None:
     """Return the page on which a quote begins."""
     words = quote.sentence.removesuffix(CUT).split()
-    found = re.search(r"\s+".join(map(re.escape, words)), quote.passage.text)
+    found = re.search(r"\s*".join(map(re.escape, words)), quote.passage.text)
     return quote.passage.page_at(quote.passage.start + (found.start() if found is not None else 0))
 
 

@@ -52,12 +52,41 @@ def test_closest_quote() -> None:
 
 
 def test_words_alone_decide() -> None:
-    """Without vectors the passage has to cover the question, and the sentence with most of its words is quoted."""
+    """Without vectors the passage covers the question, in an unknown script a little, and words choose the sentence."""
     question = "When was the bridge finished?"
-    assert closest_quote(quotes_of([replace(PASSAGE, coverage=0.5)], ""), None, question, BARS) is None
-    found = closest_quote(quotes_of([replace(PASSAGE, coverage=0.6)], ""), None, question, BARS)
-    assert found is not None
-    assert found.sentence == "The bridge was finished in 1900."
+    for bars, least in ((None, 0.6), (BARS, 0.07)):
+        assert closest_quote(quotes_of([replace(PASSAGE, coverage=least - 0.01)], ""), None, question, bars) is None
+        found = closest_quote(quotes_of([replace(PASSAGE, coverage=least)], ""), None, question, bars)
+        assert found is not None
+        assert found.sentence == "The bridge was finished in 1900."
+
+
+def test_stop_words_choose_no_quote() -> None:
+    """Words without content do not count for a sentence, in any language; Korean words are compared without endings."""
+    texts = {
+        "Где у вас в городе находится центр?": ("Где и когда у вас в городе гости.", "Центр находится в Казани."),
+        "휴가는 며칠인가요?": ("점심은 열두 시입니다.", "휴가를 열흘 줍니다."),
+    }
+    for question, (other, wanted) in texts.items():
+        found = closest_quote(quotes_of([passage(f"{other}\n\n{wanted}", coverage=0.5)], ""), None, question, BARS)
+        assert found is not None
+        assert found.sentence == wanted
+
+
+def test_answer_is_quoted_with_its_question() -> None:
+    """A question of a document is quoted with its answer, and the label of a clause with what the clause says."""
+    texts = {
+        "Can I book a room? Yes, at the desk.": ["Can I book a room? Yes, at the desk."],
+        "## What is a card?\n\n5 dollars.\n\nFilms are free.": ["What is a card? 5 dollars.", "Films are free."],
+        "3. Deposit. The tenant pays 300.\n4. Pets. No dogs.": [
+            "3. Deposit. The tenant pays 300.",
+            "4. Pets. No dogs.",
+        ],
+        "Who? What? This. Why?": ["Who?", "What? This.", "Why?"],
+        "罚款多少？每天一元。": ["罚款多少？ 每天一元。"],
+    }
+    for text, expected in texts.items():
+        assert [each.sentence for each in quotes_of([passage(text)], "")] == expected
 
 
 def test_quoted_answer() -> None:
