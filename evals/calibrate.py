@@ -25,6 +25,8 @@ KNOWN_RECIPROCAL_RANK = 0.5
 Each question is compared with the passages of all languages: models that do not know a script confuse its texts.
 all-MiniLM-L6-v2 has 0.55 in Latin script and at most 0.36 in others.
 """
+RELIABLE_RECIPROCAL_RANK = 0.8
+"""The same from which, in all scripts that it knows, a model knows their languages as well."""
 
 
 def main() -> int:
@@ -41,7 +43,7 @@ def main() -> int:
     return bool(missing)
 
 
-def measure(model: LocalModel) -> dict[str, float | Sequence[str]]:
+def measure(model: LocalModel) -> dict[str, float | bool | Sequence[str]]:
     """Return the fields of a model's calibration."""
     encoder, pairs = model.load(), calibration_pairs()
     questions = embed(encoder, model.query_prefix, [each.question for each in pairs])
@@ -50,7 +52,12 @@ def measure(model: LocalModel) -> dict[str, float | Sequence[str]]:
     ranks = script_ranks(model, encoder)
     print(f"{model.name}: {', '.join(f'{script} {rank:.2f}' for script, rank in sorted(ranks.items()))}")
     scripts = sorted(script for script, rank in ranks.items() if rank >= KNOWN_RECIPROCAL_RANK)
-    return {"related": round(found.related, 3), "unrelated": round(found.unrelated, 3), "scripts": scripts}
+    return {
+        "related": round(found.related, 3),
+        "unrelated": round(found.unrelated, 3),
+        "scripts": scripts,
+        "reliable": all(ranks[script] >= RELIABLE_RECIPROCAL_RANK for script in scripts),
+    }
 
 
 def script_ranks(model: LocalModel, encoder: Encoder) -> Mapping[str, float]:

@@ -96,7 +96,9 @@ def nearest_query(*conditions: ColumnElement[bool], dimension: int | None = None
 
 
 NEAREST = nearest_query(OF_EMBEDDER, is_of(SEARCHED, ChunkVectorRow))
-MATCHING_TERMS_WITHIN = TERMS.where(MATCHES, is_of(SEARCHED_WITHIN, ChunkRow)).limit(bindparam("limit"))
+MATCHING_TERMS_WITHIN: dict[Kind, Select[int, str, bytes]] = {
+    "postgresql": TERMS.where(MATCHES, is_of(SEARCHED_WITHIN, ChunkRow)).limit(bindparam("limit"))
+}
 NEAREST_WITHIN = nearest_query(
     OF_EMBEDDER, ChunkVectorRow.document_id == any_(GIVEN_IDS), is_of(SEARCHED_WITHIN, ChunkVectorRow)
 )
@@ -255,7 +257,7 @@ def matching_terms(
     """
     values: dict[str, Any] = {"query": match_expression(kind, clauses, documents), "owner_id": owner_id, "limit": limit}
     if document_ids is not None:
-        return (yield from execute(MATCHING_TERMS_WITHIN, document_ids=document_ids, **values))
+        return (yield from execute(MATCHING_TERMS_WITHIN[kind], document_ids=document_ids, **values))
     return (yield from execute(MATCHING_TERMS[kind], **values))
 
 

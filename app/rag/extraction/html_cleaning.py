@@ -29,7 +29,10 @@ NAMED_SURROUNDING = re.compile(
 )
 """Classes and ids that are used for navigation, side bars and footers, but for other things as well."""
 CONTENT = "h1, main, article"
-SENTENCE = re.compile(r"[^.!?\u3002]{24,}[^\W\dA-Z][\"\u201d)]?[.!?](?=\s|$)|[^\u3002]{8,}\u3002")
+SENTENCE = re.compile(
+    r"(?<=[^.!?\u3002]{24})[^\W\dA-Z][\"\u201d)]?[.!?](?=\s|$)|(?<=[^\u3002]{8})[\u3002\u0964\u061f\u06d4]"
+)
+"""The end of a sentence that is not a label; only the characters right before it are read, so a search is linear."""
 COPYRIGHT = re.compile(r"\s*(?:\u00a9|\(c\)|copyright\b)", re.IGNORECASE)
 PARAGRAPH_CHARACTERS = 40
 LABEL_CHARACTERS = 60

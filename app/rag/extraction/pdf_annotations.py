@@ -6,13 +6,15 @@ The keys are those of ISO 32000-1: 12.5.6 for annotations, 12.7 for form fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from app.rag.extraction.blocks import single_line
 
 if TYPE_CHECKING:
     from pypdf import PageObject
+
+Read = TypeVar("Read")
 
 HIDDEN = 0b10_0010
 """Bits of `/F`: hidden, and not viewed."""
@@ -69,14 +71,6 @@ class Note(NamedTuple):
     text: str
 
 
-def annotations_of(page: PageObject) -> Iterator[Any]:
-    """Yield the annotations that are shown, as dictionaries."""
-    for each in page.get("/Annots", None) or ():
-        annotation = each.get_object()
-        if isinstance(annotation, dict) and not int(annotation.get("/F", 0)) & HIDDEN and "/Rect" in annotation:
-            yield annotation
-
-
 def place_of(annotation: Mapping[str, Any]) -> Place:
     left, bottom, right, top = (float(each.get_object()) for each in annotation["/Rect"])
     return Place(min(left, right), min(bottom, top), max(left, right), max(bottom, top))
@@ -84,16 +78,20 @@ def place_of(annotation: Mapping[str, Any]) -> Place:
 
 def field_values(page: PageObject) -> Iterator[FieldValue]:
     """Yield the filled fields of a page, and all its check boxes and radio buttons."""
-    for widget in annotations_of(page):
-        if widget.get("/Subtype") != "/Widget":
-            continue
-        field = inherited(widget)
-        kind, label = field.get("/FT"), field_label(field)
-        if kind == "/Btn":
-            if not int(field.get("/Ff", 0)) & PUSH_BUTTON:
-                yield FieldValue(place_of(widget), *button_value(widget, field, label))
-        elif value := field_text(kind, field):
-            yield FieldValue(place_of(widget), value, label)
+    yield from read_each(page, field_value)
+
+
+def field_value(widget: Mapping[str, Any]) -> FieldValue | None:
+    """Return the value of a widget; None for one without a value, and for other annotations."""
+    if widget.get("/Subtype") != "/Widget":
+        return None
+    field = inherited(widget)
+    kind, label = field.get("/FT"), field_label(field)
+    if kind == "/Btn":
+        is_box = not int(field.get("/Ff", 0)) & PUSH_BUTTON
+        return FieldValue(place_of(widget), *button_value(widget, field, label)) if is_box else None
+    value = field_text(kind, field)
+    return FieldValue(place_of(widget), value, label) if value else None
 
 
 def inherited(widget: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,13 +146,31 @@ def field_text(kind: Any, field: Mapping[str, Any]) -> str:
 
 def notes_of(page: PageObject) -> Iterator[Note]:
     """Yield the free texts, stamps and comments of a page; comments with their authors."""
-    for each in annotations_of(page):
-        kind = each.get("/Subtype")
-        if kind not in PRINTED | COMMENTS or "/StateModel" in each:
-            continue
-        text = str(each["/Contents"]) if each.get("/Contents") else TAG.sub(" ", str(each.get("/RC", "")))
-        if kind == "/Stamp" and not text.strip():
-            text = " ".join(WORD_PARTS.split(str(each.get("/Name", ""))[1:]))
-        author = single_line(str(each.get("/T", ""))) if kind in COMMENTS else ""
-        if text := single_line(text):
-            yield Note(place_of(each), f"{author}: {text}" if author else text)
+    yield from read_each(page, note_of)
+
+
+def note_of(annotation: Mapping[str, Any]) -> Note | None:
+    """Return the text of an annotation; None for one without a text, and for other kinds."""
+    kind = annotation.get("/Subtype")
+    if kind not in PRINTED | COMMENTS or "/StateModel" in annotation:
+        return None
+    contents = annotation.get("/Contents")
+    text = str(contents) if contents else TAG.sub(" ", str(annotation.get("/RC", "")))
+    if kind == "/Stamp" and not text.strip():
+        text = " ".join(WORD_PARTS.split(str(annotation.get("/Name", ""))[1:]))
+    author = single_line(str(annotation.get("/T", ""))) if kind in COMMENTS else ""
+    text = single_line(text)
+    return Note(place_of(annotation), f"{author}: {text}" if author else text) if text else None
+
+
+def read_each(page: PageObject, read: Callable[[Mapping[str, Any]], Read | None]) -> Iterator[Read]:
+    """Yield what is read of each annotation that is shown, except for damaged ones."""
+    for each in page.get("/Annots", None) or ():
+        try:
+            annotation = each.get_object()
+            is_shown = isinstance(annotation, dict) and not int(annotation.get("/F", 0)) & HIDDEN
+            made = read(annotation) if is_shown and "/Rect" in annotation else None
+        except Exception:  # noqa: BLE001  pypdf fails in many ways on damaged objects; the others are still read
+            made = None
+        if made is not None:
+            yield made

@@ -13,7 +13,8 @@ SAMPLE_ROWS = 50
 """Rows that a header is compared with."""
 MAX_TITLES = 10
 NAME_CHARACTERS = 80
-"""A column's name is rarely longer."""
+"""A column's name is rarely longer, unless it is a question, or those of other columns are certain."""
+QUESTION_CHARACTERS = 500
 NUMBER = re.compile(r"[-+(]?\s?[$€£¥]?\s?\d[\d.,'\s\u00a0\u202f]*(?:[eE][-+]?\d+)?\s?(?:%|[$€£¥]|[A-Z]{3})?\)?")
 DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(?::\d{2})?")
 ADDRESS = re.compile(r"\S+@\S+\.\S+|https?://\S+")
@@ -53,14 +54,18 @@ def names_columns(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Return whether a row names the columns of those below: it is filled, and unlike their values."""
     names = [cell for cell in first if cell]
     blank = len("|".join(first).rstrip("|").split("|")) - len(names)
-    if not names or blank > max(1, len(first) // 3) or any(len(name) > NAME_CHARACTERS for name in names):
+    if not names or blank > max(1, len(first) // 3) or max(map(len, names)) > QUESTION_CHARACTERS:
+        return False
+    columns = [[row[place] for row in below if place < len(row) and row[place]] for place in range(len(first))]
+    long_names = [name for name in names if len(name) > NAME_CHARACTERS]
+    if long_names and not (all(name.endswith("?") for name in long_names) or stands_over_values(first, columns)):
         return False
     if len(set(names)) == 1 < len(first):
         return False
     values = [name for name in names if is_value(name)]
-    if values and not is_series(first, values, below):
+    if values and not (is_series(first, values, below) or is_list_of_dates(values, below)):
         return False
-    return bool(values) or not resembles_values(first, below)
+    return bool(values) or not resembles_values(first, columns)
 
 
 def is_value(cell: str) -> bool:
@@ -76,6 +81,31 @@ def is_series(first: Sequence[str], values: Sequence[str], below: Sequence[Seque
     return series is not None and all(
         series != series_of([each for each in row if is_value(each)]) for row in below[:3]
     )
+
+
+def is_list_of_dates(values: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Return whether the values of a row are different dates, ascending years or percentages, and those below are not.
+
+    The row has two of them, or three if it has nothing else.
+    """
+    form = form_of(values)
+    if form is None or len(set(values)) < max(2, len(values)) or (form == "year" and not is_monotonic(values)):
+        return False
+    others = [found for row in below[:3] if (found := [each for each in row if is_value(each)])]
+    return bool(others) and all(form_of(each) != form for each in others)
+
+
+def form_of(values: Sequence[str]) -> str | None:
+    """Return the form that all values have, `date`, `year` or `percentage`; None for numbers and mixtures."""
+    if all(map(DATE.fullmatch, values)):
+        return "date"
+    if all(each.isdecimal() and 1900 <= int(each) <= 2100 for each in values):
+        return "year"
+    return "percentage" if all(each.endswith("%") for each in values) else None
+
+
+def is_monotonic(numbers: Sequence[str]) -> bool:
+    return list(numbers) in (sorted(numbers, key=int), sorted(numbers, key=int, reverse=True))
 
 
 def series_of(values: Sequence[str]) -> tuple[bool, int] | None:
@@ -94,13 +124,19 @@ def series_of(values: Sequence[str]) -> tuple[bool, int] | None:
     return (years, step) if is_series else None
 
 
-def resembles_values(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+def resembles_values(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     """Return whether a row without numbers is one of values: a word recurs below it in its column.
 
     Where a word stands over numbers alone, the row is certain to be one of names.
     """
-    columns = [[row[place] for row in below if place < len(row) and row[place]] for place in range(len(first))]
-    if any(name and column and all(map(is_value, column)) for name, column in zip(first, columns, strict=True)):
+    if stands_over_values(first, columns):
         return False
-    recurring = sum(name in column for name, column in zip(first, columns, strict=True) if name)
-    return recurring > 0
+    return any(name and name in column for name, column in zip(first, columns, strict=True))
+
+
+def stands_over_values(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """Return whether a cell that is no value has only values below it."""
+    return any(
+        name and column and not is_value(name) and all(map(is_value, column))
+        for name, column in zip(first, columns, strict=True)
+    )

@@ -48,6 +48,8 @@ class Calibration:
     """Mean cosine of a question and any other passage."""
     scripts: frozenset[str] | None = None
     """Scripts in which its vectors were measured to find passages, named as by `script_of`; None if it knows all."""
+    reliable: bool = False
+    """True if it was measured to find passages in all languages of these scripts about equally well."""
 
     @property
     def contrast(self) -> float:
@@ -67,7 +69,7 @@ class Calibration:
 def measured_calibration(name: str) -> Calibration:
     """Return the calibration of an embedded model, by the embedder's name."""
     fields = json.loads(MEASURED.read_text("utf-8"))[name]
-    return Calibration(fields["related"], fields["unrelated"], frozenset(fields["scripts"]))
+    return Calibration(fields["related"], fields["unrelated"], frozenset(fields["scripts"]), fields["reliable"])
 
 
 @functools.cache

@@ -29,31 +29,39 @@ class OpenAIEmbedder:
         model: str,
         build_client: Callable[[], SdkClient],
         retry_delay: Callable[[int, float | None], float] = retry_delay,
+        query_seconds: float = QUERY_SECONDS,
     ) -> None:
         self.name = f"{provider}:{model}"
         self._model = model
         self._remote = RemoteModel(build_client, retry_delay)
+        self._query_seconds = query_seconds
         self._dimension: int | None = None
         self._calibration: Calibration | None = None
-        self._calibrating = asyncio.Lock()
+        self._calibrating: asyncio.Task[Calibration] | None = None
+        self._calibrating_since = 0.0
 
     async def calibration(self) -> Calibration:
         """Calibrate the model at the first use, with two requests of some thousand tokens.
 
-        It is taken to know all scripts, as the published models of this kind do.
+        It is taken to know all scripts, as the published models of this kind do. All callers share the requests, which
+        may take longer than any of them waits: as long as for a query, from their beginning.
         """
-        async with self._calibrating:
-            if self._calibration is None:
-                pairs = calibration_pairs()
-                questions, passages = await asyncio.gather(
-                    self._request([each.question for each in pairs]), self._request([each.passage for each in pairs])
-                )
-                self._calibration = calibrate(questions, passages)
+        if self._calibration is not None:
             return self._calibration
+        loop = asyncio.get_running_loop()
+        if self._calibrating is None or self._calibrating.done():
+            self._calibrating, self._calibrating_since = asyncio.create_task(self._calibrate()), loop.time()
+            # Retrieves an exception that no caller waits for.
+            self._calibrating.add_done_callback(lambda task: task.cancelled() or task.exception())
+        left = self._calibrating_since + self._query_seconds - loop.time()
+        done, _ = await asyncio.wait({self._calibrating}, timeout=max(0.0, left))
+        if not done:
+            raise failure("It has not been measured yet.", transient=True)
+        return self._calibrating.result()
 
     async def embed_query(self, text: str) -> Vector:
         """Implement `Embedder.embed_query` without retries, because a user waits."""
-        return (await self._request([text]))[0]
+        return (await self._request([text], self._query_seconds))[0]
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
         """Implement `Embedder.embed_passages`; transient errors are retried for minutes."""
@@ -64,10 +72,20 @@ class OpenAIEmbedder:
         return vectors
 
     async def aclose(self) -> None:
+        if self._calibrating is not None:
+            self._calibrating.cancel()
+            await asyncio.wait({self._calibrating})
         await self._remote.aclose()
 
-    async def _request(self, texts: Sequence[str]) -> list[Vector]:
-        response = await self._remote.request("embeddings", self._body(texts), QUERY_SECONDS)
+    async def _calibrate(self) -> Calibration:
+        pairs = calibration_pairs()
+        questions = await self._request([each.question for each in pairs], PASSAGES_SECONDS)
+        passages = await self._request([each.passage for each in pairs], PASSAGES_SECONDS)
+        self._calibration = calibrate(questions, passages)
+        return self._calibration
+
+    async def _request(self, texts: Sequence[str], seconds: float) -> list[Vector]:
+        response = await self._remote.request("embeddings", self._body(texts), seconds)
         return self._vectors(response, len(texts))
 
     def _body(self, texts: Sequence[str]) -> dict[str, Any]:

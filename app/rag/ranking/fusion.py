@@ -14,6 +14,11 @@ RANKING_DEPTH = 250
 """Chunks of each ranking that are fused; one document may have several among the best."""
 NO_CONFIDENCE, FULL_CONFIDENCE = 0.4, 0.6
 """Distances of the best chunk from the mean, in units of an embedder's contrast, between which its weight rises."""
+RELIABLE_LEAD = 0.3
+"""By this they are nearer to the mean for an embedder that is reliable in all languages of its scripts.
+
+In a small corpus about one subject all chunks are near, the best one too.
+"""
 MIN_DISTANCE = 1e-6
 LONG_QUESTION = 40
 """Words of a question for which the ranking by words has half of its weight."""
@@ -60,7 +65,8 @@ def relative_to_mean(chunks: Sequence[Ranked], calibration: Calibration, searche
     distance = compared[0] - mean
     is_part = len(compared) == RANKING_DEPTH < searched
     corpus_mean = mean_of_all(compared, searched) if is_part else mean
-    confidence = confidence_at((compared[0] - corpus_mean) / calibration.contrast if calibration.contrast > 0 else 1.0)
+    lead = (compared[0] - corpus_mean) / calibration.contrast if calibration.contrast > 0 else 1.0
+    confidence = confidence_at(lead + RELIABLE_LEAD if calibration.reliable else lead)
     return [
         Ranked(each.chunk_key, confidence * max(each.score - mean, 0.0) / distance if is_compared(each) else 0.0)
         for each in chunks

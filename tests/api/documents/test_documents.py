@@ -56,7 +56,7 @@ async def test_document_states(client: ParleyClient) -> None:
         "created_at": "",
     }
     ready = await client.wait_until_read(queued)
-    assert ready == queued | {"status": "ready", "chunk_count": 1}
+    assert ready == queued | {"status": "ready", "language": "en", "chunk_count": 1}
 
 
 async def test_unreadable_document_fails(service: Service) -> None:

@@ -61,7 +61,7 @@ async def test_reread_replaces_document(openai_service: Service, provider: FakeP
     new = await reread(client)
     assert (new["replaces"], new["links"]) == (old["document_id"], True)
     ready = await client.wait_until_read(new)
-    assert ready == new | {"status": "ready", "chunk_count": 1, "replaces": None}
+    assert ready == new | {"status": "ready", "language": "en", "chunk_count": 1, "replaces": None}
     assert await listed(client) == [new["document_id"], other["document_id"]]
     expect_problem(await client.get(document_path(old)), 404, "document-not-found")
     narrowed = await client.get_conversation(conversation)

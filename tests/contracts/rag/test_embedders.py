@@ -12,6 +12,7 @@ import signal
 import struct
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -227,6 +228,21 @@ async def test_remote_model_is_calibrated_once(openai: OpenAIEmbedder, endpoint:
     assert first is second
     assert [len(call.body["input"]) for call in endpoint.calls] == [len(calibration_pairs())] * 2
     assert first.knows("Где кошка?")
+
+
+async def test_slow_calibration_delays_no_search(endpoint: FakeProvider) -> None:
+    """Callers wait as for a query, and the requests of the first one go on for all."""
+    answered = asyncio.Event()
+    endpoint.default = lambda call: replace(vectors_for(call), before_headers=answered)
+    client = functools.partial(openai_client, KEY, endpoint.openai_base_url, 5)
+    async with contextlib.aclosing(OpenAIEmbedder("openai", "small", client, query_seconds=0.0)) as openai:
+        for _ in range(3):
+            with pytest.raises(EmbeddingFailed):
+                await openai.calibration()
+        await endpoint.wait_calls(1)
+        answered.set()
+        await (await endpoint.wait_calls(2)).finished.wait()
+    assert len(endpoint.calls) == 2
 
 
 @pytest.mark.parametrize(

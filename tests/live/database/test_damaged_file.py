@@ -29,6 +29,17 @@ def whole(tmp_path: Path, sqlite_template: SqliteTemplate) -> bytes:
         return Path(url.removeprefix("sqlite:///")).read_bytes()
 
 
+def damage_table(file: Path, name: str) -> None:
+    """Overwrite the first page of a table and of each of its indexes."""
+    with closing(sqlite3.connect(file)) as connection:
+        pages = connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = ?", (name,)).fetchall()
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    damaged = bytearray(file.read_bytes())
+    for (page,) in pages:
+        damaged[(page - 1) * size : page * size] = NONSENSE(size)
+    file.write_bytes(damaged)
+
+
 @pytest.mark.parametrize("name", ["serve", "migrate", "check"])
 async def test_unreadable_file_is_one_line(tmp_path: Path, whole: bytes, name: str) -> None:
     """A file that is damaged at its beginning or for the most part ends each command with one line, unchanged."""
@@ -53,24 +64,19 @@ async def test_unwritable_table_is_one_line(tmp_path: Path, whole: bytes) -> Non
     """If the schema is readable but the table of processes is damaged, `serve` ends with the same line."""
     file = tmp_path / "parley.db"
     file.write_bytes(whole)
-    with closing(sqlite3.connect(file)) as connection:
-        tables = connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'processes'").fetchall()
-        size = connection.execute("PRAGMA page_size").fetchone()[0]
-    damaged = bytearray(whole)
-    for (page,) in tables:
-        damaged[(page - 1) * size : page * size] = NONSENSE(size)
-    file.write_bytes(damaged)
+    damage_table(file, "processes")
     done = await parley_command(tmp_path, "serve", "--port=0", data_dir=tmp_path, llm_provider="scripted")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", MALFORMED)
 
 
 async def test_check_finds_damaged_pages(tmp_path: Path, whole: bytes) -> None:
     """`parley check` reads all pages and reports overwritten and truncated ones."""
-    half = len(whole) // 2
-    (tmp_path / "parley.db").write_bytes(whole[:half] + NONSENSE(40_960) + whole[half + 40_960 :])
+    file = tmp_path / "parley.db"
+    file.write_bytes(whole)
+    damage_table(file, "messages")
     done = await parley_command(tmp_path, "check", data_dir=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", MALFORMED)
-    (tmp_path / "parley.db").write_bytes(whole[:-1_000])
+    file.write_bytes(whole[:-1_000])
     done = await parley_command(tmp_path, "check", data_dir=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     *findings, count = done.stdout.splitlines()

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from evals.__main__ import roots
 from evals.data import FormatSet, Item, PassageSet, RankedSet, SpanSet
 from evals.ingest import corpus_files
 from evals.reading import NotReadable, judged, ranked_set
-from evals.sets import sets
+from evals.sets import BUNDLED, sets
 
 
 def write(path: Path, *rows: Mapping[str, Any]) -> None:
@@ -185,3 +186,11 @@ def test_empty_files_are_passed_over(tmp_path: Path) -> None:
     assert list(found["formats"].formats["md"]) == ["page"]
     assert list(found["spans"].documents) == ["page.md"]
     assert [each.question_id for each in found["spans"].questions] == ["page"]
+
+
+def test_missing_data_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a folder of data the bundled sets are measured, and it is reported that others are skipped."""
+    for path in (None, tmp_path / "nowhere"):
+        assert roots(path) == [BUNDLED]
+        assert capsys.readouterr().out.startswith("SKIPPED")
+    assert roots(tmp_path) == [BUNDLED, tmp_path]

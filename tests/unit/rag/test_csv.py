@@ -64,6 +64,11 @@ def test_quotes_late_in_a_file() -> None:
         ("Size,36,38,40\nA,1,0,4\n", "Size: A; 36: 1; 38: 0; 40: 4"),
         ("Name,Amount,Amount\nA,1,2\n", "Name: A; Amount: 1; Amount (2): 2"),
         ("date,open\n2024-01-01,1.5\n", "date: 2024-01-01; open: 1.5"),
+        ("Item;01.01.2023;01.03.2023\nA;1;2\n", "Item: A; 01.01.2023: 1; 01.03.2023: 2"),
+        ("Item,2010,2015,2020,2021\nA,1,2,3,4\n", "Item: A; 2010: 1; 2015: 2; 2020: 3; 2021: 4"),
+        ("2019,2020,2021\n5,6,7\n", "2019: 5; 2020: 6; 2021: 7"),
+        ("Item,10%,20%\nA,1,2\n", "Item: A; 10%: 1; 20%: 2"),
+        ("Time,08:00,09:00\nA,1,2\n", "Time: A; 08:00: 1; 09:00: 2"),
         ("name,colour\nLantern,red\nRope,blue\n", "name: Lantern; colour: red"),
     ],
 )
@@ -79,6 +84,9 @@ def test_headers(source: str, first: str) -> None:
         "Anna,Bonn\nBert,Rom\nCarl,Bonn\n",
         "Anna,1984,2001\nBert,1975,2003\n",
         "Anna,2001,2002\nBert,2003,2004\n",
+        "Anna,2024-01-01,2024-02-01\nBert,2024-03-01,2024-02-01\n",
+        "Anna,10%,20%\nBert,30%,5%\n",
+        "Anna,1984,2001,2002\nBert,1985,1999,2005\n",
         "2024-01-01,1.5\n2024-01-02,1.7\n",
         "anna@a.example,Anna\nbert@b.example,Bert\n",
     ],
@@ -97,6 +105,18 @@ def test_titles_above_the_header(titles: str) -> None:
     assert document.title == "Sales report"
     assert document.text.startswith("Sales report\n")
     assert document.text.endswith("\nRegion: N; Q1: 1; Q2: 2; Q3: 3\nRegion: S; Q1: 2; Q2: 3; Q3: 4")
+
+
+def test_long_names_of_columns() -> None:
+    """Long names, such as questions, are read in full once, and stand before each value without their middle."""
+    questions = [f"How would you rate the service of our house in general, and here that of {each}?" for each in "AB"]
+    text = read(f"id,{','.join(f'{chr(34)}{each}{chr(34)}' for each in questions)}\nx,good,bad\n").text
+    first, _, row = text.partition("\n\n")
+    assert first == f"id | {questions[0]} | {questions[1]}"
+    assert row == (
+        "id: x; How would you rate the service of our … and here that of A?: good"
+        "; How would you rate the service of our … and here that of B?: bad"
+    )
 
 
 def test_long_rows_are_cut_between_pairs() -> None:

@@ -317,6 +317,7 @@ async def test_long_link_address_is_read_once(reader):
     [
         ("<!--" * 100_000, HTML, {"document-empty"}),
         ("<nav>" * 1_900 + "x", HTML, {"read"}),
+        (f"<nav><p>{'no sentence ' * 20_000}</nav><p>x", HTML, {"read"}),
         ("<table><tr><td colspan=1000000 rowspan=1000000>1<td>2</table>", HTML, {"read"}),
         ("[" * 20_000, MARKDOWN, {CPU.code, "read"}),
         ("*a **b " * 10_000, MARKDOWN, {CPU.code, "read"}),

@@ -131,3 +131,4 @@ def test_damaged_annotations():
     plain = form([])
     assert form([b"/Subtype /FreeText /Contents (x) /Rect (y)"]) == plain
     assert form([b"/Subtype /FreeText /Contents (x)", widget(NAME_ROW, b"/Parent 99 0 R /FT /Tx")]) == plain
+    assert "Town: Oslo" in form([field(b"[1 2]", b"x"), field(TOWN_ROW, b"Oslo"), b"/Subtype /FreeText /Rect [3]"])

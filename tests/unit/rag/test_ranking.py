@@ -223,6 +223,14 @@ def test_scale_of_cosines_changes_no_score() -> None:
     assert [each.score for each in relative_to_mean(high, Calibration(0.86, 0.76), 3)] == pytest.approx(scores)
 
 
+def test_reliable_model_needs_less_confidence() -> None:
+    """A chunk that exceeds the others a little counts if the model knows all languages of its scripts, else not."""
+    near = [Ranked(*each) for each in enumerate([0.84, 0.81, 0.81, 0.81])]
+    doubtful, reliable = (Calibration(0.86, 0.76, reliable=each) for each in (False, True))
+    assert [each.score for each in relative_to_mean(near, doubtful, 4)] == [0.0] * 4
+    assert relative_to_mean(near, reliable, 4)[0].score > 0.9
+
+
 def test_long_question_weighs_words_less() -> None:
     """The weight falls with the number of words: hardly for a sentence, by half at 40 words."""
     weights = [weight_of_words("word " * count) for count in (1, 12, 20, 30, 40, 60, 500)]

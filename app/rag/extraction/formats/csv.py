@@ -16,6 +16,9 @@ from app.rag.extraction.table_header import SAMPLE_ROWS, find_header
 from app.rag.extraction.text_decoding import decode_text
 
 LABEL_CHARACTERS = 60
+"""Of a column's name before each of its values; of longer ones the middle is left out."""
+LABEL_END = 22
+"""Characters of the end of such a name, where questions of one kind differ."""
 LINE_WIDTH = 400
 """Characters of a line of a row, wide ones counted twice: few are more than a chunk has room for."""
 KEY_CHARACTERS = 60
@@ -41,6 +44,8 @@ def read_csv(content: bytes, limits: Limits, _report: ReportProgress, options: R
     for row in first[:titles]:
         writer.add(BlockKind.PARAGRAPH, table_row(row), introduces=True)
     header = first[titles] if headed else []
+    if any(len(single_line(each)) > LABEL_CHARACTERS for each in header):
+        writer.add(BlockKind.PARAGRAPH, table_row(header), introduces=True)
     row_count = cell_count = 0
     for each in writer.within_limits(parse_rows(text, dialect)):
         row_count, cell_count = row_count + 1, cell_count + len(each)
@@ -75,7 +80,9 @@ def unique_labels(header: Sequence[str]) -> list[str]:
     labels: list[str] = []
     counts: dict[str, int] = {}
     for cell in header:
-        name = single_line(cell)[:LABEL_CHARACTERS].rstrip(" :")
+        name = single_line(cell).rstrip(" :")
+        if len(name) > LABEL_CHARACTERS:
+            name = f"{name[: LABEL_CHARACTERS - LABEL_END].rstrip()} … {name[3 - LABEL_END :].lstrip()}"
         counts[name] = counts.get(name, 0) + 1
         labels.append(f"{name} ({counts[name]})" if name and counts[name] > 1 else name)
     return labels
