@@ -70,6 +70,8 @@ def is_identifier(word: str, before: str = "") -> bool:
     segments = re.split(r"\.|->|::", word)
     if len(segments) > 1 and segments[-1].lower() in FILE_ENDINGS:
         return False
+    if not word.strip("_"):  # emphasis
+        return False
     if word in CODE_WORDS or "_" in word or "$" in word:
         return True
     if len(segments) > 1:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from app.domain.language import language_of, stop_words
-from app.domain.number_words import HAN_DIGITS, HAN_UNITS, VALUES, WORDS, han_value
+from app.domain.number_words import HAN_DIGITS, HAN_UNITS, ORDINALS, VALUES, WORDS, han_value
 
 MARKS = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u093c]")
 WORD = re.compile(r"[^\W\d_]+")
@@ -27,7 +27,7 @@ NUMBER = re.compile(
 DECIMALS = re.compile(r"[.,]([0-9]{1,2})$")
 DATE = re.compile(r"(?<![0-9])[0-9]{1,4}([./-])[0-9]{1,2}\1[0-9]{1,4}(?![0-9])")
 TIME = re.compile(
-    r"(?<![0-9])[0-9]{1,2}:[0-9]{2}(?![0-9])|(?<![0-9.,])[0-9]{1,2}(?= ?(?:am|pm|a\.m|p\.m|uhr|o'clock)\b)"
+    r"(?<![0-9])(?:[0-9]{1,2}:[0-9]{2}|24/7)(?![0-9])|(?<![0-9.,])[0-9]{1,2}(?= ?(?:am|pm|a\.m|p\.m|uhr|o'clock)\b)"
 )
 YEAR_DIGITS = 4
 WITH_UNIT = re.compile(r"([0-9]+(?:[.,][0-9]+)?)([a-z]{1,3})")
@@ -53,7 +53,8 @@ GENERIC_WORDS = (
     "section chapter article table figure version part page annex appendix paragraph step level internet "
     "monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays "
     "saturdays sundays january february march april may june july august september october november december "
-    "english german french spanish europe european ok"
+    "english german french spanish europe european ok usd eur gbp chf vat ceo cfo cto hr faq pdf "
+    "url wifi tv pc eta asap"
 )
 GENERIC = frozenset(GENERIC_WORDS.split())
 """Words with a capital that are no names, or that documents express in other ways."""
@@ -87,6 +88,7 @@ def mentions_of(question: str) -> Mentions:
         else:
             identifiers.add(re.sub(r"[./-]", "", found.group()))
     numbers |= set(required_numbers(folded)) | spelled_numbers(folded, language)
+    numbers.discard("1")  # "1 year" is "a year"
     names: set[str] = set()
     pairs: set[tuple[str, str]] = set()
     if language in UNCASED:
@@ -218,7 +220,7 @@ class EvidenceText:
             return True
         value = int(digits)
         parts = {value} if value in VALUES else {value - value % 10} if value < 100 else {100, 1000}
-        if ROMAN.get(value) in self._words:
+        if ROMAN.get(value) in self._words or any(each.startswith(ORDINALS.get(value, ())) for each in self._words):
             return True
         if value >= 100 and value % 100:
             return False

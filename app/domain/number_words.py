@@ -63,6 +63,19 @@ WORDS = {
         "- - - - - 스물/이십 서른/삼십 마흔/사십 쉰/오십 예순/육십 일흔/칠십 여든/팔십 아흔/구십 백 천"
     ),
 }
+ORDINALS = {
+    2: ("second", "deuxiem", "segund", "втор"),
+    3: ("third", "dritt", "troisiem", "tercer", "terceir", "terz", "трет"),
+    4: ("fourth", "quatriem", "cuart", "quart", "четверт"),
+    5: ("fifth", "cinquiem", "quint", "пят"),
+    6: ("sixth", "sixiem", "sext", "sest", "шест"),
+    7: ("seventh", "siebt", "septiem", "septim", "setim", "settim", "седьм"),
+    8: ("eighth", "huitiem", "octav", "oitav", "ottav", "восьм"),
+    9: ("ninth", "neuviem", "noven", "девят"),
+    10: ("tenth", "dixiem", "decim", "десят"),
+    12: ("twelfth", "douziem"),
+}
+"""The beginnings of ordinal numbers whose words do not begin with that of the number; folded."""
 HAN_DIGITS = {
     "〇": 0,
     "零": 0,

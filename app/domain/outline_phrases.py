@@ -17,14 +17,16 @@ class Language(NamedTuple):
 
 COURTESIES = (
     "please|can you please|can you|could you please|could you|would you please|would you|will you|kindly|i want you "
-    "to|i would like you to|i'd like you to|i would like|i'd like|i want|i need|let me have|let me see|hi|hello|hey|"
+    "to|i would like you to|i'd like you to|i would like|i'd like|i want|i need|can i get|can i have|could i get|"
+    "could i have|may i have|let me have|let me see|hi|hello|hey|"
     "ok|so|just|now|quickly|briefly|in short|in brief|for me|for us|thanks|thank you|bitte|kannst du mir|kannst du|"
     "können sie mir|können sie|könntest du|könnten sie|kurz|ich möchte|ich brauche|mal|danke|s'il te plaît|s'il "
     "vous plaît|peux-tu me|peux-tu|pouvez-vous me|pouvez-vous|pourrais-tu|pourriez-vous|je voudrais|j'aimerais|"
-    "brièvement|merci|por favor|puedes|podrías|puede|quiero|necesito|brevemente|gracias|per favore|per piacere|puoi|"
+    "brièvement|merci|por favor|me puedes|me podrías|puedes|podrías|puede|quiero|"
+    "necesito|brevemente|gracias|per favore|per piacere|puoi|"
     "potresti|può|vorrei|grazie|você pode|pode|poderia|quero|preciso de|obrigado|obrigada|alsjeblieft|alstublieft|"
     "kun je me|kun je|kunt u|ik wil|graag|пожалуйста|можешь ли ты|можешь|можете|мне нужно|мне нужен|مرحبا|من فضلك|"
-    "لو سمحت|هل يمكنك أن|هل يمكنك|رجاء|أريد|कृपया|क्या आप|请你|请帮我|請幫我|帮我|幫我|麻烦你|请|請|谢谢|謝謝|"
+    "لو سمحت|هل يمكنك أن|هل يمكنك|رجاء|أريد|कृपया|क्या आप|क्या तुम|请你|请帮我|請幫我|帮我|幫我|麻烦你|请|請|谢谢|謝謝|"
     "ください"
 )
 """Polite words around a request, separated by `|`."""
@@ -42,16 +44,18 @@ NOUNS = (
 )
 
 ENGLISH = Language(
-    r"this|that|it|them|these|those|everything|all|all of (?:it|them|this)|(?:(?:all|both|each|any|every one) (?:of "
+    r"this|that|it|them|these|those|everything(?: (?:that )?(?:i|we)(?: have|'ve)? (?:uploaded|attached|sent))?|"
+    r"all|all of (?:it|them|this)|(?:(?:all|both|each|any|every one) (?:of "
     r")?)?(?:the|this|that|these|those|my|our|your|all|both|each|every)(?: (?:whole|entire|full|complete|attached|"
-    r"uploaded|above|given|new|latest|last|first|two|three|few|long|short|word|text|"
+    r"uploaded|above|following|given|new|latest|last|first|two|three|few|long|short|word|text|"
     rf"pdf))* {NOUNS}(?: (?:that )?(?:i|we)(?: have|'ve| just)? (?:uploaded|attached|sent|gave|given|shared)(?: "
     r"you| here)?)?|(?:documents|files)",
     (
         r"(?:summari[sz]e|sum up|outline|recap|condense|describe|explain|tl;?dr|digest|give (?:me |us )?the "
         rf"gist of)(?: {{it}})?(?: up)?{HOW_LONG}",
         rf"(?:(?:give|write|make|create|provide|show|get|generate|produce|prepare|draft)(?: me| us)? )?(?:an? |the )?"
-        r"(?:(?:short|brief|quick|concise|general|high-level|executive|full|good|one-paragraph|rough) )*(?:summary|"
+        r"(?:(?:short|brief|quick|concise|general|high-level|high level|executive|full|good|one-paragraph|"
+        r"rough) )*(?:summary|"
         r"summari[sz]ation|overview|outline|synopsis|abstract|recap|digest|gist|tl;?dr|table of contents|toc|"
         rf"main points|key points|key takeaways|takeaways|highlights)(?: (?:of|for|about|from|on) {{it}})?{HOW_LONG}",
         r"what(?: is|'s|s) (?:the |a )?(?:short |brief )?(?:summary|gist|main (?:idea|topic|point|message|subject|"
@@ -59,6 +63,12 @@ ENGLISH = Language(
         r"what are (?:the )?(?:main|key|central|most important|major) (?:points|topics|ideas|takeaways|messages|"
         r"findings|themes|subjects|contents)(?: (?:of|in|from) {it})?",
         r"(?:tell me )?what(?: is|'s|s| are|'re) {it} (?:all |mainly |mostly |generally )?about",
+        rf"(?:in (?:a|one|two|three|a few) (?:nutshell|words?|sentences?),? )?"
+        rf"what(?: is|'s| are) {{it}} about{HOW_LONG}",
+        r"what(?:'s| is) {it} about,? in a nutshell",
+        r"what (?:kind|sort|type) of (?:document|file|text|paper) is (?:this|it|that)",
+        r"what information (?:is|can i find) in {it}",
+        r"(?:tell me|explain|describe|say)(?: to me)? what {it} (?:is|are) (?:all |mainly )?about",
         r"what (?:does|do|did) {it} (?:mainly |mostly |generally )?(?:say|cover|contain|deal with|discuss|describe|"
         r"talk about|include|speak about|treat|state)",
         r"what(?: is|'s|s| are) (?:in|inside|the contents? of) {it}",
@@ -89,7 +99,14 @@ GERMAN = Language(
         r"uns)?(?: bitte)? )?(?:eine[nr]? |ein |das |die |den )?(?:kurze[nrs]? |knappe[nrs]? |grobe[nrs]? "
         r")?(?:zusammenfassung|überblick|übersicht|inhaltsverzeichnis|gliederung|inhaltsangabe|kurzfassung)(?: "
         r"(?:von|über|zu|aus|für)? ?{it})?(?: (?:geben|erstellen|schreiben))?",
-        r"(?:worum geht(?: e)?s|um was geht es|wovon handelt es)(?: eigentlich| hier)?(?: (?:in|bei) {it})?",
+        r"(?:worum geht(?:'| e)?s|um was geht es|wovon handelt es)(?: eigentlich| hier)?(?: (?:in|bei) {it})?",
+        r"worum handelt es sich(?: hier)?(?: bei {it})?",
+        r"was (?:ist|sind) (?:das|dies) für (?:ein |eine )?(?:dokumente?|datei(?:en)?|text|unterlagen|pdf)",
+        r"fass(?:e|en sie)?(?: mir)? (?:den inhalt|die wichtigsten (?:punkte|aussagen|"
+        r"inhalte))(?: (?:von )?{it})? zusammen",
+        r"fass(?: es| das)?(?: mal| bitte| kurz)* zusammen",
+        r"(?:erklär(?:e|en sie)?|sag(?:e|en sie)?)(?: mir)?(?: bitte| kurz)?,? (?:worum es (?:in|bei) {it} geht|"
+        r"wovon {it} handelt)",
         r"(?:worüber|wovon|von was) (?:handelt|handeln|spricht|sprechen|berichtet) {it}",
         r"was (?:steht|ist)(?: alles)? in {it}(?: drin)?",
         r"was (?:sagt|sagen|enthält|enthalten|behandelt|behandeln|beschreibt|beschreiben) {it}(?: aus)?",
@@ -108,19 +125,23 @@ FRENCH = Language(
     r"ton |votre |vos |notre |nos |l'|du |des |au |aux ))?(?:documents?|fichiers?|textes?|rapports?|livres?|pdfs?|"
     r"manuels?|articles?|contrats?|présentations?|lettres?)",
     (
-        r"(?:(?:me |nous )?résum(?:e|es|ez|er))(?:[- ](?:moi|nous))?(?: {it})?(?: en .{{1,20}} (?:phrases?|mots|"
+        r"(?:(?:me |nous )?résum(?:e|es|ez|er))(?:[- ](?:moi|nous))?(?: {it}(?: ci-joint|"
+        r" joint)?)?(?: en .{{1,20}} (?:phrases?|mots|"
         r"lignes|points))?",
         r"(?:(?:me |nous )?(?:fais|faites|faire|donne|donnez|donner|écris|écrivez|rédige|rédigez|montre|"
         r"montrez)(?:[- ](?:moi|nous))? )?(?:un |une |le |la )?(?:bref |brève |court |petit |rapide )?(?:résumé|"
         r"aperçu|synthèse|vue d'ensemble|table des matières|sommaire)(?: (?:de |pour )?{it})?",
         r"de quoi (?:parle|parlent|traite|traitent|s'agit-il dans|est-il question dans|il s'agit dans|ça parle "
         r"dans)(?:-t-il)? ?{it}",
+        r"de quoi (?:ça|cela) (?:parle|traite)|de quoi s'agit-il|de quoi est-il question(?: ici)?",
         r"{it}(?:,)? (?:parle|parlent|traite) de quoi",
         r"(?:que|qu'est-ce que|qu'est ce que) (?:dit|disent|contient|contiennent|raconte|décrit) {it}",
         r"qu'est-ce que {it} (?:dit|contient|raconte)",
         r"(?:qu'y a-t-il|qu'est-ce qu'il y a) dans {it}",
         r"quel est le (?:sujet|contenu|thème|but)(?: principal)? (?:de )?{it}",
-        r"(?:quels sont )?les (?:points|thèmes|idées|sujets) (?:principaux|principales|clés|essentiels)(?: (?:de |"
+        r"(?:c'est quoi|qu'est-ce que c'est que|quel type de document est) (?:ce |cette )?(?:document|fichier|texte)",
+        r"(?:quels sont |donnez?[- ](?:moi|nous) )?les (?:points|thèmes|idées|sujets) (?:principaux|principales|"
+        r"clés|essentiels)(?: (?:de |"
         r"dans )?{it})?",
         r"(?:quels|combien de) (?:sont les )?(?:documents|fichiers) (?:ai-je|y a-t-il|sont disponibles|existent|"
         r"avez-vous|as-tu|ai-je téléversés)",
@@ -138,11 +159,13 @@ SPANISH = Language(
         r"(?:(?:haz|hazme|haga|hacer|hacerme|dame|dar|darme|escribe|escríbeme|crea|prepara|muéstrame) )?(?:un |una |"
         r"el |la )?(?:breve |pequeño |corto )?(?:resumen|sinopsis|síntesis|índice|esquema|visión general)(?: "
         r"(?:breve|corto))?(?: (?:de |sobre )?{it})?",
-        r"(?:de|sobre) qué (?:trata|tratan|habla|hablan|va|es|se trata|se habla en)(?: {it})?",
+        r"(?:(?:explícame|dime|cuéntame) )?(?:de|sobre) qué (?:trata|tratan|habla|hablan|va|es|se trata|"
+        r"se habla en)(?: {it})?",
         r"qué (?:dice|dicen|contiene|contienen|cuenta|describe) {it}",
         r"qué (?:hay|pone|se dice) en {it}",
         r"cuál es el (?:tema|contenido|resumen|índice|propósito)(?: principal)? (?:de )?{it}",
-        r"(?:cuáles son )?(?:los|las) (?:puntos|temas|ideas) (?:principales|clave|más importantes)(?: (?:de |en "
+        r"(?:cuáles son |dame |dime |muéstrame |indícame )?(?:los|las) (?:puntos|temas|ideas) (?:principales|"
+        r"clave|más importantes)(?: (?:de |en "
         r")?{it})?",
         r"(?:qué|cuántos) (?:documentos|archivos|ficheros) (?:tengo|hay|he subido|existen|tienes|están disponibles)",
         r"(?:lista|enumera|muestra|muéstrame) (?:todos )?(?:los |mis )(?:documentos|archivos|ficheros|capítulos|"
@@ -176,6 +199,7 @@ PORTUGUESE = Language(
         r"(?:(?:me )?(?:faça|faz|fazer|faz-me|dê|dê-me|dá-me|dar|escreva|crie|mostre|mostra)(?: me)? )?(?:um |uma |"
         r"o |a )?(?:breve |pequeno |curto )?(?:resumo|síntese|visão geral|índice|sumário)(?: (?:de |sobre )?{it})?",
         r"(?:do|de|sobre o?) ?que (?:é que )?(?:trata|tratam|fala|falam|é|se trata)(?: {it})?",
+        r"(?:me )?(?:fale|conte|diga)(?:-me)?(?: um pouco)? sobre (?:este|esse|o) (?:documento|arquivo|ficheiro|texto)",
         r"{it} (?:é sobre o quê?|fala sobre o quê?|trata de quê?)",
         r"(?:o )?que (?:é que )?(?:diz|dizem|contém|contêm|há em|há|tem em|tem|está em|está) {it}",
         r"(?:o )?que {it} (?:diz|contém)",
@@ -211,13 +235,16 @@ RUSSIAN = Language(
     (
         r"(?:кратко |вкратце |коротко )?(?:резюмируй|суммируй|суммаризируй|обобщи|перескажи|подытожь|изложи|опиши|"
         r"резюмировать|обобщить|пересказать)(?:те)?(?: мне)?(?: кратко| вкратце| коротко)?(?: содержание)?(?: "
-        r"{it})?(?: кратко| вкратце| коротко)?",
+        r"{it})?(?: кратко| вкратце| коротко| в .{{1,12}} (?:предложениях|словах|пунктах))?",
         r"(?:(?:сделай|дай|напиши|составь|подготовь|покажи|создай|сделать)(?:те)?(?: мне)? )?(?:краткое |краткий |"
         r"короткое |общий |общее )?(?:резюме|содержание|обзор|пересказ|изложение|конспект|оглавление|сводку|сводка|"
         r"саммари)(?: (?:по |для |к )?{it})?",
-        r"(?:о чём|про что|о чем)(?: говорится| идёт речь| рассказывается| написано)?(?: в)? {it}",
+        r"(?:(?:расскажи|скажи|объясни)(?:те)?(?: мне)?(?: кратко| вкратце)?,? )?(?:о чём|про что|"
+        r"о чем)(?: говорится| идёт речь| рассказывается| написано)?(?: в)? {it}",
         r"о чём (?:говорит|рассказывает|повествует) {it}",
         r"что (?:содержится|написано|говорится|есть|сказано|находится)? ?(?:в|во) {it}",
+        r"что это за (?:документы?|файлы?|текст)",
+        r"каково (?:основное |краткое )?содержание {it}",
         r"что (?:содержит|говорит|описывает) {it}",
         r"как(?:ая|ова) (?:основная )?(?:тема|суть) {it}",
         r"(?:каковы |какие )?(?:основные|главные|ключевые) (?:мысли|пункты|темы|идеи|положения|моменты)(?: (?:в "
@@ -236,7 +263,7 @@ CHINESE = Language(
         r"下)?(?:{it})?(?:的)?(?:主要)?(?:内容|內容|要点|要點|大意|主旨)?",
         r"(?:把|将|對|对)?{it}(?:做|进行|進行|作)?(?:个|個|一个|一個)?(?:简要|简单)?(?:的)?(?:总结|總結|概括|归纳|"
         r"歸納|概述|摘要)(?:一下|下)?",
-        r"{it}(?:主要|大概|都|是)*(?:讲|講|说|說|写|寫|讲述|講述|介绍|介紹|谈|关于|關於|涉及|包含|包括)(?:了|的|"
+        r"{it}(?:主要|大概|都|是|在)*(?:讲|講|说|說|写|寫|讲述|講述|介绍|介紹|谈|关于|關於|涉及|包含|包括)(?:了|的|"
         r"述)*(?:是)?(?:什么|什麼|哪些|啥)(?:内容|內容|的)?",
         r"{it}(?:里|裡|中|里面|裡面)(?:有|写了|寫了|讲了|說了|说了)(?:什么|什麼|哪些)(?:内容|內容)?",
         r"{it}(?:的)?(?:主要|中心|核心)?(?:内容|內容|主题|主題|要点|要點|大意|摘要|目录|目錄|大纲|大綱|思想|"
@@ -244,6 +271,7 @@ CHINESE = Language(
         r"(?:给我|給我|给出|給出|写|寫|做|生成|提供|列出)?(?:一个|一份|一個|个|份)?{it}?(?:的)?(?:总结|總結|摘要|"
         r"概要|概述|大纲|大綱|目录|目錄|概览)",
         r"(?:我)?(?:这里|这儿)?(?:有|上传了|上傳了)(?:哪些|什么|什麼|多少|几个)(?:文档|文檔|文件|档案|檔案|资料)",
+        r"(?:这|這)(?:是|份是)?(?:一个|一份|个|份)?(?:什么|什麼)(?:文件|文档|文檔|资料|報告|报告)",
         r"(?:列出|列举|显示)(?:所有|全部)?(?:的|我的)?(?:文档|文檔|文件|章节|章節|档案|檔案)",
     ),
 )
@@ -261,6 +289,8 @@ JAPANESE = Language(
         r"ある|あります)?(?:の|もの|文書|本|内容)?(?:です|でしょう)?か?",
         r"{it}(?:の|は)(?:主な)?(?:内容|概要|要点|目次|主題|テーマ|趣旨)(?:は|を|は何|は何ですか|とは|を教えて|"
         r"を教えてください|を見せて|を示して)?(?:何ですか)?",
+        r"(?:この|その)(?:文書|ファイル|資料|ドキュメント)は何(?:です|でしょう)?か?",
+        r"(?:主な|重要な)?(?:要点|ポイント|概要)を(?:教えて|まとめて|示して)(?:ください|下さい)?",
         r"(?:どんな|どの|どのような|何の)(?:文書|ファイル|ドキュメント|資料)が(?:ありますか|あるの|ある|あるか|"
         r"登録されていますか)",
         r"(?:すべての|全ての|全)?(?:文書|ファイル|ドキュメント|章)(?:の一覧)?を(?:一覧|列挙|リスト|リストアップ|"
@@ -272,11 +302,24 @@ KOREAN = Language(
     r"기사|매뉴얼|설명서|pdf|내용|계약서)(?:들)?(?: 전체)?(?:를|을|의|은|는|이|가|에|에는|에서|에서는)?(?: "
     r"내용(?:을|은|이)?)?|이것|이거|이걸|이것은|이건|이것을|이 것",
     (
-        r"(?:{it} ?)?(?:간단히|간략하게|간략히|짧게|간단하게)? ?(?:요약|정리)(?:을|본|문)?(?: ?(?:해|하여|좀|부탁|"
+        r"(?:{it} ?)?(?:.{{1,6}}(?:문장|줄|단어|단락)(?:으)?로 )?(?:간단히|간략하게|간략히|짧게|"
+        r"간단하게)? ?(?:요약|정리)(?:을|본|문)?(?: ?(?:해|하여|좀|부탁|"
         r"작성|보여|알려|만들어)){{0,3}} ?(?:줘|주세요|줄래|주시겠어요|줘요|주실래요|하세요|해라|해요|드려요|"
         r"드립니다|주십시오|합니다)?",
-        r"{it} ?(?:무엇에|뭐에|무슨|어떤|무엇을|뭘|뭐가|무엇이|무엇) ?(?:내용|이야기|주제)?(?:이|을|에)? ?(?:관한|"
-        r"대한|대해|다루|담고|들어|적혀|쓰여|말하|설명하)?[가-힣 ]{{0,10}}",
+        r"{it} ?(?:무엇|뭐)에 ?(?:관한|관해|대한|대해)(?:서)? ?(?:것|거|글|문서|내용|이야기|설명하|말하|다루|쓰여|"
+        r"적혀|나와|이야기하)?(?:고|인|인지)? ?(?:있|이|하)?(?:나요|는가요|가요|건가요|습니까|입니까|어요|에요|"
+        r"예요|야|어|니|지|죠)?",
+        r"{it} ?(?:무슨|어떤) ?(?:내용|이야기|얘기|주제)(?:이|을|를|에 대해)? ?(?:담고|담겨|다루고|다루|들어|적혀|쓰여|"
+        r"말하고|말하|설명하고|설명하)? ?(?:있|인|이|하)?(?:나요|는가요|가요|습니까|입니까|어요|에요|예요|어|야|"
+        r"니|지|죠|요)?",
+        r"{it} ?(?:무엇을|뭘|뭐를|무엇이|뭐가) ?(?:다루|담|들|적히|쓰이|말하|설명하|적혀|쓰여|들어|담겨)(?:고|"
+        r"아)? ?(?:있)?"
+        r"(?:나요|는가요|는지|는 건가요|습니까|어요|어|니|지|죠|요)?",
+        r"(?:{it} ?)?(?:주요 |핵심 )?내용(?:이|은)? ?(?:뭐야|뭐예요|뭔가요|뭐니|뭐죠|무엇인가요|무엇입니까)",
+        r"(?:주요 |핵심 )(?:내용|요점|사항)(?:을|를|만)? ?(?:요약|정리|설명)(?:해)? ?(?:줘|주세요|줄래)?",
+        r"(?:이게|이건|이것은|이거|이 파일은) ?(?:무슨|어떤) ?(?:문서|파일|글|책|자료|보고서|내용)(?:이야|야|"
+        r"인가요|이에요|"
+        r"예요|입니까|이지|지)",
         r"{it} ?(?:주제|요지|핵심|목차|개요|요점|주요 내용|핵심 내용|요약)(?:은|는|가|이|를|을)? ?(?:무엇인가요|"
         r"뭐야|뭔가요|뭐예요|무엇입니까|알려줘|알려주세요|보여줘|보여주세요)?",
         r"(?:어떤|무슨) ?(?:문서|파일|자료)(?:가|이|들이)? ?(?:있나요|있어|있어요|있습니까|있지|있니)",
@@ -287,11 +330,13 @@ ARABIC = Language(
     r"هذا|هذه|ذلك|كل شيء|كل هذا|(?:(?:كل|جميع|محتوى) )?(?:(?:هذا|هذه|هذين) )?(?:ال|لل|بال)?(?:مستند|وثيقة|ملف|نص|"
     r"تقرير|كتاب|مقال|مقالة|عقد|دليل|مستندات|وثائق|ملفات|نصوص)",
     (
-        r"(?:لخص|لخصي|لخصوا|اختصر|أوجز|تلخيص)(?: لي| لنا)? ?(?:محتوى )?(?:{it})?(?: باختصار| بإيجاز)?",
+        r"(?:لخص|لخصي|لخصوا|اختصر|أوجز|تلخيص)(?: لي| لنا)? ?(?:محتوى )?(?:{it})?(?: باختصار| بإيجاز|"
+        r" في .{{1,8}} (?:جمل|كلمات|نقاط|أسطر))?",
         r"(?:(?:اكتب|أعط|أعطني|أعطنا|قدم|اعمل|أنشئ|اعرض)(?: لي| لنا)? )?(?:ملخصا|ملخص|خلاصة|نظرة عامة|موجزا|موجز|"
         r"تلخيصا|فهرس)(?: (?:موجزا?|قصيرا?|مختصرا?))?(?: (?:ل|عن|من|حول|على)? ?{it})?",
         r"(?:ما|ماذا|ما هو|ما هي) (?:موضوع|محتوى|محتويات|مضمون|ملخص|فكرة) {it}",
-        r"(?:عما|عم|عمّ|عن ماذا|عن أي شيء|حول ماذا|بماذا) (?:يتحدث|تتحدث|يدور|تدور|يتكلم|تتناول) ?{it}",
+        r"(?:(?:اشرح|قل|أخبرني)(?: لي)? )?(?:عما|عم|عمّ|ما الذي|عن ماذا|عن أي شيء|حول ماذا|بماذا) (?:يتحدث|"
+        r"تتحدث|يدور|تدور|يتكلم|تتناول)(?: عنه| حوله)? ?{it}",
         r"ماذا (?:يقول|تقول|يحتوي|تحتوي|يوجد في|يتضمن|تتضمن|يتناول|تتناول|في) {it}",
         r"(?:ما (?:هي )?(?:أهم )?)?(?:النقاط|الأفكار|المواضيع) (?:الرئيسية|الأساسية|المهمة)(?: (?:في|من) {it})?",
         r"(?:ما (?:هي )?|أي |كم )(?:المستندات|الوثائق|الملفات|مستند|ملف)(?: (?:الموجودة|المتوفرة|المتاحة|لدي|التي "
@@ -304,8 +349,10 @@ HINDI = Language(
     r"टेक्स्ट|अनुबंध)",
     (
         r"(?:मुझे )?(?:{it} ?)?(?:का|की|के|को)? ?(?:संक्षेप में )?(?:एक )?(?:संक्षिप्त )?(?:संक्षेप|सारांश|सार|"
-        r"रूपरेखा|विषय सूची|अवलोकन)(?: में)?(?: (?:बताओ|बताइए|बताएं|बताएँ|दें|दो|दीजिए|लिखें|लिखो|लिखिए|बनाएं|बनाओ|"
+        r"रूपरेखा|विषय सूची|अवलोकन)(?: में)?(?: (?:दे सकते हैं|दे सकती हैं|बताओ|बताइए|बताएं|बताएँ|दें|दो|दीजिए|"
+        r"लिखें|लिखो|लिखिए|बनाएं|बनाओ|"
         r"बनाइए|करें|करो|कीजिए|प्रस्तुत करें|तैयार करें|क्या है|चाहिए))?",
+        r"{it} को (?:संक्षेप में |सारांशित )(?:करें|करो|कीजिए|कर दो|बताओ|बताइए|समझाओ|समझाइए)",
         r"{it} (?:में )?(?:किस बारे में|किसके बारे में|किस विषय (?:में|पर)|किस विषय के बारे में)(?: (?:है|हैं|बात "
         r"करता है|बताता है))?",
         r"{it} ?(?:में)? ?क्या(?:-क्या)? (?:है|हैं|लिखा है|बताया गया है|कहा गया है|कहता है|शामिल है)",

@@ -6,6 +6,11 @@ from app.domain.outline_questions import names_document, outline_subject
 
 WHOLE = {
     "en": (
+        "Can I get a summary?",
+        "In one sentence, what is this document about?",
+        "What kind of document is this?",
+        "Summarize everything I uploaded",
+        "Can you explain what this document is about?",
         "What is this document about?",
         "what's the report about",
         "What are these documents about?",
@@ -32,6 +37,10 @@ WHOLE = {
         "What topics do these files cover?",
     ),
     "de": (
+        "Worum handelt es sich bei diesem Dokument?",
+        "Fasse den Inhalt zusammen",
+        "Was ist das für ein Dokument?",
+        "Worum geht's hier?",
         "Worum geht es in dem Dokument?",
         "Worum geht es hier?",
         "Fasse das Dokument zusammen.",
@@ -44,6 +53,10 @@ WHOLE = {
         "Inhaltsverzeichnis",
     ),
     "fr": (
+        "C'est quoi ce document ?",
+        "Donne-moi les points clés",
+        "De quoi ça parle ?",
+        "De quoi s'agit-il ?",
         "Résume ce document",
         "Resume ce document.",
         "Peux-tu résumer le texte ?",
@@ -54,6 +67,9 @@ WHOLE = {
         "Quels documents ai-je ?",
     ),
     "es": (
+        "¿Me puedes resumir este documento?",
+        "Explícame de qué trata este documento",
+        "Dame los puntos principales",
         "Resume este documento",
         "¿De qué trata este documento?",
         "Hazme un resumen del informe, por favor",
@@ -64,6 +80,7 @@ WHOLE = {
     ),
     "it": ("Riassumi il documento", "Di cosa parla questo file?", "Fammi un riassunto del testo, per favore"),
     "pt": (
+        "Me fale sobre este documento",
         "Resuma este documento",
         "Do que trata este documento?",
         "Faça um resumo do arquivo, por favor",
@@ -73,6 +90,10 @@ WHOLE = {
     ),
     "nl": ("Vat het document samen", "Waar gaat dit document over?", "Geef een korte samenvatting van de tekst"),
     "ru": (
+        "Каково основное содержание документа?",
+        "Что это за документ?",
+        "Резюмируй документ в трёх предложениях",
+        "Расскажи кратко, о чём этот документ",
         "О чём этот документ?",
         "О чем этот текст?",
         "О чём говорится в этом документе?",
@@ -83,6 +104,8 @@ WHOLE = {
         "Какие документы есть?",
     ),
     "zh": (
+        "这是什么文件？",
+        "這份文件在說什麼？",
         "总结一下这个文档",
         "请总结这份文件。",
         "这个文档讲了什么？",
@@ -93,6 +116,8 @@ WHOLE = {
         "有哪些文档？",
     ),
     "ja": (
+        "この文書は何ですか？",
+        "要点を教えてください",
         "この文書を要約してください。",
         "この文書は何について書かれていますか？",
         "このファイルの内容は何ですか？",
@@ -102,14 +127,21 @@ WHOLE = {
         "どんな文書がありますか？",
     ),
     "ko": (
+        "핵심 내용을 정리해 줘",
         "이 문서를 요약해 주세요.",
         "이 문서는 무엇에 관한 것인가요?",
         "이 파일의 내용을 요약해줘",
         "요약해줘",
         "이 문서의 주제는 무엇인가요?",
         "어떤 문서가 있나요?",
+        "이 보고서는 어떤 내용을 다루고 있나요?",
+        "세 문장으로 요약해 줘",
+        "이 파일 내용이 뭐야?",
+        "이게 무슨 문서야?",
     ),
     "ar": (
+        "ما الذي يتحدث عنه هذا المستند؟",
+        "لخص المستند في ثلاث جمل",
         "لخص هذا المستند",
         "ما موضوع هذه الوثيقة؟",
         "عن ماذا يتحدث هذا الملف؟",
@@ -118,6 +150,8 @@ WHOLE = {
         "أعطني ملخصا للمستند",
     ),
     "hi": (
+        "इस दस्तावेज़ को संक्षेप में समझाओ",
+        "क्या आप इस दस्तावेज़ का सारांश दे सकते हैं?",
         "इस दस्तावेज़ का सारांश दें",
         "यह दस्तावेज़ किस बारे में है?",
         "इस फ़ाइल में क्या है?",
@@ -245,6 +279,18 @@ Quais documentos são necessários?
 ビザの申請にはどの書類が必要ですか？
 契約書には敷金について何と書かれていますか？
 비자 신청에 어떤 문서가 필요한가요?
+보고서는 어떤 형식으로 제출하나요?
+이 문서는 무슨 언어로 쓰여 있나요?
+이 계약서는 어떤 회사가 작성했나요?
+이 책은 무엇을 말하는 사람이 썼나요?
+이 자료는 무엇에 대해 세금을 내나요?
+Was ist im Preis enthalten?
+Was ist das für ein Geräusch?
+产品的主要成分是什么？
+Can I get a refund?
+Quel type de contrat est-ce ?
+会議のテーマは何ですか？
+Что это за штраф?
 ما هي المستندات المطلوبة للتأشيرة؟
 वीज़ा के लिए कौन से दस्तावेज़ चाहिए?
 """.strip().splitlines()
