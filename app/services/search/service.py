@@ -301,7 +301,7 @@ class SearchScope:
         """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first.
 
         The parts by which words are found in compounds follow; those in no chunk are left out. Blocks for some
-        milliseconds, for a pasted page longer: 0.2 s with documents in three languages.
+        milliseconds, for a pasted page half a second.
         """
         share = self.chunks / max(self.statistics.chunks, 1)
         languages = dict.fromkeys(each.language for each in self.documents)
