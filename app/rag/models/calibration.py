@@ -66,10 +66,13 @@ class Calibration:
         return self.scripts is None or (script := script_of(text)) is None or script in self.scripts
 
 
-def measured_calibration(name: str) -> Calibration:
-    """Return the calibration of an embedded model, by the embedder's name."""
-    fields = json.loads(MEASURED.read_text("utf-8"))[name]
-    return Calibration(fields["related"], fields["unrelated"], frozenset(fields["scripts"]), fields["reliable"])
+@functools.cache
+def measured_calibrations() -> Mapping[str, Calibration]:
+    """Return the calibrations of the embedded models, by the embedder's name."""
+    return {
+        name: Calibration(fields["related"], fields["unrelated"], frozenset(fields["scripts"]), fields["reliable"])
+        for name, fields in json.loads(MEASURED.read_text("utf-8")).items()
+    }
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from app.errors import EmbeddingFailed
 from app.rag.child_process import frame, import_path, module_command, read_frame
-from app.rag.models.calibration import Calibration, measured_calibration
+from app.rag.models.calibration import Calibration, measured_calibrations
 from app.rag.models.embedder import Vector
 from app.rag.models.embedding_worker import TEXTS, VECTORS
 from app.rag.models.local_models import DEFAULT, DIMENSION, LOCAL_MODELS, Encoder
@@ -43,7 +43,7 @@ class LocalEmbedder:
         self._idle_seconds = idle_seconds
         self._command = command or [*module_command(WORKER), model]
         """Of the child process."""
-        self._calibration = measured_calibration(self.name)
+        self._calibration = measured_calibrations()[self.name]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
         self._process: Process | None = None
         self._lock = asyncio.Lock()

@@ -87,10 +87,10 @@ def query_forms(query: str, languages: Collection[str | None] = (None,), *, olde
         languages: Those of the documents, of which each has the stems of its own.
         older: True if some of the documents have the terms of an older analysis.
     """
-    text = abridged(query)
+    text, among = abridged(query), analysed(languages)
 
     def forms(word: str) -> Forms:
-        stems = [stem for each in analysed(languages) for stem in stems_of(word, each)]
+        stems = [stem for each in among for stem in stems_of(word, each)]
         return tuple(dict.fromkeys([*stems, *(older_stems(word) if older else ())]))
 
     parts = [each for each in identifier_parts(text) if each not in STOP_WORDS]
@@ -110,13 +110,12 @@ def compound_forms(query: str, languages: Collection[str | None]) -> list[Forms]
     if not known & COMPOUNDING or (language not in COMPOUNDING if language else known - COMPOUNDING):
         return []
     among = min(each for each in known & COMPOUNDING if each is not None)  # all have the same parts
-    return list(
-        dict.fromkeys(
-            tuple(dict.fromkeys([part, *(stem for each in analysed(languages) for stem in stems_of(word, each))]))
-            for word in significant_words(abridged(query))
-            for part in parts_of(word, among)
-        )
-    )
+    found: dict[Forms, None] = {}
+    for word in dict.fromkeys(significant_words(abridged(query))):
+        if parts := parts_of(word, among):
+            stems = [stem for each in analysed(languages) for stem in stems_of(word, each)]
+            found.update(dict.fromkeys(tuple(dict.fromkeys([part, *stems])) for part in parts))
+    return list(found)
 
 
 def analysed(languages: Collection[str | None]) -> Collection[str | None]:

@@ -5,13 +5,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from app.db import reanalysis
+from app.db import reanalysis, reembedding
 from app.db.database import Database
 from app.db.ingestion import ClaimLost
 from app.db.ready_claims import ReadyClaim
 from app.db.reanalysis import RenewedChunk, StoredChunk
 from app.domain.language import READ_CHARACTERS, language_of
 from app.rag.chunking.identifiers import searchable_names
+from app.rag.models.calibration import measured_calibrations
+from app.rag.models.embedder import embedding_text
+from app.rag.models.local_embedder import NO_VECTOR
 from app.rag.ranking.terms import ANALYSIS, index_chunk
 from app.services.runtime.database_retry import DatabaseRetry
 from app.services.runtime.timings import Timings
@@ -63,11 +66,26 @@ class Reanalysis:
             await self._before_batch()
             position = chunks[-1].position
             for first in range(0, len(chunks), STORED_AT_ONCE):
-                renewed = await asyncio.to_thread(analyse, claim, chunks[first : first + STORED_AT_ONCE], language)
+                part = chunks[first : first + STORED_AT_ONCE]
+                renewed = await asyncio.to_thread(analyse, claim, part, language)
                 began = time.monotonic()
                 await self._retry.write(reanalysis.store_terms, claim, renewed)
+                await self._clear_vectors(claim, [each.key for each in part if has_no_meaning(claim, each)])
                 await asyncio.sleep(time.monotonic() - began)  # leaves half of the time to turns
         await self._retry.write(reanalysis.activate, claim, ANALYSIS)
+
+    async def _clear_vectors(self, claim: ReadyClaim, keys: Sequence[int]) -> None:
+        if keys and claim.embedding is not None and self._database.vectors_stored:
+            vectors = [NO_VECTOR] * len(keys)
+            await self._retry.write(
+                reembedding.store_vectors, claim, self._database.kind, keys, claim.embedding, vectors
+            )
+
+
+def has_no_meaning(claim: ReadyClaim, chunk: StoredChunk) -> bool:
+    """Return whether a chunk's vector is an embedded model's, which does not know its script: older releases had it."""
+    calibration = measured_calibrations().get(claim.embedding or "")
+    return calibration is not None and not calibration.knows(embedding_text(chunk.heading, chunk.content))
 
 
 def analyse(claim: ReadyClaim, chunks: Sequence[StoredChunk], language: str | None) -> list[RenewedChunk]:

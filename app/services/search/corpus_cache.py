@@ -124,13 +124,13 @@ class CorpusCache:
     ) -> Transaction[VectorMatrix | None]:
         if self._embedder is None:
             return None
-        before = {(each.document_id, each.generation) for each in known.documents} if known else set()
+        before = set(map(vectors_key, known.documents)) if known else set()
         blocks: dict[str, VectorBlock] = {}
         left = self._cache_bytes
         for each in documents:
             if each.embedding != self._embedder:
                 continue
-            unchanged = (each.document_id, each.generation) in before
+            unchanged = vectors_key(each) in before
             block = known.matrix.block(each.document_id) if unchanged and known and known.matrix else None
             if block is None:
                 block = vector_block((yield from search.document_vectors(each, self._embedder)))
@@ -145,6 +145,11 @@ class CorpusCache:
         self._corpora.move_to_end(owner_id)
         while self.size > self._cache_bytes and len(self._corpora) > 1:
             self._corpora.popitem(last=False)
+
+
+def vectors_key(document: SearchableDocument) -> tuple[str, int, int]:
+    """Return what changes with a document's vectors of one embedder."""
+    return document.document_id, document.generation, document.analysis
 
 
 def nearest_by_document(

@@ -44,6 +44,7 @@ MAX_VERSIONS = 4
 """Versions of one name for which rankings are made longer."""
 LARGE_SHARE = 0.1
 """Of a smaller share of a large corpus all chunks are compared: an index would pass over too many others."""
+SIMILARITY_SECONDS = 5.0
 RERANKED = 32
 """Passages that are given to a reranker."""
 
@@ -139,7 +140,7 @@ class DocumentSearch:
     async def similarities(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | None:
         """Return the cosine of each text and the query nearest to it; 0 for texts in scripts unknown to the embedder.
 
-        None without an embedder, if it fails, or if it knows the script of no query or of no text.
+        None without an embedder, if it fails or is slow, or if it knows the script of no query or of no text.
         """
         if (embedder := self._embedder) is None:
             return None
@@ -150,8 +151,9 @@ class DocumentSearch:
             if not known_queries or not known_texts:
                 return None
             embedded = [*known_queries, *(texts[place] for place in known_texts)]
-            vectors = await asyncio.gather(*(embedder.embed_query(each) for each in embedded))
-        except EmbeddingFailed as error:
+            async with asyncio.timeout(SIMILARITY_SECONDS):
+                vectors = await asyncio.gather(*(embedder.embed_query(each) for each in embedded))
+        except (EmbeddingFailed, TimeoutError) as error:
             log.warning("sentences were not embedded, and are chosen by words alone", exc_info=error)
             return None
         count = len(known_queries)
@@ -301,7 +303,7 @@ class SearchScope:
         """Return the hashed words of a query with the estimated number of chunks that have each, the rarest first.
 
         The parts by which words are found in compounds follow; those in no chunk are left out. Blocks for some
-        milliseconds, for a pasted page longer: 0.2 s with documents in three languages.
+        milliseconds, for a pasted page half a second.
         """
         share = self.chunks / max(self.statistics.chunks, 1)
         languages = dict.fromkeys(each.language for each in self.documents)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import struct
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ import pytest
 from app.db import ready_claims, reanalysis
 from app.db.database import Database
 from app.db.ready_claims import MAX_DEATHS
+from app.db.vectors import store_vectors
 from app.domain.documents import DocumentStatus
 from app.domain.ids import new_id
+from app.rag.models.calibration import measured_calibrations
 from app.rag.ranking import terms
 from app.rag.ranking.terms import ANALYSIS
 from app.services.documents.reanalysis import Reanalysis, analyse
@@ -68,6 +72,22 @@ async def test_older_document_is_renewed(database: Database, hosts: Any) -> None
     assert (await other.now(document)).status is DocumentStatus.READY
     if database.kind == "sqlite":
         await fetch_rows(database, "INSERT INTO chunk_words (chunk_words) VALUES ('integrity-check') RETURNING 1")
+
+
+async def test_vectors_in_unknown_script_are_cleared(database: Database, hosts: Any) -> None:
+    """Vectors that the default model has made of a script that it does not know are zeros afterwards, as now."""
+    one = await hosts(None)
+    await one.ready(await one.upload(RUSSIAN))
+    await one.die()
+    await outdate(database)
+    keys = [row[0] for row in await fetch_rows(database, "SELECT chunk_key FROM chunks")]
+    [name] = [name for name, each in measured_calibrations().items() if not each.knows(SENTENCE)]
+    await database.write(store_vectors, database.kind, keys, name, [struct.pack("<384f", *[0.5] * 384)] * len(keys))
+    await fetch_rows(database, f"UPDATE documents SET embedding = '{name}' RETURNING 1")
+    assert await Reanalysis(database, one.process_id, Timings(), functools.partial(asyncio.sleep, 0)).run()
+    written = "hex(vector)" if database.kind == "sqlite" else "vector::text"
+    [(vector,)] = await fetch_rows(database, f"SELECT DISTINCT {written} FROM chunk_vectors")
+    assert set(vector) <= set("[0,]")
 
 
 async def test_half_renewed_document_is_found(database: Database, hosts: Any) -> None:

@@ -345,6 +345,18 @@ async def test_sentences_in_unknown_scripts(sqlite_template) -> None:
         await database.close()
 
 
+class SlowEmbedder(Directions):
+    """An embedder that has too much work."""
+
+    async def embed_query(self, text: str) -> bytes:
+        raise TimeoutError
+
+
+async def test_slow_comparison_leaves_words(database: Database) -> None:
+    """Sentences that are not embedded in time are chosen by words alone."""
+    assert await DocumentSearch(database, SlowEmbedder()).similarities(["cat"], ["feline"]) is None
+
+
 class LengthReranker:
     """A reranker that prefers long passages, or fails."""
 
