@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from app.rag.extraction.blocks import BlockKind, BlockWriter, TextBlocks, single_line, table_row
@@ -252,11 +251,16 @@ class PageReader:
         caption = node.css_first("caption")
         if caption is not None:
             self._writer.add(BlockKind.PARAGRAPH, single_line(flat_text(caption)), introduces=True)
-        lines = self._writer.within_limits(grid(rows, cell_text))
-        first = list(islice(lines, COMPARED_ROWS))
-        header = header_of(rows[:COMPARED_ROWS], first)
-        text = "\n".join(filter(None, map(table_row, chain(first, lines))))
-        self._writer.add(BlockKind.TABLE, text, header=table_row(header))
+        first: list[Sequence[str]] = []
+        lines: list[str] = []
+        try:
+            for cells in self._writer.within_limits(grid(rows, cell_text)):
+                if len(first) < COMPARED_ROWS:
+                    first.append(cells)
+                lines.append(table_row(cells))
+        finally:  # the rows before a limit are kept
+            header = header_of(rows[:COMPARED_ROWS], first) if first else []
+            self._writer.add(BlockKind.TABLE, "\n".join(filter(None, lines)), header=table_row(header))
 
 
 def cell_text(cell: LexborNode) -> str:
