@@ -13,6 +13,8 @@ from app.rag.extraction.blocks import Scope
 
 LABEL_CHARACTERS = 80
 MAX_DEPTH = 8
+HEAD_LINES = 60
+"""Of a definition before its body, such as those of its parameters."""
 PYTHON = re.compile(r"[ \t]*(?:async[ \t]+)?(?:(?:def|class)[ \t]+)[\w.]+")
 RUBY = re.compile(r"[ \t]*(?:(?:private|public|protected)[ \t]+)?(?:def|class|module)[ \t]+[\w.:?!<=\[\]]+")
 LUA = re.compile(r"[ \t]*(?:local[ \t]+)?function[ \t]+[\w.:]+[ \t]*\(|[ \t]*(?:defmodule|defp?)[ \t]+[\w.?!]+")
@@ -135,7 +137,7 @@ def end_by_braces(lines: list[Line], place: int) -> int | None:
         if index > place and not opened and not (brackets > 0 or CONTINUED.match(line)):
             return None
         head, brace, _ = line.partition("{")
-        if not opened and ";" in head:
+        if not opened and (";" in head or index - place >= HEAD_LINES):
             return None
         opened = opened or bool(brace)
         brackets += line.count("(") - line.count(")")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 NEVER_READ = "script, style, template, svg, math annotation, iframe, object, canvas, rt, rp, rtc, datalist"
-HIDDEN = '[hidden]:not([hidden="until-found"]), [style*="display:none"], [style*="display: none"]'
+HIDDEN = '[hidden]:not([hidden="until-found"])'
+HIDDEN_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 OFFERED_BUTTONS = ", ".join(
     f"{each} button" for each in ("h1", "h2", "h3", "h4", "h5", "h6", "dt", "summary", "legend", "th", "td", "label")
 )
@@ -57,6 +58,7 @@ def remove_unread(page: LexborHTMLParser, *, noscript: bool) -> None:
 def remove_hidden(page: LexborHTMLParser) -> None:
     """Remove what a browser does not show, and short text that screen readers leave out."""
     remove(page, HIDDEN)
+    remove(page, "[style]", lambda node: HIDDEN_STYLE.search(node.attributes.get("style") or "") is not None)
     remove(page, '[aria-hidden="true"]', lambda node: len(node.text()) <= HIDDEN_COPY_CHARACTERS)
 
 

@@ -14,17 +14,20 @@ DIGITS = 6
 
 PAGES = (
     "page pg p pag pág pagina página seite s blatt blz bladzijde sida side sivu strona strana str oldal sayfa "
-    "trang halaman folio σελίδα σελ страница стр с лист сторінка صفحة الصفحة ص صفحه पृष्ठ पृ पेज หน้า עמוד"
+    "trang halaman hal stranica stranka stránka hoja folha feuille lehekülg lk lpp puslapis psl folio σελίδα σελ "
+    "страница стр с лист сторінка صفحة الصفحة ص صفحه पृष्ठ पृ पेज หน้า עמוד"
 )
 PAGE_WORDS = frozenset(PAGES.split())
-OF = "of von aus de del sur di van da do din av af z ze od из з من از का के की में से จาก מתוך"
+OF = "of von aus de del sur di van da do din av af z ze od dari από trên iš от из з من از का के की में से จาก מתוך"
 OF_WORDS = frozenset(OF.split())
+FILLERS = frozenset({"no", "nr", "num"})
+"""Words between a word for a page and its number."""
 CJK_PAGE = re.compile(r"页|頁|ページ|페이지|쪽|面|면")
 CJK_WORDS = re.compile(r"(?:页|頁|ページ|페이지|쪽|面|면|第|共|中|之|的|全|总|總|計|计|目|の|중|총|의|전체|제)+")
 COUNT_ONLY = re.compile(r"[共全总總計计총]|전체")
 """Marks a count of pages where the line has a single number."""
 NUMBER = re.compile(r"\d+")
-DECORATION = r"\s\-\u2010-\u2015\u2212~\u00b7\u2022\u2219*\[\]()<>\u00ab\u00bb\u2039\u203a{}|/,.:;\u3001\u3002_="
+DECORATION = r"\s#\-\u2010-\u2015\u2212~\u00b7\u2022\u2219*\[\]()<>\u00ab\u00bb\u2039\u203a{}|/,.:;\u3001\u3002_="
 SEPARATORS = re.compile(rf"[\d{DECORATION}]+")
 DASHES = re.compile(r"[-\u2010-\u2015\u2212~\u00b7\u2022*_= ]+|[\[<\u00ab\u2039{|]\s*|\s*[\]>\u00bb\u203a}|]")
 ROMAN = re.compile(r"(?=[ivxlc])c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})")
@@ -66,7 +69,7 @@ def parse_page_number(line: str) -> PageNumber | None:
     named = False
     for word in words:
         cjk = CJK_WORDS.fullmatch(word)
-        if cjk is None and word not in PAGE_WORDS and word not in OF_WORDS:
+        if cjk is None and word not in PAGE_WORDS | OF_WORDS | FILLERS:
             return None
         named = named or (CJK_PAGE.search(word) is not None if cjk else word in PAGE_WORDS)
     if len(numbers) == 1:

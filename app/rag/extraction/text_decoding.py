@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 
 from app.rag.extraction.blocks import leading_words, normalize_text
 from app.rag.extraction.errors import TOO_MUCH_TEXT, ExtractionError
@@ -64,6 +65,11 @@ NOT_ASCII = re.compile(rb"[\x80-\xff\x1b]|~\{")
 SAMPLE_BYTES = 60_000
 SHORT_BYTES = 60
 """Of a sample in which an error shows that the detected encoding is wrong."""
+HAN = re.compile("[\u4e00-\u9fff]")
+EASTERN = ("cp1250", "iso8859-2", "cp1257", "iso8859-13")
+EASTERN_CONFIDENCE, EASTERN_RATIO = 0.08, 1.5
+CHINESE_RATIO = 0.4
+"""Names in Chinese letters in a Korean text reach a fourth, Chinese words in an English text two fifths and more."""
 OTHER_SCRIPT = re.compile(r"[^\x00-\u036f\u1e00-\u20ff]+")
 FEW_MARKS = 3
 """Characters of a text outside of ASCII that are too few for statistics."""
@@ -156,15 +162,30 @@ def detected_encoding(content: bytes) -> str:
     sample = sample_of(content)
     if is_utf8_with_errors(sample):
         return "utf-8"
-    if is_plainly_western(sample):
+    found = chardet.detect_all(sample, compat_names=False, include_encodings=DETECTED)
+    confidences = {each["encoding"] or "": each["confidence"] for each in reversed(found)}
+    if is_plainly_western(sample) and not is_eastern(confidences):
         return "cp1252"
-    for found in chardet.detect_all(sample, compat_names=False, include_encodings=DETECTED):
-        name = found["encoding"] or "cp1252"
-        encoding = SUPERSETS.get(codecs.lookup(name).name, name)
+    for name in reversed(confidences):
+        encoding = SUPERSETS.get(codecs.lookup(name).name, name) if name else "cp1252"
         text = sample.decode(encoding, "replace")
+        if encoding == "cp949" and HAN.search(text) and is_chinese(confidences):
+            return "gb18030"
         if not mixes_scripts(text) and (len(sample) > SHORT_BYTES or "\ufffd" not in text):
             return encoding
     return "cp1252"
+
+
+def is_eastern(confidences: Mapping[str, float]) -> bool:
+    """Return whether a Latin encoding of Eastern Europe is far more probable than Windows-1252."""
+    highest = max(confidences.values(), default=0.0)
+    eastern = max((confidences.get(each, 0.0) for each in EASTERN), default=0.0)
+    return eastern == highest >= max(EASTERN_CONFIDENCE, EASTERN_RATIO * confidences.get("cp1252", 0.0))
+
+
+def is_chinese(confidences: Mapping[str, float]) -> bool:
+    """Return whether what may be Korean with Chinese characters is as probably Chinese."""
+    return confidences.get("gb18030", 0.0) >= CHINESE_RATIO * confidences.get("cp949", 0.0)
 
 
 def sample_of(content: bytes) -> bytes:

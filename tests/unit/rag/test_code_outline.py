@@ -113,3 +113,10 @@ def test_code_chunks_have_their_scopes() -> None:
 def test_broken_code(source: str, name: str) -> None:
     """Code that is no code of its language has some scopes or none."""
     assert all(0 <= each.start < each.end <= len(source) for each in find_scopes(source, name))
+
+
+def test_definitions_that_never_begin() -> None:
+    """The lines before a body are limited, or a file of open brackets would take quadratic time."""
+    parameters = "".join(f"    int a{n},\n" for n in range(20))
+    assert len(find_scopes(f"int f(\n{parameters}    int b) {{\n}}\n", "a.c")) == 1
+    assert find_scopes("int f(\n" * 20_000, "a.c") == []

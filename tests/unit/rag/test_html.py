@@ -42,6 +42,7 @@ def test_list_numbers(source: str, text: str) -> None:
         ("<tr><td>a<td rowspan=2 colspan=2>x<td>1<tr><td>b<td>2", "a | x | x | 1\nb | x | x | 2"),
         ("<tr><td rowspan=2>a<td>b<tr><td rowspan=2>c<tr><td>d", "a | b\na | c\nd | c"),
         ("<tr><td rowspan=x>a<td colspan=-1>b", "a | b"),
+        ("<tr><td>Steps<td><ol start=3><li>Mix<li>Bake</ol><ul><li>x</ul>", "Steps | 3. Mix 4. Bake x"),
     ],
 )
 def test_cells_over_rows_and_columns(rows: str, text: str) -> None:
@@ -65,6 +66,12 @@ def test_table_headers(head: str, header: str) -> None:
     chunks = read(f"<table>{head}{rows}</table>").chunks
     assert len(chunks) > 2
     assert {each.heading for each in chunks[1:]} == {header}
+
+
+@pytest.mark.parametrize("style", ["display:none", "color: red; DISPLAY : none !important", ";display: none;"])
+def test_hidden_text(style: str) -> None:
+    """Text that its style hides is not read."""
+    assert read(f'<p style="{style}">secret</p><p style="display: block">Shown.</p>').text == "Shown."
 
 
 def test_header_below_a_title() -> None:

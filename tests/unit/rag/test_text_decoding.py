@@ -92,6 +92,22 @@ def test_few_odd_bytes_are_western(content: bytes, text: str) -> None:
     assert decoded(content) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Okres gwarancji wynosi dwa lata. Nabywca powinien zarejestrować produkt w ciągu miesiąca.", "cp1250"),
+        ("Jamstveni rok je dvije godine, a kupac mora registrirati proizvod, što će biti kratko.", "iso-8859-2"),
+        ("Smlouva o nájmu bytu č. 17", "cp1250"),
+        ("The 保修期 is 两年 and 客户 must register.", "gb18030"),
+        ("대한민국 헌법 第一條", "euc-kr"),
+        ("We met José and María in Málaga.", "cp1252"),
+    ],
+)
+def test_few_letters_of_other_encodings(text: str, encoding: str) -> None:
+    """Few letters outside of ASCII are read in the encoding whose language is far more probable."""
+    assert decode_text(text.encode(encoding), Limits()) == text
+
+
 def test_utf8_with_an_error() -> None:
     """UTF-8 with a broken character stays UTF-8, also where the error is far behind."""
     assert decoded(TEXTS["ru"].encode() + b"\xff.") == TEXTS["ru"] + "�."

@@ -257,10 +257,10 @@ class PageReader:
             for cells in self._writer.within_limits(grid(rows, cell_text)):
                 if len(first) < COMPARED_ROWS:
                     first.append(cells)
-                lines += filter(None, (table_row(cells),))
-        finally:
-            header = header_of(rows[:COMPARED_ROWS], first)
-            self._writer.add(BlockKind.TABLE, "\n".join(lines), header=table_row(header))
+                lines.append(table_row(cells))
+        finally:  # the rows before a limit are kept
+            header = header_of(rows[:COMPARED_ROWS], first) if first else []
+            self._writer.add(BlockKind.TABLE, "\n".join(filter(None, lines)), header=table_row(header))
 
 
 def cell_text(cell: LexborNode) -> str:
@@ -268,12 +268,18 @@ def cell_text(cell: LexborNode) -> str:
 
 
 def flat_text(node: LexborNode) -> str:
-    """Return all text within a node, with blanks where a block begins or ends."""
+    """Return all text within a node, with the numbers of its lists, and blanks where a block begins or ends."""
     parts: list[str] = []
+    lists: dict[int, OpenList] = {}
     for each in node.traverse(include_text=True):
         previous = each.prev
         if each.tag in BLOCKS or (previous is not None and previous.tag in BLOCKS):
             parts.append(" ")
+        if each.tag == "li" and each.parent is not None and each.parent.tag == "ol":
+            owner = each.parent
+            numbers = lists[owner.mem_id] if owner.mem_id in lists else OpenList.of(owner)
+            lists[owner.mem_id] = numbers
+            parts.append(numbers.marker(each))
         if each.is_text_node:
             parts.append(each.text_content or "")
     return "".join(parts)
