@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import regex
@@ -27,7 +28,7 @@ PREFIX = (
 )
 NUMBER = rf"{PREFIX}\^?\d{{1,20}}"
 RANGE = rf"{SPACE}(?:{DASH}|{GAP}(?:{any_of(RANGE_WORDS)}){GAP}){SPACE}"
-ITEM = rf"(?P<item>{NUMBER}(?:{RANGE}{NUMBER})?)"
+ITEM = rf"(?P<item>{NUMBER}(?:{RANGE}\^?\d{{1,20}})?)"
 SOURCE = r"(?:(?::\d{1,4})?†[^\[\]【】［］\n]{0,80})?"
 """The source that OpenAI's models write behind a number: `†source`, `:0†report.pdf`, `†L3-L9`."""
 CONJUNCTION = rf"(?:{GAP}(?:{any_of(CONJUNCTIONS)}){GAP}|{SPACE}[{ATTACHED}]{SPACE})"
@@ -36,13 +37,19 @@ PAGES = rf"(?:{SPACE},{SPACE}(?:{any_of(PAGE_LABELS)}){SPACE}\.?{SPACE}\d{{1,4}}
 LIST = rf"{ITEM}{SOURCE}(?:{SEPARATOR}{ITEM}{SOURCE})*{PAGES}"
 OPEN, CLOSE = r"[\[［【]", r"[\]］】]"
 NESTED = rf"{OPEN}{SPACE}{LIST}{SPACE}{CLOSE}"
-GROUP = regex.compile(
-    rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE}|{PREFIX})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*){SPACE}{CLOSE}",
-    regex.IGNORECASE | regex.VERSION1,
+GROUP = (
+    rf"{OPEN}{SPACE}(?:{LIST}|(?:{LIST}{SPACE}|{PREFIX})?{NESTED}(?:(?:{SEPARATOR}|{SPACE})(?:{NESTED}|{LIST}))*)"
+    rf"{SPACE}{CLOSE}"
 )
 SINGLE = regex.compile(r"\[([1-9][0-9]{0,2})\]")
 PLAIN = regex.compile(r"\[[\d \t,;\[\]-]*\]")
 MATRIX = regex.compile(r"\[[ \t]*\[[^\]]*,")
+
+
+@functools.cache
+def group_pattern() -> regex.Pattern[str]:
+    """Return the compiled grammar; the first call takes some 0.3 s, which not every process needs."""
+    return regex.compile(GROUP, regex.IGNORECASE | regex.VERSION1)
 
 
 class Group(NamedTuple):
@@ -75,7 +82,7 @@ def match_group(text: str, position: int) -> Group | None:
     """
     if single := SINGLE.match(text, position):  # the usual form is read without the whole grammar
         return Group(single[0], (int(single[1]),))
-    found = GROUP.match(text, position, position + GROUP_CHARACTERS, partial=True)
+    found = group_pattern().match(text, position, position + GROUP_CHARACTERS, partial=True)
     if found is None:
         return None
     if found.partial:

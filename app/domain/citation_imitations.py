@@ -5,13 +5,13 @@ from __future__ import annotations
 import regex
 
 from app.domain.citation_contexts import LOOKAHEAD, is_index, is_operand, is_vector
-from app.domain.citation_groups import GROUP, match_group
+from app.domain.citation_groups import OPENINGS, group_pattern, match_group
 from app.domain.citations import CitationFilter, without_marks
 from app.domain.reply_markup import TAIL_CHARACTERS
 
 FENCED = r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
 SPAN = r"(?<!`)(?P<run>`+)[^`\n]+(?P=run)(?!`)"
-CODE_OR_GROUP = regex.compile(rf"(?P<code>(?ms:{FENCED})|{SPAN})|{GROUP.pattern}", GROUP.flags)
+CODE_OR_OPENING = regex.compile(rf"(?P<code>(?ms:{FENCED})|{SPAN})|[{regex.escape(OPENINGS)}]", regex.VERSION1)
 HARMLESS = str.maketrans("`~<$", "'-\u2039\uff04")
 PARENTHESES = str.maketrans("[]【】［］", "()()()")
 
@@ -21,13 +21,20 @@ def without_imitations(text: str) -> str:
 
     A model that repeats them then cites nothing. Code stays: fences, spans, indices, vectors, and rows of numbers.
     """
-    return CODE_OR_GROUP.sub(_in_parentheses, text) if "[" in text or "【" in text or "［" in text else text
+    if not any(each in text for each in OPENINGS):
+        return text
+    parts: list[str] = []
+    end = 0
+    while found := CODE_OR_OPENING.search(text, end):
+        bracket = None if found["code"] else group_pattern().match(text, found.start())
+        parts.append(text[end : found.start()])
+        parts.append(found[0] if bracket is None else _in_parentheses(bracket))
+        end = found.end() if bracket is None else bracket.end()
+    return "".join((*parts, text[end:]))
 
 
 def _in_parentheses(found: regex.Match[str]) -> str:
     bracket: str = found[0]
-    if found["code"]:
-        return bracket
     group = match_group(bracket, 0)
     before = found.string[max(0, found.start() - TAIL_CHARACTERS) : found.start()].rpartition("\n")[2]
     after = found.string[found.end() : found.end() + LOOKAHEAD].partition("\n")[0]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from app.domain.citation_contexts import LOOKAHEAD, is_index, is_operand, is_vector
-from app.domain.citation_groups import GROUP, GROUP_CHARACTERS, OPENINGS, Group, IncompleteGroup, match_group
+from app.domain.citation_groups import GROUP_CHARACTERS, OPENINGS, Group, IncompleteGroup, group_pattern, match_group
 from app.domain.documents import Citation
 from app.domain.reply_scanner import HELD_CHARACTERS, ReplyScanner, Step
 
@@ -135,7 +135,7 @@ class CitationFilter(ReplyScanner):
 
 def is_address(text: str) -> bool:
     """Return whether a line is all that a link can be defined by, with or without the marks in it."""
-    return any(ADDRESS.fullmatch(each) for each in (text, GROUP.sub("", text)))
+    return any(ADDRESS.fullmatch(each) for each in (text, group_pattern().sub("", text)))
 
 
 def definable_label(group: Group, before: str) -> str | None:

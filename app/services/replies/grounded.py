@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
+from app.domain.citation_groups import group_pattern
 from app.domain.citations import CitationFilter
 from app.domain.evidence import Evidence
 from app.domain.grounded_prompt import build_grounded_prompt
@@ -42,6 +44,7 @@ class GroundedGenerator:
             UnknownModel: the provider is no longer configured.
         """
         cites = self._router.catalog[run.resolved.provider].cites
+        await asyncio.to_thread(group_pattern)  # its first call is too long for the event loop
         evidence = await self.passages.select(run, retrieval_request, history, cites=cites)
         run.stream.set_retrieval(evidence.retrieval)
         answer = evidence.canned_answer
