@@ -21,7 +21,7 @@ from tests.support.stored import execute
 PIECE = "Ω" * 10_000
 PIECES = 200
 READERS = 40
-BYTES_PER_READER = len(PIECE.encode()) * PIECES // 2
+BYTES_PER_READER = len(PIECE.encode()) * PIECES * 3 // 4
 """Far more than a connection's buffers, and half of the size of a copy of the reply for each reader."""
 
 
