@@ -22,7 +22,7 @@ PIECE = "Ω" * 10_000
 PIECES = 200
 READERS = 40
 BYTES_PER_READER = len(PIECE.encode()) * PIECES * 3 // 4
-"""Far more than a connection's buffers, and half of the size of a copy of the reply for each reader."""
+"""Far more than a connection's buffers, less than a copy of the reply for each; the turn itself takes some 60 MB."""
 
 
 @contextlib.asynccontextmanager
