@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, not_, or_, update
+from sqlalchemy import and_, bindparam, case, not_, or_, select, update
 
 from app.db.expressions import parameter
 from app.db.ingestion import ClaimLost
-from app.db.models import DocumentRow
+from app.db.models import ChunkRow, DocumentRow
 from app.db.predicates import claimed, stalled
 from app.db.transaction import Transaction, execute, fetch_one
 from app.domain.documents import DocumentStatus
 
 MAX_DEATHS = 3
 """Processes that may die in a row while they renew a document, before it keeps what it has."""
+BATCH = 32
+"""Chunks that are renewed together."""
 
 CLAIMED = claimed(DocumentStatus.READY)
 READY = DocumentRow.status == DocumentStatus.READY
@@ -48,6 +50,16 @@ CLAIM = (
 )
 RESET_DEATHS = update(DocumentRow).where(CLAIMED).values(deaths=0).returning(DocumentRow.document_id)
 RELEASE = update(DocumentRow).where(CLAIMED).values(process_id=None)
+NEXT_CHUNKS = (
+    select(ChunkRow.chunk_key, ChunkRow.position, ChunkRow.heading, ChunkRow.content)
+    .where(
+        ChunkRow.document_id == bindparam("document_id"),
+        ChunkRow.generation == bindparam("generation"),
+        ChunkRow.position > bindparam("position"),
+    )
+    .order_by(ChunkRow.position)
+    .limit(BATCH)
+)
 
 
 class ReadyClaim(NamedTuple):

@@ -15,11 +15,8 @@ from sqlalchemy import bindparam, func, select, update
 from app.db import ready_claims
 from app.db.documents import BUMP_VERSION
 from app.db.models import ChunkRow, DocumentRow, DocumentTextRow
-from app.db.ready_claims import CLAIMABLE, CLAIMED, ReadyClaim, require_claim
+from app.db.ready_claims import CLAIMABLE, CLAIMED, NEXT_CHUNKS, ReadyClaim, require_claim
 from app.db.transaction import Transaction, execute, fetch_value
-
-BATCH = 32
-"""Chunks that are read together."""
 
 OUTDATED = (
     select(DocumentRow.document_id)
@@ -32,16 +29,6 @@ BEGINNING = select(func.substr(DocumentTextRow.content, 1, bindparam("length")))
 )
 STORE_LANGUAGE = (
     update(DocumentRow).where(CLAIMED).values(language=bindparam("language")).returning(DocumentRow.document_id)
-)
-NEXT_CHUNKS = (
-    select(ChunkRow.chunk_key, ChunkRow.position, ChunkRow.heading, ChunkRow.content)
-    .where(
-        ChunkRow.document_id == bindparam("document_id"),
-        ChunkRow.generation == bindparam("generation"),
-        ChunkRow.position > bindparam("position"),
-    )
-    .order_by(ChunkRow.position)
-    .limit(BATCH)
 )
 STORE_TERMS = (
     update(ChunkRow)

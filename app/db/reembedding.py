@@ -18,11 +18,8 @@ from app.db.database import Kind
 from app.db.documents import BATCH_CHUNKS, BUMP_VERSION
 from app.db.expressions import parameter
 from app.db.models import ChunkRow, ChunkVectorRow, DocumentRow
-from app.db.ready_claims import CLAIMABLE, CLAIMED, LEFT_BEHIND, ReadyClaim, require_claim
+from app.db.ready_claims import CLAIMABLE, CLAIMED, LEFT_BEHIND, NEXT_CHUNKS, ReadyClaim, require_claim
 from app.db.transaction import Transaction, execute, fetch_value
-
-BATCH = 32
-"""Chunks that are embedded together."""
 
 EMBEDDER = parameter(DocumentRow.embedding, "embedder")
 OUTDATED = (
@@ -37,16 +34,6 @@ OUTDATED = (
     .limit(1)
 )
 LOCK = update(DocumentRow).where(CLAIMED).values(process_id=DocumentRow.process_id).returning(DocumentRow.document_id)
-NEXT_CHUNKS = (
-    select(ChunkRow.chunk_key, ChunkRow.position, ChunkRow.heading, ChunkRow.content)
-    .where(
-        ChunkRow.document_id == bindparam("document_id"),
-        ChunkRow.generation == bindparam("generation"),
-        ChunkRow.position > bindparam("position"),
-    )
-    .order_by(ChunkRow.position)
-    .limit(BATCH)
-)
 ACTIVATE = (
     update(DocumentRow)
     .where(CLAIMED)

@@ -131,7 +131,7 @@ async def test_uploads_precede_batches(database: Database, hosts: Any) -> None:
     assert [[each[:2] for each in batch] for batch in batches] == [[(0, "ru")]] * 2
     assert not await renewing.run()
     assert await Reanalysis(database, one.process_id, Timings(), ingest_new).run()
-    assert (document.chunk_count or 0) > reanalysis.BATCH
+    assert (document.chunk_count or 0) > ready_claims.BATCH
     assert await fetch_rows(database, STATE) == [(ANALYSIS, "ru", None)]
 
 
