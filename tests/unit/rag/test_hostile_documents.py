@@ -186,6 +186,11 @@ async def test_too_many_columns(reader):
     assert await failure_of(reader, f"{names}\n1,2".encode(), CSV) == errors.TOO_MANY_COLUMNS
 
 
+async def test_too_many_cells_below_a_title(reader):
+    """Cells are counted before the title above them is kept."""
+    assert await failure_of(reader, b"Prices\n" + b"a,b,c\n" * 1_000_001, CSV) == errors.TOO_MANY_CELLS
+
+
 ELEMENTS, COLUMNS, CELLS = errors.TOO_MANY_ELEMENTS, errors.TOO_MANY_COLUMNS, errors.TOO_MANY_CELLS
 DEEP, CPU, MEMORY = errors.TOO_DEEP, errors.OUT_OF_CPU, errors.OUT_OF_MEMORY
 

@@ -39,6 +39,9 @@ def read_csv(content: bytes, limits: Limits, _report: ReportProgress, options: R
     dialect, start = detect_dialect(text)
     text = text[start:]
     writer = BlockWriter(limits)
+    row_count = cell_count = 0
+    for each in writer.within_limits(parse_rows(text, dialect)):
+        row_count, cell_count = row_count + 1, cell_count + len(each)
     first = list(islice(parse_rows(text, dialect), SAMPLE_ROWS))
     titles, headed = find_header(first)
     for row in first[:titles]:
@@ -46,9 +49,6 @@ def read_csv(content: bytes, limits: Limits, _report: ReportProgress, options: R
     header = first[titles] if headed else []
     if any(len(single_line(each)) > LABEL_CHARACTERS for each in header):
         writer.add(BlockKind.PARAGRAPH, table_row(header), introduces=True)
-    row_count = cell_count = 0
-    for each in writer.within_limits(parse_rows(text, dialect)):
-        row_count, cell_count = row_count + 1, cell_count + len(each)
     labels = unique_labels(header)
     rows = islice(parse_rows(text, dialect), titles, None)
     if header and len(text) + row_count * sum(len(each) + 3 for each in labels) <= limits.characters // 2:
