@@ -10,21 +10,24 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
 from tests.support.documented import documented
+from tests.support.forked import ForkedProcess
 from tests.support.parley_client import ParleyClient
 
 PARLEY = (str(Path(sys.executable).with_name("parley")),)
 UVICORN = (sys.executable, "-m", "uvicorn")
 SERVE = (*PARLEY, "serve", "--port", "0")
+"""The installed command, for tests of the start itself; others are served by forks."""
 
 GONE = {0, -signal.SIGTERM}
 """Exit statuses of a terminated process: of its own, or of the signal after everything is closed."""
@@ -42,6 +45,9 @@ ADDRESS = re.compile(r"Uvicorn running on (http://[\w.:\[\]]+)")
 GUARD = 'read -r _; kill -KILL "-$1"'
 
 
+Running = TypeVar("Running", bound="subprocess.Popen[str] | ForkedProcess")
+
+
 class DidNotStart(RuntimeError):
     """The process ended or took too long before it served; the message has its log."""
 
@@ -49,7 +55,7 @@ class DidNotStart(RuntimeError):
 class Parley:
     """A serving process with its log and a client."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | ForkedProcess) -> None:
         self.process = process
         self.lines: list[str] = []
         """Lines of standard error."""
@@ -141,16 +147,23 @@ class Parley:
 @contextlib.asynccontextmanager
 async def parley_process(
     directory: Path,
-    command: Sequence[str] = SERVE,
+    command: Sequence[str] | None = None,
     *,
     account: Mapping[str, Any] | None = None,
     **settings: object,
 ) -> AsyncIterator[Parley]:
     """Start a serving process in a directory, and kill what is left of it at the end.
 
-    `settings` are named as in `Settings`; `account` holds the options of `subprocess.Popen` for another user.
+    Without a `command` it is a fork that runs `parley serve`. `settings` are named as in `Settings`; `account` holds
+    the options of `subprocess.Popen` for another user.
     """
-    with guarded(launched(directory, command, settings, account or {})) as process:
+    if command is None and account is None:
+        started: subprocess.Popen[str] | ForkedProcess = ForkedProcess(
+            SERVE[1:], directory, environment(directory, settings)
+        )
+    else:
+        started = launched(directory, command or SERVE, settings, account or {})
+    with guarded(started) as process:
         parley = Parley(process)
         try:
             await parley.serving()
@@ -179,9 +192,11 @@ def launched(
 
 
 async def parley_command(
-    directory: Path, *arguments: str, command: Sequence[str] = PARLEY, **settings: object
+    directory: Path, *arguments: str, command: Sequence[str] | None = None, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of Parley; return its exit status and both outputs."""
+    """Run a command of Parley, without a `command` in a fork; return its exit status and both outputs."""
+    if command is None:
+        return await asyncio.to_thread(run_fork, arguments, directory, environment(directory, settings))
     return await asyncio.to_thread(
         subprocess.run,
         (*command, *arguments),
@@ -195,6 +210,22 @@ async def parley_command(
     )
 
 
+def run_fork(
+    arguments: Sequence[str], directory: Path, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of Parley in a fork, as `subprocess.run` does."""
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        guarded(ForkedProcess(arguments, directory, variables, output.fileno())) as process,
+    ):
+        assert process.stderr is not None
+        with process.stderr as lines:
+            errors = lines.read()
+        status = process.wait(COMMAND_SECONDS)
+        output.seek(0)
+        return subprocess.CompletedProcess(arguments, status, output.read(), errors)
+
+
 def environment(home: Path, settings: Mapping[str, object]) -> dict[str, str]:
     """Return the environment of a process: the settings, and the variables that every process needs."""
     given = {name.upper(): str(value) for name, value in settings.items()}
@@ -202,7 +233,7 @@ def environment(home: Path, settings: Mapping[str, object]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def guarded(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+def guarded(process: Running) -> Iterator[Running]:
     """Kill a process and its workers even if the test run is killed."""
     guard = subprocess.Popen(
         ["sh", "-c", GUARD, "sh", str(process.pid)],

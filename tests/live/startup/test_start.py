@@ -16,7 +16,7 @@ from app.db import schema
 from app.db.models import MessageRow, ProcessRow
 from tests.support.files import file_names
 from tests.support.postgres import PostgresCluster
-from tests.support.process import UVICORN, parley_command, parley_process
+from tests.support.process import PARLEY, SERVE, UVICORN, parley_command, parley_process
 from tests.support.stored import count_rows, execute
 from tests.support.wire import exchanged
 
@@ -29,7 +29,7 @@ async def start_four(directory: Path, url: str) -> None:
     """Start four processes at once on an empty database and check its schema and leases."""
     async with contextlib.AsyncExitStack() as stack:
         settings: dict[str, Any] = {"database_url": url, "llm_provider": "scripted"}
-        starts = [stack.enter_async_context(parley_process(directory, **settings)) for _ in range(4)]
+        starts = [stack.enter_async_context(parley_process(directory, SERVE, **settings)) for _ in range(4)]
         for parley in await asyncio.gather(*starts):
             await parley.client.create_conversation(message="Hello")
             assert {line["level"] for line in parley.log} == {"info"}
@@ -138,7 +138,7 @@ async def test_uvicorn_shows_no_secrets(tmp_path: Path, given: dict[str, str]) -
 async def test_migrate_twice(tmp_path: Path) -> None:
     """`parley migrate` creates the schema and prints its revision; a second run changes nothing."""
     for _ in range(2):
-        migrated = await parley_command(tmp_path, "migrate")
+        migrated = await parley_command(tmp_path, "migrate", command=PARLEY)
         assert (migrated.returncode, migrated.stdout) == (0, f"schema {schema.HEAD}\n")
     assert (tmp_path / "data" / "parley.db").is_file()
 
@@ -146,7 +146,7 @@ async def test_migrate_twice(tmp_path: Path) -> None:
 async def test_version(tmp_path: Path) -> None:
     """`parley version` and `parley --version` print the release without reading settings."""
     for argument in ("version", "--version"):
-        printed = await parley_command(tmp_path, argument, port="eighty")
+        printed = await parley_command(tmp_path, argument, command=PARLEY, port="eighty")
         assert (printed.returncode, printed.stdout) == (0, f"{VERSION}\n")
 
 
