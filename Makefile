@@ -16,8 +16,9 @@ install: .venv/.installed
 
 # Files go to WORKERS processes, each with a PostgreSQL of its own: one more than there usually are cores, since many
 # tests wait. One file or test is run without them: `.venv/bin/python -m pytest tests/unit/domain/test_storable_text.py`.
+# Bytecode is kept even where the environment says otherwise, or each process would compile all modules again.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What is marked for it, then histories of clients, kills and drains for SOAK_SECONDS each; HISTORY_SEED repeats one.
 soak: .venv/.installed-dev

@@ -67,3 +67,9 @@ def pattern_of(path: str) -> re.Pattern[str]:
 def documented() -> Documented:
     """Return the service's documented responses, built once."""
     return Documented(build_app(contextlib.nullcontext).openapi())
+
+
+def checked_client(base_url: str = "") -> httpx2.AsyncClient:
+    """Return a client that checks every response; it loads no certificates, which takes as long as several tests."""
+    checks = {"response": [documented().check]}
+    return httpx2.AsyncClient(base_url=base_url, timeout=30, verify=False, event_hooks=checks)

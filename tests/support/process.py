@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from tests.support.documented import documented
+from tests.support.documented import checked_client
 from tests.support.forked import ForkedProcess
 from tests.support.parley_client import ParleyClient
 
@@ -61,7 +61,7 @@ class Parley:
         """Lines of standard error."""
         self.started_at = time.monotonic()
         self.url = ""
-        self.client = ParleyClient(httpx2.AsyncClient(timeout=30, event_hooks={"response": [documented().check]}))
+        self.client = ParleyClient(checked_client())
         self._address: Future[str] = Future()
         self._ended: Future[int] = Future()
         threading.Thread(target=self._read, daemon=True).start()

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import uvicorn
 from fastapi import FastAPI
 
@@ -17,7 +16,7 @@ from app.services.container import Services
 from app.services.runtime.timings import Timings
 from app.serving.server import options
 from app.settings import Settings
-from tests.support.documented import documented
+from tests.support.documented import checked_client
 from tests.support.parley_client import ParleyClient
 from tests.support.provider import FakeProvider
 
@@ -100,7 +99,7 @@ async def serving(configured: Settings, timings: Timings = Timings()) -> AsyncIt
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    async with httpx2.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [documented().check]}) as http:
+    async with checked_client(url) as http:
         yield Service(app, url, ParleyClient(http))
     server.should_exit = True
     await running
